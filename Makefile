@@ -1,0 +1,42 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Seen as one package by mypy, which does not follow the mapping of folders to packages in pyproject.toml.
+TYPES := build/mypy
+
+.PHONY: demo test lint format bench clean
+
+demo: $(VENV)/.audit
+	$(BIN)/assigncore audit --out out/demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.dev $(TYPES)/assigncore
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd $(TYPES) && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p assigncore
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py
+
+# Each stamp says that the environment holds an extra of the project as pyproject.toml states it.
+$(VENV)/.%: pyproject.toml | $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	touch $@
+
+$(VENV):
+	$(PYTHON) -m venv $(VENV)
+
+$(TYPES)/assigncore: Makefile
+	rm -rf $(TYPES)
+	mkdir -p $@
+	cd $@ && for entry in ../../../assigncore/*; do ln -s $$entry .; done
+	ln -s ../../../adapters ../../../conformance $@
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

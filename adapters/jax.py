@@ -1,0 +1,72 @@
+"""JAX: eager, and under ``jax.jit``, ``jax.vmap`` and ``jax.grad``."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from assigncore.adapters.host import cached_pairs_per_tile
+
+from assigncore.backend import Array, ArrayBackend, Function
+from assigncore.result import AssignResult
+
+__all__ = ["JaxBackend"]
+
+EAGER_TILE = 32
+"""How many times larger than a cached tile an eager one is, to pay for the dispatch of each operation."""
+
+
+class JaxBackend(ArrayBackend):
+    """Primitives of JAX."""
+
+    name = "jax"
+
+    def __init__(self) -> None:
+        super().__init__(jnp)
+
+    def is_traced(self, x: Array) -> bool:
+        """Whether `x` is a tracer."""
+        return isinstance(x, jax.core.Tracer)
+
+    def device_of(self, x: Array) -> Any:
+        """Return the array's device, or None for a tracer, which has none yet."""
+        return None if self.is_traced(x) else x.device
+
+    def pairs_per_tile(self, x: Array) -> int:
+        """Return the largest tile within the budget, but not many times the cache of a host."""
+        within_budget = self.most_pairs(x)
+        if self.is_traced(x) or x.device.platform != "cpu":
+            return within_budget
+        return min(within_budget, EAGER_TILE * cached_pairs_per_tile(within_budget))
+
+    def stop_gradient(self, x: Array) -> Array:
+        """Stop it."""
+        return jax.lax.stop_gradient(x)
+
+    def scatter_max(self, index: Array, values: Array, size: int) -> Array:
+        """Scatter in place of comparing every place with every entry."""
+        rows = jnp.arange(index.shape[0])[:, None]
+        return jnp.zeros((index.shape[0], size), dtype=index.dtype).at[rows, index].max(values)
+
+    def count(self, index: Array, size: int) -> Array:
+        """Scatter ones; places out of range are dropped."""
+        rows = jnp.arange(index.shape[0])[:, None]
+        places = jnp.where(index < 0, size, index)
+        return jnp.zeros((index.shape[0], size), dtype=index.dtype).at[rows, places].add(1, mode="drop")
+
+    def compile(self, function: Function) -> Function:
+        """Compile with ``jax.jit``."""
+        return cast("Function", jax.jit(function))
+
+    def from_numpy(self, x: np.ndarray[Any, Any], device: Any = None) -> Array:
+        """Return an array of the same dtype, where JAX has it switched on."""
+        return jnp.asarray(x, device=device)
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        """Return the values, once the device has them."""
+        return np.asarray(x)
+
+
+jax.tree_util.register_pytree_node(AssignResult, AssignResult.tree_flatten, AssignResult.tree_unflatten)

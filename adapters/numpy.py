@@ -1,0 +1,75 @@
+"""NumPy: everything lives on the host, so tiles are small enough to stay in a core's cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+from assigncore.adapters.host import cached_pairs_per_tile
+
+from assigncore.backend import Array, ArrayBackend
+
+__all__ = ["NumpyBackend"]
+
+
+class NumpyBackend(ArrayBackend):
+    """Primitives of NumPy."""
+
+    name = "numpy"
+    array_types = (np.ndarray,)
+
+    def __init__(self) -> None:
+        super().__init__(xp)
+
+    def reads_host(self, x: Array) -> bool:
+        """Return true: NumPy's memory is the host's."""
+        return True
+
+    def device_of(self, x: Array) -> Any:
+        """Return NumPy's one device."""
+        return "cpu"
+
+    def pairs_per_tile(self, x: Array) -> int:
+        """Return a tile that fits the cache."""
+        return cached_pairs_per_tile(self.most_pairs(x))
+
+    def is_dtype(self, dtype: Any, kind: str) -> bool:
+        """Take ``bfloat16`` and its kin, which the ``ml_dtypes`` package adds to NumPy, for real floating."""
+        if dtype.kind == "V":
+            return kind == "real floating" and dtype.name in {"bfloat16"}
+        return super().is_dtype(dtype, kind)
+
+    def max_and_argmax(self, x: Array, axis: int) -> tuple[Array, Array]:
+        """Find the index by comparison: NumPy's arg-max along an outer axis does not vectorise."""
+        best = np.max(x, axis=axis)
+        if axis % x.ndim == x.ndim - 1 or np.isnan(best).any():
+            return best, np.argmax(x, axis=axis)
+        size = x.shape[axis]
+        shape = [1] * x.ndim
+        shape[axis] = size
+        places = np.arange(size, dtype=np.int32).reshape(shape)
+        holds = x == np.expand_dims(best, axis)
+        return best, np.min(np.where(holds, places, np.int32(size - 1)), axis=axis).astype(np.int64)
+
+    def scatter_max(self, index: Array, values: Array, size: int) -> Array:
+        """Scatter in place of comparing every place with every entry."""
+        out = np.zeros((index.shape[0], size), dtype=index.dtype)
+        np.maximum.at(out, (np.arange(index.shape[0])[:, None], index), values)
+        return out
+
+    def count(self, index: Array, size: int) -> Array:
+        """Count all rows in one pass, each in a range of its own."""
+        rows = index.shape[0]
+        inside = (index >= 0) & (index < size)
+        flat = np.where(inside, index + size * np.arange(rows)[:, None], rows * size)
+        counts = np.bincount(flat.reshape(-1), minlength=rows * size + 1)
+        return counts[:-1].reshape(rows, size).astype(index.dtype)
+
+    def from_numpy(self, x: np.ndarray[Any, Any], device: Any = None) -> Array:
+        """Return `x` itself."""
+        return x
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        """Return `x` itself."""
+        return np.asarray(x)

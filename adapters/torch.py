@@ -1,0 +1,85 @@
+"""PyTorch: eager on any device, and under ``torch.compile``."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import array_api_compat.torch as xp
+import numpy as np
+import torch
+from assigncore.adapters.host import cached_pairs_per_tile
+from torch.utils import _pytree as pytree
+
+from assigncore.backend import Array, ArrayBackend, Function
+from assigncore.result import AssignResult
+
+__all__ = ["TorchBackend"]
+
+
+class TorchBackend(ArrayBackend):
+    """Primitives of PyTorch."""
+
+    name = "torch"
+    array_types = (torch.Tensor, torch.nn.Parameter)
+
+    def __init__(self) -> None:
+        super().__init__(xp)
+
+    def is_traced(self, x: Array) -> bool:
+        """Whether ``torch.compile`` or ``torch.export`` is tracing."""
+        return torch.compiler.is_compiling()
+
+    def reads_host(self, x: Array) -> bool:
+        """Whether the tensor is an eager one in the host's memory."""
+        return cast("bool", x.device.type == "cpu") and not self.is_traced(x)
+
+    def device_of(self, x: Array) -> Any:
+        """Return the tensor's device."""
+        return x.device
+
+    def pairs_per_tile(self, x: Array) -> int:
+        """Return a tile that fits the cache on the host, the memory budget elsewhere."""
+        within_budget = self.most_pairs(x)
+        return cached_pairs_per_tile(within_budget) if x.device.type == "cpu" else within_budget
+
+    def stop_gradient(self, x: Array) -> Array:
+        """Detach."""
+        return x.detach()
+
+    def max_and_argmax(self, x: Array, axis: int) -> tuple[Array, Array]:
+        """Take both from one reduction, which is documented to return the first index."""
+        best, place = torch.max(x, dim=axis)
+        return best, place
+
+    def scatter_max(self, index: Array, values: Array, size: int) -> Array:
+        """Scatter in place of comparing every place with every entry."""
+        out = torch.zeros((index.shape[0], size), dtype=index.dtype, device=index.device)
+        return out.scatter_reduce(1, index, values, reduce="amax")
+
+    def count(self, index: Array, size: int) -> Array:
+        """Scatter ones; integer sums are exact in any order."""
+        inside = (index >= 0) & (index < size)
+        out = torch.zeros((index.shape[0], size + 1), dtype=index.dtype, device=index.device)
+        return out.scatter_add(1, torch.where(inside, index, size), inside.to(index.dtype))[:, :size]
+
+    def compile(self, function: Function) -> Function:
+        """Compile with no graph break allowed."""
+        return cast("Function", torch.compile(function, fullgraph=True))
+
+    def from_numpy(self, x: np.ndarray[Any, Any], device: Any = None) -> Array:
+        """Return a tensor that shares the memory of `x` where it can."""
+        writeable = x if x.flags.writeable else x.copy()
+        return torch.from_numpy(np.ascontiguousarray(writeable)).to(device)
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        """Return the values, as float32 where NumPy lacks the dtype."""
+        host = x.detach().cpu()
+        return cast("np.ndarray[Any, Any]", (host.float() if host.dtype == torch.bfloat16 else host).numpy())
+
+
+pytree.register_pytree_node(
+    AssignResult,
+    AssignResult.tree_flatten,
+    lambda children, keys: AssignResult.tree_unflatten(cast("Any", keys), list(children)),
+    serialized_type_name="assigncore.AssignResult",
+)

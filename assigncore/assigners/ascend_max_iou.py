@@ -1,0 +1,78 @@
+"""Assignment by overlap thresholds with the outputs of the batched Ascend implementation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from assigncore.assigners.max_iou import MaxIoUAssigner
+from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
+from assigncore.backend import Array
+from assigncore.best_overlaps import best_overlaps
+from assigncore.registry import ASSIGNERS
+from assigncore.result import AssignResult
+from assigncore.scene import Scene
+
+__all__ = ["AscendMaxIoUAssigner"]
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class AscendMaxIoUAssigner(MaxIoUAssigner):
+    """Decide as :class:`MaxIoUAssigner` does, and return masks in place of codes as well.
+
+    The batched variant that was published for Ascend devices. It differs in one point: a ground truth that
+    overlaps no prior takes none, whatever `min_pos_iou`.
+
+    Parameters
+    ----------
+    pos_iou_thr, neg_iou_thr, min_pos_iou, gt_max_assign_all, ignore_iof_thr, ignore_wrt_candidates, \
+match_low_quality, gpu_assign_thr, iou_calculator
+        As in :class:`MaxIoUAssigner`.
+
+    Notes
+    -----
+    `assign` takes what :meth:`MaxIoUAssigner.assign` takes. Its result has four extras: ``pos_mask`` and
+    ``neg_mask`` (..., N) of bool; ``anchor_gt_indices`` (..., N), the ground truth from 0 that each prior
+    overlaps most or was taken by, background priors included; and, with labels, ``anchor_gt_labels``
+    (..., N), its class. Ignore regions and empty inputs, which the published code cannot take, behave as in
+    :class:`MaxIoUAssigner`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> priors = np.array([[[0, 0, 10, 10], [50, 50, 60, 60]]], dtype=np.float32)
+    >>> result = AscendMaxIoUAssigner(0.5, 0.4).assign(priors, priors[:, :1])
+    >>> result.extras["pos_mask"]
+    array([[ True, False]])
+    """
+
+    def _assign(self, scene: Scene, boxes: Array, whole: Array) -> AssignResult:
+        xp = scene.xp
+        if scene.is_empty:
+            background = scene.full(0, integers=True)
+            return self._with_masks(scene, scene.empty_result(excluded_overlap=-1.0), background)
+        ignored = self._ignored(scene)
+        counted = whole & ~ignored
+        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted))
+        max_overlaps = xp.where(counted, best.of_prior, 0.0)
+        max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
+        indices = best.gt_of_prior
+        positive = counted & (max_overlaps >= self.pos_iou_thr)
+        if self.match_low_quality:
+            eligible = scene.gt_valid & (best.of_gt >= self.min_pos_iou) & (best.of_gt > 0)
+            taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
+            positive = positive | (taken > 0)
+            indices = xp.where(taken > 0, taken - 1, indices)
+        gt_inds = xp.where(self._is_background(max_overlaps), 0, scene.full(-1, integers=True))
+        gt_inds = xp.where(positive, indices + 1, gt_inds)
+        return self._with_masks(scene, scene.result(gt_inds, max_overlaps), indices)
+
+    def _with_masks(self, scene: Scene, plain: AssignResult, indices: Array) -> AssignResult:
+        extras = {
+            "pos_mask": plain.pos_mask,
+            "neg_mask": plain.neg_mask,
+            "anchor_gt_indices": scene.restore(indices),
+        }
+        if scene.gt_labels is not None:
+            extras["anchor_gt_labels"] = scene.restore(scene.labels_of(indices + 1))
+        return replace(plain, extras=extras)

@@ -1,0 +1,147 @@
+"""Assignment of the priors in the grid cells that hold the objects' centres."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
+from assigncore.backend import Array, preload_backends
+from assigncore.best_overlaps import best_overlaps
+from assigncore.overlaps import BboxOverlaps2D
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+from assigncore.scene import Beside, read_scene
+
+__all__ = ["GridAssigner"]
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class GridAssigner:
+    """Decide by overlap thresholds, but let only the priors of responsible grid cells be positive.
+
+    The rule of YOLOv3: a cell of the feature map is responsible for the objects whose centres lie in it.
+
+    Parameters
+    ----------
+    pos_iou_thr : float
+        A responsible prior whose best overlap is greater than this is assigned to the ground truth that has
+        it.
+    neg_iou_thr : float or tuple or list of two floats
+        A prior whose best overlap is from 0 to this, inclusive, is background. For a pair: above its first
+        value, up to its second. Any other type makes no background at all, as published.
+    min_pos_iou : float, default 0.0
+        A ground truth takes its best responsible prior where their overlap is greater than this.
+    gt_max_assign_all : bool, default True
+        Whether a ground truth takes every responsible prior that attains its best overlap, else the first.
+    iou_calculator : callable or config mapping, optional
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Redmon and Farhadi, "YOLOv3: An Incremental Improvement", 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> priors = np.array([[0, 0, 8, 8], [0, 0, 6, 6], [8, 0, 16, 8]], dtype=np.float32)
+    >>> flags = np.array([True, True, False])
+    >>> assigner = GridAssigner(pos_iou_thr=0.5, neg_iou_thr=0.5)
+    >>> assigner.assign(priors, np.array([[0, 0, 7, 7]], dtype=np.float32), responsible_flags=flags).gt_inds
+    array([1, 1, 0])
+    """
+
+    pos_iou_thr: float
+    neg_iou_thr: float | tuple[float, float] | list[float]
+    min_pos_iou: float = 0.0
+    gt_max_assign_all: bool = True
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+
+    def __post_init__(self) -> None:
+        check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        responsible_flags: Array,
+        gt_labels: Array | None = None,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign priors to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 4)
+            Boxes x1, y1, x2, y2 in pixels, of a real floating dtype.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        responsible_flags : array (..., N) of bool
+            True where a prior belongs to a cell that holds a ground truth's centre.
+        gt_labels : array (..., G) of integers, optional
+            Classes; without them the result has no labels.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prior takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is the best overlap of a responsible prior with any ground truth, -1 for every
+            other prior, background ones too.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit or inputs are on different devices.
+
+        Notes
+        -----
+        A prior that overlaps several ground truths equally goes to the first; a prior that is the best of
+        several ground truths goes to the last. The method has no ignore regions.
+        """
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_labels=gt_labels,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            beside={"responsible_flags": Beside(responsible_flags, ("N",), "bool")},
+        )
+        if scene.is_empty:
+            return scene.empty_result(excluded_overlap=-1.0)
+        xp = scene.xp
+        whole = scene.prior_whole
+        any_prior = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, whole))
+        background = scene.prior_valid & self._is_background(xp.where(whole, any_prior.of_prior, 0.0))
+        responsible = whole & scene.beside["responsible_flags"]
+        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible))
+        max_overlaps = xp.where(responsible, best.of_prior, -1.0)
+        gt_inds = xp.where(background, 0, scene.full(-1, integers=True))
+        positive = responsible & (max_overlaps > self.pos_iou_thr)
+        gt_inds = xp.where(positive, best.gt_of_prior + 1, gt_inds)
+        eligible = scene.gt_valid & (best.of_gt > self.min_pos_iou)
+        taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
+        return scene.result(xp.where(taken > 0, taken, gt_inds), max_overlaps)
+
+    def _is_background(self, max_overlaps: Array) -> Array:
+        if isinstance(self.neg_iou_thr, float):
+            return (max_overlaps >= 0) & (max_overlaps <= self.neg_iou_thr)
+        if isinstance(self.neg_iou_thr, (tuple, list)):
+            low, high = self.neg_iou_thr
+            return (max_overlaps > low) & (max_overlaps <= high)
+        return max_overlaps != max_overlaps

@@ -1,0 +1,194 @@
+"""Assignment by the best overlap and two thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
+from assigncore.backend import Array, preload_backends
+from assigncore.best_overlaps import BestOverlaps, best_overlaps
+from assigncore.checks import check_knob
+from assigncore.ignoring import in_ignore_region
+from assigncore.overlaps import BboxOverlaps2D
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+from assigncore.scene import Scene, read_scene
+
+__all__ = ["MaxIoUAssigner"]
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class MaxIoUAssigner:
+    """Decide by each prior's best overlap: positive above one threshold, background below another.
+
+    The rule of Faster R-CNN, RetinaNet, SSD-like and most other detectors with anchors.
+
+    Parameters
+    ----------
+    pos_iou_thr : float
+        A prior whose best overlap is at least this is assigned to the ground truth that has it.
+    neg_iou_thr : float or tuple of two floats
+        A prior whose best overlap is from 0 to below this is background. For a tuple: from its first to
+        below its second value. Any other type, an ``int`` or a ``list``, makes no background at all, as
+        published.
+    min_pos_iou : float, default 0.0
+        Least overlap by which a ground truth may take its best prior (see `match_low_quality`). With 0, a
+        ground truth that overlaps nothing takes every prior that does not overlap it, as published.
+    gt_max_assign_all : bool, default True
+        Whether a ground truth takes every prior that attains its best overlap, else the first of them.
+    ignore_iof_thr : float, default -1
+        A prior is ignored where an ignore region covers more than this fraction of it. Not positive: ignore
+        regions have no effect.
+    ignore_wrt_candidates : bool, default True
+        Whether the fraction is of the prior, else of the ignore region.
+    match_low_quality : bool, default True
+        Whether each ground truth takes the priors of its best overlap, even below `pos_iou_thr`.
+    gpu_assign_thr : int, default -1
+        Accepted for the sake of published configs, without effect: memory is bounded anyway.
+    iou_calculator : callable or config mapping, optional
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`. See
+        :class:`assigncore.overlaps.OverlapCalculator`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Ren et al., "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks", 2015.
+    Lin et al., "Focal Loss for Dense Object Detection", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> assigner = MaxIoUAssigner(pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
+    >>> priors = np.array([[0, 0, 10, 10], [0, 0, 10, 5], [50, 50, 60, 60]], dtype=np.float32)
+    >>> result = assigner.assign(priors, np.array([[0, 0, 10, 9]], dtype=np.float32))
+    >>> result.gt_inds
+    array([ 1, -1,  0])
+    """
+
+    pos_iou_thr: float
+    neg_iou_thr: float | tuple[float, float]
+    min_pos_iou: float = 0.0
+    gt_max_assign_all: bool = True
+    ignore_iof_thr: float = -1
+    ignore_wrt_candidates: bool = True
+    match_low_quality: bool = True
+    gpu_assign_thr: int = -1
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+
+    def __post_init__(self) -> None:
+        check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        gt_labels: Array | None = None,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign priors to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 4)
+            Boxes x1, y1, x2, y2 in pixels, of a real floating dtype.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        gt_labels : array (..., G) of integers, optional
+            Classes; without them the result has no labels.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prior takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is each prior's best overlap with any ground truth, -1 where it is ignored for a
+            region or takes no part. A prior taken for low quality keeps its best overlap, which may be with
+            another ground truth.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit or inputs are on different devices.
+
+        Notes
+        -----
+        A prior that overlaps several ground truths equally goes to the first; a prior that several ground
+        truths take for low quality goes to the last. An image without ground truths is all background, even
+        in ignore regions.
+        """
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_labels=gt_labels,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            ignore_bboxes=ignore_bboxes,
+            ignore_valid=ignore_valid,
+        )
+        return self._assign(scene, scene.priors, scene.prior_whole)
+
+    def _assign(self, scene: Scene, boxes: Array, whole: Array) -> AssignResult:
+        """Assign by the overlaps of `boxes` (B or 1, N, 4) or (B or 1, A, N, 4), where they are `whole`."""
+        if scene.is_empty:
+            return scene.empty_result(excluded_overlap=-1.0)
+        xp = scene.xp
+        ignored = self._ignored(scene)
+        counted = whole & ~ignored
+        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted))
+        max_overlaps = xp.where(counted, best.of_prior, 0.0)
+        max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
+        gt_inds = xp.where(self._is_background(max_overlaps), 0, scene.full(-1, integers=True))
+        positive = counted & (max_overlaps >= self.pos_iou_thr)
+        gt_inds = xp.where(positive, best.gt_of_prior + 1, gt_inds)
+        if self.match_low_quality:
+            taken = self._low_quality(scene, best, ignored)
+            gt_inds = xp.where(taken > 0, taken, gt_inds)
+        return scene.result(gt_inds, max_overlaps)
+
+    def _ignored(self, scene: Scene) -> Array:
+        return in_ignore_region(
+            scene, self.iou_calculator, self.ignore_iof_thr, wrt_candidates=self.ignore_wrt_candidates
+        )
+
+    def _is_background(self, max_overlaps: Array) -> Array:
+        if isinstance(self.neg_iou_thr, float):
+            return (max_overlaps >= 0) & (max_overlaps < self.neg_iou_thr)
+        if isinstance(self.neg_iou_thr, tuple):
+            low, high = self.neg_iou_thr
+            return (max_overlaps >= low) & (max_overlaps < high)
+        return max_overlaps != max_overlaps
+
+    def _low_quality(self, scene: Scene, best: BestOverlaps, ignored: Array) -> Array:
+        """Return index + 1 of the ground truth that takes each prior for its best overlap, else 0."""
+        xp = scene.xp
+        eligible = scene.gt_valid & (best.of_gt >= self.min_pos_iou)
+        taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
+        if self.min_pos_iou > -1:
+            return taken
+        # Overlaps with ignored priors are -1. Where all are, that is the best of every ground truth.
+        all_ignored = xp.all(ignored | ~scene.prior_valid, axis=-1)[:, None]
+        places = xp.arange(1, scene.shape[2] + 1, dtype=taken.dtype, device=scene.backend.device_of(taken))
+        last = xp.max(xp.where(scene.gt_valid, places, 0), axis=-1)[:, None]
+        return xp.where(all_ignored & ignored, last, taken)

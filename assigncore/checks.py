@@ -1,0 +1,132 @@
+"""Checks of what a caller hands in. They read types, shapes, dtypes and devices, never values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from assigncore.backend import Array, ArrayBackend, get_backend
+
+__all__ = [
+    "broadcast_lead",
+    "check_dtype",
+    "check_knob",
+    "check_shape",
+    "common_backend",
+    "raise_precision",
+]
+
+_KINDS = {
+    "real floating": "real floating numbers",
+    "integral": "integers",
+    "bool": "booleans",
+}
+
+
+def common_backend(arrays: Mapping[str, Array]) -> ArrayBackend:
+    """Return the one backend that all `arrays`, named by their arguments, belong to.
+
+    Raises
+    ------
+    TypeError
+        If a value is no array, or two of them come from different libraries.
+    ValueError
+        If two of them live on different devices.
+    """
+    (first, x), *rest = arrays.items()
+    backend = get_backend(x, first)
+    device = None if backend.is_traced(x) else backend.device_of(x)
+    for name, y in rest:
+        other = get_backend(y, name)
+        if other is not backend:
+            raise TypeError(
+                f"{first} belongs to {backend.xp.__name__} and {name} to {other.xp.__name__}; "
+                "expected arrays of one library"
+            )
+        if device is None or backend.is_traced(y):
+            continue
+        if backend.device_of(y) != device:
+            raise ValueError(
+                f"{first} is on device {device} and {name} on {backend.device_of(y)}; "
+                "expected arrays on one device"
+            )
+    return backend
+
+
+def check_shape(name: str, x: Array, expected: str, *tail: int | None) -> None:
+    """Check the trailing dimensions of `x`; None stands for any length, `expected` is for the message.
+
+    Raises
+    ------
+    ValueError
+        If there are too few dimensions, or one of the trailing ones has another length.
+    """
+    shape = tuple(x.shape)
+    actual = shape[len(shape) - len(tail) :]
+    if len(shape) < len(tail) or any(
+        want is not None and have != want for want, have in zip(tail, actual, strict=True)
+    ):
+        raise ValueError(f"{name}: expected shape {expected}, got {shape}")
+
+
+def check_dtype(name: str, x: Array, backend: ArrayBackend, kind: str) -> None:
+    """Check that the dtype of `x` is of a kind of the standard's ``isdtype``.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    """
+    if not backend.is_dtype(x.dtype, kind):
+        raise TypeError(f"{name}: expected {_KINDS[kind]}, got dtype {x.dtype}")
+
+
+def check_knob(name: str, value: Any, *, at_least: float | None = None, integer: bool = False) -> None:
+    """Check that a knob is a finite number, an integer where it must be, and not too small.
+
+    Raises
+    ------
+    TypeError
+        If it is no number of the right kind.
+    ValueError
+        If it is not finite, or below `at_least`.
+    """
+    wanted = "an integer" if integer else "a number"
+    if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
+        raise TypeError(f"{name}: expected {wanted}, got {value!r}")
+    if value != value or value in (float("inf"), float("-inf")):
+        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+    if at_least is not None and value < at_least:
+        raise ValueError(f"{name}: expected at least {at_least}, got {value!r}")
+
+
+def broadcast_lead(arrays: Mapping[str, tuple[Array, int]]) -> tuple[int, ...]:
+    """Return the leading shape that all arrays broadcast to.
+
+    Parameters
+    ----------
+    arrays : mapping of str to (array, int)
+        Arrays by argument name, each with the number of its trailing dimensions, which do not broadcast.
+
+    Raises
+    ------
+    ValueError
+        If the leading dimensions do not broadcast.
+    """
+    leads = {name: tuple(x.shape)[: x.ndim - tail] for name, (x, tail) in arrays.items()}
+    rank = max(len(lead) for lead in leads.values())
+    shape: list[int] = []
+    for axis in range(-rank, 0):
+        lengths = {lead[axis] for lead in leads.values() if len(lead) >= -axis} - {1}
+        if len(lengths) > 1:
+            listed = ", ".join(f"{name} {lead}" for name, lead in leads.items())
+            raise ValueError(f"leading dimensions do not broadcast: {listed}")
+        shape.append(lengths.pop() if lengths else 1)
+    return tuple(shape)
+
+
+def raise_precision(backend: ArrayBackend, *arrays: Array) -> tuple[Array, ...]:
+    """Return the arrays in their common dtype, or in float32 where that one is narrower."""
+    xp = backend.xp
+    dtype = xp.result_type(xp.float32, *(x.dtype for x in arrays))
+    return tuple(x if x.dtype == dtype else xp.astype(x, dtype) for x in arrays)

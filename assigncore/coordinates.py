@@ -1,0 +1,70 @@
+"""Rows of coordinates as columns: what the geometry of boxes and points is computed from."""
+
+from __future__ import annotations
+
+import math
+
+from assigncore.backend import Array, get_backend
+
+__all__ = ["at_least", "collapse", "columns", "drop_broken", "rounded_product"]
+
+
+def at_least(x: Array, bound: float) -> Array:
+    """Return the larger of each value of `x` and `bound`."""
+    backend = get_backend(x)
+    xp = backend.xp
+    return xp.maximum(x, xp.full((), bound, dtype=x.dtype, device=backend.device_of(x)))
+
+
+def rounded_product(a: Array, b: Array) -> Array:
+    """Multiply, and round before anything is added.
+
+    The lower bound changes no finite value. It stands between the product and a following sum, so that no
+    compiler can contract the two.
+    """
+    product = a * b
+    return at_least(product, float(get_backend(a).xp.finfo(product.dtype).min))
+
+
+def drop_broken(boxes: Array) -> tuple[Array, Array]:
+    """Collapse the rows with a NaN, infinite or overflowing coordinate to a point, which overlaps nothing.
+
+    Parameters
+    ----------
+    boxes : array (..., N, D)
+        Boxes, or points with their strides.
+
+    Returns
+    -------
+    boxes : array (..., N, D)
+        The same, with zeros in the broken rows.
+    whole : array (..., N) of bool
+        False where a row was broken.
+
+    Notes
+    -----
+    A coordinate overflows where the area of a box that reaches it would: beyond 4.6e18 pixels in float32.
+    """
+    xp = get_backend(boxes, "boxes").xp
+    limit = math.sqrt(float(xp.finfo(boxes.dtype).max)) / 4
+    first, *rest = columns(boxes)
+    whole = xp.abs(first) <= limit
+    for value in rest:
+        whole = whole & (xp.abs(value) <= limit)
+    return collapse(boxes, whole), whole
+
+
+def collapse(boxes: Array, keep: Array) -> Array:
+    """Collapse the rows of `boxes` (..., N, D) where `keep` (..., N) is false to a point at the origin.
+
+    Each column of what is returned is contiguous where the library has strides: the fast layout for pairwise
+    work.
+    """
+    xp = get_backend(boxes, "boxes").xp
+    planes = xp.stack([xp.where(keep, value, 0.0) for value in columns(boxes)], axis=0)
+    return xp.moveaxis(planes, 0, -1)
+
+
+def columns(boxes: Array) -> tuple[Array, ...]:
+    """Return the coordinates of `boxes` (..., N, D), each (..., N)."""
+    return tuple(boxes[..., i] for i in range(boxes.shape[-1]))

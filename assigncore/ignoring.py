@@ -1,0 +1,54 @@
+"""Ignore regions: crowds and other places where an unmatched prior is no evidence of background."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assigncore.backend import Array
+from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
+from assigncore.overlaps import measure_of, zero_when_disjoint
+from assigncore.scene import Scene
+
+__all__ = ["in_ignore_region"]
+
+
+def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candidates: bool = True) -> Array:
+    """Tell which priors lie in an ignore region.
+
+    Parameters
+    ----------
+    scene : Scene
+        The inputs.
+    calculator : OverlapCalculator
+        Computes the intersection over foreground.
+    iof_thr : float
+        A prior is inside where the greatest intersection over foreground exceeds this. Not positive: none is.
+    wrt_candidates : bool, default True
+        Whether the foreground is the prior, else the ignore region.
+
+    Returns
+    -------
+    array (B or 1, N) of bool
+        Only priors that take part and are not broken.
+    """
+    xp = scene.xp
+    regions = scene.ignore_bboxes
+    if regions is None or regions.shape[-2] == 0 or iof_thr <= 0 or scene.is_empty:
+        return xp.zeros_like(scene.prior_whole)
+    measure = measure_of(calculator, "iof")
+
+    def by_prior(regions: Array, priors: Array) -> Array:
+        return xp.matrix_transpose(measure(priors, regions))
+
+    best = best_overlaps(
+        PairwiseOverlaps(
+            backend=scene.backend,
+            measure=by_prior if wrt_candidates else measure,
+            zero_when_disjoint=zero_when_disjoint(calculator),
+            priors=scene.priors,
+            gt_bboxes=regions,
+            counted=scene.prior_whole,
+            gt_valid=xp.ones(regions.shape[:-1], dtype=xp.bool, device=scene.backend.device_of(regions)),
+        )
+    )
+    return scene.prior_whole & (best.of_prior > iof_thr)

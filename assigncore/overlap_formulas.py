@@ -1,0 +1,109 @@
+"""The formulas of box overlap, once, for boxes that were checked before.
+
+The arithmetic gives the same bits in every library, compiled or not: see
+:func:`assigncore.coordinates.rounded_product`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+from assigncore.backend import Array, get_backend
+from assigncore.coordinates import at_least, columns, rounded_product
+
+__all__ = ["EPS", "Mode", "overlaps_of_checked"]
+
+Mode = Literal["iou", "iof", "giou", "diou", "ciou"]
+
+EPS = 1e-6
+"""Floor of the unions and enclosing areas that are divided by, in square pixels."""
+
+PENALTY_EPS = 1e-7
+"""What DIoU and CIoU add to each divisor, as their authors' code does."""
+
+
+def _unrounded(x: Array) -> Array:
+    return x
+
+
+def overlaps_of_checked(
+    b1: Array,
+    b2: Array,
+    mode: Mode,
+    *,
+    is_aligned: bool = False,
+    eps: float = EPS,
+    rounded: Callable[[Array], Array] = _unrounded,
+) -> Array:
+    """Compute the overlaps of boxes that are known to be finite and of one floating dtype.
+
+    Parameters
+    ----------
+    b1, b2 : array (..., M, 4) and (..., N, 4)
+        Boxes; of one shape (..., N, 4) where `is_aligned`.
+    mode : {"iou", "iof", "giou", "diou", "ciou"}
+        Which overlap; for ``"iof"``, `b1` is the foreground.
+    is_aligned : bool, default False
+        Pair row with row in place of each with each.
+    eps : float, default 1e-6
+        Floor of the unions and enclosing areas, in square pixels.
+    rounded : callable, optional
+        Applied to the result of each operation, to compute as a narrower dtype would.
+
+    Returns
+    -------
+    array (..., M, N), or (..., N) where `is_aligned`
+        The overlaps.
+    """
+    xp = get_backend(b1, "b1").xp
+    c1, c2 = columns(b1), columns(b2)
+    area1, area2 = _area(c1, rounded), _area(c2, rounded)
+    if not is_aligned:
+        area1, area2 = area1[..., :, None], area2[..., None, :]
+        c1, c2 = tuple(c[..., :, None] for c in c1), tuple(c[..., None, :] for c in c2)
+    width = at_least(rounded(xp.minimum(c1[2], c2[2]) - xp.maximum(c1[0], c2[0])), 0.0)
+    height = rounded(xp.minimum(c1[3], c2[3]) - xp.maximum(c1[1], c2[1]))
+    # One clamp serves a negative height and, like `rounded_product`, the rounding of the product.
+    overlap = at_least(rounded(width * height), 0.0)
+    if mode == "iof":
+        return rounded(overlap / at_least(area1, eps))
+    union = rounded(rounded(area1 + area2) - overlap)
+    if mode in ("diou", "ciou"):
+        return _penalised_iou(xp, c1, c2, overlap / (union + PENALTY_EPS), with_aspect=mode == "ciou")
+    union = at_least(union, eps)
+    iou = rounded(overlap / union)
+    if mode == "iou":
+        return iou
+    enclosing_width = at_least(rounded(xp.maximum(c1[2], c2[2]) - xp.minimum(c1[0], c2[0])), 0.0)
+    enclosing_height = at_least(rounded(xp.maximum(c1[3], c2[3]) - xp.minimum(c1[1], c2[1])), 0.0)
+    enclosing = at_least(rounded(enclosing_width * enclosing_height), eps)
+    return rounded(iou - rounded(rounded(enclosing - union) / enclosing))
+
+
+def _area(c: tuple[Array, ...], rounded: Callable[[Array], Array]) -> Array:
+    return rounded(rounded_product(rounded(c[2] - c[0]), rounded(c[3] - c[1])))
+
+
+def _penalised_iou(
+    xp: Any, c1: tuple[Array, ...], c2: tuple[Array, ...], iou: Array, *, with_aspect: bool
+) -> Array:
+    """Subtract the penalty for distant centres, and for other aspect ratios (Zheng et al., 2020)."""
+    enclosing_width = xp.maximum(c1[2], c2[2]) - xp.minimum(c1[0], c2[0])
+    enclosing_height = xp.maximum(c1[3], c2[3]) - xp.minimum(c1[1], c2[1])
+    diagonal = _squared_length(enclosing_width, enclosing_height) + PENALTY_EPS
+    apart = _squared_length((c2[0] + c2[2]) - (c1[0] + c1[2]), (c2[1] + c2[3]) - (c1[1] + c1[3])) * 0.25
+    distance_penalty = apart / diagonal
+    if not with_aspect:
+        return iou - distance_penalty
+    angle1 = xp.atan((c1[2] - c1[0]) / ((c1[3] - c1[1]) + PENALTY_EPS))
+    angle2 = xp.atan((c2[2] - c2[0]) / ((c2[3] - c2[1]) + PENALTY_EPS))
+    difference = angle2 - angle1
+    aspect = rounded_product(difference, difference) * (4 / math.pi**2)
+    weight = aspect / ((aspect - iou) + (1 + PENALTY_EPS))
+    return iou - (distance_penalty + rounded_product(aspect, weight))
+
+
+def _squared_length(dx: Array, dy: Array) -> Array:
+    return rounded_product(dx, dx) + rounded_product(dy, dy)

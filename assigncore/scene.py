@@ -1,0 +1,240 @@
+"""The inputs of an assigner, checked once and brought to one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from assigncore.backend import Array, ArrayBackend
+from assigncore.checks import broadcast_lead, check_dtype, check_shape, common_backend, raise_precision
+from assigncore.coordinates import drop_broken
+from assigncore.result import AssignResult
+
+__all__ = ["Beside", "Scene", "read_scene"]
+
+_PRIOR_COLUMNS = {4: "(..., N, 4)", 3: "(..., N, 3)"}
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A further input of an assigner: its array, what its trailing dimensions are, and its kind of dtype.
+
+    ``"N"`` and ``"G"`` among the dimensions are the scene's numbers of priors and ground truths, another
+    string is a length of its own, and a number is itself.
+    """
+
+    array: Array
+    dimensions: tuple[str | int, ...]
+    kind: str = "real floating"
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Priors and ground truths with one batch dimension, in the computing dtype, without broken numbers.
+
+    Attributes
+    ----------
+    backend : ArrayBackend
+        The library all arrays belong to.
+    lead : tuple of int
+        The leading dimensions of the inputs, which `result` restores. Their product is B.
+    priors : array (B or 1, N, 3 or 4)
+        Zeros where a row was broken. One image where all share the priors.
+    gt_bboxes : array (B, G, 4)
+        Zeros where a row was broken.
+    prior_valid : array (B or 1, N) of bool
+        Priors that take part, broken ones among them: those match nothing, but are not padding.
+    prior_whole : array (B or 1, N) of bool
+        Priors that take part and are not broken.
+    gt_valid : array (B, G) of bool
+        Ground truths that are neither padding nor broken.
+    gt_labels : array (B, G) of integers or None
+        Their classes, in the default integer dtype.
+    ignore_bboxes : array (B, I, 4) or None
+        Ignore regions, zeros where one is padding or broken.
+    beside : mapping of str to array
+        The further inputs, each with the batch dimension B or 1 in front of its own.
+    """
+
+    backend: ArrayBackend
+    lead: tuple[int, ...]
+    priors: Array
+    gt_bboxes: Array
+    prior_valid: Array
+    prior_whole: Array
+    gt_valid: Array
+    gt_labels: Array | None
+    ignore_bboxes: Array | None
+    beside: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def xp(self) -> Any:
+        """The array API namespace."""
+        return self.backend.xp
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of images, priors and ground truths: B, N, G."""
+        return int(self.gt_bboxes.shape[0]), int(self.priors.shape[-2]), int(self.gt_bboxes.shape[-2])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no pair of a prior and a ground truth at all, padding included."""
+        return 0 in self.shape
+
+    def full(self, value: float, *, integers: bool = False) -> Array:
+        """Return an array (B, N) of one value, in the computing dtype or the default integer one."""
+        dtype = self.backend.integer_dtype(self.priors) if integers else self.priors.dtype
+        return self.xp.full(self.shape[:2], value, dtype=dtype, device=self.backend.device_of(self.priors))
+
+    def result(
+        self, gt_inds: Array, max_overlaps: Array | None, extras: Mapping[str, Array] | None = None
+    ) -> AssignResult:
+        """Return the result of `gt_inds` (B, N), with labels looked up and the leading dimensions restored.
+
+        An image without a valid ground truth is all background with overlaps 0; a prior that takes no part
+        is ignored, and keeps the overlap given; both whatever `gt_inds` says of them.
+        """
+        xp = self.xp
+        any_gt = xp.any(self.gt_valid, axis=-1)[:, None]
+        gt_inds = xp.where(self.prior_valid, xp.where(any_gt, gt_inds, 0), -1)
+        if max_overlaps is not None:
+            max_overlaps = self.restore(xp.where(any_gt | ~self.prior_valid, max_overlaps, 0.0))
+        labels = None if self.gt_labels is None else self.restore(self.labels_of(gt_inds))
+        restored = {name: self.restore(x) for name, x in (extras or {}).items()}
+        return AssignResult(self.restore(gt_inds), max_overlaps, labels, self.shape[2], restored)
+
+    def empty_result(self, *, excluded_overlap: float) -> AssignResult:
+        """Return the result where there is no pair at all: background, overlaps 0, no labels.
+
+        Priors that take no part have the overlap `excluded_overlap`.
+        """
+        max_overlaps = self.xp.where(self.prior_valid, self.full(0.0), excluded_overlap)
+        return self.result(self.full(0, integers=True), max_overlaps)
+
+    def labels_of(self, gt_inds: Array) -> Array:
+        """Return the class of the ground truth each of `gt_inds` (B, N) points to, -1 where to none."""
+        xp = self.xp
+        if self.gt_labels is None or self.shape[2] == 0:
+            return xp.full_like(gt_inds, -1)
+        matched = xp.where(gt_inds > 0, gt_inds - 1, 0)
+        return xp.where(gt_inds > 0, xp.take_along_axis(self.gt_labels, matched, axis=-1), -1)
+
+    def restore(self, x: Array) -> Array:
+        """Give `x` (B, ...) the leading dimensions of the inputs."""
+        return self.xp.reshape(x, (*self.lead, *x.shape[1:]))
+
+
+def read_scene(
+    priors: Array,
+    gt_bboxes: Array,
+    *,
+    gt_labels: Array | None = None,
+    gt_valid: Array | None = None,
+    prior_valid: Array | None = None,
+    ignore_bboxes: Array | None = None,
+    ignore_valid: Array | None = None,
+    prior_columns: int = 4,
+    beside: Mapping[str, Beside] | None = None,
+) -> Scene:
+    """Check the inputs of an assigner and bring them to one form.
+
+    Nothing here reads a value, so it costs nothing and works while compiling.
+
+    Raises
+    ------
+    TypeError
+        If an input is no array, of another library than the first, or of the wrong kind of dtype.
+    ValueError
+        If a shape does not fit, or two inputs are on different devices.
+    """
+    inputs = {
+        "priors": Beside(priors, ("N", prior_columns)),
+        "gt_bboxes": Beside(gt_bboxes, ("G", 4)),
+        "gt_labels": Beside(gt_labels, ("G",), "integral"),
+        "gt_valid": Beside(gt_valid, ("G",), "bool"),
+        "prior_valid": Beside(prior_valid, ("N",), "bool"),
+        "ignore_bboxes": Beside(ignore_bboxes, ("I", 4)),
+        "ignore_valid": Beside(ignore_valid, ("I",), "bool"),
+        **(beside or {}),
+    }
+    given = {
+        name: value
+        for name, value in inputs.items()
+        if value.array is not None or name in ("priors", "gt_bboxes")
+    }
+    if ignore_valid is not None and ignore_bboxes is None:
+        raise ValueError("ignore_valid: expected ignore_bboxes with it, got None")
+    backend = common_backend({name: value.array for name, value in given.items()})
+    _check_each(given, backend)
+    lead = broadcast_lead({name: (value.array, len(value.dimensions)) for name, value in given.items()})
+    flat = _flattened(given, backend, lead)
+    return _build(flat, backend, lead, beside=tuple(beside or ()))
+
+
+def _check_each(given: Mapping[str, Beside], backend: ArrayBackend) -> None:
+    lengths: dict[str, int] = {}
+    for name, value in given.items():
+        dimensions = value.dimensions
+        expected = f"(..., {', '.join(str(lengths.get(str(d), d)) for d in dimensions)})"
+        tail = tuple(d if isinstance(d, int) else lengths.get(d) for d in dimensions)
+        check_shape(name, value.array, expected, *tail)
+        check_dtype(name, value.array, backend, value.kind)
+        actual = value.array.shape[value.array.ndim - len(dimensions) :]
+        lengths.update({d: int(n) for d, n in zip(dimensions, actual, strict=True) if isinstance(d, str)})
+
+
+def _flattened(given: Mapping[str, Beside], backend: ArrayBackend, lead: tuple[int, ...]) -> dict[str, Array]:
+    """Give every input one batch dimension: B, or 1 where all images share it; cut off their gradients."""
+    xp = backend.xp
+    floats = [name for name, value in given.items() if value.kind == "real floating"]
+    raised = raise_precision(backend, *(given[name].array for name in floats))
+    arrays = {name: value.array for name, value in given.items()}
+    arrays.update(zip(floats, map(backend.stop_gradient, raised), strict=True))
+    flat: dict[str, Array] = {}
+    for name, x in arrays.items():
+        tail = tuple(x.shape)[x.ndim - len(given[name].dimensions) :]
+        own = tuple(x.shape)[: x.ndim - len(tail)]
+        if prod(own) == 1:
+            flat[name] = xp.reshape(x, (1, *tail))
+        else:
+            flat[name] = xp.reshape(xp.broadcast_to(x, (*lead, *tail)), (prod(lead), *tail))
+    return flat
+
+
+def _build(
+    flat: dict[str, Array], backend: ArrayBackend, lead: tuple[int, ...], beside: tuple[str, ...]
+) -> Scene:
+    xp, images = backend.xp, prod(lead)
+
+    def each_image(x: Array) -> Array:
+        return xp.broadcast_to(x, (images, *x.shape[1:]))
+
+    priors, prior_whole = drop_broken(flat["priors"])
+    prior_valid = flat.get("prior_valid", xp.ones_like(prior_whole))
+    gt_bboxes, gt_valid = drop_broken(flat["gt_bboxes"])
+    if "gt_valid" in flat:
+        gt_valid = gt_valid & flat["gt_valid"]
+    ignore_bboxes = None
+    if "ignore_bboxes" in flat:
+        # An ignore region that is padding is a point, which covers nothing and is covered by nothing.
+        ignore_bboxes, _ = drop_broken(flat["ignore_bboxes"])
+        if "ignore_valid" in flat:
+            ignore_bboxes = xp.where(flat["ignore_valid"][..., None], ignore_bboxes, 0.0)
+    gt_labels = None
+    if "gt_labels" in flat:
+        gt_labels = each_image(xp.astype(flat["gt_labels"], backend.integer_dtype(priors)))
+    return Scene(
+        backend=backend,
+        lead=lead,
+        priors=priors,
+        gt_bboxes=each_image(gt_bboxes),
+        prior_valid=prior_valid,
+        prior_whole=prior_valid & prior_whole,
+        gt_valid=each_image(gt_valid),
+        gt_labels=gt_labels,
+        ignore_bboxes=None if ignore_bboxes is None else each_image(ignore_bboxes),
+        beside={name: flat[name] for name in beside if name in flat},
+    )
