@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from assigncore.backend import Array, get_backend
 from assigncore.checks import (
@@ -124,11 +124,10 @@ class BboxOverlaps2D:
         """Compute as a call does, for boxes known to be finite, of one dtype and four columns."""
         if mode not in PUBLISHED_MODES:
             raise ValueError(f"mode: expected one of {', '.join(PUBLISHED_MODES)}, got {mode!r}")
-        known = cast("Mode", mode)
         if self.dtype != "fp16":
-            return overlaps_of_checked(b1, b2, known, is_aligned=is_aligned)
+            return overlaps_of_checked(b1, b2, mode, is_aligned=is_aligned)
         b1, b2 = round_to_half(b1 / self.scale), round_to_half(b2 / self.scale)
-        return overlaps_of_checked(b1, b2, known, is_aligned=is_aligned, eps=HALF_EPS, rounded=round_to_half)
+        return overlaps_of_checked(b1, b2, mode, is_aligned=is_aligned, eps=HALF_EPS, rounded=round_to_half)
 
 
 def round_to_half(x: Array) -> Array:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from assigncore.backend import Array, ArrayBackend
 
-__all__ = ["Tile", "plan_tiles"]
+__all__ = ["Tile", "TileView", "by_images", "join_tiles", "per_prior", "plan_tiles"]
 
 TOUCHED_SHARE = 0.25
 """Share of the ground truths that a block of priors typically touches; only speed depends on it."""
@@ -20,7 +22,7 @@ SHORTEST_BLOCK = 1024
 
 @dataclass(frozen=True)
 class Tile:
-    """A block of priors in some images, with the ground truths that may touch it.
+    """A block of priors in some images, with the ground truths that may matter to it.
 
     Attributes
     ----------
@@ -29,13 +31,80 @@ class Tile:
     priors : slice
         Of the priors.
     gts : numpy array (g,) of integers, or None
-        The ground truths that may touch a prior of the block, ascending; None stands for all. With
+        The ground truths that may matter to a prior of the block, ascending; None stands for all. With
         ground truths named, the tile is of one image.
     """
 
     images: slice
     priors: slice
     gts: np.ndarray[Any, Any] | None = None
+
+    @property
+    def num_priors(self) -> int:
+        """Number of priors in the block: n."""
+        return int(self.priors.stop - self.priors.start)
+
+    @property
+    def is_vacant(self) -> bool:
+        """Whether no ground truth matters to the block."""
+        return self.gts is not None and self.gts.size == 0
+
+    def narrowed(self, gts: np.ndarray[Any, Any]) -> Tile:
+        """Return the tile with fewer ground truths."""
+        return Tile(self.images, self.priors, gts)
+
+
+@dataclass(frozen=True)
+class TileView:
+    """What arrays over the whole scene say of one tile.
+
+    Attributes
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    tile : Tile
+        The tile.
+    like : array
+        Any array on the device.
+    """
+
+    backend: ArrayBackend
+    tile: Tile
+    like: Array
+
+    def of_priors(self, x: Array, axis: int = 1) -> Array:
+        """Cut `x` (B or 1, ..., N, ...), whose `axis` counts priors, to the tile: (b or 1, ..., n, ...)."""
+        images = slice(0, 1) if x.shape[0] == 1 else self.tile.images
+        return x[(images, *[slice(None)] * (axis - 1), self.tile.priors, ...)]
+
+    def of_gts(self, x: Array) -> Array:
+        """Cut `x` (B, G, ...) to the tile: (b, g, ...)."""
+        cut = x[(self.tile.images, ...)]
+        if self.tile.gts is None:
+            return cut
+        return self.backend.xp.take(cut, self._gts(), axis=1)
+
+    def gt_places(self, n_gts: int) -> Array:
+        """Return the ground truths of the tile counted from 1, (g,), out of `n_gts`."""
+        xp = self.backend.xp
+        if self.tile.gts is not None:
+            return self._gts() + 1
+        integers = self.backend.integer_dtype(self.like)
+        return xp.arange(1, n_gts + 1, dtype=integers, device=self.backend.device_of(self.like))
+
+    def spread_gts(self, x: Array, n_gts: int, fill: float) -> Array:
+        """Put `x` (b, g, ...) of the tile's ground truths among all `n_gts` of them, `fill` elsewhere."""
+        gts = self.tile.gts
+        if gts is None:
+            return x
+        xp = self.backend.xp
+        place = np.zeros(n_gts, dtype=np.int64)
+        place[gts] = np.arange(1, gts.size + 1)
+        padded = xp.concat([xp.full_like(x[:, :1, ...], fill), x], axis=1)
+        return xp.take(padded, self.backend.host_indices(place, self.like), axis=1)
+
+    def _gts(self) -> Array:
+        return self.backend.host_indices(self.tile.gts, self.like)
 
 
 def plan_tiles(
@@ -121,3 +190,59 @@ def _bounds(
         side = side if everything else np.where(counted, side, nowhere)
         sides.append(reduce.reduceat(side, starts, axis=-1)[..., None])
     return tuple(sides)
+
+
+def join_tiles(xp: Any, tiles: list[Tile], parts: list[Array]) -> Array:
+    """Join what tiles say of their priors, each (b, n), into (B, N)."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = [xp.concat(row, axis=-1) if len(row) > 1 else row[0] for row in by_images(tiles, parts)]
+    return xp.concat(rows, axis=0) if len(rows) > 1 else rows[0]
+
+
+def by_images(tiles: list[Tile], parts: list[Array]) -> list[list[Array]]:
+    """Group what belongs to tiles by the images the tiles are of."""
+    rows = groupby(zip(tiles, parts, strict=True), key=lambda pair: pair[0].images.start)
+    return [[part for _, part in row] for _, row in rows]
+
+
+def per_prior(
+    backend: ArrayBackend,
+    tiles: list[Tile],
+    like: Array,
+    reduce: Callable[[TileView], Array],
+    *,
+    vacant: float,
+) -> Array:
+    """Reduce the pairs of each tile to one value a prior, and join the tiles.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    tiles : list of Tile
+        As :func:`plan_tiles` returns them.
+    like : array
+        Any array on the device.
+    reduce : callable
+        Maps the view of a tile to an array (b, n).
+    vacant : float
+        The value of priors to which no ground truth of their tile matters.
+
+    Returns
+    -------
+    array (B, N)
+        One value a prior.
+    """
+    xp = backend.xp
+    parts: list[Array | None] = [
+        None if tile.is_vacant else reduce(TileView(backend, tile, like)) for tile in tiles
+    ]
+    kind = next((part.dtype for part in parts if part is not None), None)
+    dtype = backend.integer_dtype(like) if kind is None else kind
+    device = backend.device_of(like)
+    filled = [
+        xp.full((1, tile.num_priors), vacant, dtype=dtype, device=device) if part is None else part
+        for tile, part in zip(tiles, parts, strict=True)
+    ]
+    return join_tiles(xp, tiles, filled)
