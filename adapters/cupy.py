@@ -26,9 +26,9 @@ class CupyBackend(ArrayBackend):
         """Return the array's device."""
         return x.device
 
-    def scatter_max(self, index: Array, values: Array, size: int) -> Array:
+    def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""
-        out = cupy.zeros((index.shape[0], size), dtype=index.dtype)
+        out = cupy.full((index.shape[0], size), fill, dtype=values.dtype)
         cupy.maximum.at(out, (cupy.arange(index.shape[0])[:, None], index), values)
         return out
 

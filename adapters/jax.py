@@ -45,10 +45,18 @@ class JaxBackend(ArrayBackend):
         """Stop it."""
         return jax.lax.stop_gradient(x)
 
-    def scatter_max(self, index: Array, values: Array, size: int) -> Array:
+    def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
+        """Take the largest of the negated values, which JAX documents to come lowest index first."""
+        if not 0 < k < x.shape[-1]:
+            return super().k_smallest(x, k)
+        # Subtracting from 0 makes no negative zero, which the selection would put below zero.
+        values, index = jax.lax.top_k(0.0 - x, k)
+        return 0.0 - values, index.astype(self.integer_dtype(x))
+
+    def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""
         rows = jnp.arange(index.shape[0])[:, None]
-        return jnp.zeros((index.shape[0], size), dtype=index.dtype).at[rows, index].max(values)
+        return jnp.full((index.shape[0], size), fill, dtype=values.dtype).at[rows, index].max(values)
 
     def count(self, index: Array, size: int) -> Array:
         """Scatter ones; places out of range are dropped."""

@@ -52,9 +52,27 @@ class NumpyBackend(ArrayBackend):
         holds = x == np.expand_dims(best, axis)
         return best, np.min(np.where(holds, places, np.int32(size - 1)), axis=axis).astype(np.int64)
 
-    def scatter_max(self, index: Array, values: Array, size: int) -> Array:
+    def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
+        """Find the k-th value by partition, then take what is below it and the first that equal it."""
+        if k >= x.shape[-1] or k == 0:
+            return super().k_smallest(x, k)
+        bound = np.partition(x, k - 1, axis=-1)[..., k - 1 : k]
+        below = x < bound
+        at_bound = x == bound
+        room = k - np.count_nonzero(below, axis=-1)[..., None]
+        if np.array_equal(np.count_nonzero(at_bound, axis=-1)[..., None], room):
+            taken = below | at_bound
+        else:
+            taken = below | (at_bound & (np.cumsum(at_bound, axis=-1) <= room))
+        if np.count_nonzero(taken) != k * (x.size // x.shape[-1]):  # NaN is neither below nor at the bound
+            return super().k_smallest(x, k)
+        index = np.nonzero(taken)[-1].reshape(*x.shape[:-1], k)
+        values, order = super().k_smallest(np.take_along_axis(x, index, axis=-1), k)
+        return values, np.take_along_axis(index, order, axis=-1)
+
+    def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""
-        out = np.zeros((index.shape[0], size), dtype=index.dtype)
+        out = np.full((index.shape[0], size), fill, dtype=values.dtype)
         np.maximum.at(out, (np.arange(index.shape[0])[:, None], index), values)
         return out
 

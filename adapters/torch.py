@@ -51,9 +51,24 @@ class TorchBackend(ArrayBackend):
         best, place = torch.max(x, dim=axis)
         return best, place
 
-    def scatter_max(self, index: Array, values: Array, size: int) -> Array:
+    def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
+        """Select on keys that join a float32 value's ordered bits with its index, so that none are equal.
+
+        The bits of a float, read as an integer, are in the order of the floats from 0 up and in the reverse
+        order below. Adding 0 turns the negative zero, whose bits differ from zero's, into zero.
+        """
+        if x.dtype != torch.float32 or k >= x.shape[-1]:
+            return cast("tuple[Array, Array]", super().k_smallest(x, k))
+        bits = (x + 0.0).view(torch.int32).to(torch.int64)
+        ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+        places = torch.arange(x.shape[-1], device=x.device)
+        keys = torch.topk((ordered << 32) | places, k, dim=-1, largest=False, sorted=True)[0]
+        index = keys & 0xFFFFFFFF
+        return torch.take_along_dim(x, index, dim=-1), index
+
+    def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""
-        out = torch.zeros((index.shape[0], size), dtype=index.dtype, device=index.device)
+        out = torch.full((index.shape[0], size), fill, dtype=values.dtype, device=index.device)
         return out.scatter_reduce(1, index, values, reduce="amax")
 
     def count(self, index: Array, size: int) -> Array:

@@ -103,25 +103,41 @@ class ArrayBackend:
         """Return the largest value along `axis`, and the lowest index that holds it."""
         return self.xp.max(x, axis=axis), self.xp.argmax(x, axis=axis)
 
-    def scatter_max(self, index: Array, values: Array, size: int) -> Array:
+    def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
+        """Return the `k` smallest values along the last axis, ascending, and where they are.
+
+        Equal values come by ascending index, and those of the lowest index are taken.
+        """
+        order = self.xp.argsort(x, axis=-1, stable=True)[..., :k]
+        return self.xp.take_along_axis(x, order, axis=-1), order
+
+    def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Write `values` to the places `index`; where several meet, the largest stays.
 
         Parameters
         ----------
         index : array (B, K) of integers
             Places from 0 to ``size - 1``.
-        values : array (B, K) of non-negative integers
+        values : array (B, K)
             What to write.
         size : int
             Number of places.
+        fill : float, default 0
+            What is everywhere before; it stays where nothing larger is written.
 
         Returns
         -------
-        array (B, size) of integers
-            The largest value written to each place, 0 where none was.
+        array (B, size)
+            In the dtype of `values`.
         """
         xp = self.xp
-        return self._scatter(index, size, lambda hits: xp.max(xp.where(hits, values[..., None], 0), axis=-2))
+
+        def largest(hits: Array) -> Array:
+            return xp.max(xp.where(hits, values[..., None], fill), axis=-2)
+
+        if 0 in (*values.shape, size):
+            return xp.full((values.shape[0], size), fill, dtype=values.dtype, device=self.device_of(values))
+        return self._scatter(index, size, largest)
 
     def count(self, index: Array, size: int) -> Array:
         """Count how often each of ``0 .. size - 1`` stands in a row of `index`; other values are passed over.

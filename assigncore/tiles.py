@@ -11,7 +11,16 @@ import numpy as np
 
 from assigncore.backend import Array, ArrayBackend
 
-__all__ = ["Tile", "TileView", "by_images", "join_tiles", "per_prior", "plan_tiles"]
+__all__ = [
+    "Tile",
+    "TileView",
+    "block_bounds",
+    "by_images",
+    "dense_tiles",
+    "join_tiles",
+    "per_prior",
+    "plan_tiles",
+]
 
 TOUCHED_SHARE = 0.25
 """Share of the ground truths that a block of priors typically touches; only speed depends on it."""
@@ -147,10 +156,11 @@ def plan_tiles(
         most = max(1, backend.most_pairs(priors) // per_prior)
         block = min(max(block, SHORTEST_BLOCK), most, n_priors)
         return _touching_tiles(backend, priors, gt_bboxes, counted, block)
-    return _dense_tiles(images, n_priors, per_prior, limit)
+    return dense_tiles(images, n_priors, per_prior, limit)
 
 
-def _dense_tiles(images: int, n_priors: int, per_prior: int, limit: int) -> list[Tile]:
+def dense_tiles(images: int, n_priors: int, per_prior: int, limit: int) -> list[Tile]:
+    """Cut all pairs into tiles of at most `limit`, where each prior is in `per_prior` pairs of an image."""
     several = max(1, limit // (per_prior * n_priors))
     block = min(n_priors, max(1, limit // per_prior))
     return [
@@ -166,7 +176,7 @@ def _touching_tiles(
     """Pair each block of priors with the ground truths that touch the box around it."""
     n_priors = int(priors.shape[-2])
     starts = np.arange(0, n_priors, block)
-    x1, y1, x2, y2 = _bounds(backend.to_numpy(priors), backend.to_numpy(counted), starts)
+    x1, y1, x2, y2 = block_bounds(backend.to_numpy(priors), backend.to_numpy(counted), starts)
     gts = backend.to_numpy(gt_bboxes)[:, None, :, :]
     touches = (x1 < gts[..., 2]) & (x2 > gts[..., 0]) & (y1 < gts[..., 3]) & (y2 > gts[..., 1])
     return [
@@ -178,7 +188,7 @@ def _touching_tiles(
     ]
 
 
-def _bounds(
+def block_bounds(
     priors: np.ndarray[Any, Any], counted: np.ndarray[Any, Any], starts: np.ndarray[Any, Any]
 ) -> tuple[np.ndarray[Any, Any], ...]:
     """Return the sides of the box around each block's priors, each (B or 1, blocks, 1)."""

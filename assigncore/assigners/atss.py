@@ -1,0 +1,233 @@
+"""Assignment by an adaptive threshold on the overlaps of the nearest priors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from assigncore.backend import Array, preload_backends
+from assigncore.boxes import box_centers
+from assigncore.checks import check_knob
+from assigncore.conflicts import best_claim
+from assigncore.coordinates import drop_broken, rounded_product
+from assigncore.ignoring import in_ignore_region
+from assigncore.levels import check_levels, nearest_per_level
+from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+from assigncore.scene import Beside, Scene, read_scene
+from assigncore.selection import Candidates, gather_priors
+
+__all__ = ["ATSSAssigner"]
+
+UNASSIGNED = -1e8
+"""The overlap of a prior that no ground truth takes, as published."""
+
+INSIDE = 0.01
+"""How far inside a ground truth a prior's centre must be, in pixels."""
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class ATSSAssigner:
+    """Decide by a threshold that each ground truth derives from the overlaps of its nearest priors.
+
+    On every level the nearest priors of a ground truth are its candidates. Those whose overlap is at least
+    the mean plus the standard deviation over all its candidates, and whose centres lie inside it, are
+    positive. Every other prior is background.
+
+    Parameters
+    ----------
+    topk : int
+        Candidates on each level, at least 1; all priors of a level that has fewer.
+    alpha : float, optional
+        With it, candidates are compared by DDOD's dynamic cost ``score**(1 - alpha) * overlap**alpha`` of
+        the predictions in place of the priors' overlap. From 0 to 1.
+    iou_calculator : callable or config mapping, optional
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    ignore_iof_thr : float, default -1
+        A prior is ignored where an ignore region covers more than this fraction of it, and is a candidate
+        only where a level has fewer than `topk` others. Not positive: ignore regions have no effect.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Zhang et al., "Bridging the Gap Between Anchor-based and Anchor-free Detection via Adaptive Training
+    Sample Selection", 2020. Chen et al., "Disentangle Your Dense Object Detector", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> corners = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 8
+    >>> priors = np.concatenate([corners, corners + 8], axis=-1).astype(np.float32)
+    >>> gt_bboxes = np.array([[0, 0, 14, 14]], dtype=np.float32)
+    >>> ATSSAssigner(topk=9).assign(priors, gt_bboxes, num_level_priors=(16,)).gt_inds.reshape(4, 4)
+    array([[1, 0, 0, 0],
+           [0, 0, 0, 0],
+           [0, 0, 0, 0],
+           [0, 0, 0, 0]])
+    """
+
+    topk: int
+    alpha: float | None = None
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    ignore_iof_thr: float = -1
+
+    def __post_init__(self) -> None:
+        check_knob("topk", self.topk, at_least=1, integer=True)
+        if self.alpha is not None:
+            check_knob("alpha", self.alpha, at_least=0)
+            if self.alpha > 1:
+                raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        num_level_priors: Sequence[int],
+        gt_labels: Array | None = None,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
+        pred_logits: Array | None = None,
+        pred_bboxes: Array | None = None,
+    ) -> AssignResult:
+        """Assign priors to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 4)
+            Boxes x1, y1, x2, y2 in pixels, level by level.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        num_level_priors : sequence of int
+            Number of priors of each level; they sum to N.
+        gt_labels : array (..., G) of integers, optional
+            Classes; without them the result has no labels. Required with `alpha`.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prior takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
+        pred_logits : array (..., N, C), optional
+            Class logits of the predictions. Required with `alpha`, not used without.
+        pred_bboxes : array (..., N, 4), optional
+            Boxes of the predictions in pixels. Required with `alpha`, not used without.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is what a positive prior was won by, its overlap or with `alpha` its cost, and
+            -1e8 for every other prior.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit, levels do not sum to N, inputs are on different devices, or `alpha` is
+            set and a prediction or the labels are missing.
+
+        Notes
+        -----
+        Of equally near priors the first is taken; on a grid this decides often, wherever a ground truth's
+        centre lies midway between cells. A prior that several ground truths take goes to the largest
+        overlap, then to the first of them. A ground truth with a single candidate has no standard
+        deviation and takes none, as published. An ignored prior that is taken is positive.
+        """
+        if self.alpha is not None:
+            needed = {"gt_labels": gt_labels, "pred_logits": pred_logits, "pred_bboxes": pred_bboxes}
+            for name, x in needed.items():
+                if x is None:
+                    raise ValueError(f"{name}: expected an array, since alpha is {self.alpha}, got None")
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_labels=gt_labels,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            ignore_bboxes=ignore_bboxes,
+            ignore_valid=ignore_valid,
+            beside={
+                "pred_logits": Beside(pred_logits, ("N", "C")),
+                "pred_bboxes": Beside(pred_bboxes, ("N", 4)),
+            },
+        )
+        levels = check_levels(num_level_priors, scene.shape[1])
+        if scene.is_empty:
+            return scene.empty_result(excluded_overlap=UNASSIGNED)
+        ignored = in_ignore_region(scene, self.iou_calculator, self.ignore_iof_thr)
+        candidates = nearest_per_level(scene, levels, self.topk, last_resort=ignored)
+        overlaps = self._overlaps(scene, candidates)
+        threshold = adaptive_threshold(scene.xp, overlaps, candidates.found)
+        claims = (overlaps >= threshold[..., None]) & candidates.found & scene.gt_valid[..., None]
+        claims = claims & centers_inside(scene, candidates, margin=INSIDE)
+        taken, max_overlaps = best_claim(
+            scene.backend, candidates.index, overlaps, claims, scene.shape[1], nothing=UNASSIGNED
+        )
+        background = scene.xp.where(ignored, -1, scene.full(0, integers=True))
+        return scene.result(scene.xp.where(taken > 0, taken, background), max_overlaps)
+
+    def _overlaps(self, scene: Scene, candidates: Candidates) -> Array:
+        """Return what the candidates compare by, (B, G, K)."""
+        measure = measure_of(self.iou_calculator, "iou")
+        boxes = scene.priors if self.alpha is None else drop_broken(scene.beside["pred_bboxes"])[0]
+        boxes = gather_priors(scene.backend, boxes, candidates.index)
+        overlaps = measure(scene.gt_bboxes[..., None, :], boxes)[..., 0, :]
+        if self.alpha is None:
+            return overlaps
+        return class_scores(scene, candidates) ** (1 - self.alpha) * overlaps**self.alpha
+
+
+def class_scores(scene: Scene, candidates: Candidates) -> Array:
+    """Return the candidates' scores for the classes of their ground truths, (B, G, K)."""
+    xp = scene.xp
+    logits = gather_priors(scene.backend, scene.beside["pred_logits"], candidates.index)
+    n_classes = int(logits.shape[-1])
+    label = xp.where(scene.gt_valid, scene.gt_labels, 0)
+    label = xp.where((label >= 0) & (label < n_classes), label, 0)
+    label = xp.broadcast_to(label[..., None, None], (*logits.shape[:-1], 1))
+    return 1 / (1 + xp.exp(-xp.take_along_axis(logits, label, axis=-1)[..., 0]))
+
+
+def adaptive_threshold(xp: Any, overlaps: Array, found: Array) -> Array:
+    """Return the mean plus the standard deviation of each ground truth's candidates, (B, G).
+
+    Out of reach where there are fewer than two. The sums run from the first candidate to the last, and deviations are from the first one's overlap, so
+    that every library rounds alike and equal overlaps have exactly their own value for a mean.
+    """
+    count = xp.sum(xp.astype(found, overlaps.dtype), axis=-1)
+    several = count > 1
+    first = overlaps[..., 0]
+    shifted = xp.where(found, overlaps - first[..., None], 0.0)
+    mean = first + _running_sum(shifted) / xp.where(several, count, 1.0)
+    deviation = xp.where(found, overlaps - mean[..., None], 0.0)
+    variance = _running_sum(rounded_product(deviation, deviation)) / xp.where(several, count - 1, 1.0)
+    return xp.where(several, mean + xp.sqrt(variance), float("inf"))
+
+
+def _running_sum(x: Array) -> Array:
+    total = x[..., 0]
+    for i in range(1, int(x.shape[-1])):
+        total = total + x[..., i]
+    return total
+
+
+def centers_inside(scene: Scene, candidates: Candidates, *, margin: float) -> Array:
+    """Tell which candidates' centres lie more than `margin` inside their ground truths, (B, G, K)."""
+    center = gather_priors(scene.backend, box_centers(scene.priors), candidates.index)
+    low, high = scene.gt_bboxes[..., None, :2], scene.gt_bboxes[..., None, 2:]
+    return scene.xp.all((center - low > margin) & (high - center > margin), axis=-1)

@@ -1,0 +1,77 @@
+"""Feature levels: the priors of each, and the nearest of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from assigncore.backend import Array
+from assigncore.boxes import box_centers
+from assigncore.scene import Scene
+from assigncore.selection import Candidates, k_nearest
+
+__all__ = ["check_levels", "nearest_per_level"]
+
+
+def check_levels(num_level_priors: Sequence[int], num_priors: int) -> tuple[slice, ...]:
+    """Return the slice of the priors that each level is.
+
+    Raises
+    ------
+    TypeError
+        If the numbers are no sequence of integers.
+    ValueError
+        If one is negative, or they do not sum to the number of priors.
+    """
+    try:
+        numbers = [int(n) for n in num_level_priors if n == int(n)]
+        complete = len(numbers) == len(num_level_priors)
+    except TypeError:
+        complete = False
+    if not complete:
+        raise TypeError(f"num_level_priors: expected a sequence of integers, got {num_level_priors!r}")
+    if any(n < 0 for n in numbers) or sum(numbers) != num_priors:
+        raise ValueError(
+            f"num_level_priors: expected numbers that sum to the {num_priors} priors, got {tuple(numbers)}"
+        )
+    ends = list(accumulate(numbers))
+    return tuple(slice(end - n, end) for n, end in zip(numbers, ends, strict=True))
+
+
+def nearest_per_level(scene: Scene, levels: Sequence[slice], k: int, *, last_resort: Array) -> Candidates:
+    """Find, on each level, the `k` priors whose centres are nearest to each ground truth's centre.
+
+    Parameters
+    ----------
+    scene : Scene
+        The inputs; `priors` are boxes.
+    levels : sequence of slice
+        The priors of each level.
+    k : int
+        How many on each level; all of a level that has fewer.
+    last_resort : array (B or 1, N) of bool
+        True where a prior is a candidate only for want of others.
+
+    Returns
+    -------
+    Candidates
+        Level by level, nearest first.
+    """
+    xp = scene.xp
+    points, centers = box_centers(scene.priors), box_centers(scene.gt_bboxes)
+    parts = []
+    for level in levels:
+        if level.stop == level.start:
+            continue
+        nearest = k_nearest(
+            scene.backend,
+            points[:, level, :],
+            centers,
+            k,
+            counted=scene.prior_whole[:, level],
+            last_resort=last_resort[:, level],
+        )
+        parts.append(Candidates(nearest.index + level.start, nearest.value))
+    return Candidates(
+        xp.concat([part.index for part in parts], axis=-1), xp.concat([part.value for part in parts], axis=-1)
+    )

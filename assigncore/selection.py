@@ -1,0 +1,191 @@
+"""Candidates: the priors nearest to each ground truth, and what belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+from assigncore.backend import Array, ArrayBackend
+from assigncore.coordinates import columns, rounded_product
+from assigncore.nearest_tiles import plan_nearest_tiles
+from assigncore.tiles import Tile, TileView, by_images
+
+__all__ = ["Candidates", "gather_priors", "k_nearest", "k_smallest_per_gt"]
+
+FAR = float("inf")
+
+LAST_RESORT = 1e16
+"""A squared distance, of 1e8 pixels, beyond those that occur."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """For each ground truth, the priors that compete for it.
+
+    Attributes
+    ----------
+    index : array (B, G, K) of integers
+        The priors, from 0.
+    value : array (B, G, K)
+        What they were chosen by; infinite where there is no candidate.
+    """
+
+    index: Array
+    value: Array
+
+    @property
+    def found(self) -> Array:
+        """True where there is a candidate, (B, G, K)."""
+        return self.value < FAR
+
+
+def k_nearest(
+    backend: ArrayBackend,
+    points: Array,
+    centers: Array,
+    k: int,
+    *,
+    counted: Array,
+    last_resort: Array | None = None,
+    scale: Array | None = None,
+) -> Candidates:
+    """Find the `k` points nearest to each centre; of equally near ones, the first.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    points : array (B or 1, N, 2)
+        x, y in pixels.
+    centers : array (B, G, 2)
+        x, y in pixels.
+    k : int
+        How many; fewer are found where there are fewer.
+    counted : array (B or 1, N) of bool
+        False where a point is no candidate.
+    last_resort : array (B or 1, N) of bool, optional
+        True where a point is a candidate only for want of others, the first of them first.
+    scale : array (B, G, 2), optional
+        Width and height in pixels of the unit in which each ground truth measures distances. Not given: 1.
+
+    Returns
+    -------
+    Candidates
+        Nearest first, with squared distances; K is the least of `k` and N.
+
+    Notes
+    -----
+    Distances are compared squared: a root would only add rounding, and ties with it.
+    """
+    xp = backend.xp
+    preferred = counted if last_resort is None else counted & ~last_resort
+
+    def squared_distance(view: TileView) -> Array:
+        point, center = view.of_priors(points)[:, None, :, :], view.of_gts(centers)[:, :, None, :]
+        offset = point - center
+        if scale is not None:
+            offset = offset / view.of_gts(scale)[:, :, None, :]
+        dx, dy = columns(offset)
+        distance = rounded_product(dx, dx) + rounded_product(dy, dy)
+        if last_resort is not None:
+            distance = xp.where(view.of_priors(last_resort)[:, None, :], LAST_RESORT, distance)
+        return xp.where(view.of_priors(counted)[:, None, :], distance, FAR)
+
+    tiles = plan_nearest_tiles(backend, points, centers, preferred, k, scale)
+    return k_smallest_per_gt(backend, tiles, centers, k, squared_distance)
+
+
+def k_smallest_per_gt(
+    backend: ArrayBackend,
+    tiles: list[Tile],
+    like: Array,
+    k: int,
+    measure: Callable[[TileView], Array],
+) -> Candidates:
+    """Find the priors of the `k` smallest values for each ground truth, a tile at a time.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    tiles : list of Tile
+        Of every pair that may matter.
+    like : array (B, G, ...)
+        Any array over the ground truths.
+    k : int
+        How many.
+    measure : callable
+        Maps the view of a tile to values (b, g, n), infinite where a pair is no candidate.
+
+    Returns
+    -------
+    Candidates
+        The smallest first; of equal ones, the first. K is the least of `k` and the number of priors.
+    """
+    xp, n_gts = backend.xp, int(like.shape[1])
+    if len(tiles) == 1 and tiles[0].gts is None:
+        value, index = backend.k_smallest(
+            measure(TileView(backend, tiles[0], like)), min(k, tiles[0].num_priors)
+        )
+        return Candidates(index, value)
+    n_priors = max(tile.priors.stop for tile in tiles)
+    values, indices = [], []
+    for tile in tiles:
+        view = TileView(backend, tile, like)
+        if tile.is_vacant:
+            values.append(None)
+            indices.append(None)
+            continue
+        value, index = backend.k_smallest(measure(view), min(k, tile.num_priors))
+        values.append(view.spread_gts(value, n_gts, FAR))
+        indices.append(view.spread_gts(index + tile.priors.start, n_gts, 0))
+    merged = [
+        _merged(backend, like, row_values, row_indices, min(k, n_priors))
+        for row_values, row_indices in zip(by_images(tiles, values), by_images(tiles, indices), strict=True)
+    ]
+    return Candidates(
+        xp.concat([index for index, _ in merged], axis=0), xp.concat([value for _, value in merged], axis=0)
+    )
+
+
+def _merged(
+    backend: ArrayBackend, like: Array, values: list[Array], indices: list[Array], k: int
+) -> tuple[Array, Array]:
+    """Merge the candidates that the tiles of some images name, in the order of the tiles."""
+    xp = backend.xp
+    values = [value for value in values if value is not None]
+    indices = [index for index in indices if index is not None]
+    short = k - sum(int(value.shape[-1]) for value in values)
+    if short > 0:
+        shape = (values[0].shape[0] if values else 1, like.shape[1], short)
+        device = backend.device_of(like)
+        values = [*values, xp.full(shape, FAR, dtype=like.dtype, device=device)]
+        indices = [*indices, xp.zeros(shape, dtype=backend.integer_dtype(like), device=device)]
+    value, order = backend.k_smallest(xp.concat(values, axis=-1), k)
+    return xp.take_along_axis(xp.concat(indices, axis=-1), order, axis=-1), value
+
+
+def gather_priors(backend: ArrayBackend, x: Array, index: Array) -> Array:
+    """Pick what belongs to candidates from what belongs to priors.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    x : array (B or 1, N, D)
+        Values of the priors.
+    index : array (B, ...) of integers
+        Priors, from 0.
+
+    Returns
+    -------
+    array (B, ..., D)
+        Values of the candidates.
+    """
+    xp = backend.xp
+    images, width = int(index.shape[0]), int(x.shape[-1])
+    flat = xp.reshape(index, (images, prod(index.shape[1:]), 1))
+    flat = xp.broadcast_to(flat, (*flat.shape[:2], width))
+    x = xp.broadcast_to(x, (images, *x.shape[1:]))
+    return xp.reshape(xp.take_along_axis(x, flat, axis=1), (*index.shape, width))
