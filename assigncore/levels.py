@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from assigncore.backend import Array
+from assigncore.backend import Array, get_backend
 from assigncore.boxes import box_centers
 from assigncore.scene import Scene
 from assigncore.selection import Candidates, k_nearest
 
-__all__ = ["check_levels", "nearest_per_level"]
+__all__ = ["check_levels", "nearest_per_level", "truncated_log"]
+
+HIGHEST_POWER = 16
 
 
 def check_levels(num_level_priors: Sequence[int], num_priors: int) -> tuple[slice, ...]:
@@ -75,3 +77,35 @@ def nearest_per_level(scene: Scene, levels: Sequence[slice], k: int, *, last_res
     return Candidates(
         xp.concat([part.index for part in parts], axis=-1), xp.concat([part.value for part in parts], axis=-1)
     )
+
+
+def truncated_log(x: Array, base: int) -> Array:
+    """Return the logarithm of positive numbers, cut off at the point, as integers.
+
+    By comparison with the powers of the base, which are exact, since the logarithms of libraries differ in
+    their last bits. Bounded by 16 powers either way.
+
+    Parameters
+    ----------
+    x : array (...)
+        Positive numbers.
+    base : int
+        2 or 4.
+
+    Returns
+    -------
+    array (...) of integers
+        In the default integer dtype.
+    """
+    backend = get_backend(x)
+    xp, device = backend.xp, backend.device_of(x)
+    # Made on the device: copying a table to it would wait for it.
+    factors = xp.full((2 * HIGHEST_POWER + 1,), float(base), dtype=x.dtype, device=device)
+    first = xp.arange(2 * HIGHEST_POWER + 1, device=device) == 0
+    powers = xp.cumulative_prod(xp.where(first, float(base) ** -HIGHEST_POWER, factors))
+    flat = xp.reshape(x, (-1,))
+    floor = xp.searchsorted(powers, flat, side="right") - 1
+    ceiling = xp.searchsorted(powers, flat, side="left")
+    power = xp.where(flat >= 1.0, floor, ceiling) - HIGHEST_POWER
+    power = xp.where(power > HIGHEST_POWER, HIGHEST_POWER, power)
+    return xp.reshape(xp.astype(power, backend.integer_dtype(x)), x.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,14 @@ Host = np.ndarray[Any, Any]
 
 
 def plan_nearest_tiles(
-    backend: ArrayBackend, points: Array, centers: Array, counted: Array, k: int, scale: Array | None
+    backend: ArrayBackend,
+    points: Array,
+    centers: Array,
+    counted: Array,
+    k: int,
+    *,
+    scale: Array | None,
+    groups: tuple[Array, Array] | None,
 ) -> list[Tile]:
     """Cut the pairs of points and centres into tiles that hold the `k` nearest points of each centre.
 
@@ -41,13 +49,15 @@ def plan_nearest_tiles(
     k : int
         How many are sought.
     scale : array (B, G, 2) or None
-        The unit in which each centre measures distances.
+        The unit in which each centre measures distances; None stands for 1 pixel.
+    groups : pair of arrays (B or 1, N) and (B, G) of integers, or None
+        Groups of the points and the centres; None where all are of one.
 
     Returns
     -------
     list of Tile
         A centre is named in each tile that may hold one of its `k` nearest points, equally near ones
-        included; in every tile where there are fewer than `k` points that count.
+        included; in every tile with points of its group where there are fewer than `k` that count.
 
     Notes
     -----
@@ -63,49 +73,59 @@ def plan_nearest_tiles(
     if not backend.reads_host(points):
         return dense_tiles(images, n_points, n_gts, limit)
     block = min(BLOCK, max(1, backend.most_pairs(points) // n_gts))
-    x, counts, center = (backend.to_numpy(a) for a in (points, counted, centers))
-    unit = np.ones_like(center) if scale is None else backend.to_numpy(scale)
+    if scale is None:
+        scale = backend.xp.ones_like(centers)
+    if groups is None:
+        groups = backend.xp.zeros_like(counted), backend.xp.zeros_like(centers[..., 0])
+    host_points = [backend.to_numpy(x) for x in (points, counted, groups[0])]
+    host_gts = [backend.to_numpy(x) for x in (centers, scale, groups[1])]
     tiles = []
     for image in range(images):
-        own_x, own_counts = (a[0 if a.shape[0] == 1 else image] for a in (x, counts))
-        near = _near_blocks(own_x, own_counts, center[image], unit[image], k, block)
+        own = _Points(*(x[0 if x.shape[0] == 1 else image] for x in host_points), block)
+        near = own.near_blocks(*(x[image] for x in host_gts), k)
         tiles += [
             Tile(slice(image, image + 1), slice(start, min(start + block, n_points)), np.flatnonzero(row))
-            for start, row in zip(range(0, n_points, block), near, strict=True)
+            for start, row in zip(own.starts.tolist(), near, strict=True)
         ]
     return tiles
 
 
-def _near_blocks(points: Host, counted: Host, centers: Host, unit: Host, k: int, block: int) -> Host:
-    """Tell which blocks may hold one of the `k` nearest points of which centre, (blocks, G)."""
-    starts = np.arange(0, points.shape[0], block)
-    x1, y1, x2, y2 = block_bounds(points[None][..., [0, 1, 0, 1]], counted[None], starts)
-    low, high = np.stack([x1, y1], axis=-1)[0], np.stack([x2, y2], axis=-1)[0]
-    outside = np.maximum(np.maximum(low - centers, centers - high), 0) / unit
-    at_least = np.square(outside).sum(axis=-1)
-    enough = np.add.reduceat(counted, starts, dtype=np.int64) >= k
-    full = np.where(enough[:, None], at_least, np.inf)
-    chunk = max(1, MOST_GATHERED // block)
-    reach = [
-        _kth_distance(
-            points, counted, centers[a : a + chunk], unit[a : a + chunk], full[:, a : a + chunk], k, block
-        )
-        for a in range(0, centers.shape[0], chunk)
-    ]
-    return at_least <= np.concatenate(reach) * (1 + SLACK)
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """One image's points x, y (N, 2), which of them count, their groups, and the length of a block."""
 
+    xy: Host
+    counted: Host
+    group: Host
+    block: int
 
-def _kth_distance(
-    points: Host, counted: Host, centers: Host, unit: Host, to_block: Host, k: int, block: int
-) -> Host:
-    """Return the squared distance of the k-th nearest point in the nearest block that has `k`, (G,)."""
-    start = np.argmin(to_block, axis=0) * block
-    index = start[:, None] + np.arange(block)
-    inside = index < points.shape[0]
-    index = np.where(inside, index, 0)
-    squared = np.square((points[index] - centers[:, None, :]) / unit[:, None, :]).sum(axis=-1)
-    squared = np.where(inside & counted[index], squared, np.inf)
-    if k > block:
-        return np.full(centers.shape[0], np.inf)
-    kth = np.partition(squared, k - 1, axis=-1)[:, k - 1]
-    return np.where(np.isfinite(to_block.min(axis=0)), kth, np.inf)
+    @property
+    def starts(self) -> Host:
+        return np.arange(0, self.xy.shape[0], self.block)
+
+    def near_blocks(self, centers: Host, unit: Host, group: Host, k: int) -> Host:
+        """Tell which blocks may hold one of the `k` nearest points of which centre, (blocks, G)."""
+        corners = self.xy[None][..., [0, 1, 0, 1]]
+        x1, y1, x2, y2 = block_bounds(corners, self.counted[None], self.starts)
+        low, high = np.stack([x1, y1], axis=-1)[0], np.stack([x2, y2], axis=-1)[0]
+        outside = np.maximum(np.maximum(low - centers, centers - high), 0) / unit
+        at_least = np.square(outside).sum(axis=-1)
+        lowest = np.minimum.reduceat(self.group, self.starts)[:, None]
+        highest = np.maximum.reduceat(self.group, self.starts)[:, None]
+        enough = np.add.reduceat(self.counted, self.starts, dtype=np.int64)[:, None] >= k
+        to_full = np.where(enough & (lowest == group) & (highest == group), at_least, np.inf)
+        step = max(1, MOST_GATHERED // self.block)
+        chunks = [slice(a, a + step) for a in range(0, centers.shape[0], step)]
+        reach = [self._kth_distance(centers[c], unit[c], to_full[:, c], k) for c in chunks]
+        own_group: Host = (lowest <= group) & (group <= highest)
+        return own_group & (at_least <= np.concatenate(reach) * (1 + SLACK))
+
+    def _kth_distance(self, centers: Host, unit: Host, to_full: Host, k: int) -> Host:
+        """Return the squared distance of the k-th point in the nearest block that has `k`, (G,)."""
+        index = np.argmin(to_full, axis=0)[:, None] * self.block + np.arange(self.block)
+        inside = index < self.xy.shape[0]
+        index = np.where(inside, index, 0)
+        squared = np.square((self.xy[index] - centers[:, None, :]) / unit[:, None, :]).sum(axis=-1)
+        squared = np.where(inside & self.counted[index], squared, np.inf)
+        kth = np.partition(squared, min(k, self.block) - 1, axis=-1)[:, min(k, self.block) - 1]
+        return np.where(np.isfinite(to_full.min(axis=0)), kth, np.inf)

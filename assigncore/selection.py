@@ -49,6 +49,7 @@ def k_nearest(
     counted: Array,
     last_resort: Array | None = None,
     scale: Array | None = None,
+    groups: tuple[Array, Array] | None = None,
 ) -> Candidates:
     """Find the `k` points nearest to each centre; of equally near ones, the first.
 
@@ -68,6 +69,8 @@ def k_nearest(
         True where a point is a candidate only for want of others, the first of them first.
     scale : array (B, G, 2), optional
         Width and height in pixels of the unit in which each ground truth measures distances. Not given: 1.
+    groups : pair of arrays (B or 1, N) and (B, G) of integers, optional
+        Groups of the points and of the ground truths; a ground truth finds points of its own group alone.
 
     Returns
     -------
@@ -90,9 +93,12 @@ def k_nearest(
         distance = rounded_product(dx, dx) + rounded_product(dy, dy)
         if last_resort is not None:
             distance = xp.where(view.of_priors(last_resort)[:, None, :], LAST_RESORT, distance)
-        return xp.where(view.of_priors(counted)[:, None, :], distance, FAR)
+        pairs = view.of_priors(counted)[:, None, :]
+        if groups is not None:
+            pairs = pairs & (view.of_priors(groups[0])[:, None, :] == view.of_gts(groups[1])[:, :, None])
+        return xp.where(pairs, distance, FAR)
 
-    tiles = plan_nearest_tiles(backend, points, centers, preferred, k, scale)
+    tiles = plan_nearest_tiles(backend, points, centers, preferred, k, scale=scale, groups=groups)
     return k_smallest_per_gt(backend, tiles, centers, k, squared_distance)
 
 
@@ -125,37 +131,30 @@ def k_smallest_per_gt(
     """
     xp, n_gts = backend.xp, int(like.shape[1])
     if len(tiles) == 1 and tiles[0].gts is None:
-        value, index = backend.k_smallest(
-            measure(TileView(backend, tiles[0], like)), min(k, tiles[0].num_priors)
-        )
+        values = measure(TileView(backend, tiles[0], like))
+        value, index = backend.k_smallest(values, min(k, tiles[0].num_priors))
         return Candidates(index, value)
     n_priors = max(tile.priors.stop for tile in tiles)
-    values, indices = [], []
+    parts: list[Candidates | None] = []
     for tile in tiles:
         view = TileView(backend, tile, like)
         if tile.is_vacant:
-            values.append(None)
-            indices.append(None)
+            parts.append(None)
             continue
         value, index = backend.k_smallest(measure(view), min(k, tile.num_priors))
-        values.append(view.spread_gts(value, n_gts, FAR))
-        indices.append(view.spread_gts(index + tile.priors.start, n_gts, 0))
-    merged = [
-        _merged(backend, like, row_values, row_indices, min(k, n_priors))
-        for row_values, row_indices in zip(by_images(tiles, values), by_images(tiles, indices), strict=True)
-    ]
+        value, index = view.spread_gts(value, n_gts, FAR), view.spread_gts(index, n_gts, 0)
+        parts.append(Candidates(index + tile.priors.start, value))
+    merged = [_merged(backend, like, row, min(k, n_priors)) for row in by_images(tiles, parts)]
     return Candidates(
-        xp.concat([index for index, _ in merged], axis=0), xp.concat([value for _, value in merged], axis=0)
+        xp.concat([row.index for row in merged], axis=0), xp.concat([row.value for row in merged], axis=0)
     )
 
 
-def _merged(
-    backend: ArrayBackend, like: Array, values: list[Array], indices: list[Array], k: int
-) -> tuple[Array, Array]:
+def _merged(backend: ArrayBackend, like: Array, parts: list[Candidates | None], k: int) -> Candidates:
     """Merge the candidates that the tiles of some images name, in the order of the tiles."""
     xp = backend.xp
-    values = [value for value in values if value is not None]
-    indices = [index for index in indices if index is not None]
+    values = [part.value for part in parts if part is not None]
+    indices = [part.index for part in parts if part is not None]
     short = k - sum(int(value.shape[-1]) for value in values)
     if short > 0:
         shape = (values[0].shape[0] if values else 1, like.shape[1], short)
@@ -163,7 +162,7 @@ def _merged(
         values = [*values, xp.full(shape, FAR, dtype=like.dtype, device=device)]
         indices = [*indices, xp.zeros(shape, dtype=backend.integer_dtype(like), device=device)]
     value, order = backend.k_smallest(xp.concat(values, axis=-1), k)
-    return xp.take_along_axis(xp.concat(indices, axis=-1), order, axis=-1), value
+    return Candidates(xp.take_along_axis(xp.concat(indices, axis=-1), order, axis=-1), value)
 
 
 def gather_priors(backend: ArrayBackend, x: Array, index: Array) -> Array:

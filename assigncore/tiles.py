@@ -88,16 +88,14 @@ class TileView:
 
     def of_gts(self, x: Array) -> Array:
         """Cut `x` (B, G, ...) to the tile: (b, g, ...)."""
-        cut = x[(self.tile.images, ...)]
-        if self.tile.gts is None:
-            return cut
-        return self.backend.xp.take(cut, self._gts(), axis=1)
+        cut, gts = x[(self.tile.images, ...)], self._gts()
+        return cut if gts is None else self.backend.xp.take(cut, gts, axis=1)
 
     def gt_places(self, n_gts: int) -> Array:
         """Return the ground truths of the tile counted from 1, (g,), out of `n_gts`."""
-        xp = self.backend.xp
-        if self.tile.gts is not None:
-            return self._gts() + 1
+        xp, gts = self.backend.xp, self._gts()
+        if gts is not None:
+            return gts + 1
         integers = self.backend.integer_dtype(self.like)
         return xp.arange(1, n_gts + 1, dtype=integers, device=self.backend.device_of(self.like))
 
@@ -112,8 +110,9 @@ class TileView:
         padded = xp.concat([xp.full_like(x[:, :1, ...], fill), x], axis=1)
         return xp.take(padded, self.backend.host_indices(place, self.like), axis=1)
 
-    def _gts(self) -> Array:
-        return self.backend.host_indices(self.tile.gts, self.like)
+    def _gts(self) -> Array | None:
+        gts = self.tile.gts
+        return None if gts is None else self.backend.host_indices(gts, self.like)
 
 
 def plan_tiles(

@@ -4,6 +4,22 @@ from assigncore.assigners.approx_max_iou import ApproxMaxIoUAssigner
 from assigncore.assigners.ascend_max_iou import AscendMaxIoUAssigner
 from assigncore.assigners.atss import ATSSAssigner
 from assigncore.assigners.grid import GridAssigner
+from assigncore.assigners.matcher import Matcher, to_detectron2, to_torchvision
 from assigncore.assigners.max_iou import MaxIoUAssigner
+from assigncore.assigners.point import PointAssigner
+from assigncore.assigners.ssd_matcher import SSDMatcher
+from assigncore.assigners.uniform import UniformAssigner
 
-__all__ = ["ATSSAssigner", "ApproxMaxIoUAssigner", "AscendMaxIoUAssigner", "GridAssigner", "MaxIoUAssigner"]
+__all__ = [
+    "ATSSAssigner",
+    "ApproxMaxIoUAssigner",
+    "AscendMaxIoUAssigner",
+    "GridAssigner",
+    "Matcher",
+    "MaxIoUAssigner",
+    "PointAssigner",
+    "SSDMatcher",
+    "UniformAssigner",
+    "to_detectron2",
+    "to_torchvision",
+]

@@ -206,8 +206,9 @@ def class_scores(scene: Scene, candidates: Candidates) -> Array:
 def adaptive_threshold(xp: Any, overlaps: Array, found: Array) -> Array:
     """Return the mean plus the standard deviation of each ground truth's candidates, (B, G).
 
-    Out of reach where there are fewer than two. The sums run from the first candidate to the last, and deviations are from the first one's overlap, so
-    that every library rounds alike and equal overlaps have exactly their own value for a mean.
+    Out of reach where there are fewer than two. The sums run from the first candidate to the last, and
+    deviations are from the first one's overlap, so that every library rounds alike and equal overlaps have
+    exactly their own value for a mean.
     """
     count = xp.sum(xp.astype(found, overlaps.dtype), axis=-1)
     several = count > 1

@@ -1,0 +1,149 @@
+"""Assignment of the points nearest to the objects' centres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from assigncore.backend import Array, preload_backends
+from assigncore.boxes import box_centers
+from assigncore.checks import check_knob
+from assigncore.conflicts import best_claim
+from assigncore.coordinates import at_least
+from assigncore.levels import HIGHEST_POWER, truncated_log
+from assigncore.registry import ASSIGNERS
+from assigncore.result import AssignResult
+from assigncore.scene import Scene, read_scene
+from assigncore.selection import k_nearest
+
+__all__ = ["PointAssigner"]
+
+SMALLEST_SIDE = 1e-6
+"""Floor of a ground truth's width and height, in pixels."""
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class PointAssigner:
+    """Decide by the distance of points to the centres of ground truths, on the level of their size.
+
+    Each ground truth has one level, by its size, and takes there the points nearest to its centre, measured
+    in its own width and height. Every other point is background. The rule of RepPoints.
+
+    Parameters
+    ----------
+    scale : float, default 4
+        A ground truth whose sides are `scale` strides of a level belongs to that level.
+    pos_num : int, default 3
+        Points that each ground truth takes; all of its level where that has fewer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Yang et al., "RepPoints: Point Set Representation for Object Detection", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = np.array([[0, 0, 8], [8, 0, 8], [16, 0, 8]], dtype=np.float32)
+    >>> PointAssigner(pos_num=1).assign(points, np.array([[0, -8, 14, 8]], dtype=np.float32)).gt_inds
+    array([0, 1, 0])
+    """
+
+    scale: float = 4
+    pos_num: int = 3
+
+    def __post_init__(self) -> None:
+        check_knob("scale", self.scale)
+        if self.scale <= 0:
+            raise ValueError(f"scale: expected a positive number, got {self.scale!r}")
+        check_knob("pos_num", self.pos_num, at_least=1, integer=True)
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        gt_labels: Array | None = None,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign points to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 3)
+            Points x, y in pixels and the stride of their level.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        gt_labels : array (..., G) of integers, optional
+            Classes; without them the result has no labels.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a point takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            Without `max_overlaps`.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit or inputs are on different devices.
+
+        Notes
+        -----
+        Of equally near points the first is taken. A point that several ground truths take goes to the
+        nearest, then to the first of them. A ground truth whose level has no points takes none. The method
+        has no ignore regions.
+        """
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_labels=gt_labels,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            prior_columns=3,
+        )
+        if scene.is_empty:
+            return scene.result(scene.full(0, integers=True), None)
+        candidates = k_nearest(
+            scene.backend,
+            scene.priors[..., :2],
+            box_centers(scene.gt_bboxes),
+            self.pos_num,
+            counted=scene.prior_whole,
+            scale=gt_sides(scene),
+            groups=self._levels(scene),
+        )
+        claims = candidates.found & scene.gt_valid[..., None]
+        gt_inds, _ = best_claim(
+            scene.backend, candidates.index, -candidates.value, claims, scene.shape[1], nothing=-float("inf")
+        )
+        return scene.result(gt_inds, None)
+
+    def _levels(self, scene: Scene) -> tuple[Array, Array]:
+        """Return the levels of the points (B or 1, N) and of the ground truths (B, G)."""
+        xp = scene.xp
+        stride = scene.priors[..., 2]
+        of_points = truncated_log(xp.where(stride > 0.0, stride, 1.0), 2)
+        sides = gt_sides(scene) / self.scale
+        # The mean of two binary logarithms is the logarithm to base 4 of the product.
+        of_gts = truncated_log(sides[..., 0] * sides[..., 1], 4)
+        lowest = xp.min(xp.where(scene.prior_whole, of_points, HIGHEST_POWER), axis=-1)[:, None]
+        highest = xp.max(xp.where(scene.prior_whole, of_points, -HIGHEST_POWER), axis=-1)[:, None]
+        of_gts = xp.where(of_gts < lowest, lowest, of_gts)
+        return of_points, xp.where(of_gts > highest, highest, of_gts)
+
+
+def gt_sides(scene: Scene) -> Array:
+    """Return the widths and heights of the ground truths, with a floor, (B, G, 2)."""
+    return at_least(scene.gt_bboxes[..., 2:] - scene.gt_bboxes[..., :2], SMALLEST_SIDE)

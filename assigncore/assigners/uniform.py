@@ -1,0 +1,229 @@
+"""Assignment of equally many priors to every ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from assigncore.assigners.thresholds import overlaps_with_gts
+from assigncore.backend import Array, preload_backends
+from assigncore.best_overlaps import best_overlaps
+from assigncore.boxes import pairwise_l1, xyxy_to_cxcywh
+from assigncore.checks import check_knob
+from assigncore.coordinates import drop_broken
+from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+from assigncore.scene import Beside, Scene, read_scene
+from assigncore.selection import FAR, Candidates, gather_priors, k_smallest_per_gt
+from assigncore.tiles import TileView, plan_tiles
+
+__all__ = ["UniformAssigner"]
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class UniformAssigner:
+    """Decide by distance in box coordinates, so that every ground truth has equally many positives.
+
+    Each ground truth takes the nearest predictions and the nearest priors, by L1 distance of centre and size.
+    The rule of YOLOF, which has a single feature level and would starve small objects by overlap.
+
+    Parameters
+    ----------
+    pos_ignore_thr : float
+        A candidate whose prior overlaps its ground truth by less than this is ignored.
+    neg_ignore_thr : float
+        A prior whose prediction overlaps any ground truth by more than this is not background but ignored.
+    match_times : int, default 4
+        Predictions, and as many priors, that each ground truth takes; all where there are fewer.
+    iou_calculator : callable or config mapping, optional
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Chen et al., "You Only Look One-level Feature", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> priors = np.array([[0, 0, 10, 10], [10, 0, 20, 10], [40, 0, 50, 10]], dtype=np.float32)
+    >>> assigner = UniformAssigner(pos_ignore_thr=0.15, neg_ignore_thr=0.7, match_times=1)
+    >>> assigner.assign(priors, priors[:1] + 1, pred_bboxes=priors).gt_inds
+    array([1, 0, 0])
+    """
+
+    pos_ignore_thr: float
+    neg_ignore_thr: float
+    match_times: int = 4
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+
+    def __post_init__(self) -> None:
+        check_knob("pos_ignore_thr", self.pos_ignore_thr)
+        check_knob("neg_ignore_thr", self.neg_ignore_thr)
+        check_knob("match_times", self.match_times, at_least=1, integer=True)
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        pred_bboxes: Array,
+        gt_labels: Array | None = None,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign priors to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        pred_bboxes : array (..., N, 4)
+            The boxes predicted from the priors, in pixels.
+        gt_labels : array (..., G) of integers, optional
+            Classes; without them the result has no labels.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prior takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is of the ground truths, as published: (..., G), the best overlap of each with a
+            prior; None where there are no priors or no ground truths. The extras describe the M = 2 G k
+            candidates, k of `match_times`, in the order of the rule: ``pos_idx`` (..., M), true where the
+            candidate is positive by `pos_ignore_thr`; ``pos_predicted_boxes`` (..., M, 4), its prediction;
+            ``target_boxes`` (..., M, 4), its ground truth.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit or inputs are on different devices.
+
+        Notes
+        -----
+        Of equally near boxes the first is taken. Candidates come nearest first, of each rank first the
+        predictions of all ground truths, then the priors of all. A prior that is a candidate several times
+        goes by the last of them, even where that one ignores it. The method has no ignore regions.
+        """
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_labels=gt_labels,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            beside={"pred_bboxes": Beside(pred_bboxes, ("N", 4))},
+        )
+        xp = scene.xp
+        if scene.is_empty:
+            return without_candidates(scene)
+        predictions, whole = drop_broken(scene.beside["pred_bboxes"])
+        predicted = scene.prior_valid & whole
+        near_predictions = self._nearest(scene, predictions, predicted)
+        near_priors = self._nearest(scene, scene.priors, scene.prior_whole)
+        index, found = in_order_of_writing(scene, near_predictions, near_priors)
+        targets = _in_turn(scene, scene.gt_bboxes, index)
+        overlaps = self._aligned_overlaps(gather_priors(scene.backend, scene.priors, index), targets)
+        positive = found & ~(overlaps < self.pos_ignore_thr)
+        with_prediction = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, predictions, predicted))
+        ignored = predicted & (with_prediction.of_prior > self.neg_ignore_thr)
+        gt_inds = xp.where(ignored, -1, scene.full(0, integers=True))
+        gt_inds = last_write(scene, gt_inds, index, found, positive)
+        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole))
+        of_gt = xp.where(scene.gt_valid & (best.of_gt >= 0), best.of_gt, 0.0)
+        extras = {
+            "pos_idx": positive,
+            "pos_predicted_boxes": gather_priors(scene.backend, predictions, index),
+            "target_boxes": targets,
+        }
+        return replace(scene.result(gt_inds, None, extras), max_overlaps=scene.restore(of_gt))
+
+    def _nearest(self, scene: Scene, boxes: Array, counted: Array) -> Candidates:
+        """Find the boxes nearest to each ground truth by the L1 distance of centre and size."""
+        xp = scene.xp
+        shapes, targets = xyxy_to_cxcywh(boxes), xyxy_to_cxcywh(scene.gt_bboxes)
+
+        def distance(view: TileView) -> Array:
+            far = pairwise_l1(view.of_gts(targets), view.of_priors(shapes))
+            pairs = view.of_priors(counted)[:, None, :] & view.of_gts(scene.gt_valid)[:, :, None]
+            return xp.where(pairs, far, FAR)
+
+        tiles = plan_tiles(scene.backend, boxes, scene.gt_bboxes, counted, skip=False)
+        return k_smallest_per_gt(scene.backend, tiles, scene.gt_bboxes, self.match_times, distance)
+
+    def _aligned_overlaps(self, boxes: Array, targets: Array) -> Array:
+        """Return the overlap of each box (B, M, 4) with its target (B, M, 4), (B, M)."""
+        measure = measure_of(self.iou_calculator, "iou")
+        return measure(boxes[..., None, :], targets[..., None, :])[..., 0, 0]
+
+
+def without_candidates(scene: Scene) -> AssignResult:
+    """Return the result where there is no pair of a prior and a ground truth at all."""
+    boxes = scene.gt_bboxes[:, :0, :]
+    extras = {"pos_idx": boxes[..., 0] > 0, "pos_predicted_boxes": boxes, "target_boxes": boxes}
+    return scene.result(scene.full(0, integers=True), None, extras)
+
+
+def in_order_of_writing(scene: Scene, first: Candidates, second: Candidates) -> tuple[Array, Array]:
+    """Line up candidates rank by rank, in each rank the first kind of all ground truths, then the second.
+
+    Returns
+    -------
+    index, found : array (B, M)
+        The priors, and whether there is a candidate; M is twice the number of ranks times G.
+    """
+    xp = scene.xp
+
+    def line_up(x: Array, y: Array) -> Array:
+        by_rank = xp.matrix_transpose(xp.concat([x, y], axis=1))
+        return xp.reshape(by_rank, (by_rank.shape[0], by_rank.shape[1] * by_rank.shape[2]))
+
+    return line_up(first.index, second.index), line_up(first.found, second.found)
+
+
+def last_write(scene: Scene, gt_inds: Array, index: Array, found: Array, positive: Array) -> Array:
+    """Write the candidates to their priors in order: positive ones their ground truth, others -1.
+
+    Parameters
+    ----------
+    scene : Scene
+        The inputs.
+    gt_inds : array (B, N) of integers
+        What stands there before.
+    index, found, positive : array (B, M)
+        The candidates.
+
+    Returns
+    -------
+    array (B, N) of integers
+        `gt_inds` with the last candidate of each prior written over it.
+    """
+    xp, (_, n_priors, n_gts) = scene.xp, scene.shape
+    device = scene.backend.device_of(index)
+    order = xp.arange(1, int(index.shape[1]) + 1, dtype=gt_inds.dtype, device=device)
+    last = scene.backend.scatter_max(index, xp.where(found, order, 0), n_priors)
+    value = xp.where(positive, (order - 1) % n_gts + 1, -1)
+    written = xp.take_along_axis(value, xp.where(last > 0, last - 1, 0), axis=-1)
+    return xp.where(last > 0, written, gt_inds)
+
+
+def _in_turn(scene: Scene, gt_bboxes: Array, index: Array) -> Array:
+    """Repeat the ground truths, all of them in turn, as often as the candidates `index` do, (B, M, 4)."""
+    xp, (images, _, n_gts) = scene.xp, scene.shape
+    turns = int(index.shape[1]) // n_gts
+    repeated = xp.broadcast_to(gt_bboxes[:, None, :, :], (images, turns, n_gts, 4))
+    return xp.reshape(repeated, (images, turns * n_gts, 4))
