@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from math import prod
+from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
 from assigncore.coordinates import columns, rounded_product
-from assigncore.nearest_tiles import plan_nearest_tiles
-from assigncore.tiles import Tile, TileView, by_images
+from assigncore.near_points import near_points
+from assigncore.tiles import Tile, TileView, by_images, dense_tiles
 
 __all__ = ["Candidates", "gather_priors", "k_nearest", "k_smallest_per_gt"]
+
+Pick = Callable[[Array], Array]
 
 FAR = float("inf")
 
@@ -82,24 +86,53 @@ def k_nearest(
     Distances are compared squared: a root would only add rounding, and ties with it.
     """
     xp = backend.xp
-    preferred = counted if last_resort is None else counted & ~last_resort
+    k = min(k, int(points.shape[1]))
 
-    def squared_distance(view: TileView) -> Array:
-        point, center = view.of_priors(points)[:, None, :, :], view.of_gts(centers)[:, :, None, :]
-        offset = point - center
+    def squared_distance(of_points: Pick, of_gts: Pick) -> Array:
+        offset = of_points(points) - of_gts(centers)
         if scale is not None:
-            offset = offset / view.of_gts(scale)[:, :, None, :]
+            offset = offset / of_gts(scale)
         dx, dy = columns(offset)
         distance = rounded_product(dx, dx) + rounded_product(dy, dy)
         if last_resort is not None:
-            distance = xp.where(view.of_priors(last_resort)[:, None, :], LAST_RESORT, distance)
-        pairs = view.of_priors(counted)[:, None, :]
+            distance = xp.where(of_points(last_resort), LAST_RESORT, distance)
+        pairs = of_points(counted)
         if groups is not None:
-            pairs = pairs & (view.of_priors(groups[0])[:, None, :] == view.of_gts(groups[1])[:, :, None])
+            pairs = pairs & (of_points(groups[0]) == of_gts(groups[1]))
         return xp.where(pairs, distance, FAR)
 
-    tiles = plan_nearest_tiles(backend, points, centers, preferred, k, scale=scale, groups=groups)
-    return k_smallest_per_gt(backend, tiles, centers, k, squared_distance)
+    whole = [Tile(slice(0, centers.shape[0]), slice(0, points.shape[1]))]
+    n_pairs = prod(centers.shape[:2]) * int(points.shape[1])
+    if backend.is_traced(points) or backend.is_traced(centers) or n_pairs <= backend.pairs_per_tile(points):
+        return k_smallest_per_gt(backend, whole, centers, k, _in_tile(squared_distance))
+    if not backend.reads_host(points):
+        n_gts, limit = int(centers.shape[1]), backend.pairs_per_tile(points)
+        tiles = dense_tiles(int(centers.shape[0]), int(points.shape[1]), n_gts, limit)
+        return k_smallest_per_gt(backend, tiles, centers, k, _in_tile(squared_distance))
+    preferred = counted if last_resort is None else counted & ~last_resort
+    parts = []
+    for near in near_points(backend, points, centers, preferred, k, scale=scale, groups=groups):
+        distance = xp.where(near.inside, squared_distance(near.of_points, near.of_gts), FAR)
+        value, place = backend.k_smallest(distance, k)
+        parts.append(
+            (near.image, Candidates(xp.take_along_axis(near.index[None, ...], place, axis=-1), value))
+        )
+    return _joined(xp, parts)
+
+
+def _in_tile(measure: Callable[[Pick, Pick], Array]) -> Callable[[TileView], Array]:
+    """Return the function of a tile's view that `measure` is of pairs (b, g, n)."""
+    return lambda view: measure(
+        lambda x: view.of_priors(x)[:, None, ...], lambda x: view.of_gts(x)[:, :, None, ...]
+    )
+
+
+def _joined(xp: Any, parts: list[tuple[int, Candidates]]) -> Candidates:
+    """Join the candidates of some ground truths (1, g, K), each with its image, into (B, G, K)."""
+    images = [[part for _, part in row] for _, row in groupby(parts, key=lambda part: part[0])]
+    index = [xp.concat([part.index for part in row], axis=1) for row in images]
+    value = [xp.concat([part.value for part in row], axis=1) for row in images]
+    return Candidates(xp.concat(index, axis=0), xp.concat(value, axis=0))
 
 
 def k_smallest_per_gt(

@@ -1,0 +1,185 @@
+"""Narrowing a search of nearest points on the host, so that far blocks of points are never looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from assigncore.backend import Array, ArrayBackend
+from assigncore.tiles import block_bounds
+
+__all__ = ["NearPoints", "near_points"]
+
+BLOCK = 256
+"""Points in a block; only speed depends on it."""
+
+SLACK = 1e-4
+"""Relative margin of the bounds, far above the rounding of the distances they bound."""
+
+MOST_GATHERED = 2**20
+"""Points gathered at once while distances are bounded."""
+
+Host = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class NearPoints:
+    """The points among which the nearest of some centres are found.
+
+    Attributes
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    image : int
+        Of the batch.
+    gts : slice
+        Of the centres.
+    index : array (g, m) of integers
+        Points that may be near each centre, ascending.
+    inside : array (g, m) of bool
+        False where `index` only fills a row up.
+    """
+
+    backend: ArrayBackend
+    image: int
+    gts: slice
+    index: Array
+    inside: Array
+
+    def of_points(self, x: Array) -> Array:
+        """Pick from `x` (B or 1, N, ...) what belongs to the points: (1, g, m, ...)."""
+        xp = self.backend.xp
+        own = x[0 if x.shape[0] == 1 else self.image, ...]
+        picked = xp.take(own, xp.reshape(self.index, (-1,)), axis=0)
+        return xp.reshape(picked, (1, *self.index.shape, *own.shape[1:]))
+
+    def of_gts(self, x: Array) -> Array:
+        """Cut from `x` (B, G, ...) what belongs to the centres: (1, g, 1, ...)."""
+        return x[self.image : self.image + 1, self.gts, ...][:, :, None, ...]
+
+
+def near_points(
+    backend: ArrayBackend,
+    points: Array,
+    centers: Array,
+    counted: Array,
+    k: int,
+    *,
+    scale: Array | None,
+    groups: tuple[Array, Array] | None,
+) -> list[NearPoints]:
+    """Find points that are enough to find the `k` nearest of each centre among them.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        Of arrays that the host can read.
+    points : array (B or 1, N, 2)
+        x, y in pixels.
+    centers : array (B, G, 2)
+        x, y in pixels.
+    counted : array (B or 1, N) of bool
+        False where a point is not to be found, unless too few others are.
+    k : int
+        How many are sought, at most N.
+    scale : array (B, G, 2) or None
+        The unit in which each centre measures distances; None stands for 1 pixel.
+    groups : pair of arrays (B or 1, N) and (B, G) of integers, or None
+        Groups of the points and the centres; None where all are of one.
+
+    Returns
+    -------
+    list of NearPoints
+        Image by image, each from its first centre to its last. Every centre has `k` places or more; among
+        them are its `k` nearest points, equally near ones included, and where fewer than `k` points count,
+        all points of its group.
+
+    Notes
+    -----
+    The k-th distance within any block that has `k` points bounds the k-th distance of all. Blocks whose
+    bounding box is farther away cannot matter.
+    """
+    images, n_gts, n_points = int(centers.shape[0]), int(centers.shape[1]), int(points.shape[1])
+    block = min(BLOCK, max(1, backend.most_pairs(points) // n_gts))
+    if scale is None:
+        scale = backend.xp.ones_like(centers)
+    if groups is None:
+        groups = backend.xp.zeros_like(counted), backend.xp.zeros_like(centers[..., 0])
+    host_points = [backend.to_numpy(x) for x in (points, counted, groups[0])]
+    host_gts = [backend.to_numpy(x) for x in (centers, scale, groups[1])]
+    found = []
+    for image in range(images):
+        own = _Points(*(x[0 if x.shape[0] == 1 else image] for x in host_points), block)
+        near = own.near_blocks(*(x[image] for x in host_gts), k).T
+        for gts in _gts_at_a_time(near, block, backend.most_pairs(points)):
+            index = _rows_of_points(near[gts], block, n_points, k)
+            inside = index < n_points
+            index, inside = (backend.host_indices(x, points) for x in (np.where(inside, index, 0), inside))
+            found.append(NearPoints(backend, image, gts, index, inside))
+    return found
+
+
+def _gts_at_a_time(near: Host, block: int, most: int) -> list[slice]:
+    """Cut the centres so that the points near those of one cut, rows filled up, are at most `most`."""
+    longest = max(1, int(near.sum(axis=-1).max(initial=0)) * block)
+    step = max(1, most // longest)
+    return [slice(start, min(start + step, near.shape[0])) for start in range(0, near.shape[0], step)]
+
+
+def _rows_of_points(near: Host, block: int, n_points: int, k: int) -> Host:
+    """List the points of each centre's blocks (g, blocks), ascending; `n_points` fills a row up."""
+    n_blocks = near.shape[1]
+    longest = int(near.sum(axis=-1).max(initial=0))
+    order = np.sort(np.where(near, np.arange(n_blocks), n_blocks), axis=-1)[:, :longest]
+    rows: Host = (order[..., None] * block + np.arange(block)).reshape(near.shape[0], -1)
+    rows = np.minimum(rows, n_points)
+    short = k - rows.shape[-1]
+    return rows if short <= 0 else np.pad(rows, ((0, 0), (0, short)), constant_values=n_points)
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """One image's points x, y (N, 2), which of them count, their groups, and the length of a block."""
+
+    xy: Host
+    counted: Host
+    group: Host
+    block: int
+
+    @property
+    def starts(self) -> Host:
+        return np.arange(0, self.xy.shape[0], self.block)
+
+    def near_blocks(self, centers: Host, unit: Host, group: Host, k: int) -> Host:
+        """Tell which blocks may hold one of the `k` nearest points of which centre, (blocks, G)."""
+        corners = self.xy[None][..., [0, 1, 0, 1]]
+        x1, y1, x2, y2 = block_bounds(corners, self.counted[None], self.starts)
+        low, high = np.stack([x1, y1], axis=-1)[0], np.stack([x2, y2], axis=-1)[0]
+        outside = np.maximum(np.maximum(low - centers, centers - high), 0) / unit
+        at_least = np.square(outside).sum(axis=-1)
+        lowest = np.minimum.reduceat(self.group, self.starts)[:, None]
+        highest = np.maximum.reduceat(self.group, self.starts)[:, None]
+        enough = np.add.reduceat(self.counted, self.starts, dtype=np.int64)[:, None] >= k
+        at_most = np.square(np.maximum(high - centers, centers - low) / unit).sum(axis=-1)
+        to_full = np.where(enough & (lowest == group) & (highest == group), at_most, np.inf)
+        step = max(1, MOST_GATHERED // self.block)
+        chunks = [slice(a, a + step) for a in range(0, centers.shape[0], step)]
+        reach = [self._kth_distance(centers[c], unit[c], to_full[:, c], k) for c in chunks]
+        own_group: Host = (lowest <= group) & (group <= highest)
+        return own_group & (at_least <= np.concatenate(reach) * (1 + SLACK))
+
+    def _kth_distance(self, centers: Host, unit: Host, to_full: Host, k: int) -> Host:
+        """Return the squared distance of the k-th point in one block that has `k`, (G,).
+
+        The block is the one whose farthest corner, by `to_full` (blocks, G), is nearest. One that runs from
+        the end of a row of points to the start of the next is wide: it may seem near, and its points are not.
+        """
+        index = np.argmin(to_full, axis=0)[:, None] * self.block + np.arange(self.block)
+        inside = index < self.xy.shape[0]
+        index = np.where(inside, index, 0)
+        squared = np.square((self.xy[index] - centers[:, None, :]) / unit[:, None, :]).sum(axis=-1)
+        squared = np.where(inside & self.counted[index], squared, np.inf)
+        kth = np.partition(squared, min(k, self.block) - 1, axis=-1)[:, min(k, self.block) - 1]
+        return np.where(np.isfinite(to_full.min(axis=0)), kth, np.inf)
