@@ -1,0 +1,233 @@
+"""`assigncore audit`: options in, table, report and pictures out, every mistake one line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from assigncore.audit.coco import Dataset, load_coco
+from assigncore.audit.config import Plan, make_plans
+from assigncore.audit.devices import BACKENDS, open_backend
+from assigncore.audit.errors import AuditError
+from assigncore.audit.frames import Frame, ImageScale
+from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
+from assigncore.audit.proposals import Proposals, load_proposals
+from assigncore.audit.report import Run, make_report, write_report
+from assigncore.audit.run import Settings, assign_images, make_layout, uses_crowds
+from assigncore.audit.statistics import collect, summarize
+from assigncore.audit.table import print_runs
+
+SAMPLE = "neon_trees.json"
+MAX_WARNINGS = 10
+
+
+class OneLineGroup(click.Group):
+    """A command group that answers every mistake with one line on stderr and exit code 2."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and turn the exceptions of mistakes into that line."""
+        kwargs["standalone_mode"] = False
+        try:
+            code = super().main(*args, **kwargs)
+        except (AuditError, click.ClickException) as error:
+            message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            click.echo(f"Error: {' '.join(message.split())}", err=True)
+            sys.exit(2)
+        except MemoryError:
+            click.echo("Error: out of memory; a smaller --image-scale or --batch-size needs less", err=True)
+            sys.exit(2)
+        except click.Abort:
+            click.echo("Aborted", err=True)
+            sys.exit(130)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(cls=OneLineGroup, invoke_without_command=True)
+@click.version_option(package_name="assigncore")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Label assignment for object detection."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command()
+@click.argument("annotations", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--assigner",
+    "assigners",
+    multiple=True,
+    metavar="NAME",
+    help=f"Published setting to audit: {', '.join(PRESETS)}. Default {DEFAULT_PRESET}. "
+    "Give it several times to see several side by side.",
+)
+@click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="JSON or TOML file with your own setting: an assigner's config dict, or base, assigner, priors.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a knob: pos_iou_thr=0.6, priors.ratios=[0.5,1,2], allowed_border=0; "
+    "NAME:KEY=VALUE for one of several assigners.",
+)
+@click.option(
+    "--backend", type=click.Choice(BACKENDS), default="numpy", show_default=True, help="Array library."
+)
+@click.option("--device", help="Where it computes, as the library calls it: cpu, cuda, cuda:1.")
+@click.option("--batch-size", type=click.IntRange(1), default=4, show_default=True, help="Images at a time.")
+@click.option(
+    "--image-scale",
+    default="1333x800",
+    show_default=True,
+    metavar="LONGxSHORT",
+    help="Limits of the edges that images are scaled to, aspect ratio kept; or 'original'.",
+)
+@click.option(
+    "--size-divisor",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Images are padded to multiples of this.",
+)
+@click.option(
+    "--proposals",
+    type=click.Path(path_type=Path),
+    help="COCO results file with the proposals for a second stage. Without it they are simulated.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of simulated proposals."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of the image files, for the gallery.")
+@click.option(
+    "--gallery", type=click.IntRange(0), default=8, show_default=True, help="Images to draw, the worst first."
+)
+def audit(
+    annotations: Path | None,
+    assigners: tuple[str, ...],
+    configs: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    backend: str,
+    device: str | None,
+    batch_size: int,
+    image_scale: str,
+    size_divisor: int,
+    proposals: Path | None,
+    seed: int,
+    out: Path | None,
+    images: Path | None,
+    gallery: int,
+) -> None:
+    """Show what a label assigner makes of COCO annotations, before anything is trained.
+
+    Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
+    """
+    scale = ImageScale.parse(image_scale, size_divisor)
+    plans = make_plans(assigners, configs, overrides)
+    if proposals is not None and not any(isinstance(p.priors, Proposals) for p in plans):
+        raise AuditError("--proposals: no assigner of this run works on proposals; 'faster-rcnn-rcnn' does")
+    if images is not None and out is None:
+        raise AuditError("--images: is used by the pictures only, which need --out")
+    if images is not None and not images.is_dir():
+        raise AuditError(f"--images {images}: no such folder")
+    dataset = _read(annotations)
+    pictures = None if out is None else _prepare_pictures(out)
+    found, at = open_backend(backend, device)
+    given = None if proposals is None else load_proposals(proposals, dataset)
+    settings = Settings(found, at, batch_size, given, seed)
+    frames = [scale.frame(image) for image in dataset.images]
+    runs = _run_all(plans, dataset, frames, settings)
+    _warn(dataset)
+    where = backend if device is None else f"{backend} ({device})"
+    console = Console()
+    print_runs(console, runs, dataset, scale, where)
+    if out is not None and pictures is not None:
+        try:
+            write_report(make_report(runs, dataset, scale, settings), out / "report.json")
+            with Console(stderr=True).status("drawing the pictures"):
+                count = pictures.draw_all(runs, dataset, frames, settings, out, images, gallery)
+        except OSError as error:
+            raise AuditError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+        click.echo(f"\nWrote {out / 'report.json'} and {count} pictures")
+
+
+def _prepare_pictures(out: Path) -> Any:
+    """Make the folder and load what draws, so that neither fails after the work is done."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuditError(f"--out {out}: cannot make this folder: {error.strerror}") from None
+    try:
+        return importlib.import_module("assigncore.audit.pictures")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        hint = 'pip install "assigncore[audit]"'
+        raise AuditError(
+            f"--out: pictures need the package {package}, which is not installed: {hint}"
+        ) from None
+
+
+def _read(path: Path | None) -> Dataset:
+    """Read the annotations, or the bundled sample."""
+    if path is not None:
+        return load_coco(path)
+    with as_file(files("assigncore.audit") / "data" / SAMPLE) as sample:
+        return load_coco(sample, source=f"bundled sample {SAMPLE} (DeepForest, Weinstein et al. 2020, MIT)")
+
+
+def _warn(dataset: Dataset) -> None:
+    """Name the broken annotations on stderr."""
+    for skipped in dataset.skipped[:MAX_WARNINGS]:
+        click.echo(" ".join(f"Warning: {dataset.source}: {skipped}; skipped".split()), err=True)
+    more = len(dataset.skipped) - MAX_WARNINGS
+    if more > 0:
+        click.echo(f"Warning: {dataset.source}: {more} more broken annotations skipped", err=True)
+
+
+def _run_all(
+    plans: Sequence[Plan], dataset: Dataset, frames: Sequence[Frame], settings: Settings
+) -> tuple[Run, ...]:
+    """Audit every assigner, with a progress bar where there is a terminal to show it."""
+    console = Console(stderr=True)
+    order = {image.id: i for i, image in enumerate(dataset.images)}
+    runs = []
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        for plan in plans:
+            names = make_layout(plan, dataset, settings).level_names
+            stream = assign_images(plan, dataset, frames, settings)
+            shown = progress.track(stream, total=len(frames), description=plan.name)
+            findings = collect(shown, order, len(names))
+            notes = _notes(plan, dataset, settings)
+            runs.append(Run(plan, names, findings, summarize(findings, names), notes))
+    return tuple(runs)
+
+
+def _notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
+    """Collect what a reader must know to read the numbers right."""
+    notes = []
+    if isinstance(plan.priors, Proposals):
+        notes.append(plan.priors.describe(settings.proposals, settings.seed))
+    crowds = sum(len(dataset.crowds(image)) for image in dataset.images)
+    if crowds and not uses_crowds(plan):
+        thr = getattr(plan.assigner, "ignore_iof_thr", None)
+        why = (
+            f"ignore_iof_thr is {thr:g}, try --set ignore_iof_thr=0.5"
+            if thr is not None
+            else "it has no use for them"
+        )
+        notes.append(f"the {crowds:,} crowd regions change nothing: {why}")
+    return tuple(notes)

@@ -1,0 +1,208 @@
+"""From the command line's names, files and overrides to what will be run."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from assigncore.audit.coco import read_json
+from assigncore.audit.errors import AuditError
+from assigncore.audit.presets import DEFAULT_PRESET, PRESETS, Preset
+from assigncore.audit.proposals import Proposals
+from assigncore.priors import AnchorGenerator, PointGenerator, PriorGenerator
+from assigncore.registry import build_assigner
+
+PRIORS: Mapping[str, Callable[..., PriorGenerator | Proposals]] = {
+    kind.__name__: kind for kind in (AnchorGenerator, PointGenerator, Proposals)
+}
+SECTIONS = ("name", "base", "assigner", "priors", "allowed_border")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One assigner to audit: its settings, and what they build."""
+
+    settings: Preset
+    priors: PriorGenerator | Proposals
+    assigner: Any
+
+    @property
+    def name(self) -> str:
+        """Name in tables, reports and file names."""
+        return self.settings.name
+
+
+@dataclass(frozen=True)
+class Override:
+    """One ``--set [NAME:]KEY=VALUE``."""
+
+    text: str
+    plan: str | None
+    keys: tuple[str, ...]
+    value: Any
+
+    @classmethod
+    def parse(cls, text: str) -> Override:
+        """Read an override; its value is JSON, or else a plain string.
+
+        Examples
+        --------
+        >>> Override.parse("rpn:priors.ratios=[0.5, 1]").value
+        (0.5, 1)
+        """
+        target, separator, value = text.partition("=")
+        plan, colon, key = target.strip().rpartition(":")
+        keys = tuple(key.split("."))
+        if not separator or not all(keys) or bool(plan) != bool(colon):
+            raise AuditError(f"--set: expected KEY=VALUE or NAME:KEY=VALUE, got {text!r}")
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value.strip()
+        return cls(text, plan or None, keys, _tuples(parsed))
+
+    def apply(self, preset: Preset) -> Preset:
+        """Put the value in its place: among the assigner's knobs, ``priors.*``, or ``allowed_border``."""
+        if self.keys == ("allowed_border",):
+            return replace(preset, allowed_border=self.value)
+        if self.keys[0] == "priors" and len(self.keys) > 1:
+            return replace(preset, priors=_put(preset.priors, self.keys[1:], self.value))
+        return replace(preset, assigner=_put(preset.assigner, self.keys, self.value))
+
+
+def make_plans(names: Sequence[str], files: Sequence[Path], overrides: Sequence[str]) -> tuple[Plan, ...]:
+    """Decide what to run: every named preset and every config file, with the overrides applied.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Presets.
+    files : sequence of Path
+        JSON or TOML files. With neither names nor files the preset `rpn` is run.
+    overrides : sequence of str
+        ``KEY=VALUE`` for all, ``NAME:KEY=VALUE`` for one of them.
+
+    Raises
+    ------
+    AuditError
+        If a name, a file or a knob is wrong.
+    """
+    presets = [find_preset(name, "--assigner") for name in names] + [read_preset(path) for path in files]
+    presets = presets or [PRESETS[DEFAULT_PRESET]]
+    known = [preset.name for preset in presets]
+    for name in known:
+        if known.count(name) > 1:
+            raise AuditError(f"--assigner, --config: {name!r} is given twice; names must differ")
+    for override in map(Override.parse, overrides):
+        if override.plan is not None and override.plan not in known:
+            raise AuditError(
+                f"--set {override.text}: {_unknown('assigner of this run', override.plan, known)}"
+            )
+        presets = [override.apply(p) if override.plan in (None, p.name) else p for p in presets]
+    return tuple(_build(preset) for preset in presets)
+
+
+def find_preset(name: str, option: str) -> Preset:
+    """Look a preset up, or name those that are spelled alike."""
+    if name not in PRESETS:
+        raise AuditError(f"{option}: {_unknown('preset', name, PRESETS)}")
+    return PRESETS[name]
+
+
+def read_preset(path: Path) -> Preset:
+    """Read a config file: an assigner's config dict, or a table with sections.
+
+    Parameters
+    ----------
+    path : Path
+        ``*.toml``, else JSON. Either ``{"type": "MaxIoUAssigner", ...}``, or any of ``name``, ``base`` (the
+        preset to start from, `rpn` if absent), ``assigner``, ``priors`` and ``allowed_border``.
+    """
+    config = _read_toml(path) if path.suffix.lower() == ".toml" else read_json(path)
+    if isinstance(config, dict) and "type" in config:
+        config = {"assigner": config}
+    if not isinstance(config, dict) or not config:
+        raise AuditError(
+            f"{path}: expected an assigner's config with 'type', or the sections {_list(SECTIONS)}"
+        )
+    for key, value in config.items():
+        if key not in SECTIONS:
+            raise AuditError(f"{path}: {_unknown('section', key, SECTIONS)}")
+        if key in ("name", "base") and not (isinstance(value, str) and value.strip()):
+            raise AuditError(f"{path}: {key}: expected a name, got {value!r}")
+        if key in ("assigner", "priors") and not (
+            isinstance(value, dict) and isinstance(value.get("type"), str)
+        ):
+            raise AuditError(f"{path}: {key}: expected a table with 'type' and knobs, got {value!r}")
+    config = _tuples(config)
+    base = find_preset(config.get("base", DEFAULT_PRESET), f"{path}: base")
+    return Preset(
+        name=config.get("name", path.stem),
+        source=str(path),
+        priors=config.get("priors", base.priors),
+        assigner=config.get("assigner", base.assigner),
+        allowed_border=config.get("allowed_border", base.allowed_border),
+    )
+
+
+def _has_type(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("type"), str)
+
+
+def _build(preset: Preset) -> Plan:
+    """Build the priors and the assigner, with a wrong knob's error in one line."""
+    border = preset.allowed_border
+    if isinstance(border, bool) or not isinstance(border, int | float):
+        raise AuditError(f"{preset.name}: allowed_border: expected a number of pixels, got {border!r}")
+    knobs = dict(preset.priors)
+    kind = knobs.pop("type")
+    if kind not in PRIORS:
+        raise AuditError(f"{preset.name}: priors: {_unknown('type', kind, PRIORS)}")
+    known = [field.name for field in fields(PRIORS[kind])]  # type: ignore[arg-type]
+    for knob in knobs:
+        if knob not in known:
+            raise AuditError(f"{preset.name}: priors: {_unknown(f'knob of {kind}', knob, known)}")
+    try:
+        return Plan(preset, PRIORS[kind](**knobs), build_assigner(dict(preset.assigner)))
+    except (ValueError, TypeError) as error:
+        raise AuditError(f"{preset.name}: {error}") from None
+
+
+def _read_toml(path: Path) -> Any:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AuditError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise AuditError(f"{path}: is not valid TOML: {error}") from None
+
+
+def _put(config: Mapping[str, Any], keys: Sequence[str], value: Any) -> Mapping[str, Any]:
+    """Copy a config with one value replaced, however deep; where a float stood, ``1`` means 1.0."""
+    if len(keys) == 1:
+        whole = type(value) is int and isinstance(config.get(keys[0]), float)
+        return {**config, keys[0]: float(value) if whole else value}
+    inner = config.get(keys[0])
+    return {**config, keys[0]: _put(inner if isinstance(inner, Mapping) else {}, keys[1:], value)}
+
+
+def _tuples(value: Any) -> Any:
+    """Turn lists into tuples: knobs are immutable, and a pair of thresholds is a tuple."""
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    hint = f"did you mean {_list(close)}? " if close else ""
+    return f"unknown {what} {name!r}; {hint}known are {_list(known)}"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(repr(n) for n in names)

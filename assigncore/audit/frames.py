@@ -1,0 +1,144 @@
+"""Images as a detector sees them in training: resized, padded, and put into batches of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from assigncore.audit.coco import Annotation, Dataset, Image
+from assigncore.audit.errors import AuditError
+
+# Rows are padded to multiples of this, so that a library which compiles for each new shape meets few of them.
+ROW_MULTIPLE = 16
+
+
+@dataclass(frozen=True)
+class ImageScale:
+    """How images are resized and padded.
+
+    Parameters
+    ----------
+    long_edge, short_edge : int or None
+        The image grows or shrinks, its aspect ratio kept, as far as both limits allow. None: it keeps its
+        size.
+    size_divisor : int
+        Height and width are padded to multiples of this. Default 32.
+
+    References
+    ----------
+    Lin et al., "Feature Pyramid Networks for Object Detection" (2017): short edge 800 pixels; with the long
+    edge at most 1333 this became the usual training size.
+    """
+
+    long_edge: int | None = 1333
+    short_edge: int | None = 800
+    size_divisor: int = 32
+
+    @classmethod
+    def parse(cls, text: str, size_divisor: int) -> ImageScale:
+        """Read ``1333x800``, or ``original`` for no resizing.
+
+        Examples
+        --------
+        >>> ImageScale.parse("1333x800", 32)
+        ImageScale(long_edge=1333, short_edge=800, size_divisor=32)
+        """
+        if text.lower() == "original":
+            return cls(None, None, size_divisor)
+        edges = text.lower().split("x")
+        if len(edges) != 2 or not all(e.isascii() and e.isdigit() and 0 < int(e) <= 100_000 for e in edges):
+            raise AuditError(f"--image-scale: expected two edges like 1333x800, or 'original', got {text!r}")
+        return cls(max(map(int, edges)), min(map(int, edges)), size_divisor)
+
+    def frame(self, image: Image) -> Frame:
+        """Resize and pad one image."""
+        factor = 1.0
+        if self.long_edge is not None and self.short_edge is not None:
+            long_edge, short_edge = max(image.width, image.height), min(image.width, image.height)
+            factor = min(self.long_edge / long_edge, self.short_edge / short_edge)
+        width, height = max(1, int(image.width * factor + 0.5)), max(1, int(image.height * factor + 0.5))
+        d = self.size_divisor
+        return Frame(image, (height, width), (-(-height // d) * d, -(-width // d) * d))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image at training size: (height, width) of its pixels and with padding."""
+
+    image: Image
+    shape: tuple[int, int]
+    padded: tuple[int, int]
+
+    def boxes(self, annotations: Sequence[Annotation]) -> Any:
+        """Boxes of annotations at training size, shape (n, 4), float32."""
+        return self.scale(np.asarray([a.bbox for a in annotations], dtype=np.float64).reshape(-1, 4))
+
+    def scale(self, boxes: Any) -> Any:
+        """Bring boxes x1 y1 x2 y2, shape (n, 4), from original pixels to training size, float32."""
+        height, width = self.shape
+        x, y = width / self.image.width, height / self.image.height
+        return (boxes * np.asarray([x, y, x, y])).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one padded size with their objects, padded to the same number.
+
+    Attributes
+    ----------
+    frames : tuple of Frame
+    objects : tuple of tuple of Annotation
+        Objects of each image, in the order of their ground-truth indices.
+    gt_bboxes, gt_labels, gt_valid : NumPy arrays, shapes (B, G, 4), (B, G), (B, G)
+    ignore_bboxes, ignore_valid : NumPy arrays, shapes (B, I, 4), (B, I)
+        Crowd regions.
+    """
+
+    frames: tuple[Frame, ...]
+    objects: tuple[tuple[Annotation, ...], ...]
+    gt_bboxes: Any
+    gt_labels: Any
+    gt_valid: Any
+    ignore_bboxes: Any
+    ignore_valid: Any
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Height and width that all images of the batch share."""
+        return self.frames[0].padded
+
+
+def make_batch(dataset: Dataset, frames: Sequence[Frame]) -> Batch:
+    """Collect the objects and crowd regions of some images of one padded size."""
+    objects = tuple(dataset.objects(f.image) for f in frames)
+    gt_bboxes, gt_valid = pad_boxes([f.boxes(o) for f, o in zip(frames, objects, strict=True)])
+    ignore_bboxes, ignore_valid = pad_boxes([f.boxes(dataset.crowds(f.image)) for f in frames])
+    gt_labels = np.zeros(gt_valid.shape, dtype=np.int64)
+    for row, found in zip(gt_labels, objects, strict=True):
+        row[: len(found)] = [dataset.labels[a.category_id] for a in found]
+    return Batch(tuple(frames), objects, gt_bboxes, gt_labels, gt_valid, ignore_bboxes, ignore_valid)
+
+
+def make_batches(dataset: Dataset, frames: Sequence[Frame], batch_size: int) -> Iterator[Batch]:
+    """Group images by padded size, alike numbers of objects together, so that little is padding."""
+    groups: dict[tuple[int, int], list[Frame]] = {}
+    for frame in frames:
+        groups.setdefault(frame.padded, []).append(frame)
+    for group in groups.values():
+        group.sort(key=lambda f: len(dataset.objects(f.image)))
+        for start in range(0, len(group), batch_size):
+            yield make_batch(dataset, group[start : start + batch_size])
+
+
+def pad_boxes(rows: Sequence[Any]) -> tuple[Any, Any]:
+    """Stack box arrays of different lengths to (B, n, 4); the flags (B, n) tell which rows are real."""
+    longest = -(-max(map(len, rows)) // ROW_MULTIPLE) * ROW_MULTIPLE
+    boxes = np.zeros((len(rows), longest, 4), dtype=np.float32)
+    valid = np.zeros((len(rows), longest), dtype=bool)
+    for i, row in enumerate(rows):
+        boxes[i, : len(row)] = row
+        valid[i, : len(row)] = True
+    return boxes, valid

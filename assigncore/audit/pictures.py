@@ -1,0 +1,186 @@
+"""Charts of the statistics, and the gallery beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from assigncore.audit.coco import Dataset
+from assigncore.audit.frames import Frame
+from assigncore.audit.gallery import draw_gallery
+from assigncore.audit.report import Run
+from assigncore.audit.run import Settings
+from assigncore.audit.statistics import SIZE_CLASSES
+from assigncore.audit.style import FAINT, INK, RUN_COLORS, SIZE_COLORS, UNMATCHED, new_figure, save, slug
+
+SIZE_TEXT = ("small, below 32² px", "medium, 32² to 96² px", "large, from 96² px")
+# Positives of an object: 0, 1, 2, 3-4, 5-8, ... each bin twice as wide as the one before.
+POSITIVE_EDGES = (0, 1, 2, 3, 5, 9, 17, 33, 65)
+THRESHOLDS = {"pos_iou_thr": "-", "neg_iou_thr": "--", "min_pos_iou": ":"}
+
+
+def draw_all(
+    runs: Sequence[Run],
+    dataset: Dataset,
+    frames: Sequence[Frame],
+    settings: Settings,
+    out: Path,
+    images: Path | None,
+    gallery: int,
+) -> int:
+    """Draw everything into one folder for each run, and the comparison of several.
+
+    Returns
+    -------
+    int
+        Number of pictures.
+    """
+    count = 0
+    for run in runs:
+        folder = out / slug(run.plan.name)
+        save(positives_figure(run), folder / "positives.png")
+        save(levels_figure(run), folder / "levels.png")
+        count += 2
+        if run.statistics.overlaps is not None:
+            save(overlaps_figure(run), folder / "best_overlap.png")
+            count += 1
+    if len(runs) > 1:
+        save(comparison_figure(runs), out / "comparison.png")
+        count += 1
+    return count + draw_gallery(runs, dataset, frames, settings, out, images, gallery)
+
+
+def positives_figure(run: Run) -> Any:
+    """Histograms of the positives of each object, a panel for each size class that has objects."""
+    objects = run.findings.objects
+    totals, sizes = objects.totals, objects.size_index
+    shown = [s for s in range(len(SIZE_CLASSES)) if np.any(sizes == s)]
+    figure, axes = new_figure(8, 0.7 + 2.1 * len(shown), rows=len(shown), sharex=True)
+    labels = [_bin_label(a, b) for a, b in pairwise(POSITIVE_EDGES)] + [f"{POSITIVE_EDGES[-1]}+"]
+    for ax, s in zip(axes[:, 0], shown, strict=True):
+        row = run.statistics.sizes[s]
+        bins = np.searchsorted(POSITIVE_EDGES, totals[sizes == s], side="right") - 1
+        counts = np.bincount(bins, minlength=len(labels))
+        colors = [UNMATCHED] + [SIZE_COLORS[s]] * (len(labels) - 1)
+        bars = ax.bar(labels, counts, color=colors, width=0.85)
+        ax.bar_label(bars, [f"{c:,}" if c else "" for c in counts], fontsize=8, color=INK, padding=1)
+        ax.margins(y=0.16)
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        ax.set_ylabel("objects", fontsize=9, color=INK)
+        text = f"{SIZE_TEXT[s]}: {row.objects:,} objects, median {row.median_positives:g} positives"
+        ax.set_title(text, fontsize=10, color=INK, loc="left")
+        if row.without:
+            text = f"{row.share_without:.1%} without any"
+            ax.set_title(text, fontsize=10, color=UNMATCHED, loc="right", fontweight="bold")
+    axes[-1, 0].set_xlabel("positive priors of an object", fontsize=9, color=INK)
+    figure.suptitle(f"{run.plan.name}: positives of each object", fontsize=12, color=INK)
+    return figure
+
+
+def levels_figure(run: Run) -> Any:
+    """Positives on each feature level, stacked by the size class of their objects."""
+    levels = run.statistics.levels
+    figure, axes = new_figure(8, 4)
+    ax = axes[0, 0]
+    bottom = np.zeros(len(levels))
+    for s, name in enumerate(SIZE_TEXT):
+        heights = np.asarray([level.positives_by_size[s] for level in levels])
+        if np.any(heights):
+            ax.bar(range(len(levels)), heights, bottom=bottom, color=SIZE_COLORS[s], width=0.7, label=name)
+        bottom = bottom + heights
+    for i, level in enumerate(levels):
+        share = "" if not level.share_of_positives else f" ({level.share_of_positives:.0%})"
+        text = f"{level.positives:,}{share}\n{level.objects:,} objects"
+        ax.annotate(
+            text, (i, bottom[i]), (0, 3), textcoords="offset points", ha="center", fontsize=8, color=INK
+        )
+    ax.set_xticks(range(len(levels)), [f"{level.name}\n{level.priors:,} priors" for level in levels])
+    ax.margins(y=0.2)
+    ax.set_ylabel("positive priors", fontsize=9, color=INK)
+    if run.statistics.priors.positive:
+        ax.legend(fontsize=8, frameon=False, title="object size", title_fontsize=8)
+    ax.set_title(f"{run.plan.name}: positives by feature level", fontsize=12, color=INK)
+    return figure
+
+
+def overlaps_figure(run: Run) -> Any:
+    """Histogram of the objects' best overlaps with any prior, with the assigner's thresholds."""
+    histogram = run.statistics.overlaps
+    assert histogram is not None
+    figure, axes = new_figure(8, 4)
+    ax = axes[0, 0]
+    left = np.asarray(histogram.edges[:-1])
+    bottom = np.zeros(len(left))
+    for s, counts in enumerate(histogram.counts):
+        if any(counts):
+            ax.bar(
+                left,
+                counts,
+                bottom=bottom,
+                width=0.046,
+                align="edge",
+                color=SIZE_COLORS[s],
+                label=SIZE_TEXT[s],
+            )
+        bottom = bottom + np.asarray(counts)
+    for value, knobs in _thresholds(run.plan.assigner).items():
+        label = f"{' = '.join(knobs)} = {value:g}"
+        ax.axvline(value, color=INK, linestyle=THRESHOLDS[knobs[0]], linewidth=1.4, label=label)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1.08 * float(bottom.max()))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    ax.set_xlabel("best IoU of an object with any prior", fontsize=9, color=INK)
+    ax.set_ylabel("objects", fontsize=9, color=INK)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    text = f"{run.plan.name}: best overlap, mean {histogram.mean:.2f}, median {histogram.median:.2f}"
+    ax.set_title(text, fontsize=12, color=INK)
+    return figure
+
+
+def comparison_figure(runs: Sequence[Run]) -> Any:
+    """Share of objects without positives, and mean positives, by size class, assigners side by side."""
+    shown = [i for i, row in enumerate(runs[0].statistics.sizes) if row.objects]
+    names = [
+        f"{runs[0].statistics.sizes[i].name}\n{runs[0].statistics.sizes[i].objects:,} objects" for i in shown
+    ]
+    figure, axes = new_figure(max(9, 3 + 1.0 * len(runs) * len(shown)), 4.4, columns=2)
+    width = 0.8 / len(runs)
+    for k, run in enumerate(runs):
+        rows = [run.statistics.sizes[i] for i in shown]
+        places = np.arange(len(rows)) + (k - (len(runs) - 1) / 2) * width
+        color = RUN_COLORS[k % len(RUN_COLORS)]
+        without = [100 * (row.share_without or 0) for row in rows]
+        bars = axes[0, 0].bar(places, without, width * 0.92, color=color, label=run.plan.name)
+        axes[0, 0].bar_label(bars, [f"{v:.1f}" for v in without], fontsize=8, color=INK, padding=1)
+        means = [row.mean_positives or 0 for row in rows]
+        bars = axes[0, 1].bar(places, means, width * 0.92, color=color)
+        axes[0, 1].bar_label(bars, [f"{v:.1f}" for v in means], fontsize=8, color=INK, padding=1)
+    for ax, title in zip(
+        axes[0], ("objects without any positive, %", "mean positives of an object"), strict=True
+    ):
+        ax.set_xticks(range(len(shown)), names)
+        ax.margins(y=0.12)
+        ax.set_title(title, fontsize=11, color=INK)
+        ax.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
+        ax.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=min(len(runs), 4), fontsize=9, frameon=False)
+    return figure
+
+
+def _bin_label(start: int, end: int) -> str:
+    return str(start) if end == start + 1 else f"{start}-{end - 1}"
+
+
+def _thresholds(assigner: Any) -> dict[float, list[str]]:
+    """Find the assigner's overlap thresholds; knobs of one value share an entry."""
+    found: dict[float, list[str]] = {}
+    for knob in THRESHOLDS:
+        value = getattr(assigner, knob, None)
+        if isinstance(value, float) and 0 < value <= 1:
+            found.setdefault(value, []).append(knob)
+    return found

@@ -1,0 +1,147 @@
+"""The report: everything the audit found, as one JSON document."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assigncore.audit.coco import Dataset
+from assigncore.audit.config import Plan
+from assigncore.audit.frames import ImageScale
+from assigncore.audit.run import Settings
+from assigncore.audit.statistics import SIZE_CLASSES, Findings, Statistics
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One assigner's audit, complete.
+
+    Attributes
+    ----------
+    plan : Plan
+    level_names : tuple of str
+    findings : Findings
+    statistics : Statistics
+    notes : tuple of str
+        What a reader must know to read the numbers right.
+    """
+
+    plan: Plan
+    level_names: tuple[str, ...]
+    findings: Findings
+    statistics: Statistics
+    notes: tuple[str, ...]
+
+
+def unmatched_rows(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
+    """List the objects without positives in the data set's order, sizes in original and training pixels."""
+    objects = run.findings.objects
+    rows = []
+    for i in np.nonzero(objects.totals == 0)[0]:
+        annotation, frame = objects.annotations[i], objects.frames[i]
+        x1, y1, x2, y2 = annotation.bbox
+        scaled = frame.boxes([annotation])[0]
+        rows.append(
+            {
+                "image_id": annotation.image_id,
+                "file_name": frame.image.file_name,
+                "annotation_id": annotation.id,
+                "category": dataset.categories[annotation.category_id],
+                "size_class": SIZE_CLASSES[objects.size_index[i]],
+                "width": round(x2 - x1, 2),
+                "height": round(y2 - y1, 2),
+                "training_width": round(float(scaled[2] - scaled[0]), 2),
+                "training_height": round(float(scaled[3] - scaled[1]), 2),
+                "best_overlap": (
+                    None if objects.best_overlaps is None else round(float(objects.best_overlaps[i]), 4)
+                ),
+            }
+        )
+    return rows
+
+
+def make_report(
+    runs: Sequence[Run], dataset: Dataset, scale: ImageScale, settings: Settings
+) -> dict[str, Any]:
+    """Collect the report; the keys are described in docs/audit.md.
+
+    Nothing in it depends on the time or on how fast the machine is, so equal inputs give equal reports.
+    """
+    annotations = [a for found in dataset.annotations.values() for a in found]
+    crowds = sum(a.crowd for a in annotations)
+    return {
+        "schema": "assigncore-audit",
+        "schema_version": SCHEMA_VERSION,
+        "versions": {
+            "python": platform.python_version(),
+            **{
+                name: _version(name) for name in dict.fromkeys(("assigncore", "numpy", settings.backend.name))
+            },
+        },
+        "backend": settings.backend.name,
+        "device": None if settings.device is None else str(settings.device),
+        "settings": {**asdict(scale), "batch_size": settings.batch_size, "seed": settings.seed},
+        "data": {
+            "source": dataset.source,
+            "images": len(dataset.images),
+            "images_without_objects": sum(not dataset.objects(image) for image in dataset.images),
+            "objects": len(annotations) - crowds,
+            "crowd_regions": crowds,
+            "categories": len(dataset.categories),
+            "clipped": dataset.num_clipped,
+            "num_skipped": len(dataset.skipped),
+            "skipped": [asdict(s) for s in dataset.skipped],
+        },
+        "runs": [_run_section(run, dataset) for run in runs],
+    }
+
+
+def write_report(report: Mapping[str, Any], path: Path) -> None:
+    """Write the report as JSON; numbers that JSON does not know become strings."""
+    path.write_text(json.dumps(_plain(report), indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def _run_section(run: Run, dataset: Dataset) -> dict[str, Any]:
+    statistics, settings = run.statistics, run.plan.settings
+    unmatched = unmatched_rows(run, dataset)
+    return {
+        "name": run.plan.name,
+        "source": settings.source,
+        "assigner": settings.assigner,
+        "priors": settings.priors,
+        "allowed_border": settings.allowed_border,
+        "notes": run.notes,
+        "objects_by_size": [asdict(row) for row in statistics.sizes],
+        "levels": [asdict(row) for row in statistics.levels],
+        "prior_split": {**asdict(statistics.priors), "total": statistics.priors.total},
+        "best_overlap": None if statistics.overlaps is None else asdict(statistics.overlaps),
+        "num_unmatched": len(unmatched),
+        "unmatched": unmatched,
+    }
+
+
+def _version(package: str) -> str | None:
+    """Find a library's version; a wheel may go by another name than its module (cupy-cuda12x)."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """Turn mappings and tuples into what JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value

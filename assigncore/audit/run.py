@@ -1,0 +1,211 @@
+"""Assigning: batch by batch, on any backend, image by image out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from assigncore.assigners.thresholds import overlaps_with_gts
+from assigncore.audit.coco import Annotation, Dataset
+from assigncore.audit.config import Plan
+from assigncore.audit.errors import AuditError
+from assigncore.audit.frames import Batch, Frame, make_batches
+from assigncore.audit.layouts import GridLayout, Laid, Layout, ProposalLayout
+from assigncore.audit.proposals import ProposalFile, Proposals
+from assigncore.backend import Array, ArrayBackend
+from assigncore.best_overlaps import best_overlaps
+from assigncore.overlaps import BboxOverlaps2D
+from assigncore.priors import AnchorGenerator
+from assigncore.scene import read_scene
+
+# Libraries that compile every operation anew for each new shape; compiling the whole is much quicker there.
+COMPILED = ("jax",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What does not depend on the assigner.
+
+    Attributes
+    ----------
+    backend, device
+        Where the assigning is done.
+    batch_size : int
+        Images at a time.
+    proposals : ProposalFile or None
+        Given proposals for second stages. None: simulated.
+    seed : int
+        Of the simulation.
+    """
+
+    backend: ArrayBackend
+    device: Any = None
+    batch_size: int = 4
+    proposals: ProposalFile | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """What an assigner decided for one image, in NumPy arrays.
+
+    Attributes
+    ----------
+    frame : Frame
+    objects : tuple of Annotation
+        Ground truth i is ``objects[i]``.
+    gt_inds : array of int, shape (N,)
+        -1 ignored, 0 background, i + 1 assigned to ground truth i.
+    num_excluded : int
+        Priors among the ignored that took no part, since they reach over the image's edge.
+    priors : array, shape (N, K)
+    level : array of int, shape (N,)
+        Level of each prior.
+    best_overlaps : array, shape (G,), or None
+        Best IoU of each object with any prior that takes part. None: the priors are no boxes.
+    """
+
+    frame: Frame
+    objects: tuple[Annotation, ...]
+    gt_inds: Any
+    num_excluded: int
+    priors: Any
+    level: Any
+    best_overlaps: Any
+
+
+def make_layout(plan: Plan, dataset: Dataset, settings: Settings) -> Layout:
+    """Choose where the priors of a plan come from."""
+    if isinstance(plan.priors, Proposals):
+        return ProposalLayout(dataset, plan.priors, settings.proposals, settings.seed)
+    return GridLayout(plan.priors, plan.settings.allowed_border)
+
+
+def assign_images(
+    plan: Plan, dataset: Dataset, frames: Sequence[Frame], settings: Settings
+) -> Iterator[Assigned]:
+    """Run one assigner over images.
+
+    Parameters
+    ----------
+    plan : Plan
+        What assigns, over which priors.
+    dataset : Dataset
+    frames : sequence of Frame
+        The images, at training size.
+    settings : Settings
+
+    Yields
+    ------
+    Assigned
+        One for each frame, but batch by batch: in the order of padded sizes, not of ``frames``.
+
+    Raises
+    ------
+    AuditError
+        If the assigner needs something that annotations do not give, or refuses what it is given.
+    """
+    layout = make_layout(plan, dataset, settings)
+    deciders: dict[Any, Callable[..., tuple[Array, Array | None]]] = {}
+    for batch in make_batches(dataset, frames, settings.batch_size):
+        laid = layout.lay(batch, settings.backend, settings.device)
+        arrays, static = _arguments(plan, batch, laid, settings)
+        gt_bboxes = settings.backend.from_numpy(batch.gt_bboxes, settings.device)
+        key = tuple(static.items())
+        if key not in deciders:
+            deciders[key] = _decider(plan, static, settings.backend)
+        try:
+            gt_inds, best = deciders[key](laid.priors, gt_bboxes, arrays)
+        except (ValueError, TypeError) as error:
+            raise AuditError(f"{plan.name}: {error}") from error
+        yield from _split(batch, laid, gt_inds, best, settings.backend)
+
+
+def find_best_overlaps(priors: Array, gt_bboxes: Array, flags: Mapping[str, Array]) -> Array:
+    """Find each object's best IoU with any prior that takes part.
+
+    Parameters
+    ----------
+    priors : array, shape (N, 4) or (B, N, 4)
+    gt_bboxes : array, shape (B, G, 4)
+    flags : mapping
+        ``gt_valid`` (B, G) and ``prior_valid`` (B, N), where there are any.
+
+    Returns
+    -------
+    array, shape (B, G)
+        0 where there is no prior, and in padding.
+    """
+    scene = read_scene(priors, gt_bboxes, **flags)
+    if scene.is_empty:
+        return scene.xp.zeros_like(gt_bboxes[..., 0])
+    pairs = overlaps_with_gts(scene, BboxOverlaps2D(), scene.priors, scene.prior_whole)
+    return scene.xp.maximum(best_overlaps(pairs).of_gt, 0.0)
+
+
+def _decider(
+    plan: Plan, static: Mapping[str, Any], backend: ArrayBackend
+) -> Callable[..., tuple[Array, Array | None]]:
+    """Make the function that does all the computing for a batch: assign, and find the best overlaps."""
+    has_boxes = isinstance(plan.priors, Proposals | AnchorGenerator)
+
+    def decide(priors: Array, gt_bboxes: Array, arrays: Mapping[str, Array]) -> tuple[Array, Array | None]:
+        result = plan.assigner.assign(priors, gt_bboxes, **arrays, **static)
+        flags = {name: arrays[name] for name in ("gt_valid", "prior_valid") if name in arrays}
+        return result.gt_inds, find_best_overlaps(priors, gt_bboxes, flags) if has_boxes else None
+
+    return backend.compile(decide) if backend.name in COMPILED else decide
+
+
+def uses_crowds(plan: Plan) -> bool:
+    """Tell whether the plan's method and knobs leave crowd regions out of training."""
+    takes = inspect.signature(plan.assigner.assign).parameters
+    return "ignore_bboxes" in takes and getattr(plan.assigner, "ignore_iof_thr", 1) > 0
+
+
+def _arguments(
+    plan: Plan, batch: Batch, laid: Laid, settings: Settings
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Put a batch on the device and pick what the assigner's signature names, arrays and static values."""
+
+    def put(array: Any) -> Array:
+        return settings.backend.from_numpy(array, settings.device)
+
+    arrays = {"gt_labels": put(batch.gt_labels), "gt_valid": put(batch.gt_valid)}
+    if batch.ignore_valid.any():
+        arrays["ignore_bboxes"] = put(batch.ignore_bboxes)
+        arrays["ignore_valid"] = put(batch.ignore_valid)
+    if laid.valid is not None:
+        arrays["prior_valid"] = laid.valid
+    static = {} if laid.num_level_priors is None else {"num_level_priors": laid.num_level_priors}
+    takes, kind = inspect.signature(plan.assigner.assign).parameters, type(plan.assigner).__name__
+    for name, parameter in list(takes.items())[2:]:
+        if parameter.default is parameter.empty and name not in arrays and name not in static:
+            raise AuditError(f"{plan.name}: {kind} needs {name!r}, which annotations and priors do not give")
+    for name in ("gt_valid", "prior_valid"):
+        if name in arrays and name not in takes:
+            raise AuditError(f"{plan.name}: {kind} takes no {name!r}, so nothing can be left out for it")
+    return (
+        {name: array for name, array in arrays.items() if name in takes},
+        {name: value for name, value in static.items() if name in takes},
+    )
+
+
+def _split(
+    batch: Batch, laid: Laid, gt_inds: Array, best: Array | None, backend: ArrayBackend
+) -> Iterator[Assigned]:
+    """Take a batch's result apart into images, padding left behind."""
+    gt_inds = backend.to_numpy(gt_inds)
+    overlaps = None if best is None else backend.to_numpy(best)
+    taking_part = None if laid.valid is None else np.sum(backend.to_numpy(laid.valid), axis=-1)
+    for i, (frame, objects) in enumerate(zip(batch.frames, batch.objects, strict=True)):
+        n = laid.counts[i]
+        priors = laid.host_priors[i, :n] if laid.host_priors.ndim == 3 else laid.host_priors
+        level = laid.level[i, :n] if laid.level.ndim == 2 else laid.level
+        excluded = 0 if taking_part is None else n - int(taking_part[i])
+        found = None if overlaps is None else overlaps[i, : len(objects)]
+        yield Assigned(frame, objects, gt_inds[i, :n], excluded, priors, level, found)

@@ -1,0 +1,196 @@
+"""The report on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from assigncore.audit.coco import Dataset
+from assigncore.audit.frames import ImageScale
+from assigncore.audit.report import Run, unmatched_rows
+from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
+
+LOUD = "bold magenta"
+MAX_UNMATCHED = 8
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def print_runs(
+    console: Console, runs: Sequence[Run], dataset: Dataset, scale: ImageScale, backend: str
+) -> None:
+    """Print the data set's line, then one assigner in full or several side by side."""
+    console.print(_headline(dataset, scale, backend))
+    if len(runs) > 1:
+        console.print(comparison(runs))
+        console.print(_notes(runs))
+    else:
+        console.print(details(runs[0], dataset))
+
+
+def details(run: Run, dataset: Dataset) -> RenderableType:
+    """Everything about one assigner."""
+    statistics = run.statistics
+    parts: list[RenderableType] = [
+        Text.assemble((run.plan.name, "bold"), f"  {run.plan.settings.source}"),
+        _notes([run]),
+        _sizes_table(statistics.sizes),
+        _levels_table(run),
+        _split_table(statistics.priors),
+    ]
+    if statistics.overlaps is not None:
+        parts.append(_overlap_table(statistics.overlaps))
+    parts.append(_unmatched_table(run, dataset))
+    return Group(*parts)
+
+
+def comparison(runs: Sequence[Run]) -> RenderableType:
+    """Several assigners side by side, one in a row."""
+    objects = _table("Mean positives of an object, and objects without any", "assigner")
+    shown = [i for i, row in enumerate(runs[0].statistics.sizes) if row.objects]
+    for i in shown:
+        row = runs[0].statistics.sizes[i]
+        objects.add_column(f"{row.name}\n{row.objects:,}", justify="right", no_wrap=True)
+    priors = _table("What became of the priors, and objects' mean best IoU with any", "assigner")
+    for name in ("priors", "positive", "negative", "ignored", "best IoU"):
+        priors.add_column(name, justify="right")
+    for run in runs:
+        rows = [run.statistics.sizes[i] for i in shown]
+        objects.add_row(run.plan.name, *(_mean_and_without(row) for row in rows))
+        counts, overlaps = run.statistics.priors, run.statistics.overlaps
+        shares = (counts.positive, counts.negative, counts.ignored + counts.excluded)
+        priors.add_row(
+            run.plan.name,
+            f"{counts.total:,}",
+            *(f"{n / counts.total:.2%}" if counts.total else "-" for n in shares),
+            "-" if overlaps is None else f"{overlaps.mean:.3f}",
+        )
+    return Group(objects, priors)
+
+
+def _headline(dataset: Dataset, scale: ImageScale, backend: str) -> Text:
+    objects = sum(len(dataset.objects(image)) for image in dataset.images)
+    crowds = sum(map(len, dataset.annotations.values())) - objects
+    size = "original size" if scale.long_edge is None else f"scaled to {scale.long_edge}x{scale.short_edge}"
+    counts = f"{len(dataset.images):,} images, {objects:,} objects"
+    counts += f", {crowds:,} crowd regions" if crowds else ""
+    text = Text.assemble((dataset.source, "bold"), f"\n{counts}; {size}, on {backend}")
+    if dataset.skipped:
+        text.append(f"; {len(dataset.skipped):,} broken annotations skipped", style=LOUD)
+    return text
+
+
+def _notes(runs: Sequence[Run]) -> RenderableType:
+    """Every note once, with the assigners it is about."""
+    about: dict[str, list[str]] = {}
+    for run in runs:
+        for note in run.notes:
+            about.setdefault(note, []).append(run.plan.name)
+    return Group(
+        *(Text(f"Note ({', '.join(names)}): {note}", style="yellow") for note, names in about.items())
+    )
+
+
+def _sizes_table(rows: Sequence[SizeRow]) -> Table:
+    table = _table("Positives of each object, by COCO size class", "size class")
+    for name in ("objects", "mean", "median", "without any"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        if row.name == "all":
+            table.add_section()
+        table.add_row(
+            row.name,
+            f"{row.objects:,}",
+            _number(row.mean_positives),
+            _number(row.median_positives),
+            _without(row),
+            style="bold" if row.name == "all" else None,
+        )
+    return table
+
+
+def _levels_table(run: Run) -> Table:
+    table = _table("Positives by feature level", "level")
+    for name in ("priors", "positives", "share", "objects served"):
+        table.add_column(name, justify="right")
+    for row in run.statistics.levels:
+        share = "-" if row.share_of_positives is None else f"{row.share_of_positives:.1%}"
+        table.add_row(row.name, f"{row.priors:,}", f"{row.positives:,}", share, f"{row.objects:,}")
+    return table
+
+
+def _split_table(priors: PriorCounts) -> Table:
+    table = _table("What became of the priors", "")
+    for name in ("priors", "share", "for each positive"):
+        table.add_column(name, justify="right")
+    for name in ("positive", "negative", "ignored", "excluded"):
+        count = getattr(priors, name)
+        if name == "excluded" and not count:
+            continue
+        share = f"{count / priors.total:.2%}" if priors.total else "-"
+        each = f"{count / priors.positive:,.1f}" if priors.positive else "-"
+        table.add_row(name, f"{count:,}", share, each)
+    return table
+
+
+def _overlap_table(histogram: OverlapHistogram) -> Table:
+    title = (
+        f"Best IoU of each object with any prior (mean {histogram.mean:.3f}, median {histogram.median:.3f})"
+    )
+    table = _table(title, "IoU from")
+    fine = [sum(column) for column in zip(*histogram.counts, strict=True)]
+    counts = [fine[i] + fine[i + 1] for i in range(0, len(fine), 2)]
+    for i in range(len(counts)):
+        table.add_column(f"{i / 10:.1f}", justify="right")
+    top = max(counts)
+    table.add_row("objects", *(str(c) for c in counts))
+    table.add_row("", *(BARS[-(-c * (len(BARS) - 1) // top)] * 3 for c in counts), style="cyan")
+    return table
+
+
+def _unmatched_table(run: Run, dataset: Dataset) -> RenderableType:
+    rows = unmatched_rows(run, dataset)
+    if not rows:
+        return Padding(Text("Every object has at least one positive.", style="green"), (1, 0))
+    table = _table(f"Objects without any positive: {len(rows):,}", "image", title_style=LOUD)
+    for name in ("annotation", "category", "size px", "in training", "best IoU"):
+        table.add_column(name, justify="left" if name == "category" else "right", overflow="ellipsis")
+    for row in rows[:MAX_UNMATCHED]:
+        overlap = row["best_overlap"]
+        table.add_row(
+            Text(str(row["image_id"])),
+            Text(str(row["annotation_id"])),
+            Text(row["category"]),
+            f"{row['width']:g} x {row['height']:g}",
+            f"{row['training_width']:.0f} x {row['training_height']:.0f}",
+            "-" if overlap is None else f"{overlap:.3f}",
+        )
+    if len(rows) > MAX_UNMATCHED:
+        table.caption = f"and {len(rows) - MAX_UNMATCHED:,} more; --out DIR lists all in report.json"
+    return table
+
+
+def _table(title: str, first: str, **kwargs: Any) -> Table:
+    style = {"title_style": "bold", **kwargs}
+    table = Table(title=f"\n{title}", title_justify="left", caption_justify="left", **style)
+    table.add_column(first, no_wrap=True)
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
+
+
+def _mean_and_without(row: SizeRow) -> Text:
+    style = LOUD if row.without else "green"
+    return Text.assemble(f"{_number(row.mean_positives)}  ", (f"{row.share_without or 0:.1%}", style))
+
+
+def _without(row: SizeRow) -> Text:
+    if row.share_without is None:
+        return Text("-")
+    return Text(f"{row.without:,} ({row.share_without:.1%})", style=LOUD if row.without else "green")

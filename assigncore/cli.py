@@ -1,0 +1,25 @@
+"""The `assigncore` command."""
+
+from __future__ import annotations
+
+import sys
+
+EXTRA = ("click", "rich", "matplotlib")
+
+
+def main() -> None:
+    """Run the command line; what it needs beyond the library itself is imported here and not before."""
+    try:
+        from assigncore.audit.command import cli
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA:
+            raise
+        sys.exit(_complain(package))
+    cli()
+
+
+def _complain(package: str) -> int:
+    hint = 'pip install "assigncore[audit]"'
+    sys.stderr.write(f"Error: the command line needs the package {package}, which is not installed: {hint}\n")
+    return 2

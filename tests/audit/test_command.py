@@ -1,0 +1,255 @@
+"""The command line as a user meets it: what it prints, what it writes, and one line for every mistake."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+import assigncore
+from assigncore import cli
+from assigncore.audit import command as command_module
+
+
+def said(result):
+    """Return the lines on stderr."""
+    return result.stderr.splitlines()
+
+
+def test_without_a_file_it_audits_the_bundled_sample(command):
+    result = command("audit")
+    assert result.exit_code == 0
+    assert said(result) == []
+    assert "bundled sample neon_trees.json" in result.stdout
+    assert "4 images, 951 objects" in result.stdout
+    assert "Objects without any positive" in result.stdout
+
+
+def test_an_own_file_with_every_option(command, document, write, tmp_path):
+    results = [{"image_id": 3, "category_id": 9, "bbox": [20, 30, 130, 140], "score": 0.9}]
+    out = tmp_path / "deep" / "out"
+    result = command(
+        *("audit", write(document), "--assigner", "rpn", "--assigner", "faster-rcnn-rcnn"),
+        *("--config", write({"type": "MaxIoUAssigner", "pos_iou_thr": 0.5, "neg_iou_thr": 0.4}, "own.json")),
+        *("--set", "rpn:pos_iou_thr=0.6", "--backend", "numpy", "--device", "cpu", "--batch-size", 3),
+        *("--image-scale", "original", "--size-divisor", 64, "--seed", 5, "--gallery", 1),
+        *("--proposals", write(results, "results.json"), "--out", out, "--images", tmp_path),
+    )
+    assert result.exit_code == 0, result.output
+    assert said(result) == []
+    report = json.loads((out / "report.json").read_text())
+    assert [run["name"] for run in report["runs"]] == ["rpn", "faster-rcnn-rcnn", "own"]
+    assert report["runs"][0]["assigner"]["pos_iou_thr"] == 0.6
+    assert report["settings"]["size_divisor"] == 64
+    assert report["settings"]["batch_size"] == 3
+    assert report["runs"][1]["num_unmatched"] == 3
+    assert f"Wrote {out / 'report.json'} and 13 pictures" in result.stdout
+    assert len(list(out.rglob("*.png"))) == 13
+
+
+def test_no_gallery_if_none_is_wanted(command, document, write, tmp_path):
+    assert command("audit", write(document), "--out", tmp_path / "o", "--gallery", 0).exit_code == 0
+    assert sorted(p.name for p in (tmp_path / "o").rglob("*.png")) == [
+        "best_overlap.png",
+        "levels.png",
+        "positives.png",
+    ]
+
+
+def test_simulated_proposals_are_announced(command, document, write):
+    result = command("audit", write(document), "--assigner", "faster-rcnn-rcnn")
+    assert "SIMULATED" in result.stdout
+
+
+def test_crowd_regions_without_effect_are_announced(command, document, write):
+    path = write(document)
+    assert "the 1 crowd regions change nothing: ignore_iof_thr is -1" in command("audit", path).stdout
+    assert "change nothing" not in command("audit", path, "--set", "ignore_iof_thr=0.5").stdout
+
+
+def test_one_broken_annotation_is_named_skipped_and_counted(command, document, write, tmp_path):
+    document["annotations"][1]["bbox"] = [100, 100, -40, 50]
+    path = write(document)
+    result = command("audit", path, "--out", tmp_path / "out", "--gallery", 0)
+    assert result.exit_code == 0
+    lines = said(result)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"Warning: {path}: annotation 12: bbox: expected width and height above 0")
+    assert "3 objects" in result.stdout
+    assert "1 broken annotations skipped" in " ".join(result.stdout.split())
+    data = json.loads((tmp_path / "out" / "report.json").read_text())["data"]
+    assert data["num_skipped"] == 1
+    assert data["skipped"][0]["annotation_id"] == 12
+
+
+def test_many_broken_annotations_are_named_up_to_ten(command, document, write):
+    document["annotations"] += [{"id": 100 + i} for i in range(25)]
+    lines = said(command("audit", write(document)))
+    assert len(lines) == 11
+    assert lines[-1].endswith("15 more broken annotations skipped")
+
+
+GOOD = "GOOD"
+WRONG = {
+    "a wrong path": (["nowhere.json"], "no such file"),
+    "a folder": (["."], "is a folder"),
+    "an empty file": ([""], "is empty"),
+    "no JSON": (["{oops"], "is not valid JSON"),
+    "JSON that is not COCO": ([{"info": {}, "boxes": []}], "is not a COCO annotation file"),
+    "a results file": (
+        [[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]],
+        "is not a COCO annotation file",
+    ),
+    "an unknown preset": ([GOOD, "--assigner", "retinanett"], "did you mean 'retinanet'"),
+    "an unknown knob": ([GOOD, "--set", "pos_iou=0.5"], "did you mean pos_iou_thr"),
+    "a knob out of range": ([GOOD, "--set", "neg_iou_thr=[0.5, 0.1]"], "neg_iou_thr"),
+    "an override without value": ([GOOD, "--set", "pos_iou_thr"], "expected KEY=VALUE"),
+    "an unknown option": ([GOOD, "--asigner", "rpn"], "No such option"),
+    "an option without value": ([GOOD, "--assigner"], "requires an argument"),
+    "a second file": ([GOOD, "other.json"], "unexpected extra argument"),
+    "an unknown backend": ([GOOD, "--backend", "tensorflow"], "'tensorflow' is not one of"),
+    "a device NumPy has not": ([GOOD, "--device", "cuda"], "not available to numpy"),
+    "no batch": ([GOOD, "--batch-size", "0"], "--batch-size"),
+    "a batch size as text": ([GOOD, "--batch-size", "many"], "--batch-size"),
+    "a wrong scale": ([GOOD, "--image-scale", "large"], "expected two edges like 1333x800"),
+    "a scale no memory holds": ([GOOD, "--image-scale", "99999x99999"], "choose a smaller --image-scale"),
+    "a wrong seed": ([GOOD, "--seed", "-1"], "--seed"),
+    "a config that is not there": ([GOOD, "--config", "nowhere.toml"], "nowhere.toml: cannot be read"),
+    "proposals that nothing uses": (
+        [GOOD, "--proposals", "nowhere.json"],
+        "no assigner of this run works on proposals",
+    ),
+    "proposals that are not there": (
+        [GOOD, "--assigner", "faster-rcnn-rcnn", "--proposals", "nowhere.json"],
+        "nowhere.json: no such file",
+    ),
+    "images without pictures": ([GOOD, "--images", "."], "--images: is used by the pictures only"),
+    "images that are not there": (
+        [GOOD, "--out", "out", "--images", "nowhere"],
+        "--images nowhere: no such folder",
+    ),
+    "a file for the output": ([GOOD, "--out", "annotations.json"], "cannot make this folder"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_mistake_is_one_line_and_exit_code_2(case, command, document, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (first, *rest), reason = WRONG[case]
+    if first == GOOD:
+        first = write(document)
+    elif first not in ("nowhere.json", "."):
+        first = write(first)
+    result = command("audit", first, *rest)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert len(said(result)) == 1
+    assert said(result)[0].startswith("Error: ")
+    assert reason in said(result)[0]
+
+
+FIELDS = {
+    "a field missing in all": ({"bbox": None}, "none of the 5 annotations can be used.*'bbox' is missing"),
+    "negative width in all": ({"bbox": [9, 9, -1, 5]}, "none of the 5.*expected width and height above 0"),
+}
+
+
+@pytest.mark.parametrize("case", FIELDS)
+def test_only_broken_annotations_are_one_line_and_exit_code_2(case, command, document, write):
+    change, reason = FIELDS[case]
+    for annotation in document["annotations"]:
+        annotation.update(change)
+        if annotation["bbox"] is None:
+            del annotation["bbox"]
+    result = command("audit", write(document))
+    assert result.exit_code == 2
+    assert len(said(result)) == 1
+    assert re.search(reason, said(result)[0])
+
+
+def test_an_image_without_size_is_named(command, document, write):
+    del document["images"][1]["height"]
+    result = command("audit", write(document))
+    assert result.exit_code == 2
+    assert "image 3: expected height" in said(result)[0]
+
+
+def test_running_out_of_memory_is_one_line(command, document, write, monkeypatch):
+    def out_of_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(command_module, "_run_all", out_of_memory)
+    result = command("audit", write(document))
+    assert result.exit_code == 2
+    assert said(result) == ["Error: out of memory; a smaller --image-scale or --batch-size needs less"]
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(command, document, write, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "rpn").write_text("in the way")
+    result = command("audit", write(document), "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert len(said(result)) == 1
+    assert "cannot be written" in said(result)[0]
+
+
+def test_help_and_version(command):
+    assert "Usage" in command().stdout
+    assert "--assigner" in command("audit", "--help").stdout
+    assert command("--help").exit_code == 0
+    assert f"version {assigncore.__version__}" in command("--version").stdout
+
+
+def run_python(code, *arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
+
+
+MAIN = "import sys; sys.argv[0] = 'assigncore'; from assigncore.cli import main; main()"
+
+
+def test_the_program_itself(document, write, tmp_path):
+    path = write(document)
+    done = run_python(MAIN, "audit", path, "--out", tmp_path / "out", "--gallery", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "3 images, 4 objects" in done.stdout
+    assert (tmp_path / "out" / "report.json").is_file()
+    wrong = run_python(MAIN, "audit", tmp_path / "nowhere.json")
+    assert wrong.returncode == 2
+    assert wrong.stdout == ""
+    assert wrong.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["click", "rich", "matplotlib"])
+def test_a_missing_extra_is_one_line_that_says_what_to_install(module, tmp_path, document, write):
+    block = f"import sys; sys.modules[{module!r}] = None; "
+    done = run_python(block + MAIN, "audit", write(document), "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert f"package {module}" in done.stderr
+    assert 'pip install "assigncore[audit]"' in done.stderr
+
+
+def test_a_missing_module_of_another_kind_is_not_blamed_on_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "assigncore.audit.command", None)
+    with pytest.raises(ModuleNotFoundError, match=r"assigncore\.audit\.command"):
+        cli.main()
+
+
+def test_importing_the_library_imports_nothing_of_the_command_line():
+    wanted = "{'click', 'rich', 'matplotlib'} & set(sys.modules)"
+    code = f"import sys, assigncore, assigncore.priors; print(sorted({wanted}))"
+    assert run_python(code).stdout.strip() == "[]"
+
+
+def test_the_command_line_draws_nothing_unless_asked():
+    code = "import sys, assigncore.audit.command; print('matplotlib' in sys.modules, 'torch' in sys.modules)"
+    assert run_python(code).stdout.strip() == "False False"

@@ -1,0 +1,159 @@
+"""The pictures: which there are, and that they show what was found."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
+from matplotlib.image import imread, imsave
+
+from assigncore.audit import gallery, pictures
+from assigncore.audit.coco import load_coco
+from assigncore.audit.report import Run
+from assigncore.audit.run import assign_images, make_layout
+from assigncore.audit.statistics import collect, summarize
+from assigncore.audit.style import UNMATCHED, slug
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def dataset(document, write):
+    return load_coco(write(document))
+
+
+@pytest.fixture
+def frames(dataset, scale):
+    return [scale.frame(image) for image in dataset.images]
+
+
+@pytest.fixture
+def run(dataset, frames, settings, plan):
+    def run(name, *overrides):
+        made = plan(name, *overrides)
+        names = make_layout(made, dataset, settings).level_names
+        order = {image.id: i for i, image in enumerate(dataset.images)}
+        findings = collect(assign_images(made, dataset, frames, settings), order, len(names))
+        return Run(made, names, findings, summarize(findings, names), ())
+
+    return run
+
+
+def test_every_run_has_its_pictures_and_all_their_comparison(run, dataset, frames, settings, tmp_path):
+    runs = [run("rpn"), run("retinanet")]
+    count = pictures.draw_all(runs, dataset, frames, settings, tmp_path, None, 2)
+    found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png"))
+    each = ["best_overlap.png", "gallery/01_a.png", "gallery/02_b.png", "levels.png", "positives.png"]
+    assert found == ["comparison.png", *(f"{n}/{p}" for n in ("retinanet", "rpn") for p in each)]
+    assert count == len(found)
+    for path in found:
+        assert (tmp_path / path).read_bytes().startswith(PNG)
+
+
+def test_the_gallery_starts_with_the_images_that_go_without(run, dataset, frames):
+    assert [f.image.id for f in gallery.choose([run("rpn")], dataset, frames, 8)] == [7, 3]
+    assert [f.image.id for f in gallery.choose([run("rpn")], dataset, frames, 1)] == [7]
+
+
+def heights(ax):
+    return [patch.get_height() for patch in ax.patches]
+
+
+def test_the_histograms_hold_every_object_and_none_is_loud(run):
+    rpn = run("rpn")
+    figure = pictures.positives_figure(rpn)
+    for ax, row in zip(figure.axes, rpn.statistics.sizes, strict=False):
+        assert sum(heights(ax)) == row.objects
+        assert heights(ax)[0] == row.without
+        assert to_hex(ax.patches[0].get_facecolor()) == UNMATCHED
+        assert UNMATCHED not in {to_hex(p.get_facecolor()) for p in ax.patches[1:]}
+
+
+def test_the_levels_hold_every_positive(run):
+    rpn = run("rpn")
+    assert sum(heights(pictures.levels_figure(rpn).axes[0])) == rpn.statistics.priors.positive > 0
+
+
+def test_the_overlaps_hold_every_object_and_the_thresholds(run):
+    ax = pictures.overlaps_figure(run("rpn")).axes[0]
+    assert sum(heights(ax)) == 4
+    assert {line.get_label() for line in ax.lines} == {"pos_iou_thr = 0.7", "neg_iou_thr = min_pos_iou = 0.3"}
+    assert ax.get_ylim()[1] > 1
+
+
+def test_the_comparison_shows_every_run(run):
+    runs = [run("rpn"), run("retinanet")]
+    without, means = pictures.comparison_figure(runs).axes
+    shown = [row for row in runs[0].statistics.sizes if row.objects]
+    assert len(heights(without)) == len(heights(means)) == 2 * len(shown)
+    assert heights(without)[0] == 100
+    assert means.patches[0].get_height() == 0
+
+
+def collections_of(run, dataset, frames, settings, images=None):
+    one = next(o for o in assign_images(run.plan, dataset, frames, settings) if o.frame.image.id == 7)
+    crowds = one.frame.boxes(dataset.crowds(one.frame.image))
+    figure = gallery.image_figure(run, one, crowds, images)
+    return one, figure
+
+
+def test_the_gallery_draws_priors_objects_and_the_unmatched(run, dataset, frames, settings):
+    one, figure = collections_of(run("rpn"), dataset, frames, settings)
+    left, right = figure.axes
+    loud = [
+        c for c in left.collections if len(c.get_edgecolor()) and to_hex(c.get_edgecolor()[0]) == UNMATCHED
+    ]
+    assert [len(c.get_paths()) for c in loud] == [1]
+    box = loud[0].get_paths()[0].get_extents()
+    np.testing.assert_allclose([box.x0, box.y0, box.x1, box.y1], [5, 8, 11, 15])
+    lines = sum(len(c.get_segments()) for c in left.collections if hasattr(c, "get_segments"))
+    assert lines == np.sum(one.gt_inds > 0) + len(one.objects)
+    texts = [text.get_text() for text in right.get_legend().get_texts()]
+    assert "none: 1 objects" in texts
+    assert "crowd regions: 1" in texts
+
+
+@pytest.mark.parametrize("name", ["a.png", "deep/a.png"])
+def test_an_image_file_is_shown_where_there_is_one(name, run, dataset, frames, settings, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    imsave(path, np.zeros((240, 320, 3)))
+    _, figure = collections_of(run("rpn"), dataset, frames, settings, path.parent)
+    assert [len(ax.images) for ax in figure.axes] == [1, 1]
+    assert figure.axes[0].images[0].get_extent() == [0, 320, 240, 0]
+
+
+def test_a_missing_or_broken_image_file_leaves_a_blank_canvas(run, dataset, frames, settings, tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    _, figure = collections_of(run("rpn"), dataset, frames, settings, tmp_path)
+    assert [len(ax.images) for ax in figure.axes] == [0, 0]
+
+
+def test_unmatched_objects_can_be_seen_in_the_file(run, dataset, frames, settings, tmp_path):
+    pictures.draw_all([run("rpn")], dataset, frames, settings, tmp_path, None, 1)
+    pixels = imread(tmp_path / "rpn" / "gallery" / "01_a.png")[..., :3]
+    loud = np.asarray([0xE6, 0x00, 0x7E]) / 255
+    assert np.sum(np.all(np.abs(pixels - loud) < 0.02, axis=-1)) > 20
+
+
+def test_priors_that_are_no_boxes_are_drawn_as_dots(dataset, frames, settings, plan):
+    # A run over anchors stands in for one over points: its overlaps and its fourth column are taken away.
+    made = plan("rpn")
+    names = make_layout(made, dataset, settings).level_names
+    stream = [
+        dataclasses.replace(one, priors=one.priors[:, :3], best_overlaps=None)
+        for one in assign_images(made, dataset, frames, settings)
+    ]
+    findings = collect(stream, {image.id: i for i, image in enumerate(dataset.images)}, len(names))
+    run = Run(made, names, findings, summarize(findings, names), ())
+    one = next(o for o in stream if o.frame.image.id == 3)
+    figure = gallery.image_figure(run, one, np.zeros((0, 4)), None)
+    dots = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
+    assert sum(len(c.get_offsets()) for c in dots) == np.sum(one.gt_inds > 0) > 0
+
+
+def test_file_names_are_plain():
+    assert slug("a/../b c") == "a_.._b_c"
+    assert slug("../..") == "unnamed"
+    assert slug("ü") == "unnamed"

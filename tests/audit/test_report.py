@@ -1,0 +1,147 @@
+"""The report and the table say what the statistics hold."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from assigncore.audit.coco import load_coco
+from assigncore.audit.report import Run, make_report, unmatched_rows, write_report
+from assigncore.audit.run import assign_images, make_layout
+from assigncore.audit.statistics import collect, summarize
+from assigncore.audit.table import print_runs
+
+
+@pytest.fixture
+def dataset(document, write):
+    document["annotations"].append({"id": 99, "image_id": 7, "category_id": 4, "bbox": [1, 1, 0, 5]})
+    return load_coco(write(document))
+
+
+@pytest.fixture
+def run(dataset, scale, settings, plan):
+    def run(name, *overrides):
+        made = plan(name, *overrides)
+        frames = [scale.frame(image) for image in dataset.images]
+        names = make_layout(made, dataset, settings).level_names
+        order = {image.id: i for i, image in enumerate(dataset.images)}
+        findings = collect(assign_images(made, dataset, frames, settings), order, len(names))
+        return Run(made, names, findings, summarize(findings, names), ("mind this",))
+
+    return run
+
+
+def test_unmatched_objects_are_listed_with_all_that_is_asked_for(run, dataset):
+    # The best anchor for 6 x 7 pixels is one of 32 x 32 that covers them all: 42 / 1024.
+    assert unmatched_rows(run("rpn"), dataset) == [
+        {
+            "image_id": 7,
+            "file_name": "a.png",
+            "annotation_id": 13,
+            "category": "zebra",
+            "size_class": "small",
+            "width": 6.0,
+            "height": 7.0,
+            "training_width": 6.0,
+            "training_height": 7.0,
+            "best_overlap": 0.041,
+        }
+    ]
+    assert unmatched_rows(run("retinanet"), dataset) == []
+
+
+def test_the_report_adds_up(run, dataset, scale, settings):
+    report = make_report([run("rpn"), run("retinanet")], dataset, scale, settings)
+    assert (report["schema"], report["schema_version"]) == ("assigncore-audit", 1)
+    data = report["data"]
+    assert (data["images"], data["images_without_objects"], data["objects"]) == (3, 1, 4)
+    assert (data["crowd_regions"], data["clipped"], data["num_skipped"]) == (1, 1, 1)
+    assert data["skipped"][0]["annotation_id"] == 99
+    assert set(report["versions"]) == {"python", "assigncore", "numpy"}
+    for section in report["runs"]:
+        split = section["prior_split"]
+        assert split["positive"] + split["negative"] + split["ignored"] + split["excluded"] == split["total"]
+        assert sum(level["priors"] for level in section["levels"]) == split["total"]
+        assert sum(level["positives"] for level in section["levels"]) == split["positive"]
+        small, medium, large, whole = section["objects_by_size"]
+        assert small["objects"] + medium["objects"] + large["objects"] == whole["objects"] == 4
+        assert whole["mean_positives"] * 4 == split["positive"]
+        assert whole["without"] == section["num_unmatched"] == len(section["unmatched"])
+        assert sum(map(sum, section["best_overlap"]["counts"])) == 4
+        assert section["notes"] == ("mind this",)
+    assert report["runs"][0]["assigner"]["pos_iou_thr"] == 0.7
+
+
+def test_the_file_is_strict_json_and_the_same_every_time(run, dataset, scale, settings, tmp_path):
+    report = make_report([run("rpn")], dataset, scale, settings)
+    report["settings"]["odd"] = {"value": float("inf"), "path": tmp_path}
+    for name in ("first.json", "second.json"):
+        write_report(report, tmp_path / name)
+    text = (tmp_path / "first.json").read_text()
+    assert text == (tmp_path / "second.json").read_text()
+    back = json.loads(text, parse_constant=pytest.fail)
+    assert back["settings"]["odd"] == {"value": "inf", "path": str(tmp_path)}
+    assert back["runs"][0]["unmatched"][0]["annotation_id"] == 13
+
+
+def printed(runs, dataset, scale, width=80):
+    out = io.StringIO()
+    print_runs(Console(file=out, width=width), runs, dataset, scale, "numpy")
+    return out.getvalue()
+
+
+def line_of(text, start):
+    return next(line for line in text.splitlines() if line.strip("│ ").startswith(start))
+
+
+def test_the_table_of_one_assigner(run, dataset, scale):
+    text = printed([run("rpn")], dataset, scale)
+    assert "3 images, 4 objects, 1 crowd regions; original size, on numpy; 1 broken" in text.replace(
+        "\n", " "
+    )
+    assert "Note (rpn): mind this" in text
+    assert line_of(text, "small").split() == [
+        "│",
+        "small",
+        "│",
+        "1",
+        "│",
+        "0.0",
+        "│",
+        "0.0",
+        "│",
+        "1",
+        "(100.0%)",
+        "│",
+    ]
+    assert "Objects without any positive: 1" in text
+    assert "0.041" in line_of(text, "7 ")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_line_for_border_priors_only_where_there_are_any(run, dataset, scale):
+    assert "excluded" not in printed([run("rpn")], dataset, scale)
+    assert "excluded" in printed([run("rpn", "allowed_border=0")], dataset, scale)
+
+
+def test_every_object_served_is_said(run, dataset, scale):
+    assert "Every object has at least one positive." in printed([run("retinanet")], dataset, scale)
+
+
+def test_several_assigners_stand_side_by_side(run, dataset, scale):
+    text = printed([run("rpn"), run("retinanet"), run("faster-rcnn-rcnn")], dataset, scale)
+    tables = text.split("What became of the priors")
+    for table in tables:
+        for name in ("rpn", "retinanet", "faster-rcnn-rcnn"):
+            assert line_of(table, name)
+    assert "Note (rpn, retinanet, faster-rcnn-rcnn): mind this" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_names_with_markup_are_printed_as_they_are(document, write, run, scale):
+    document["categories"][0]["name"] = "[red]zebra[/nothing]"
+    changed = load_coco(write(document, "[bold]other.json"))
+    text = printed([run("rpn")], changed, scale, width=200)
+    assert "[red]zebra[/nothing]" in text
+    assert "[bold]other.json" in text
