@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, metadata
 from typing import Any, TypeVar
 
 import array_api_compat
@@ -260,10 +260,9 @@ def load_backend(name: str) -> ArrayBackend:
             return _load_adapter(name)
         return _backend_of_namespace(importlib.import_module(name))
     except ModuleNotFoundError as error:
-        known = name in _registered()
-        hint = (
-            f'pip install "assigncore[{name}]"' if known else f"known are {', '.join(sorted(_registered()))}"
-        )
+        extras = metadata("assigncore").get_all("Provides-Extra") or []
+        fitting = [f'pip install "assigncore[{extra}]"' for extra in extras if extra.startswith(name)]
+        hint = " or ".join(fitting) or f"known are {', '.join(sorted(_registered()))}"
         raise ModuleNotFoundError(f"backend {name!r}: no module named {error.name!r} ({hint})") from error
 
 
