@@ -6,7 +6,7 @@ import math
 
 from assigncore.backend import Array, get_backend
 
-__all__ = ["at_least", "collapse", "columns", "drop_broken", "rounded_product"]
+__all__ = ["at_least", "collapse", "columns", "divided", "drop_broken", "rounded_product"]
 
 
 def at_least(x: Array, bound: float) -> Array:
@@ -16,7 +16,7 @@ def at_least(x: Array, bound: float) -> Array:
     return xp.maximum(x, xp.full((), bound, dtype=x.dtype, device=backend.device_of(x)))
 
 
-def rounded_product(a: Array, b: Array) -> Array:
+def rounded_product(a: Array, b: Array | float) -> Array:
     """Multiply, and round before anything is added.
 
     The lower bound changes no finite value. It stands between the product and a following sum, so that no
@@ -24,6 +24,19 @@ def rounded_product(a: Array, b: Array) -> Array:
     """
     product = a * b
     return at_least(product, float(get_backend(a).xp.finfo(product.dtype).min))
+
+
+def divided(x: Array, divisor: Array | float) -> Array:
+    """Divide by a positive number, or by an array of them, and round as a division does.
+
+    A compiler that knows the divisor multiplies by its reciprocal, which rounds otherwise. The one used here
+    is never more than the number, nor less, but that depends on `x`.
+    """
+    backend = get_backend(x)
+    xp = backend.xp
+    if isinstance(divisor, (int, float)):
+        divisor = xp.full((), float(divisor), dtype=x.dtype, device=backend.device_of(x))
+    return x / xp.maximum(divisor, -xp.abs(x))
 
 
 def drop_broken(boxes: Array) -> tuple[Array, Array]:

@@ -51,4 +51,4 @@ def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candi
             gt_valid=xp.ones(regions.shape[:-1], dtype=xp.bool, device=scene.backend.device_of(regions)),
         )
     )
-    return scene.prior_whole & (best.of_prior > iof_thr)
+    return scene.prior_whole & (best.of_prior > float(iof_thr))

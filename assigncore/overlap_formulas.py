@@ -100,7 +100,7 @@ def _penalised_iou(
     angle1 = xp.atan((c1[2] - c1[0]) / ((c1[3] - c1[1]) + PENALTY_EPS))
     angle2 = xp.atan((c2[2] - c2[0]) / ((c2[3] - c2[1]) + PENALTY_EPS))
     difference = angle2 - angle1
-    aspect = rounded_product(difference, difference) * (4 / math.pi**2)
+    aspect = rounded_product(rounded_product(difference, difference), 4 / math.pi**2)
     weight = aspect / ((aspect - iou) + (1 + PENALTY_EPS))
     return iou - (distance_penalty + rounded_product(aspect, weight))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from assigncore.backend import Array, get_backend
+from assigncore.backend import Array, get_backend, preload_backends
 from assigncore.checks import (
     broadcast_lead,
     check_dtype,
@@ -15,7 +15,7 @@ from assigncore.checks import (
     common_backend,
     raise_precision,
 )
-from assigncore.coordinates import drop_broken
+from assigncore.coordinates import divided, drop_broken
 from assigncore.overlap_formulas import Mode, overlaps_of_checked
 from assigncore.registry import OVERLAP_CALCULATORS
 
@@ -78,6 +78,7 @@ class BboxOverlaps2D:
         check_knob("scale", self.scale)
         if self.scale <= 0:
             raise ValueError(f"scale: expected a positive number, got {self.scale!r}")
+        preload_backends()
 
     @property
     def zero_when_disjoint(self) -> bool:
@@ -126,7 +127,7 @@ class BboxOverlaps2D:
             raise ValueError(f"mode: expected one of {', '.join(PUBLISHED_MODES)}, got {mode!r}")
         if self.dtype != "fp16":
             return overlaps_of_checked(b1, b2, mode, is_aligned=is_aligned)
-        b1, b2 = round_to_half(b1 / self.scale), round_to_half(b2 / self.scale)
+        b1, b2 = (round_to_half(divided(b, self.scale)) for b in (b1, b2))
         return overlaps_of_checked(b1, b2, mode, is_aligned=is_aligned, eps=HALF_EPS, rounded=round_to_half)
 
 

@@ -90,16 +90,23 @@ class Scene:
         return self.xp.full(self.shape[:2], value, dtype=dtype, device=self.backend.device_of(self.priors))
 
     def result(
-        self, gt_inds: Array, max_overlaps: Array | None, extras: Mapping[str, Array] | None = None
+        self,
+        gt_inds: Array,
+        max_overlaps: Array | None,
+        extras: Mapping[str, Array] | None = None,
+        *,
+        ignored: Array | None = None,
     ) -> AssignResult:
         """Return the result of `gt_inds` (B, N), with labels looked up and the leading dimensions restored.
 
-        An image without a valid ground truth is all background with overlaps 0; a prior that takes no part
-        is ignored, and keeps the overlap given; both whatever `gt_inds` says of them.
+        An image without a valid ground truth is all background with overlaps 0, but for the priors that are
+        `ignored` (B or 1, N) in any image; a prior that takes no part is ignored, and keeps the overlap
+        given; all whatever `gt_inds` says of them.
         """
         xp = self.xp
         any_gt = xp.any(self.gt_valid, axis=-1)[:, None]
-        gt_inds = xp.where(self.prior_valid, xp.where(any_gt, gt_inds, 0), -1)
+        takes_part = self.prior_valid if ignored is None else self.prior_valid & ~ignored
+        gt_inds = xp.where(takes_part, xp.where(any_gt, gt_inds, 0), -1)
         if max_overlaps is not None:
             max_overlaps = self.restore(xp.where(any_gt | ~self.prior_valid, max_overlaps, 0.0))
         labels = None if self.gt_labels is None else self.restore(self.labels_of(gt_inds))

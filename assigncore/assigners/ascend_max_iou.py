@@ -34,8 +34,8 @@ match_low_quality, gpu_assign_thr, iou_calculator
     `assign` takes what :meth:`MaxIoUAssigner.assign` takes. Its result has four extras: ``pos_mask`` and
     ``neg_mask`` (..., N) of bool; ``anchor_gt_indices`` (..., N), the ground truth from 0 that each prior
     overlaps most or was taken by, background priors included; and, with labels, ``anchor_gt_labels``
-    (..., N), its class. Ignore regions and empty inputs, which the published code cannot take, behave as in
-    :class:`MaxIoUAssigner`.
+    (..., N), its class; both are 0 in an image without ground truths. Ignore regions and empty inputs, which
+    the published code cannot take, behave as in :class:`MaxIoUAssigner`.
 
     Examples
     --------
@@ -57,9 +57,9 @@ match_low_quality, gpu_assign_thr, iou_calculator
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
         indices = best.gt_of_prior
-        positive = counted & (max_overlaps >= self.pos_iou_thr)
+        positive = counted & (max_overlaps >= float(self.pos_iou_thr))
         if self.match_low_quality:
-            eligible = scene.gt_valid & (best.of_gt >= self.min_pos_iou) & (best.of_gt > 0)
+            eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou)) & (best.of_gt > 0)
             taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
             positive = positive | (taken > 0)
             indices = xp.where(taken > 0, taken - 1, indices)
@@ -74,5 +74,7 @@ match_low_quality, gpu_assign_thr, iou_calculator
             "anchor_gt_indices": scene.restore(indices),
         }
         if scene.gt_labels is not None:
-            extras["anchor_gt_labels"] = scene.restore(scene.labels_of(indices + 1))
+            any_gt = scene.xp.any(scene.gt_valid, axis=-1)[:, None]
+            labels = scene.xp.where(any_gt, scene.labels_of(indices + 1), 0)
+            extras["anchor_gt_labels"] = scene.restore(labels)
         return replace(plain, extras=extras)

@@ -189,7 +189,8 @@ class ATSSAssigner:
         overlaps = measure(scene.gt_bboxes[..., None, :], boxes)[..., 0, :]
         if self.alpha is None:
             return overlaps
-        return class_scores(scene, candidates) ** (1 - self.alpha) * overlaps**self.alpha
+        alpha = float(self.alpha)
+        return class_scores(scene, candidates) ** (1 - alpha) * overlaps**alpha
 
 
 def class_scores(scene: Scene, candidates: Candidates) -> Array:

@@ -132,16 +132,16 @@ class GridAssigner:
         best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible))
         max_overlaps = xp.where(responsible, best.of_prior, -1.0)
         gt_inds = xp.where(background, 0, scene.full(-1, integers=True))
-        positive = responsible & (max_overlaps > self.pos_iou_thr)
+        positive = responsible & (max_overlaps > float(self.pos_iou_thr))
         gt_inds = xp.where(positive, best.gt_of_prior + 1, gt_inds)
-        eligible = scene.gt_valid & (best.of_gt > self.min_pos_iou)
+        eligible = scene.gt_valid & (best.of_gt > float(self.min_pos_iou))
         taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
         return scene.result(xp.where(taken > 0, taken, gt_inds), max_overlaps)
 
     def _is_background(self, max_overlaps: Array) -> Array:
         if isinstance(self.neg_iou_thr, float):
-            return (max_overlaps >= 0) & (max_overlaps <= self.neg_iou_thr)
+            return (max_overlaps >= 0) & (max_overlaps <= float(self.neg_iou_thr))
         if isinstance(self.neg_iou_thr, (tuple, list)):
-            low, high = self.neg_iou_thr
+            low, high = map(float, self.neg_iou_thr)
             return (max_overlaps > low) & (max_overlaps <= high)
         return max_overlaps != max_overlaps

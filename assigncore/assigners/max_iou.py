@@ -160,7 +160,7 @@ class MaxIoUAssigner:
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
         gt_inds = xp.where(self._is_background(max_overlaps), 0, scene.full(-1, integers=True))
-        positive = counted & (max_overlaps >= self.pos_iou_thr)
+        positive = counted & (max_overlaps >= float(self.pos_iou_thr))
         gt_inds = xp.where(positive, best.gt_of_prior + 1, gt_inds)
         if self.match_low_quality:
             taken = self._low_quality(scene, best, ignored)
@@ -174,16 +174,16 @@ class MaxIoUAssigner:
 
     def _is_background(self, max_overlaps: Array) -> Array:
         if isinstance(self.neg_iou_thr, float):
-            return (max_overlaps >= 0) & (max_overlaps < self.neg_iou_thr)
+            return (max_overlaps >= 0) & (max_overlaps < float(self.neg_iou_thr))
         if isinstance(self.neg_iou_thr, tuple):
-            low, high = self.neg_iou_thr
+            low, high = map(float, self.neg_iou_thr)
             return (max_overlaps >= low) & (max_overlaps < high)
         return max_overlaps != max_overlaps
 
     def _low_quality(self, scene: Scene, best: BestOverlaps, ignored: Array) -> Array:
         """Return index + 1 of the ground truth that takes each prior for its best overlap, else 0."""
         xp = scene.xp
-        eligible = scene.gt_valid & (best.of_gt >= self.min_pos_iou)
+        eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou))
         taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
         if self.min_pos_iou > -1:
             return taken

@@ -8,7 +8,7 @@ from assigncore.backend import Array, preload_backends
 from assigncore.boxes import box_centers
 from assigncore.checks import check_knob
 from assigncore.conflicts import best_claim
-from assigncore.coordinates import at_least
+from assigncore.coordinates import at_least, divided
 from assigncore.levels import HIGHEST_POWER, truncated_log
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
@@ -135,7 +135,7 @@ class PointAssigner:
         xp = scene.xp
         stride = scene.priors[..., 2]
         of_points = truncated_log(xp.where(stride > 0.0, stride, 1.0), 2)
-        sides = gt_sides(scene) / self.scale
+        sides = divided(gt_sides(scene), self.scale)
         # The mean of two binary logarithms is the logarithm to base 4 of the product.
         of_gts = truncated_log(sides[..., 0] * sides[..., 1], 4)
         lowest = xp.min(xp.where(scene.prior_whole, of_points, HIGHEST_POWER), axis=-1)[:, None]

@@ -1,0 +1,249 @@
+"""Assignment of anchors to the central regions of objects, on the feature level of their size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assigncore.assigners.region_grids import (
+    Grid,
+    central_cells,
+    check_grids,
+    check_positive,
+    level_of_size,
+    made_on_device,
+    size_of_image,
+)
+from assigncore.backend import Array, preload_backends
+from assigncore.boxes import box_centers
+from assigncore.checks import check_knob
+from assigncore.coordinates import divided
+from assigncore.levels import check_levels
+from assigncore.priors import inside_image
+from assigncore.regions import emptied, inside, reduce_in_reach
+from assigncore.registry import ASSIGNERS
+from assigncore.result import AssignResult
+from assigncore.scene import Beside, Scene, read_scene
+from assigncore.tiles import TileView
+
+__all__ = ["RegionAssigner"]
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class RegionAssigner:
+    """Decide by the region of a ground truth, central or about it, that an anchor's centre lies in.
+
+    Each ground truth has one feature level, by its size. There, anchors in its central region are positive,
+    and those in the larger region about it are ignored; so are, whatever else they are, the anchors in the
+    larger region on the levels next to it. Every other anchor is background. The rule by which Guided
+    Anchoring learns where anchors are.
+
+    Parameters
+    ----------
+    center_ratio : float, default 0.2
+        Sides of the central region as a fraction of the ground truth's.
+    ignore_ratio : float, default 0.5
+        Sides of the ignored region as a fraction of the ground truth's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Wang et al., "Region Proposal by Guided Anchoring", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> corners = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 8
+    >>> anchors = np.concatenate([corners - 12, corners + 20], axis=-1).astype(np.float32)
+    >>> gt_bboxes = np.array([[0, 0, 28, 28]], dtype=np.float32)
+    >>> levels = {"num_level_priors": (16,), "featmap_sizes": ((4, 4),), "anchor_strides": (8,)}
+    >>> result = RegionAssigner().assign(
+    ...     anchors, gt_bboxes, **levels, anchor_scale=4, image_shape=(32, 32), allowed_border=-1
+    ... )
+    >>> result.gt_inds.reshape(4, 4)
+    array([[ 0,  0,  0,  0],
+           [ 0,  1, -1,  0],
+           [ 0, -1, -1,  0],
+           [ 0,  0,  0,  0]])
+    """
+
+    center_ratio: float = 0.2
+    ignore_ratio: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_knob("center_ratio", self.center_ratio, at_least=0)
+        check_knob("ignore_ratio", self.ignore_ratio, at_least=0)
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        num_level_priors: Sequence[int],
+        featmap_sizes: Sequence[Sequence[int]],
+        anchor_scale: float,
+        anchor_strides: Sequence[float],
+        image_shape: Sequence[float] | Array,
+        allowed_border: float = 0,
+        gt_labels: Array | None = None,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign anchors to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 4)
+            Anchors x1, y1, x2, y2 in pixels, level by level.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        num_level_priors : sequence of int
+            Number of anchors of each level; they sum to N.
+        featmap_sizes : sequence of (int, int)
+            Height and width of each level's feature map, in cells.
+        anchor_scale : float
+            Side of a level's square anchor, in strides. A ground truth of that size belongs to the level.
+        anchor_strides : sequence of float
+            Pixels between neighbouring cells of each level. That of the first level decides, with
+            `anchor_scale`, about the levels of ground truths, each the double of the one before.
+        image_shape : (float, float) or array (..., 2) of real floating numbers
+            Height and width in pixels; an array gives one for each image of a batch.
+        allowed_border : float, default 0
+            Pixels that an anchor may reach over the image's edge; one that reaches farther is ignored.
+            Negative: anchors may be anywhere.
+        gt_labels : array (..., G) of integers, optional
+            Classes; without them the result has no labels.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where an anchor takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `labels` are 0, not -1, where an anchor is not positive, as published, except in an image
+            without ground truths: there they are -1. `max_overlaps` is None, but zeros where there are no
+            priors or no ground truths at all, as published.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit, levels do not sum to N or disagree in number, a stride is not positive, or
+            inputs are on different devices.
+
+        Notes
+        -----
+        Regions are rounded to whole cells, halves to the even one, cut off at the feature map, and include
+        their sides. Where regions of ground truths of one level overlap, the last ground truth decides, also
+        where it ignores. A ground truth midway between two levels belongs to the coarser. An image without
+        ground truths is all background, even beyond the border. The method has no ignore regions.
+        """
+        sized = isinstance(image_shape, (tuple, list))
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_labels=gt_labels,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            beside={"image_shape": Beside(None if sized else image_shape, (2,))},
+        )
+        levels = check_levels(num_level_priors, scene.shape[1])
+        grids = check_grids(len(levels), featmap_sizes, anchor_strides)
+        check_positive("anchor_scale", anchor_scale)
+        check_knob("allowed_border", allowed_border)
+        size = size_of_image(scene, image_shape) if sized else scene.beside["image_shape"]
+        if scene.is_empty:
+            return scene.empty_result(excluded_overlap=0.0)
+        xp = scene.xp
+        regions = self._regions(scene, grids, anchor_scale)
+        counts = [level.stop - level.start for level in levels]
+        strides = made_on_device(scene, anchor_strides, counts)
+        points = box_centers(divided(scene.priors, strides[:, None]))
+        codes = [
+            _last_word(scene, points, regions, index, level)
+            for index, level in enumerate(levels)
+            if level.stop > level.start
+        ]
+        code = xp.where(scene.prior_whole, xp.concat(codes, axis=-1), 0)
+        unassigned = xp.where(code > 0, -1, scene.full(0, integers=True))
+        gt_inds = xp.where(code % 2 == 1, code // 2, unassigned)
+        if allowed_border >= 0:
+            within = scene.prior_whole & inside_image(scene.priors, size, allowed_border=allowed_border)
+            gt_inds = xp.where(within, gt_inds, -1)
+        return _with_labels_from_0(scene, scene.result(gt_inds, None))
+
+    def _regions(self, scene: Scene, grids: Sequence[Grid], anchor_scale: float) -> _Regions:
+        """Lay out the regions of all ground truths on the level of each and on the next ones."""
+        xp, device, n_gts = scene.xp, scene.backend.device_of(scene.priors), scene.shape[2]
+        target = level_of_size(scene, anchor_scale * grids[0].stride, len(grids))[:, None, :]
+        level = xp.arange(len(grids), dtype=target.dtype, device=device)[:, None]
+        valid = scene.gt_valid[:, None, :]
+        own, near = valid & (target == level), valid & (xp.abs(target - level) == 1)
+        strides = made_on_device(scene, [grid.stride for grid in grids])[:, None, None]
+        limits = made_on_device(scene, [n for grid in grids for n in (grid.width, grid.height)])
+        limits = xp.reshape(limits, (len(grids), 1, 2))
+        cells = divided(scene.gt_bboxes[:, None, :, :], strides)
+        place = xp.arange(1, n_gts + 1, dtype=xp.int32, device=device)
+        return _Regions(
+            center=emptied(central_cells(cells, self.center_ratio, limits), own),
+            around=emptied(central_cells(cells, self.ignore_ratio, limits), own | near),
+            taking=xp.where(own, 2 * place + 1, 0),
+            ignoring=xp.where(near, 2 * n_gts + 2, xp.where(own, 2 * place, 0)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Regions:
+    """The regions of ground truths on every level, in its cells, and what they say of the anchors in them.
+
+    Attributes
+    ----------
+    center, around : array (B, L, G, 4)
+        Inside out where a ground truth has none on a level.
+    taking, ignoring : array (B, L, G) of integers
+        What they say: 2 i + 1 where the i-th ground truth, from 1, takes an anchor, and 2 i where it ignores
+        it, so that the largest is the last word. The next levels overrule all: theirs is 2 G + 2.
+    """
+
+    center: Array
+    around: Array
+    taking: Array
+    ignoring: Array
+
+
+def _last_word(scene: Scene, points: Array, regions: _Regions, index: int, level: slice) -> Array:
+    """Return what the regions say of each anchor of a level, (B, n): 0 where nothing."""
+    xp, points = scene.xp, points[:, level, :]
+    center, around = regions.center[:, index, ...], regions.around[:, index, ...]
+    taking, ignoring = regions.taking[:, index, :], regions.ignoring[:, index, :]
+
+    def last_word(view: TileView) -> Array:
+        at = view.of_priors(points)
+        taken = inside(at, view.of_gts(center), closed=True)
+        ignored = inside(at, view.of_gts(around), closed=True)
+        code = xp.where(ignored, view.of_gts(ignoring)[..., None], 0)
+        return xp.max(xp.maximum(code, xp.where(taken, view.of_gts(taking)[..., None], 0)), axis=-2)
+
+    # Sides are in whole cells and belong to a region: half a cell more lets the anchors on them in.
+    low = xp.minimum(center[..., :2], around[..., :2]) - 0.5
+    high = xp.maximum(center[..., 2:4], around[..., 2:4]) + 0.5
+    reach = xp.concat([low, high], axis=-1)
+    return reduce_in_reach(scene.backend, points, reach, scene.prior_whole[:, level], last_word)
+
+
+def _with_labels_from_0(scene: Scene, result: AssignResult) -> AssignResult:
+    """Give anchors that are not positive the label 0, in images that have ground truths."""
+    if result.labels is None:
+        return result
+    xp = scene.xp
+    any_gt = scene.restore(xp.any(scene.gt_valid, axis=-1)[:, None])
+    labels = xp.where(result.pos_mask | ~any_gt, result.labels, 0)
+    return AssignResult(result.gt_inds, result.max_overlaps, labels, result.num_gts)

@@ -1,0 +1,243 @@
+"""The golden cases: inputs, and what the published packages answered.
+
+`load_packed` reads the cases that come with the package, `load_folder` those of a folder of one file a case.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assigncore.conformance.archive import RawCase, read_archive
+
+__all__ = ["GoldenCase", "load_folder", "load_packed", "read_folder", "variants"]
+
+AnyArray = NDArray[Any]
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenCase:
+    """One call of one published assigner: its arguments and its answer.
+
+    Parameters
+    ----------
+    variant : str
+        The assigner whose behaviour the case shows, ``"MaxIoUAssigner"`` say. A name that ends in ``2x`` has
+        the behaviour of mmdet 2.28.2 where that differs.
+    name : str
+        The case's name, unique within its variant.
+    source : str
+        Package and version that computed the answer.
+    dtype : str
+        Floating dtype of the inputs.
+    init : mapping
+        Constructor arguments; tuples are tuples again.
+    call : mapping
+        Further arguments of the call.
+    inputs : mapping of str to numpy.ndarray
+        Input arrays by the package's argument names.
+    expected : mapping of str to numpy.ndarray
+        The answer to reproduce: the output with every tie broken by the lowest index where the package left a
+        tie to chance, else the package's own output.
+    none_outputs : tuple of str
+        Outputs that are None.
+    raises : str or None
+        Name of the exception the package raised instead of an answer.
+    tied_entries : int
+        Entries of the package's own output that an unspecified tie decided.
+    f64_diff : int
+        Entries that change when the same float32 inputs are computed in float64: rounding decides them.
+    opt_cost : float or None
+        Total cost of the optimal matching, for the assigners that solve one.
+    cost : numpy.ndarray or None
+        The matching's cost matrix (N, G), where it was small enough to be kept.
+
+    Notes
+    -----
+    All arrays are read-only.
+    """
+
+    variant: str
+    name: str
+    source: str
+    dtype: str
+    init: Mapping[str, Any]
+    call: Mapping[str, Any]
+    inputs: Mapping[str, AnyArray]
+    expected: Mapping[str, AnyArray]
+    none_outputs: tuple[str, ...] = ()
+    raises: str | None = None
+    tied_entries: int = 0
+    f64_diff: int = 0
+    opt_cost: float | None = None
+    cost: AnyArray | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.variant}/{self.name}"
+
+
+def _revive(value: Any) -> Any:
+    """Undo the JSON spelling of tuples, ``{"__tuple__": [...]}``, at any depth."""
+    if isinstance(value, dict):
+        if set(value) == {"__tuple__"}:
+            return tuple(_revive(item) for item in value["__tuple__"])
+        return {key: _revive(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_revive(item) for item in value]
+    return value
+
+
+def _with_prefix(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+_REQUIRED = ("assigner", "case", "impl", "dtype", "init", "call", "none_outputs", "raises")
+
+
+def _interpret(raw: RawCase) -> GoldenCase:
+    meta = raw.meta
+    missing = [key for key in _REQUIRED if key not in meta]
+    if missing:
+        raise ValueError(f"golden case {meta.get('case')!r}: its description lacks {', '.join(missing)}")
+    expected = _with_prefix(raw.arrays, "out_") | _with_prefix(raw.arrays, "stable_")
+    cost = expected.pop("cost", None)
+    expected.pop("opt_cost", None)
+    return GoldenCase(
+        variant=meta["assigner"],
+        name=meta["case"],
+        source=meta["impl"],
+        dtype=meta["dtype"],
+        init=MappingProxyType(_revive(meta["init"])),
+        call=MappingProxyType(_revive(meta["call"])),
+        inputs=MappingProxyType(_with_prefix(raw.arrays, "in_")),
+        expected=MappingProxyType(expected),
+        none_outputs=tuple(meta["none_outputs"]),
+        raises=meta["raises"],
+        tied_entries=meta.get("stable_diff") or 0,
+        f64_diff=meta.get("f64_diff") or 0,
+        opt_cost=meta.get("opt_cost"),
+        cost=cost,
+    )
+
+
+def _data() -> Traversable:
+    return resources.files("assigncore.conformance") / "data"
+
+
+@cache
+def variants() -> tuple[str, ...]:
+    """Name every variant that has an archive in the package, in alphabetical order.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> "MaxIoUAssigner" in variants()
+    True
+    """
+    names = (entry.name for entry in _data().iterdir())
+    return tuple(sorted(name.removesuffix(".npz") for name in names if name.endswith(".npz")))
+
+
+def load_packed(variant: str) -> tuple[GoldenCase, ...]:
+    """Load the cases of a variant that come with the package.
+
+    Parameters
+    ----------
+    variant : str
+        One of `variants`.
+
+    Returns
+    -------
+    tuple of GoldenCase
+        In alphabetical order. Empty for a variant all of whose cases are too large to be shipped.
+
+    Raises
+    ------
+    ValueError
+        There is no such variant.
+
+    Examples
+    --------
+    >>> len(load_packed("MaxIoUAssigner"))
+    54
+    """
+    if variant not in variants():
+        raise ValueError(f"variant {variant!r} is not known; expected one of {', '.join(variants())}")
+    with (_data() / f"{variant}.npz").open("rb") as file:
+        return tuple(_interpret(raw) for raw in read_archive(file))
+
+
+def read_folder(folder: Path, *, max_bytes: int | None = None) -> list[RawCase]:
+    """Read the golden files of one variant's folder, uninterpreted.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Holds one ``.npz`` file a case.
+    max_bytes : int, optional
+        Skip files larger than this.
+
+    Returns
+    -------
+    list of RawCase
+        In alphabetical order of the file names.
+
+    Raises
+    ------
+    ValueError
+        A file is not a golden case.
+    """
+    cases = []
+    for path in sorted(folder.glob("*.npz")):
+        if max_bytes is not None and path.stat().st_size > max_bytes:
+            continue
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            meta = json.loads(str(arrays.pop("meta")))
+        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is not a golden case: {error}") from error
+        for array in arrays.values():
+            array.setflags(write=False)
+        cases.append(RawCase(meta, arrays))
+    return cases
+
+
+def load_folder(folder: Path, variant: str) -> tuple[GoldenCase, ...]:
+    """Load every case of a variant from a folder of golden files.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Holds one folder a variant.
+    variant : str
+        Name of the variant's folder.
+
+    Returns
+    -------
+    tuple of GoldenCase
+        In alphabetical order.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder has no such variant.
+    """
+    if not (folder / variant).is_dir():
+        raise FileNotFoundError(f"no golden cases of {variant} in {folder}")
+    return tuple(_interpret(raw) for raw in read_folder(folder / variant))

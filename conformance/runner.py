@@ -1,0 +1,248 @@
+"""Running golden cases on targets, and summing up how well they agree."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from assigncore.conformance.backends import Mode, Target
+from assigncore.conformance.compare import Agreement, Comparison, compare_case
+from assigncore.conformance.goldens import GoldenCase
+from assigncore.conformance.replay import REPLAYS, Call, Refusal, Replay
+
+__all__ = ["NOT_COVERED", "CaseResult", "Cell", "Report", "replay_case", "run_call", "run_cell"]
+
+NOT_COVERED = "not covered yet"
+"""Why a variant is not run that has goldens but no replay."""
+
+SCHEMA_VERSION = 1
+"""Version of the layout of `Report.to_json`."""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """The outcome of one case on one target.
+
+    Parameters
+    ----------
+    case : str
+        The case's name.
+    agreement : Agreement
+        The level reached.
+    message : str
+        What differs or what was raised; empty when identical.
+    """
+
+    case: str
+    agreement: Agreement
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All cases of one variant on one target in one mode.
+
+    Parameters
+    ----------
+    variant : str
+        The assigner.
+    target : str
+        Name of the target.
+    mode : Mode
+        How the calls were run.
+    results : tuple of CaseResult
+        One a case; empty where the cell was not run.
+    not_run : str
+        Why the cell was not run; empty where it was.
+    """
+
+    variant: str
+    target: str
+    mode: Mode
+    results: tuple[CaseResult, ...] = ()
+    not_run: str = ""
+
+    @property
+    def failures(self) -> tuple[CaseResult, ...]:
+        """The cases that do not agree."""
+        return tuple(result for result in self.results if not result.agreement.agrees)
+
+    @property
+    def passed(self) -> int:
+        """The number of cases that agree."""
+        return len(self.results) - len(self.failures)
+
+    def count(self, agreement: Agreement) -> int:
+        """Count the cases of one level."""
+        return sum(result.agreement is agreement for result in self.results)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run found.
+
+    Parameters
+    ----------
+    cells : tuple of Cell
+        In the order in which they were run.
+    versions : dict of str to str
+        Version of each library that was run.
+    """
+
+    cells: tuple[Cell, ...]
+    versions: dict[str, str]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether something was compared and nothing disagreed."""
+        return any(cell.results for cell in self.cells) and not any(cell.failures for cell in self.cells)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the report as JSON-serialisable data.
+
+        Returns
+        -------
+        dict
+            ``schema``, ``platform``, ``python``, ``versions``, ``agrees`` and ``cells``.
+        """
+        return {
+            "schema": SCHEMA_VERSION,
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "versions": self.versions,
+            "agrees": self.agrees,
+            "cells": [
+                {
+                    "assigner": cell.variant,
+                    "backend": cell.target,
+                    "mode": cell.mode.value,
+                    "not_run": cell.not_run,
+                    "cases": [
+                        {
+                            "case": result.case,
+                            "status": result.agreement.name.lower(),
+                            "message": result.message,
+                        }
+                        for result in cell.results
+                    ],
+                }
+                for cell in self.cells
+            ],
+        }
+
+
+def run_call(call: Call, target: Target, mode: Mode) -> dict[str, np.ndarray[Any, Any] | None]:
+    """Run a call on a target.
+
+    Parameters
+    ----------
+    call : Call
+        Function and NumPy arrays.
+    target : Target
+        Where to run it.
+    mode : Mode
+        How to run it.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray or None
+        The outputs, in NumPy again.
+    """
+    with target.running(x64=any(array.dtype == np.float64 for array in call.arrays.values())):
+        function = target.compile(call.function) if mode is Mode.JIT else call.function
+        outputs = function(**{name: target.from_numpy(array) for name, array in call.arrays.items()})
+        return {name: None if array is None else target.to_numpy(array) for name, array in outputs.items()}
+
+
+def replay_case(replay: Replay, case: GoldenCase, target: Target, mode: Mode = Mode.EAGER) -> CaseResult:
+    """Replay one golden case and hold the result against what is due.
+
+    Parameters
+    ----------
+    replay : Replay
+        The translation of the case's variant.
+    case : GoldenCase
+        The case.
+    target : Target
+        Where to run it.
+    mode : Mode, default Mode.EAGER
+        How to run it.
+
+    Returns
+    -------
+    CaseResult
+        Whatever the core raises is part of the result, never raised again.
+    """
+    try:
+        due = replay.expect(case)
+    except NotImplementedError as error:
+        return CaseResult(case.name, Agreement.ERROR, str(error))
+    outcome = Comparison(Agreement.IDENTICAL)
+    try:
+        outputs = run_call(replay.prepare(case), target, mode)
+    except Exception as error:
+        if isinstance(due, Refusal):
+            message = due.fault(error, compiled=mode is Mode.JIT)
+            outcome = Comparison(Agreement.ERROR, message) if message else outcome
+        else:
+            outcome = Comparison(Agreement.ERROR, f"{type(error).__name__}: {error}")
+    else:
+        if isinstance(due, Refusal):
+            outcome = Comparison(Agreement.DIFFERENT, due.fault(None))
+        else:
+            outcome = compare_case(due, outputs)
+    return CaseResult(case.name, outcome.agreement, outcome.message)
+
+
+def run_cell(
+    variant: str,
+    cases: Iterable[GoldenCase],
+    target: Target,
+    mode: Mode = Mode.EAGER,
+    *,
+    after_case: Callable[[], object] | None = None,
+) -> Cell:
+    """Replay the cases of a variant on a target.
+
+    Parameters
+    ----------
+    variant : str
+        The assigner.
+    cases : iterable of GoldenCase
+        Its cases.
+    target : Target
+        Where to run them.
+    mode : Mode, default Mode.EAGER
+        How to run them.
+    after_case : callable, optional
+        Called when a case is done, to show progress.
+
+    Returns
+    -------
+    Cell
+        Not run, with the reason, where the variant is not covered yet or the target or mode cannot be had.
+
+    Examples
+    --------
+    >>> from assigncore.conformance.backends import get_target
+    >>> run_cell("MaxIoUAssigner", [], get_target("numpy"), Mode.JIT).not_run
+    'numpy has no compiler'
+    """
+    if variant not in REPLAYS:
+        reason = NOT_COVERED
+    elif mode not in target.modes:
+        reason = f"{target.name} has no compiler"
+    else:
+        reason = target.unavailable()
+    if reason:
+        return Cell(variant, target.name, mode, not_run=reason)
+    results = []
+    for case in cases:
+        results.append(replay_case(REPLAYS[variant], case, target, mode))
+        if after_case is not None:
+            after_case()
+    return Cell(variant, target.name, mode, tuple(results))

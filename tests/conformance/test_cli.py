@@ -1,0 +1,166 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from assigncore.conformance import cli, load_packed
+from assigncore.conformance import replay as replay_module
+
+SMALL = ["--backend", "numpy", "--assigner", "GridAssigner"]
+
+
+def _plant_wrong_assigner(monkeypatch):
+    build = replay_module.build_assigner
+    monkeypatch.setattr(
+        replay_module, "build_assigner", lambda config: build({**config, "pos_iou_thr": 0.45})
+    )
+
+
+def test_agreement_is_exit_status_0_and_a_table(capsys):
+    assert cli.run(SMALL) == 0
+    streams = capsys.readouterr()
+    count = len(load_packed("GridAssigner"))
+    assert f"{count}/{count}" in streams.out
+    assert "GridAssigner" in streams.out
+    assert streams.err == ""
+
+
+def test_disagreement_is_exit_status_1_and_each_case_is_named(monkeypatch, capsys):
+    _plant_wrong_assigner(monkeypatch)
+    assert cli.run(SMALL) == 1
+    out = capsys.readouterr().out
+    assert "different: numpy eager GridAssigner/edge_pos_float32: gt_inds:" in out
+
+
+def test_the_json_report_has_every_case(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "report.json"
+    assert cli.run([*SMALL, "--json", str(file)]) == 0
+    report = json.loads(file.read_text())
+    (cell,) = report["cells"]
+    assert (report["schema"], report["agrees"]) == (1, True)
+    assert report["versions"] == {"numpy": np.__version__}
+    assert (cell["assigner"], cell["backend"], cell["mode"], cell["not_run"]) == (
+        "GridAssigner",
+        "numpy",
+        "eager",
+        "",
+    )
+    assert [case["case"] for case in cell["cases"]] == [case.name for case in load_packed("GridAssigner")]
+    assert {case["status"] for case in cell["cases"]} <= {"identical", "close"}
+
+    _plant_wrong_assigner(monkeypatch)
+    assert cli.run([*SMALL, "--json", str(file)]) == 1
+    report = json.loads(file.read_text())
+    assert report["agrees"] is False
+    assert "different" in {case["status"] for case in report["cells"][0]["cases"]}
+
+
+def test_what_has_no_replay_is_shown_and_not_hidden(capsys):
+    assert cli.run([*SMALL, "--assigner", "HungarianAssigner"]) == 0
+    out = capsys.readouterr().out
+    assert "HungarianAssigner" in out
+    assert "not covered yet" in out
+
+
+def test_a_mode_that_a_library_lacks_is_reported_beside_what_ran(capsys):
+    assert cli.run([*SMALL, "--mode", "eager", "--mode", "jit"]) == 0
+    assert "numpy jit: not run: numpy has no compiler" in capsys.readouterr().out
+
+
+def test_a_table_wider_than_the_terminal_keeps_its_numbers(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    backends = ["numpy", "array_api_strict", "array_api_strict:device1", "torch:cuda", "cupy"]
+    named = [word for name in backends for word in ("--backend", name)]
+    assert cli.run([*named, "--assigner", "GridAssigner", "--mode", "eager", "--mode", "jit"]) == 0
+    count = len(load_packed("GridAssigner"))
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "GridAssigner" in line]
+    assert row.split()[:3] == ["GridAssigner", str(count), f"{count}/{count}"]
+
+
+def test_an_interrupted_run_ends_without_a_traceback(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "print_report", interrupt)
+    assert cli.run(SMALL) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_folder_of_goldens_takes_the_place_of_the_packed_ones(tmp_path, capsys):
+    case = load_packed("GridAssigner")[0]
+    meta = {
+        "assigner": case.variant,
+        "case": "mine",
+        "impl": case.source,
+        "dtype": case.dtype,
+        "init": dict(case.init),
+        "call": {},
+        "none_outputs": [],
+        "raises": None,
+    }
+    (tmp_path / "GridAssigner").mkdir()
+    arrays = {f"in_{name}": array for name, array in case.inputs.items()}
+    expected = {f"out_{name}": array.copy() for name, array in case.expected.items()}
+    np.savez(tmp_path / "GridAssigner" / "mine.npz", meta=json.dumps(meta), **arrays, **expected)
+    assert cli.run(["--backend", "numpy", "--goldens", str(tmp_path)]) == 0
+    assert "1/1" in capsys.readouterr().out
+    expected["out_gt_inds"][0] += 1
+    np.savez(tmp_path / "GridAssigner" / "mine.npz", meta=json.dumps(meta), **arrays, **expected)
+    assert cli.run(["--backend", "numpy", "--goldens", str(tmp_path)]) == 1
+    assert "GridAssigner/mine: gt_inds: 1 of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--backend", "nunpy"], "did you mean 'numpy'"),
+        (["--assigner", "MaxIou"], "MaxIou"),
+        (["--mode", "quick"], "quick"),
+        (["--goldens", "no-such-folder"], "no-such-folder"),
+        (["--json", "no-such-folder/report.json"], "no-such-folder"),
+        (["--no-such-option"], "--no-such-option"),
+        (["--backend"], "--backend"),
+        (["extra"], "extra"),
+        (["--backend", "numpy", "--assigner", "HungarianAssigner"], "nothing was run"),
+        (["--backend", "numpy", "--mode", "jit", "--assigner", "GridAssigner"], "nothing was run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_call_is_one_line_on_stderr_and_exit_status_2(arguments, word, capsys):
+    assert cli.run(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert word in err
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"GridAssigner/other.npz": b""}, {"GridAssigner/bad.npz": b"not a zip"}]
+)
+def test_a_folder_that_holds_no_goldens_is_one_line_on_stderr(content, tmp_path, capsys):
+    for name, data in content.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    assert cli.run(["--backend", "numpy", "--goldens", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_a_missing_package_is_one_line_on_stderr(package):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from assigncore.conformance.__main__ import main\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f'error: {package} is not installed: pip install "assigncore[conformance]"\n'
+
+
+def test_the_module_runs_as_a_command():
+    command = [sys.executable, "-m", "assigncore.conformance", *SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "GridAssigner" in done.stdout
