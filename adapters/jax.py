@@ -7,8 +7,8 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from assigncore.adapters.host import cached_pairs_per_tile
 
+from assigncore.adapters.host import cached_pairs_per_tile
 from assigncore.backend import Array, ArrayBackend, Function
 from assigncore.result import AssignResult
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
-from assigncore.adapters.host import cached_pairs_per_tile
 
+from assigncore.adapters.host import cached_pairs_per_tile
 from assigncore.backend import Array, ArrayBackend
 
 __all__ = ["NumpyBackend"]

@@ -7,9 +7,9 @@ from typing import Any, cast
 import array_api_compat.torch as xp
 import numpy as np
 import torch
-from assigncore.adapters.host import cached_pairs_per_tile
 from torch.utils import _pytree as pytree
 
+from assigncore.adapters.host import cached_pairs_per_tile
 from assigncore.backend import Array, ArrayBackend, Function
 from assigncore.result import AssignResult
 

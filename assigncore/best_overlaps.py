@@ -39,6 +39,8 @@ class PairwiseOverlaps:
         False where a prior overlaps nothing, whatever its box.
     gt_valid : array (B, G) of bool
         False where a ground truth overlaps nothing, whatever its box.
+    alternatives : array (B or 1, A, N) of bool, optional
+        False where an alternative overlaps nothing, whatever its box. Required where there are alternatives.
     """
 
     backend: ArrayBackend
@@ -48,10 +50,11 @@ class PairwiseOverlaps:
     gt_bboxes: Array
     counted: Array
     gt_valid: Array
+    alternatives: Array | None = None
 
     def collapsed(self) -> PairwiseOverlaps:
         """Return the same pairs, with the boxes that count for nothing collapsed to points."""
-        keep = self.counted if self.priors.ndim == 3 else self.counted[:, None, :]
+        keep = self.counted if self.alternatives is None else self.counted[:, None, :] & self.alternatives
         priors = self.priors if self.backend.surely_all(keep) else collapse(self.priors, keep)
         return replace(self, priors=priors, gt_bboxes=collapse(self.gt_bboxes, self.gt_valid))
 
@@ -65,10 +68,12 @@ class PairwiseOverlaps:
         """Return the overlaps (b, g, n) of a tile."""
         xp = self.backend.xp
         gt_bboxes = view.of_gts(self.gt_bboxes)
-        if self.priors.ndim == 3:
+        if self.alternatives is None:
             overlaps = self.measure(gt_bboxes, view.of_priors(self.priors))
         else:
             each = self.measure(gt_bboxes[:, None, :, :], view.of_priors(self.priors, axis=2))
+            if not self.zero_when_disjoint:
+                each = xp.where(view.of_priors(self.alternatives, axis=2)[:, :, None, :], each, NOWHERE)
             overlaps = xp.max(each, axis=1)
         if not self.zero_when_disjoint:
             pairs = view.of_priors(self.counted)[:, None, :] & view.of_gts(self.gt_valid)[:, :, None]
@@ -166,7 +171,7 @@ def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
     of_prior, gt_of_prior, of_gt, prior_of_gt = map(list, zip(*parts, strict=True))
     xp = pairs.backend.xp
     best_of_gt, best_prior = _over_tiles(pairs.backend, tiles, of_gt, prior_of_gt)
-    return _settle_zeros(
+    return _settle_ties_of_nothing(
         BestOverlaps(
             join_tiles(xp, tiles, of_prior),
             join_tiles(xp, tiles, gt_of_prior),
@@ -214,16 +219,17 @@ def _over_tiles(
     return xp.concat(all_best, axis=0), xp.concat(all_at, axis=0)
 
 
-def _settle_zeros(best: BestOverlaps) -> BestOverlaps:
-    """Give overlaps of 0 to the first that counts: in the tiles, boxes that count for nothing are 0 too."""
+def _settle_ties_of_nothing(best: BestOverlaps) -> BestOverlaps:
+    """Give an overlap with nothing to the first that counts: in tiles, what does not count ties with it."""
     pairs, xp = best._pairs, best._pairs.backend.xp
-    gt_of_prior, prior_of_gt = best.gt_of_prior, best.prior_of_gt
-    integers = gt_of_prior.dtype
-    if pairs.zero_when_disjoint:
-        first_gt = xp.argmax(xp.astype(pairs.gt_valid, integers), axis=-1)[:, None]
-        first_prior = xp.argmax(xp.astype(pairs.counted, integers), axis=-1)[:, None]
-        gt_of_prior = xp.where(best.of_prior > 0.0, gt_of_prior, first_gt)
-        prior_of_gt = xp.where(best.of_gt > 0.0, prior_of_gt, first_prior)
+    nothing = 0.0 if pairs.zero_when_disjoint else NOWHERE
+    integers = best.gt_of_prior.dtype
+    first_gt = xp.argmax(xp.astype(pairs.gt_valid, integers), axis=-1)[:, None]
+    first_prior = xp.argmax(xp.astype(pairs.counted, integers), axis=-1)[:, None]
     any_counted = xp.any(pairs.counted, axis=-1)[:, None]
-    of_gt = xp.where(any_counted, best.of_gt, NOWHERE)
-    return replace(best, gt_of_prior=gt_of_prior, of_gt=of_gt, prior_of_gt=prior_of_gt)
+    return replace(
+        best,
+        gt_of_prior=xp.where(best.of_prior > nothing, best.gt_of_prior, first_gt),
+        of_gt=xp.where(any_counted, best.of_gt, NOWHERE),
+        prior_of_gt=xp.where(best.of_gt > nothing, best.prior_of_gt, first_prior),
+    )

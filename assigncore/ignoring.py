@@ -48,7 +48,7 @@ def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candi
             priors=scene.priors,
             gt_bboxes=regions,
             counted=scene.prior_whole,
-            gt_valid=xp.ones(regions.shape[:-1], dtype=xp.bool, device=scene.backend.device_of(regions)),
+            gt_valid=scene.ignore_valid,
         )
     )
     return scene.prior_whole & (best.of_prior > float(iof_thr))

@@ -111,8 +111,9 @@ def near_points(
     host_gts = [backend.to_numpy(x) for x in (centers, scale, groups[1])]
     found = []
     for image in range(images):
-        own = _Points(*(x[0 if x.shape[0] == 1 else image] for x in host_points), block)
-        near = own.near_blocks(*(x[image] for x in host_gts), k).T
+        xy, counts, group = (x[0 if x.shape[0] == 1 else image] for x in host_points)
+        center, unit, own_group = (x[image] for x in host_gts)
+        near = _Points(xy, counts, group, block).near_blocks(center, unit, own_group, k).T
         for gts in _gts_at_a_time(near, block, backend.most_pairs(points)):
             index = _rows_of_points(near[gts], block, n_points, k)
             inside = index < n_points
@@ -167,8 +168,9 @@ class _Points:
         step = max(1, MOST_GATHERED // self.block)
         chunks = [slice(a, a + step) for a in range(0, centers.shape[0], step)]
         reach = [self._kth_distance(centers[c], unit[c], to_full[:, c], k) for c in chunks]
-        own_group: Host = (lowest <= group) & (group <= highest)
-        return own_group & (at_least <= np.concatenate(reach) * (1 + SLACK))
+        near: Host = (lowest <= group) & (group <= highest)
+        near &= at_least <= np.concatenate(reach) * (1 + SLACK)
+        return near
 
     def _kth_distance(self, centers: Host, unit: Host, to_full: Host, k: int) -> Host:
         """Return the squared distance of the k-th point in one block that has `k`, (G,).

@@ -256,3 +256,11 @@ def check_number(name: str, value: Any, *, above: float = -math.inf) -> None:
     if not above < value < math.inf:
         limit = "" if above == -math.inf else f" above {above:g}"
         raise ValueError(f"{name}: expected a finite number{limit}, got {value!r}")
+
+
+def cells(size: Size, strides: Size, offset: float, xp: Any, dtype: Any, device: Any) -> tuple[Array, Array]:
+    """Give x and y of every cell, row by row, a fraction of the stride from its top left corner."""
+    x = (xp.arange(size[1], dtype=dtype, device=device) + offset) * strides[0]
+    y = (xp.arange(size[0], dtype=dtype, device=device) + offset) * strides[1]
+    grid_y, grid_x = xp.meshgrid(y, x, indexing="ij")
+    return xp.reshape(grid_x, (-1,)), xp.reshape(grid_y, (-1,))

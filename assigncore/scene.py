@@ -54,6 +54,8 @@ class Scene:
         Their classes, in the default integer dtype.
     ignore_bboxes : array (B, I, 4) or None
         Ignore regions, zeros where one is padding or broken.
+    ignore_valid : array (B, I) of bool or None
+        Ignore regions that are neither padding nor broken.
     beside : mapping of str to array
         The further inputs, each with the batch dimension B or 1 in front of its own.
     """
@@ -67,6 +69,7 @@ class Scene:
     gt_valid: Array
     gt_labels: Array | None
     ignore_bboxes: Array | None
+    ignore_valid: Array | None
     beside: Mapping[str, Array] = field(default_factory=dict)
 
     @property
@@ -224,12 +227,12 @@ def _build(
     gt_bboxes, gt_valid = drop_broken(flat["gt_bboxes"])
     if "gt_valid" in flat:
         gt_valid = gt_valid & flat["gt_valid"]
-    ignore_bboxes = None
+    ignore_bboxes = ignore_valid = None
     if "ignore_bboxes" in flat:
-        # An ignore region that is padding is a point, which covers nothing and is covered by nothing.
-        ignore_bboxes, _ = drop_broken(flat["ignore_bboxes"])
+        ignore_bboxes, ignore_valid = drop_broken(flat["ignore_bboxes"])
         if "ignore_valid" in flat:
-            ignore_bboxes = xp.where(flat["ignore_valid"][..., None], ignore_bboxes, 0.0)
+            ignore_valid = ignore_valid & flat["ignore_valid"]
+            ignore_bboxes = xp.where(ignore_valid[..., None], ignore_bboxes, 0.0)
     gt_labels = None
     if "gt_labels" in flat:
         gt_labels = each_image(xp.astype(flat["gt_labels"], backend.integer_dtype(priors)))
@@ -243,5 +246,6 @@ def _build(
         gt_valid=each_image(gt_valid),
         gt_labels=gt_labels,
         ignore_bboxes=None if ignore_bboxes is None else each_image(ignore_bboxes),
+        ignore_valid=None if ignore_valid is None else each_image(ignore_valid),
         beside={name: flat[name] for name in beside if name in flat},
     )

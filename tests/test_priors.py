@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from assigncore.backend import load_backend
-from assigncore.priors import AnchorGenerator, PointGenerator, inside_image, level_index
+from assigncore.priors import (
+    AnchorGenerator,
+    PointGenerator,
+    SSDAnchorGenerator,
+    inside_image,
+    level_index,
+)
 
 RETINANET = AnchorGenerator(
     strides=(8, 16, 32, 64, 128), ratios=(0.5, 1.0, 2.0), octave_base_scale=4.0, scales_per_octave=3
@@ -17,7 +23,17 @@ UNEVEN = AnchorGenerator(
 )
 POINTS = PointGenerator(strides=(8, 16, 32))
 POINTS_XY = PointGenerator(strides=((8, 4), 16), offset=0.0, stride_xy=True)
-GENERATORS = {"retinanet": RETINANET, "rpn": RPN, "uneven": UNEVEN, "points": POINTS, "points_xy": POINTS_XY}
+SSD = SSDAnchorGenerator(
+    strides=(8, (16, 32)), min_sizes=(21, 45.5), max_sizes=(45.5, 99), ratios=((2,), (2, 3.5))
+)
+GENERATORS = {
+    "retinanet": RETINANET,
+    "rpn": RPN,
+    "uneven": UNEVEN,
+    "points": POINTS,
+    "points_xy": POINTS_XY,
+    "ssd": SSD,
+}
 
 
 def plain_anchors(generator, sizes):
@@ -60,6 +76,18 @@ def test_the_published_example_of_an_explicit_base_size():
         [11.5, 11.5, 20.5, 20.5],
     ]
     assert grid.priors.tolist() == expected
+
+
+def test_default_boxes_have_the_sizes_and_ratios_of_their_level():
+    assert SSD.num_base_priors == (4, 6)
+    anchors = SSD.grid([(1, 1), (1, 1)], dtype=np.float64).priors
+    w, h = anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]
+    np.testing.assert_allclose(w / h, [1, 1, 2, 1 / 2, 1, 1, 2, 1 / 2, 3.5, 1 / 3.5])
+    between = [math.sqrt(21 * 45.5), math.sqrt(45.5 * 99)]
+    sizes = [21, between[0], 21, 21, 45.5, between[1], 45.5, 45.5, 45.5, 45.5]
+    np.testing.assert_allclose(np.sqrt(w * h), sizes)
+    centers = (anchors[:, :2] + anchors[:, 2:]) / 2
+    np.testing.assert_allclose(centers, [[4, 4]] * 4 + [[8, 16]] * 6)
 
 
 def test_octaves_are_powers_of_two():
@@ -228,6 +256,26 @@ def test_a_broken_anchor_is_not_inside():
 def test_wrong_knobs_are_named(knobs, error, names):
     with pytest.raises(error, match=names):
         AnchorGenerator(**{"strides": (8,), "ratios": (1.0,), "scales": (4.0,), **knobs})
+
+
+@pytest.mark.parametrize(
+    ("knobs", "error", "names"),
+    [
+        ({"min_sizes": (21, 45)}, ValueError, "min_sizes: expected 1, one for each stride"),
+        ({"max_sizes": ()}, ValueError, "max_sizes"),
+        ({"min_sizes": 21}, TypeError, "min_sizes"),
+        ({"max_sizes": (0,)}, ValueError, "max_sizes"),
+        ({"min_sizes": ("21",)}, TypeError, "min_sizes"),
+        ({"ratios": (2,)}, TypeError, "ratios: expected a tuple or list for each level"),
+        ({"ratios": ((-2,),)}, ValueError, "ratios"),
+        ({"strides": (0,)}, ValueError, "strides"),
+    ],
+)
+def test_wrong_knobs_of_default_boxes_are_named(knobs, error, names):
+    with pytest.raises(error, match=names):
+        SSDAnchorGenerator(
+            **{"strides": (8,), "min_sizes": (21,), "max_sizes": (45,), "ratios": ((2,),), **knobs}
+        )
 
 
 def test_uneven_strides_of_points_need_two_columns():

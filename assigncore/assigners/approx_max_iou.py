@@ -92,4 +92,4 @@ match_low_quality, gpu_assign_thr, iou_calculator
             return scene.empty_result(excluded_overlap=-1.0)
         xp = scene.xp
         boxes, whole = drop_broken(xp.moveaxis(scene.beside["approxs"], -2, -3))
-        return self._assign(scene, boxes, scene.prior_whole & xp.any(whole, axis=-2))
+        return self._assign(scene, boxes, scene.prior_whole & xp.any(whole, axis=-2), alternatives=whole)

@@ -46,14 +46,16 @@ match_low_quality, gpu_assign_thr, iou_calculator
     array([[ True, False]])
     """
 
-    def _assign(self, scene: Scene, boxes: Array, whole: Array) -> AssignResult:
+    def _assign(
+        self, scene: Scene, boxes: Array, whole: Array, alternatives: Array | None = None
+    ) -> AssignResult:
         xp = scene.xp
         if scene.is_empty:
             background = scene.full(0, integers=True)
             return self._with_masks(scene, scene.empty_result(excluded_overlap=-1.0), background)
         ignored = self._ignored(scene)
         counted = whole & ~ignored
-        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted))
+        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives))
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
         indices = best.gt_of_prior

@@ -139,7 +139,8 @@ class CenterRegionAssigner:
         A prior is in a core only where its centre is strictly inside the ground truth too. Of equally large
         ground truths the last takes the prior. Without `foreground_dominate`, a prior in the cores of two
         ground truths of one class becomes background, as published. Priors are ignored in an image without
-        ground truths too, and keep their shadows.
+        ground truths too, and keep their shadows. The two extras take a byte a pair each, twice that while
+        they are joined, whatever the memory budget.
         """
         scene = read_scene(
             priors,
@@ -213,10 +214,10 @@ class CenterRegionAssigner:
         fraction = covered_fraction(self.iou_calculator)
         priors, gt_bboxes = view.of_priors(scene.priors), view.of_gts(scene.gt_bboxes)
         pairs = view.of_priors(scene.prior_whole)[:, None, :] & view.of_gts(scene.gt_valid)[..., None]
-        touches_core = pairs & (fraction(view.of_gts(regions.core), priors) > self.min_pos_iof)
+        touches_core = pairs & (fraction(view.of_gts(regions.core), priors) > float(self.min_pos_iof))
         touches_shadow = touches_core
         if regions.shadow is not regions.core:
-            touches_shadow = pairs & (fraction(view.of_gts(regions.shadow), priors) > self.min_pos_iof)
+            touches_shadow = pairs & (fraction(view.of_gts(regions.shadow), priors) > float(self.min_pos_iof))
         return touches_core & inside(box_centers(priors), gt_bboxes), touches_shadow
 
 

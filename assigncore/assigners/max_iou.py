@@ -149,14 +149,19 @@ class MaxIoUAssigner:
         )
         return self._assign(scene, scene.priors, scene.prior_whole)
 
-    def _assign(self, scene: Scene, boxes: Array, whole: Array) -> AssignResult:
-        """Assign by the overlaps of `boxes` (B or 1, N, 4) or (B or 1, A, N, 4), where they are `whole`."""
+    def _assign(
+        self, scene: Scene, boxes: Array, whole: Array, alternatives: Array | None = None
+    ) -> AssignResult:
+        """Assign by the overlaps of `boxes` (B or 1, N, 4) where priors are `whole` (B or 1, N).
+
+        Or by those of `alternatives` (B or 1, A, N), true where one is whole, of `boxes` (B or 1, A, N, 4).
+        """
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=-1.0)
         xp = scene.xp
         ignored = self._ignored(scene)
         counted = whole & ~ignored
-        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted))
+        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives))
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
         gt_inds = xp.where(self._is_background(max_overlaps), 0, scene.full(-1, integers=True))

@@ -160,7 +160,7 @@ class RegionAssigner:
         check_positive("anchor_scale", anchor_scale)
         check_knob("allowed_border", allowed_border)
         size = size_of_image(scene, image_shape) if sized else scene.beside["image_shape"]
-        if scene.is_empty:
+        if 0 in scene.shape[1:]:
             return scene.empty_result(excluded_overlap=0.0)
         xp = scene.xp
         regions = self._regions(scene, grids, anchor_scale)

@@ -36,7 +36,9 @@ def check_thresholds(pos_iou_thr: Any, neg_iou_thr: Any, min_pos_iou: Any) -> No
         raise ValueError(f"neg_iou_thr: expected the lower bound first, got {neg_iou_thr!r}")
 
 
-def overlaps_with_gts(scene: Scene, calculator: Any, boxes: Array, counted: Array) -> PairwiseOverlaps:
+def overlaps_with_gts(
+    scene: Scene, calculator: Any, boxes: Array, counted: Array, alternatives: Array | None = None
+) -> PairwiseOverlaps:
     """Pair the valid ground truths of a scene with `boxes` of its priors, where they count."""
     return PairwiseOverlaps(
         backend=scene.backend,
@@ -46,6 +48,7 @@ def overlaps_with_gts(scene: Scene, calculator: Any, boxes: Array, counted: Arra
         gt_bboxes=scene.gt_bboxes,
         counted=counted,
         gt_valid=scene.gt_valid,
+        alternatives=alternatives,
     )
 
 

@@ -17,11 +17,12 @@ from assigncore.audit.coco import Dataset, load_coco
 from assigncore.audit.config import Plan, make_plans
 from assigncore.audit.devices import BACKENDS, open_backend
 from assigncore.audit.errors import AuditError
-from assigncore.audit.frames import Frame, ImageScale
+from assigncore.audit.frames import ExactSize, ImageScale, parse_scale
+from assigncore.audit.notes import collect_notes
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
 from assigncore.audit.proposals import Proposals, load_proposals
 from assigncore.audit.report import Run, make_report, write_report
-from assigncore.audit.run import Settings, assign_images, make_layout, uses_crowds
+from assigncore.audit.run import Settings, assign_images, make_layout
 from assigncore.audit.statistics import collect, summarize
 from assigncore.audit.table import print_runs
 
@@ -81,7 +82,8 @@ def cli(context: click.Context) -> None:
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Override a knob: pos_iou_thr=0.6, priors.ratios=[0.5,1,2], allowed_border=0; "
+    help="Override a knob: pos_iou_thr=0.6, priors.ratios=[0.5,1,2], allowed_border=0, "
+    "image_scale=512x512!; "
     "NAME:KEY=VALUE for one of several assigners.",
 )
 @click.option(
@@ -94,7 +96,8 @@ def cli(context: click.Context) -> None:
     default="1333x800",
     show_default=True,
     metavar="LONGxSHORT",
-    help="Limits of the edges that images are scaled to, aspect ratio kept; or 'original'.",
+    help="Limits of the edges that images are scaled to, aspect ratio kept; '300x300!' for exactly this "
+    "width and height; or 'original'.",
 )
 @click.option(
     "--size-divisor",
@@ -136,7 +139,7 @@ def audit(
 
     Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
     """
-    scale = ImageScale.parse(image_scale, size_divisor)
+    scale = parse_scale(image_scale, "--image-scale", size_divisor)
     plans = make_plans(assigners, configs, overrides)
     if proposals is not None and not any(isinstance(p.priors, Proposals) for p in plans):
         raise AuditError("--proposals: no assigner of this run works on proposals; 'faster-rcnn-rcnn' does")
@@ -149,8 +152,7 @@ def audit(
     found, at = open_backend(backend, device)
     given = None if proposals is None else load_proposals(proposals, dataset)
     settings = Settings(found, at, batch_size, given, seed)
-    frames = [scale.frame(image) for image in dataset.images]
-    runs = _run_all(plans, dataset, frames, settings)
+    runs = _run_all(plans, dataset, scale, settings)
     _warn(dataset)
     where = backend if device is None else f"{backend} ({device})"
     console = Console()
@@ -159,7 +161,7 @@ def audit(
         try:
             write_report(make_report(runs, dataset, scale, settings), out / "report.json")
             with Console(stderr=True).status("drawing the pictures"):
-                count = pictures.draw_all(runs, dataset, frames, settings, out, images, gallery)
+                count = pictures.draw_all(runs, dataset, settings, out, images, gallery)
         except OSError as error:
             raise AuditError(f"--out {out}: cannot be written: {error.strerror or error}") from None
         click.echo(f"\nWrote {out / 'report.json'} and {count} pictures")
@@ -199,7 +201,7 @@ def _warn(dataset: Dataset) -> None:
 
 
 def _run_all(
-    plans: Sequence[Plan], dataset: Dataset, frames: Sequence[Frame], settings: Settings
+    plans: Sequence[Plan], dataset: Dataset, scale: ImageScale | ExactSize, settings: Settings
 ) -> tuple[Run, ...]:
     """Audit every assigner, with a progress bar where there is a terminal to show it."""
     console = Console(stderr=True)
@@ -208,26 +210,10 @@ def _run_all(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         for plan in plans:
             names = make_layout(plan, dataset, settings).level_names
+            frames = [(plan.scale or scale).frame(image) for image in dataset.images]
             stream = assign_images(plan, dataset, frames, settings)
             shown = progress.track(stream, total=len(frames), description=plan.name)
             findings = collect(shown, order, len(names))
-            notes = _notes(plan, dataset, settings)
+            notes = collect_notes(plan, dataset, settings)
             runs.append(Run(plan, names, findings, summarize(findings, names), notes))
     return tuple(runs)
-
-
-def _notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
-    """Collect what a reader must know to read the numbers right."""
-    notes = []
-    if isinstance(plan.priors, Proposals):
-        notes.append(plan.priors.describe(settings.proposals, settings.seed))
-    crowds = sum(len(dataset.crowds(image)) for image in dataset.images)
-    if crowds and not uses_crowds(plan):
-        thr = getattr(plan.assigner, "ignore_iof_thr", None)
-        why = (
-            f"ignore_iof_thr is {thr:g}, try --set ignore_iof_thr=0.5"
-            if thr is not None
-            else "it has no use for them"
-        )
-        notes.append(f"the {crowds:,} crowd regions change nothing: {why}")
-    return tuple(notes)

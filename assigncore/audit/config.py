@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,15 +13,23 @@ from typing import Any
 
 from assigncore.audit.coco import read_json
 from assigncore.audit.errors import AuditError
+from assigncore.audit.frames import ExactSize, ImageScale, parse_scale
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS, Preset
 from assigncore.audit.proposals import Proposals
-from assigncore.priors import AnchorGenerator, PointGenerator, PriorGenerator
+from assigncore.priors import (
+    AnchorGenerator,
+    BoxGenerator,
+    PointGenerator,
+    PriorGenerator,
+    SSDAnchorGenerator,
+)
 from assigncore.registry import build_assigner
 
 PRIORS: Mapping[str, Callable[..., PriorGenerator | Proposals]] = {
-    kind.__name__: kind for kind in (AnchorGenerator, PointGenerator, Proposals)
+    kind.__name__: kind for kind in (AnchorGenerator, SSDAnchorGenerator, PointGenerator, Proposals)
 }
-SECTIONS = ("name", "base", "assigner", "priors", "allowed_border")
+TABLES = ("assigner", "priors", "approxs")
+SECTIONS = ("name", "base", *TABLES, "allowed_border", "image_scale")
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,8 @@ class Plan:
     settings: Preset
     priors: PriorGenerator | Proposals
     assigner: Any
+    approxs: BoxGenerator | None = None
+    scale: ImageScale | ExactSize | None = None
 
     @property
     def name(self) -> str:
@@ -67,12 +78,16 @@ class Override:
         return cls(text, plan or None, keys, _tuples(parsed))
 
     def apply(self, preset: Preset) -> Preset:
-        """Put the value in its place: among the assigner's knobs, ``priors.*``, or ``allowed_border``."""
-        if self.keys == ("allowed_border",):
-            return replace(preset, allowed_border=self.value)
-        if self.keys[0] == "priors" and len(self.keys) > 1:
-            return replace(preset, priors=_put(preset.priors, self.keys[1:], self.value))
-        return replace(preset, assigner=_put(preset.assigner, self.keys, self.value))
+        """Put the value in its place: among the assigner's knobs, or in another section of the preset."""
+        first, *rest = self.keys
+        sections: dict[str, Any] = {}
+        if first in ("allowed_border", "image_scale") and not rest:
+            sections[first] = self.value
+        elif first in ("priors", "approxs") and rest:
+            sections[first] = _put(getattr(preset, first) or {}, rest, self.value)
+        else:
+            sections["assigner"] = _put(preset.assigner, self.keys, self.value)
+        return replace(preset, **sections)
 
 
 def make_plans(names: Sequence[str], files: Sequence[Path], overrides: Sequence[str]) -> tuple[Plan, ...]:
@@ -121,7 +136,8 @@ def read_preset(path: Path) -> Preset:
     ----------
     path : Path
         ``*.toml``, else JSON. Either ``{"type": "MaxIoUAssigner", ...}``, or any of ``name``, ``base`` (the
-        preset to start from, `rpn` if absent), ``assigner``, ``priors`` and ``allowed_border``.
+        preset to start from, `rpn` if absent), ``assigner``, ``priors``, ``approxs``, ``allowed_border`` and
+        ``image_scale``. What is not said comes from the base; approximations only if its assigner does too.
     """
     config = _read_toml(path) if path.suffix.lower() == ".toml" else read_json(path)
     if isinstance(config, dict) and "type" in config:
@@ -135,9 +151,7 @@ def read_preset(path: Path) -> Preset:
             raise AuditError(f"{path}: {_unknown('section', key, SECTIONS)}")
         if key in ("name", "base") and not (isinstance(value, str) and value.strip()):
             raise AuditError(f"{path}: {key}: expected a name, got {value!r}")
-        if key in ("assigner", "priors") and not (
-            isinstance(value, dict) and isinstance(value.get("type"), str)
-        ):
+        if key in TABLES and not (isinstance(value, dict) and isinstance(value.get("type"), str)):
             raise AuditError(f"{path}: {key}: expected a table with 'type' and knobs, got {value!r}")
     config = _tuples(config)
     base = find_preset(config.get("base", DEFAULT_PRESET), f"{path}: base")
@@ -146,31 +160,53 @@ def read_preset(path: Path) -> Preset:
         source=str(path),
         priors=config.get("priors", base.priors),
         assigner=config.get("assigner", base.assigner),
+        approxs=config.get("approxs", None if "assigner" in config else base.approxs),
+        image_scale=config.get("image_scale", base.image_scale),
         allowed_border=config.get("allowed_border", base.allowed_border),
     )
 
 
-def _has_type(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("type"), str)
-
-
 def _build(preset: Preset) -> Plan:
     """Build the priors and the assigner, with a wrong knob's error in one line."""
-    border = preset.allowed_border
+    border, text, scale = preset.allowed_border, preset.image_scale, None
     if isinstance(border, bool) or not isinstance(border, int | float):
         raise AuditError(f"{preset.name}: allowed_border: expected a number of pixels, got {border!r}")
-    knobs = dict(preset.priors)
-    kind = knobs.pop("type")
+    if text is not None:
+        scale = parse_scale(text, f"{preset.name}: image_scale")
+    try:
+        priors = _build_priors(preset.name, "priors", preset.priors)
+        plan = Plan(preset, priors, build_assigner(dict(preset.assigner)), scale=scale)
+        return plan if preset.approxs is None else replace(plan, approxs=_build_approxs(plan, preset.approxs))
+    except (ValueError, TypeError) as error:
+        raise AuditError(f"{preset.name}: {error}") from None
+
+
+def _build_priors(name: str, section: str, config: Mapping[str, Any]) -> PriorGenerator | Proposals:
+    knobs = dict(config)
+    kind = knobs.pop("type", None)
     if kind not in PRIORS:
-        raise AuditError(f"{preset.name}: priors: {_unknown('type', kind, PRIORS)}")
+        raise AuditError(f"{name}: {section}: {_unknown('type', str(kind), PRIORS)}")
     known = [field.name for field in fields(PRIORS[kind])]  # type: ignore[arg-type]
     for knob in knobs:
         if knob not in known:
-            raise AuditError(f"{preset.name}: priors: {_unknown(f'knob of {kind}', knob, known)}")
-    try:
-        return Plan(preset, PRIORS[kind](**knobs), build_assigner(dict(preset.assigner)))
-    except (ValueError, TypeError) as error:
-        raise AuditError(f"{preset.name}: {error}") from None
+            raise AuditError(f"{name}: {section}: {_unknown(f'knob of {kind}', knob, known)}")
+    return PRIORS[kind](**knobs)
+
+
+def _build_approxs(plan: Plan, config: Mapping[str, Any]) -> BoxGenerator:
+    """Build what lays the approximations, and check that they can stand for the priors."""
+    if "approxs" not in inspect.signature(plan.assigner.assign).parameters:
+        raise ValueError(f"approxs: {type(plan.assigner).__name__} takes none")
+    approxs, priors = _build_priors(plan.name, "approxs", config), plan.priors
+    if not isinstance(approxs, BoxGenerator) or not isinstance(priors, PriorGenerator):
+        raise ValueError("approxs: expected anchors that stand for anchors; other priors have none")
+    if approxs.stride_pairs != priors.stride_pairs or set(priors.num_base_priors) != {1}:
+        raise ValueError("approxs: expected the strides of the priors, of which there is one in a cell")
+    if len(set(approxs.num_base_priors)) > 1:
+        raise ValueError(
+            f"approxs: expected equally many in a cell of every level, got {approxs.num_base_priors}"
+        )
+    return approxs
 
 
 def _read_toml(path: Path) -> Any:

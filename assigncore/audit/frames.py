@@ -13,6 +13,8 @@ from assigncore.audit.errors import AuditError
 
 # Rows are padded to multiples of this, so that a library which compiles for each new shape meets few of them.
 ROW_MULTIPLE = 16
+SIZE_DIVISOR = 32
+LONGEST_EDGE = 100_000
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,7 @@ class ImageScale:
 
     long_edge: int | None = 1333
     short_edge: int | None = 800
-    size_divisor: int = 32
-
-    @classmethod
-    def parse(cls, text: str, size_divisor: int) -> ImageScale:
-        """Read ``1333x800``, or ``original`` for no resizing.
-
-        Examples
-        --------
-        >>> ImageScale.parse("1333x800", 32)
-        ImageScale(long_edge=1333, short_edge=800, size_divisor=32)
-        """
-        if text.lower() == "original":
-            return cls(None, None, size_divisor)
-        edges = text.lower().split("x")
-        if len(edges) != 2 or not all(e.isascii() and e.isdigit() and 0 < int(e) <= 100_000 for e in edges):
-            raise AuditError(f"--image-scale: expected two edges like 1333x800, or 'original', got {text!r}")
-        return cls(max(map(int, edges)), min(map(int, edges)), size_divisor)
+    size_divisor: int = SIZE_DIVISOR
 
     def frame(self, image: Image) -> Frame:
         """Resize and pad one image."""
@@ -62,6 +48,64 @@ class ImageScale:
         width, height = max(1, int(image.width * factor + 0.5)), max(1, int(image.height * factor + 0.5))
         d = self.size_divisor
         return Frame(image, (height, width), (-(-height // d) * d, -(-width // d) * d))
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        return "original size" if self.long_edge is None else f"scaled to {self.long_edge}x{self.short_edge}"
+
+
+@dataclass(frozen=True)
+class ExactSize:
+    """Every image becomes as wide and high as this, whatever its aspect ratio, without padding.
+
+    References
+    ----------
+    Liu et al., "SSD: Single Shot MultiBox Detector" (2016), whose feature maps need one size.
+    """
+
+    width: int
+    height: int
+
+    def frame(self, image: Image) -> Frame:
+        """Resize one image."""
+        return Frame(image, (self.height, self.width), (self.height, self.width))
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        return f"resized to exactly {self.width}x{self.height}, aspect ratio not kept"
+
+
+def parse_scale(text: Any, option: str, size_divisor: int = SIZE_DIVISOR) -> ImageScale | ExactSize:
+    """Read ``1333x800`` (limits of the edges), ``300x300!`` (exact), or ``original`` (no resizing).
+
+    Parameters
+    ----------
+    text : str
+    option : str
+        What to call it in the error.
+    size_divisor : int
+        As in `ImageScale`; an exact size is not padded.
+
+    Examples
+    --------
+    >>> parse_scale("1333x800", "--image-scale")
+    ImageScale(long_edge=1333, short_edge=800, size_divisor=32)
+    >>> parse_scale("300x200!", "--image-scale")
+    ExactSize(width=300, height=200)
+    """
+    lower = text.lower() if isinstance(text, str) else ""
+    if lower == "original":
+        return ImageScale(None, None, size_divisor)
+    edges = lower.removesuffix("!").split("x")
+    if len(edges) != 2 or not all(e.isascii() and e.isdigit() and 0 < int(e) <= LONGEST_EDGE for e in edges):
+        raise AuditError(
+            f"{option}: expected two edges like 1333x800, an exact size like '300x300!', or 'original', "
+            f"got {text!r}"
+        )
+    first, second = map(int, edges)
+    if lower.endswith("!"):
+        return ExactSize(first, second)
+    return ImageScale(max(first, second), min(first, second), size_divisor)
 
 
 @dataclass(frozen=True)
@@ -109,6 +153,11 @@ class Batch:
     def padded(self) -> tuple[int, int]:
         """Height and width that all images of the batch share."""
         return self.frames[0].padded
+
+    @property
+    def image_shapes(self) -> Any:
+        """Height and width of each image's pixels, shape (B, 2), float32."""
+        return np.asarray([f.shape for f in self.frames], dtype=np.float32)
 
 
 def make_batch(dataset: Dataset, frames: Sequence[Frame]) -> Batch:

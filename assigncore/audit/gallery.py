@@ -12,11 +12,13 @@ from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from assigncore.audit.coco import Dataset
+from assigncore.audit.coco import Dataset, Image
 from assigncore.audit.frames import Frame
+from assigncore.audit.inputs import compares_shapes
 from assigncore.audit.report import Run
 from assigncore.audit.run import Assigned, Settings, assign_images
 from assigncore.audit.style import CANVAS, FAINT, INK, LEVEL_COLORS, UNMATCHED, new_figure, save, slug
+from assigncore.priors import PointGenerator
 
 # Objects by their positives: 1, 2-3, 4-7, 8-15, 16 and more.
 COUNT_EDGES = (1, 2, 4, 8, 16)
@@ -28,7 +30,6 @@ PANEL = 7.0
 def draw_gallery(
     runs: Sequence[Run],
     dataset: Dataset,
-    frames: Sequence[Frame],
     settings: Settings,
     out: Path,
     images: Path | None,
@@ -39,7 +40,7 @@ def draw_gallery(
     Parameters
     ----------
     runs : sequence of Run
-    dataset, frames, settings
+    dataset, settings
         As the runs had them; the chosen images are assigned once more.
     out : Path
         Each run draws into ``out / name / gallery``.
@@ -53,26 +54,28 @@ def draw_gallery(
     int
         Number of pictures drawn.
     """
-    chosen = choose(runs, dataset, frames, count)
+    chosen = choose(runs, dataset, count)
     for run in runs:
         folder = out / slug(run.plan.name) / "gallery"
-        done = {one.frame.image.id: one for one in assign_images(run.plan, dataset, chosen, settings)}
-        for rank, frame in enumerate(chosen, start=1):
+        at_size = {frame.image.id: frame for frame in run.findings.objects.frames}
+        frames = [at_size[image.id] for image in chosen]
+        done = {one.frame.image.id: one for one in assign_images(run.plan, dataset, frames, settings)}
+        for rank, frame in enumerate(frames, start=1):
             crowds = frame.boxes(dataset.crowds(frame.image))
             figure = image_figure(run, done[frame.image.id], crowds, images)
             save(figure, folder / f"{rank:02d}_{slug(Path(frame.image.file_name).stem)}.png")
     return len(chosen) * len(runs)
 
 
-def choose(runs: Sequence[Run], dataset: Dataset, frames: Sequence[Frame], count: int) -> list[Frame]:
+def choose(runs: Sequence[Run], dataset: Dataset, count: int) -> list[Image]:
     """Pick the images with most objects without positives over all runs, then with most objects."""
     without: dict[Any, int] = {}
     for run in runs:
         objects = run.findings.objects
         for annotation, total in zip(objects.annotations, objects.totals, strict=True):
             without[annotation.image_id] = without.get(annotation.image_id, 0) + int(total == 0)
-    candidates = [f for f in frames if f.image.id in without]
-    candidates.sort(key=lambda f: (-without[f.image.id], -len(dataset.objects(f.image))))
+    candidates = [image for image in dataset.images if image.id in without]
+    candidates.sort(key=lambda image: (-without[image.id], -len(dataset.objects(image))))
     return candidates[:count]
 
 
@@ -116,7 +119,7 @@ def _draw_canvas(ax: Any, frame: Frame, picture: Any) -> None:
 
 
 def _draw_priors(ax: Any, run: Run, one: Assigned, boxes: Any, totals: Any, line: float) -> None:
-    """Draw the positive priors, coloured by level, over the objects."""
+    """Draw the positive priors over the objects, coloured by level; dots where shapes say nothing."""
     positive = one.gt_inds > 0
     priors, levels = one.priors[positive], one.level[positive]
     alpha = float(np.clip(150 / max(len(priors), 1), 0.35, 0.9))
@@ -126,10 +129,11 @@ def _draw_priors(ax: Any, run: Run, one: Assigned, boxes: Any, totals: Any, line
         if not len(at):
             continue
         color = LEVEL_COLORS[i % len(LEVEL_COLORS)]
-        if run.findings.objects.best_overlaps is not None:
+        if compares_shapes(run.plan):
             ax.add_collection(LineCollection(_outlines(at), colors=color, linewidths=1.0, alpha=alpha))
         else:
-            ax.scatter(at[:, 0], at[:, 1], s=7, color=color, alpha=alpha, linewidths=0)
+            x, y = _centers(at, run.plan.priors)
+            ax.scatter(x, y, s=7, color=color, alpha=alpha, linewidths=0)
         handles.append(Line2D([], [], color=color, linewidth=2, label=f"{name}: {len(at):,}"))
     ax.add_collection(LineCollection(_outlines(boxes), colors=INK, linewidths=line * 0.7))
     _draw_unmatched(ax, boxes[totals == 0], line)
@@ -181,6 +185,13 @@ def _legend(ax: Any, handles: Sequence[Any]) -> None:
         columnspacing=1.2,
         handlelength=1.4,
     )
+
+
+def _centers(priors: Any, generator: Any) -> tuple[Any, Any]:
+    """Give x and y of points, or of the centres of boxes."""
+    if isinstance(generator, PointGenerator):
+        return priors[:, 0], priors[:, 1]
+    return (priors[:, 0] + priors[:, 2]) / 2, (priors[:, 1] + priors[:, 3]) / 2
 
 
 def _outlines(boxes: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import Batch, pad_boxes
 from assigncore.audit.proposals import ProposalFile, Proposals, fpn_levels
 from assigncore.backend import Array, ArrayBackend
-from assigncore.priors import PriorGenerator, PriorGrid, inside_image
+from assigncore.priors import AnchorGenerator, BoxGenerator, PriorGenerator, PriorGrid, inside_image
 
 MAX_PRIORS = 20_000_000
 
@@ -27,22 +28,25 @@ class Laid:
         On the backend's device.
     valid : array of bool, shape (B, N), or None
         On the backend's device. None: all take part.
-    num_level_priors : tuple of int or None
-        Priors of each level, where they come level by level.
+    static : mapping
+        What else is known of the priors before any image is, hashable, by the name assigners call it.
     host_priors : NumPy array
         The same priors.
     level : NumPy array of int, shape (N,) or (B, N)
         Level of each prior.
     counts : tuple of int
         Number of priors of each image, padding not counted.
+    approxs : array, shape (N, A, 4), or None
+        Boxes that stand for each prior, on the backend's device.
     """
 
     priors: Array
     valid: Array | None
-    num_level_priors: tuple[int, ...] | None
+    static: Mapping[str, Any]
     host_priors: Any
     level: Any
     counts: tuple[int, ...]
+    approxs: Array | None = None
 
 
 class Layout(Protocol):
@@ -56,13 +60,35 @@ class Layout(Protocol):
         """Give the priors of a batch."""
 
 
+@dataclass(frozen=True)
+class _KeptGrid:
+    """The priors of one padded size, and what is known with them; as in `Laid`."""
+
+    key: tuple[Any, ...]
+    grid: PriorGrid
+    approxs: Array | None
+    static: Mapping[str, Any]
+    host: Any
+    level: Any
+
+
 @dataclass
 class GridLayout:
-    """The same grid of priors over every image, kept while the padded size stays."""
+    """The same grid of priors over every image, kept while the padded size stays.
+
+    Parameters
+    ----------
+    generator : PriorGenerator
+    allowed_border : float
+        As in `Preset`. With approximations a prior takes part if any of its approximations does.
+    approxs : BoxGenerator or None
+        Lays the approximations of each prior, of which there is one in a cell.
+    """
 
     generator: PriorGenerator
     allowed_border: float
-    _kept: tuple[Any, PriorGrid, Any, Any] | None = field(default=None, init=False)
+    approxs: BoxGenerator | None = None
+    _kept: _KeptGrid | None = field(default=None, init=False)
 
     @property
     def level_names(self) -> tuple[str, ...]:
@@ -72,19 +98,42 @@ class GridLayout:
     def lay(self, batch: Batch, backend: ArrayBackend, device: Any) -> Laid:
         """Lay the grid, and leave out what reaches over the image's edge if the setting says so."""
         key = (batch.padded, backend.name, device)
-        if self._kept is None or self._kept[0] != key:
-            sizes = self.generator.featmap_sizes(batch.padded)
-            self._check_count(sum(self.generator.num_level_priors(sizes)), batch)
-            grid = self.generator.grid(sizes, xp=backend.xp, device=device)
-            level = np.repeat(np.arange(len(grid.strides)), grid.num_level_priors)
-            self._kept = (key, grid, backend.to_numpy(grid.priors), level)
-        _, grid, host, level = self._kept
-        valid = None
+        if self._kept is None or self._kept.key != key:
+            self._kept = self._lay_grid(key, batch, backend, device)
+        kept, valid = self._kept, None
         if self.allowed_border >= 0:
-            shapes = backend.from_numpy(np.asarray([f.shape for f in batch.frames], dtype=np.float32), device)
-            valid = inside_image(grid.priors, shapes, allowed_border=self.allowed_border)
-        counts = (len(level),) * len(batch.frames)
-        return Laid(grid.priors, valid, grid.num_level_priors, host, level, counts)
+            shapes = backend.from_numpy(batch.image_shapes, device)
+            valid = self._inside(kept, shapes, backend.xp)
+        counts = (len(kept.level),) * len(batch.frames)
+        return Laid(kept.grid.priors, valid, kept.static, kept.host, kept.level, counts, kept.approxs)
+
+    def _lay_grid(self, key: tuple[Any, ...], batch: Batch, backend: ArrayBackend, device: Any) -> _KeptGrid:
+        sizes, approxs = self.generator.featmap_sizes(batch.padded), None
+        self._check_count(sum((self.approxs or self.generator).num_level_priors(sizes)), batch)
+        grid = self.generator.grid(sizes, xp=backend.xp, device=device)
+        if self.approxs is not None:
+            boxes = self.approxs.grid(sizes, xp=backend.xp, device=device).priors
+            approxs = backend.xp.reshape(boxes, (grid.priors.shape[0], -1, 4))
+        static: dict[str, Any] = {
+            "num_level_priors": grid.num_level_priors,
+            "featmap_sizes": sizes,
+            "allowed_border": self.allowed_border,
+        }
+        if all(x == y for x, y in grid.strides):
+            static["anchor_strides"] = tuple(x for x, _ in grid.strides)
+        if isinstance(self.generator, AnchorGenerator):
+            static["anchor_scale"] = min(self.generator.all_scales)
+        level = np.repeat(np.arange(len(grid.strides)), grid.num_level_priors)
+        return _KeptGrid(key, grid, approxs, static, backend.to_numpy(grid.priors), level)
+
+    def _inside(self, kept: _KeptGrid, shapes: Array, xp: Any) -> Array:
+        """Tell which priors take part, (B, N)."""
+        if kept.approxs is None:
+            return inside_image(kept.grid.priors, shapes, allowed_border=self.allowed_border)
+        count, each = kept.approxs.shape[:2]
+        boxes = xp.reshape(kept.approxs, (count * each, 4))
+        inside = inside_image(boxes, shapes, allowed_border=self.allowed_border)
+        return xp.any(xp.reshape(inside, (-1, count, each)), axis=-1)
 
     def _check_count(self, count: int, batch: Batch) -> None:
         """Refuse a grid that no training could hold, before the memory is taken."""
@@ -119,7 +168,7 @@ class ProposalLayout:
         return Laid(
             backend.from_numpy(boxes, device),
             backend.from_numpy(valid, device),
-            None,
+            {},
             boxes,
             fpn_levels(boxes),
             tuple(map(len, rows)),

@@ -11,12 +11,11 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from assigncore.audit.coco import Dataset
-from assigncore.audit.frames import Frame
 from assigncore.audit.gallery import draw_gallery
 from assigncore.audit.report import Run
 from assigncore.audit.run import Settings
 from assigncore.audit.statistics import SIZE_CLASSES
-from assigncore.audit.style import FAINT, INK, RUN_COLORS, SIZE_COLORS, UNMATCHED, new_figure, save, slug
+from assigncore.audit.style import FAINT, INK, SIZE_COLORS, UNMATCHED, new_figure, save, slug
 
 SIZE_TEXT = ("small, below 32² px", "medium, 32² to 96² px", "large, from 96² px")
 # Positives of an object: 0, 1, 2, 3-4, 5-8, ... each bin twice as wide as the one before.
@@ -27,7 +26,6 @@ THRESHOLDS = {"pos_iou_thr": "-", "neg_iou_thr": "--", "min_pos_iou": ":"}
 def draw_all(
     runs: Sequence[Run],
     dataset: Dataset,
-    frames: Sequence[Frame],
     settings: Settings,
     out: Path,
     images: Path | None,
@@ -52,7 +50,7 @@ def draw_all(
     if len(runs) > 1:
         save(comparison_figure(runs), out / "comparison.png")
         count += 1
-    return count + draw_gallery(runs, dataset, frames, settings, out, images, gallery)
+    return count + draw_gallery(runs, dataset, settings, out, images, gallery)
 
 
 def positives_figure(run: Run) -> Any:
@@ -100,7 +98,7 @@ def levels_figure(run: Run) -> Any:
             text, (i, bottom[i]), (0, 3), textcoords="offset points", ha="center", fontsize=8, color=INK
         )
     ax.set_xticks(range(len(levels)), [f"{level.name}\n{level.priors:,} priors" for level in levels])
-    ax.margins(y=0.2)
+    ax.set_ylim(0, 1.2 * max(float(bottom.max()), 1))
     ax.set_ylabel("positive priors", fontsize=9, color=INK)
     if run.statistics.priors.positive:
         ax.legend(fontsize=8, frameon=False, title="object size", title_fontsize=8)
@@ -143,33 +141,43 @@ def overlaps_figure(run: Run) -> Any:
 
 
 def comparison_figure(runs: Sequence[Run]) -> Any:
-    """Share of objects without positives, and mean positives, by size class, assigners side by side."""
+    """Share of objects without positives, and mean positives, by size class, assigners one below another."""
     shown = [i for i, row in enumerate(runs[0].statistics.sizes) if row.objects]
-    names = [
-        f"{runs[0].statistics.sizes[i].name}\n{runs[0].statistics.sizes[i].objects:,} objects" for i in shown
-    ]
-    figure, axes = new_figure(max(9, 3 + 1.0 * len(runs) * len(shown)), 4.4, columns=2)
-    width = 0.8 / len(runs)
-    for k, run in enumerate(runs):
-        rows = [run.statistics.sizes[i] for i in shown]
-        places = np.arange(len(rows)) + (k - (len(runs) - 1) / 2) * width
-        color = RUN_COLORS[k % len(RUN_COLORS)]
+    names = [run.plan.name for run in runs]
+    figure, axes = new_figure(
+        3 + 2.4 * len(shown), 1.8 + 0.56 * len(runs), rows=2, columns=len(shown), sharey=True, sharex="row"
+    )
+    for column, i in enumerate(shown):
+        rows = [run.statistics.sizes[i] for run in runs]
+        color = (*SIZE_COLORS, INK)[i]
+        above, below = axes[:, column]
+        above.set_title(f"{rows[0].name}: {rows[0].objects:,} objects", fontsize=10, color=INK, loc="left")
         without = [100 * (row.share_without or 0) for row in rows]
-        bars = axes[0, 0].bar(places, without, width * 0.92, color=color, label=run.plan.name)
-        axes[0, 0].bar_label(bars, [f"{v:.1f}" for v in without], fontsize=8, color=INK, padding=1)
-        means = [row.mean_positives or 0 for row in rows]
-        bars = axes[0, 1].bar(places, means, width * 0.92, color=color)
-        axes[0, 1].bar_label(bars, [f"{v:.1f}" for v in means], fontsize=8, color=INK, padding=1)
-    for ax, title in zip(
-        axes[0], ("objects without any positive, %", "mean positives of an object"), strict=True
-    ):
-        ax.set_xticks(range(len(shown)), names)
-        ax.margins(y=0.12)
-        ax.set_title(title, fontsize=11, color=INK)
-        ax.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
-        ax.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=min(len(runs), 4), fontsize=9, frameon=False)
+        _bars(above, names, without, UNMATCHED)
+        _bars(below, names, [row.mean_positives or 0 for row in rows], color)
+    # Room for the values to the right of the longest bars.
+    worst = max(100 * (row.share_without or 0) for run in runs for row in run.statistics.sizes)
+    axes[0, 0].set_xlim(0, max(1.25 * worst, 10))
+    most = max([1.0, *(row.mean_positives or 0 for run in runs for row in run.statistics.sizes)])
+    axes[1, 0].set_xscale("symlog", linthresh=1, linscale=0.6)
+    axes[1, 0].set_xlim(0, 6 * most)
+    for ax in axes[1]:
+        ax.set_xticks([0, *(10**n for n in range(int(np.log10(most)) + 1))])
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("objects without\nany positive, %", fontsize=10, color=UNMATCHED)
+    axes[1, 0].set_ylabel("mean positives of an\nobject, logarithmic", fontsize=10, color=INK)
     return figure
+
+
+def _bars(ax: Any, names: Sequence[str], values: Sequence[float], color: str) -> None:
+    """Draw a bar for each assigner, from the top down, with its value."""
+    bars = ax.barh(range(len(names)), values, 0.72, color=color)
+    ax.bar_label(bars, [f"{v:.1f}" if v < 100 else f"{v:,.0f}" for v in values], fontsize=8, padding=2)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.grid(axis="x", color=FAINT, alpha=0.25, linewidth=0.6)
+    ax.set_axisbelow(True)
 
 
 def _bin_label(start: int, end: int) -> str:

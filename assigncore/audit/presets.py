@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,19 @@ class Preset:
     source : str
         Where the settings stand.
     priors : mapping
-        ``{"type": ..., knobs}``: an `AnchorGenerator`, a `PointGenerator`, or `Proposals`.
+        ``{"type": ..., knobs}``: an `AnchorGenerator`, an `SSDAnchorGenerator`, a `PointGenerator`, or
+        `Proposals`.
     assigner : mapping
         ``{"type": ..., knobs}`` as `assigncore.build_assigner` takes it. What the assigner's ``assign`` is
         given follows from the names in its signature.
     allowed_border : float
         Pixels that an anchor may reach over the image's edge and still take part. Below 0: all take part.
+    approxs : mapping or None
+        ``{"type": ..., knobs}`` of the anchors that stand for each prior, for assigners that ask for them.
+    image_scale : str or None
+        The size of images that the priors are made for, as `--image-scale` takes it. None: any.
+    note : str or None
+        What a reader of the counts must know of the method.
     """
 
     name: str
@@ -33,6 +41,25 @@ class Preset:
     priors: Mapping[str, Any]
     assigner: Mapping[str, Any]
     allowed_border: float = -1
+    approxs: Mapping[str, Any] | None = None
+    image_scale: str | None = None
+    note: str | None = None
+
+
+_FROM_P2 = (4, 8, 16, 32, 64)
+_FROM_P3 = (8, 16, 32, 64, 128)
+_SQUARES = {"type": "AnchorGenerator", "strides": _FROM_P2, "ratios": (1.0,), "scales": (8.0,)}
+
+
+def _one_anchor(octave_base_scale: float) -> Mapping[str, Any]:
+    """Lay one square anchor in each cell, from stride 8 on."""
+    return {
+        "type": "AnchorGenerator",
+        "strides": _FROM_P3,
+        "ratios": (1.0,),
+        "octave_base_scale": octave_base_scale,
+        "scales_per_octave": 1,
+    }
 
 
 _ALL = (
@@ -42,7 +69,7 @@ _ALL = (
         "knobs as in MMDetection 3.3, configs/_base_/models/rpn_r50_fpn.py",
         priors={
             "type": "AnchorGenerator",
-            "strides": (4, 8, 16, 32, 64),
+            "strides": _FROM_P2,
             "ratios": (0.5, 1.0, 2.0),
             "scales": (8.0,),
         },
@@ -61,7 +88,7 @@ _ALL = (
         "configs/_base_/models/retinanet_r50_fpn.py",
         priors={
             "type": "AnchorGenerator",
-            "strides": (8, 16, 32, 64, 128),
+            "strides": _FROM_P3,
             "ratios": (0.5, 1.0, 2.0),
             "octave_base_scale": 4.0,
             "scales_per_octave": 3,
@@ -87,6 +114,112 @@ _ALL = (
             "match_low_quality": False,
             "ignore_iof_thr": -1,
         },
+    ),
+    Preset(
+        name="ssd",
+        source="Liu et al., SSD (2016), SSD300, the paper's matching; default boxes for COCO as in "
+        "MMDetection 3.3, configs/ssd/ssd300_coco.py",
+        priors={
+            "type": "SSDAnchorGenerator",
+            "strides": (8, 16, 32, 64, 100, 300),
+            "min_sizes": (21, 45, 99, 153, 207, 261),
+            "max_sizes": (45, 99, 153, 207, 261, 315),
+            "ratios": ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)),
+        },
+        assigner={"type": "SSDMatcher", "threshold": 0.5},
+        image_scale="300x300!",
+    ),
+    Preset(
+        name="atss",
+        source="Zhang et al., ATSS (2020); knobs as in MMDetection 3.3, configs/atss/atss_r50_fpn_1x_coco.py",
+        priors=_one_anchor(8.0),
+        assigner={"type": "ATSSAssigner", "topk": 9},
+    ),
+    Preset(
+        name="vfnet",
+        source="Zhang et al., VarifocalNet (2021); knobs as in MMDetection 3.3, "
+        "configs/vfnet/vfnet_r50_fpn_1x_coco.py",
+        priors=_one_anchor(8.0),
+        assigner={"type": "ATSSAssigner", "topk": 9},
+    ),
+    Preset(
+        name="yolof",
+        source="Chen et al., You Only Look One-level Feature (2021); knobs as in MMDetection 3.3, "
+        "configs/yolof/yolof_r50-c5_8xb8-1x_coco.py",
+        priors={
+            "type": "AnchorGenerator",
+            "strides": (32,),
+            "ratios": (1.0,),
+            "scales": (1.0, 2.0, 4.0, 8.0, 16.0),
+        },
+        assigner={
+            "type": "UniformAssigner",
+            "pos_ignore_thr": 0.15,
+            "neg_ignore_thr": 0.7,
+            "match_times": 4,
+        },
+    ),
+    Preset(
+        name="fsaf",
+        source="Zhu et al., Feature Selective Anchor-Free Module (2019); knobs as in MMDetection 3.3, "
+        "configs/fsaf/fsaf_r50_fpn_1x_coco.py",
+        priors=_one_anchor(1.0),
+        assigner={
+            "type": "CenterRegionAssigner",
+            "pos_scale": 0.2,
+            "neg_scale": 0.2,
+            "min_pos_iof": 0.01,
+        },
+        note="positives are of all levels; in training each object keeps those of the level with least loss",
+    ),
+    Preset(
+        name="fcos",
+        source="Tian et al., FCOS (2019), without centre sampling; knobs as in MMDetection 3.3, "
+        "configs/fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py",
+        priors={"type": "PointGenerator", "strides": _FROM_P3, "offset": 0.5},
+        assigner={
+            "type": "FCOSAssigner",
+            "regress_ranges": ((-1, 64), (64, 128), (128, 256), (256, 512), (512, math.inf)),
+            "center_sampling": False,
+            "center_sample_radius": 1.5,
+        },
+    ),
+    Preset(
+        name="reppoints",
+        source="Yang et al., RepPoints (2019), first stage; knobs as in MMDetection 3.3, "
+        "configs/reppoints/reppoints-moment_r50_fpn_1x_coco.py",
+        priors={"type": "PointGenerator", "strides": _FROM_P3, "offset": 0.0},
+        assigner={"type": "PointAssigner", "scale": 4, "pos_num": 1},
+        note="the first stage; the second assigns the boxes that it predicts, by retinanet's thresholds",
+    ),
+    Preset(
+        name="guided-anchoring",
+        source="Wang et al., Region Proposal by Guided Anchoring (2019), where anchors are; anchors as in "
+        "MMDetection 3.3, configs/guided_anchoring/ga-rpn_r50-caffe_fpn_1x_coco.py, rule as in "
+        "configs/cascade_rpn/cascade-rpn_r50-caffe_fpn_1x_coco.py",
+        priors=_SQUARES,
+        assigner={"type": "RegionAssigner", "center_ratio": 0.2, "ignore_ratio": 0.5},
+    ),
+    Preset(
+        name="guided-anchoring-shape",
+        source="Wang et al., Region Proposal by Guided Anchoring (2019), what shape anchors have; "
+        "knobs as in MMDetection 3.3, configs/guided_anchoring/ga-rpn_r50-caffe_fpn_1x_coco.py",
+        priors=_SQUARES,
+        approxs={
+            "type": "AnchorGenerator",
+            "strides": _FROM_P2,
+            "ratios": (0.5, 1.0, 2.0),
+            "octave_base_scale": 8.0,
+            "scales_per_octave": 3,
+        },
+        assigner={
+            "type": "ApproxMaxIoUAssigner",
+            "pos_iou_thr": 0.7,
+            "neg_iou_thr": 0.3,
+            "min_pos_iou": 0.3,
+            "ignore_iof_thr": -1,
+        },
+        note="a prior is a place where an anchor's shape is learnt, judged by the fixed anchors there",
     ),
 )
 

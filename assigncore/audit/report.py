@@ -15,7 +15,7 @@ import numpy as np
 
 from assigncore.audit.coco import Dataset
 from assigncore.audit.config import Plan
-from assigncore.audit.frames import ImageScale
+from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.run import Settings
 from assigncore.audit.statistics import SIZE_CLASSES, Findings, Statistics
 
@@ -71,7 +71,7 @@ def unmatched_rows(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def make_report(
-    runs: Sequence[Run], dataset: Dataset, scale: ImageScale, settings: Settings
+    runs: Sequence[Run], dataset: Dataset, scale: ImageScale | ExactSize, settings: Settings
 ) -> dict[str, Any]:
     """Collect the report; the keys are described in docs/audit.md.
 
@@ -119,7 +119,9 @@ def _run_section(run: Run, dataset: Dataset) -> dict[str, Any]:
         "source": settings.source,
         "assigner": settings.assigner,
         "priors": settings.priors,
+        "approxs": settings.approxs,
         "allowed_border": settings.allowed_border,
+        "image_scale": settings.image_scale,
         "notes": run.notes,
         "objects_by_size": [asdict(row) for row in statistics.sizes],
         "levels": [asdict(row) for row in statistics.levels],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,12 @@ from assigncore.audit.coco import Annotation, Dataset
 from assigncore.audit.config import Plan
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import Batch, Frame, make_batches
+from assigncore.audit.inputs import compares_shapes, gather_inputs
 from assigncore.audit.layouts import GridLayout, Laid, Layout, ProposalLayout
 from assigncore.audit.proposals import ProposalFile, Proposals
 from assigncore.backend import Array, ArrayBackend
 from assigncore.best_overlaps import best_overlaps
 from assigncore.overlaps import BboxOverlaps2D
-from assigncore.priors import AnchorGenerator
 from assigncore.scene import read_scene
 
 # Libraries that compile every operation anew for each new shape; compiling the whole is much quicker there.
@@ -66,7 +65,8 @@ class Assigned:
     level : array of int, shape (N,)
         Level of each prior.
     best_overlaps : array, shape (G,), or None
-        Best IoU of each object with any prior that takes part. None: the priors are no boxes.
+        Best IoU of each object with any prior that takes part, or with an approximation of one. None: the
+        method does not look at the priors' shapes, or they have none.
     """
 
     frame: Frame
@@ -82,7 +82,7 @@ def make_layout(plan: Plan, dataset: Dataset, settings: Settings) -> Layout:
     """Choose where the priors of a plan come from."""
     if isinstance(plan.priors, Proposals):
         return ProposalLayout(dataset, plan.priors, settings.proposals, settings.seed)
-    return GridLayout(plan.priors, plan.settings.allowed_border)
+    return GridLayout(plan.priors, plan.settings.allowed_border, plan.approxs)
 
 
 def assign_images(
@@ -113,7 +113,7 @@ def assign_images(
     deciders: dict[Any, Callable[..., tuple[Array, Array | None]]] = {}
     for batch in make_batches(dataset, frames, settings.batch_size):
         laid = layout.lay(batch, settings.backend, settings.device)
-        arrays, static = _arguments(plan, batch, laid, settings)
+        arrays, static = gather_inputs(plan, batch, laid, settings.backend, settings.device)
         gt_bboxes = settings.backend.from_numpy(batch.gt_bboxes, settings.device)
         key = tuple(static.items())
         if key not in deciders:
@@ -147,52 +147,32 @@ def find_best_overlaps(priors: Array, gt_bboxes: Array, flags: Mapping[str, Arra
     return scene.xp.maximum(best_overlaps(pairs).of_gt, 0.0)
 
 
+def spread_approxs(xp: Any, approxs: Array, flags: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+    """Make of each prior's approximations (N, A, 4) priors of their own (N * A, 4), the flags with them."""
+    count, each = approxs.shape[:2]
+    spread = dict(flags)
+    if "prior_valid" in flags:
+        valid = xp.broadcast_to(flags["prior_valid"][..., None], (*flags["prior_valid"].shape, each))
+        spread["prior_valid"] = xp.reshape(valid, (-1, count * each))
+    return xp.reshape(approxs, (count * each, 4)), spread
+
+
 def _decider(
     plan: Plan, static: Mapping[str, Any], backend: ArrayBackend
 ) -> Callable[..., tuple[Array, Array | None]]:
     """Make the function that does all the computing for a batch: assign, and find the best overlaps."""
-    has_boxes = isinstance(plan.priors, Proposals | AnchorGenerator)
+    shapes_matter = compares_shapes(plan)
 
     def decide(priors: Array, gt_bboxes: Array, arrays: Mapping[str, Array]) -> tuple[Array, Array | None]:
         result = plan.assigner.assign(priors, gt_bboxes, **arrays, **static)
         flags = {name: arrays[name] for name in ("gt_valid", "prior_valid") if name in arrays}
-        return result.gt_inds, find_best_overlaps(priors, gt_bboxes, flags) if has_boxes else None
+        if not shapes_matter:
+            return result.gt_inds, None
+        if "approxs" in arrays:
+            priors, flags = spread_approxs(backend.xp, arrays["approxs"], flags)
+        return result.gt_inds, find_best_overlaps(priors, gt_bboxes, flags)
 
     return backend.compile(decide) if backend.name in COMPILED else decide
-
-
-def uses_crowds(plan: Plan) -> bool:
-    """Tell whether the plan's method and knobs leave crowd regions out of training."""
-    takes = inspect.signature(plan.assigner.assign).parameters
-    return "ignore_bboxes" in takes and getattr(plan.assigner, "ignore_iof_thr", 1) > 0
-
-
-def _arguments(
-    plan: Plan, batch: Batch, laid: Laid, settings: Settings
-) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Put a batch on the device and pick what the assigner's signature names, arrays and static values."""
-
-    def put(array: Any) -> Array:
-        return settings.backend.from_numpy(array, settings.device)
-
-    arrays = {"gt_labels": put(batch.gt_labels), "gt_valid": put(batch.gt_valid)}
-    if batch.ignore_valid.any():
-        arrays["ignore_bboxes"] = put(batch.ignore_bboxes)
-        arrays["ignore_valid"] = put(batch.ignore_valid)
-    if laid.valid is not None:
-        arrays["prior_valid"] = laid.valid
-    static = {} if laid.num_level_priors is None else {"num_level_priors": laid.num_level_priors}
-    takes, kind = inspect.signature(plan.assigner.assign).parameters, type(plan.assigner).__name__
-    for name, parameter in list(takes.items())[2:]:
-        if parameter.default is parameter.empty and name not in arrays and name not in static:
-            raise AuditError(f"{plan.name}: {kind} needs {name!r}, which annotations and priors do not give")
-    for name in ("gt_valid", "prior_valid"):
-        if name in arrays and name not in takes:
-            raise AuditError(f"{plan.name}: {kind} takes no {name!r}, so nothing can be left out for it")
-    return (
-        {name: array for name, array in arrays.items() if name in takes},
-        {name: value for name, value in static.items() if name in takes},
-    )
 
 
 def _split(

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assigncore.audit.coco import Dataset
-from assigncore.audit.frames import ImageScale
+from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.report import Run, unmatched_rows
 from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
 
@@ -21,12 +21,14 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 def print_runs(
-    console: Console, runs: Sequence[Run], dataset: Dataset, scale: ImageScale, backend: str
+    console: Console, runs: Sequence[Run], dataset: Dataset, scale: ImageScale | ExactSize, backend: str
 ) -> None:
     """Print the data set's line, then one assigner in full or several side by side."""
-    console.print(_headline(dataset, scale, backend))
+    used = {run.plan.scale or scale for run in runs}
+    size = str(scale) if scale in used else str(*used) if len(used) == 1 else "image scales as noted"
+    console.print(_headline(dataset, size, backend))
     if len(runs) > 1:
-        console.print(comparison(runs))
+        console.print(comparison(runs, len(dataset.images)))
         console.print(_notes(runs))
     else:
         console.print(details(runs[0], dataset))
@@ -48,34 +50,35 @@ def details(run: Run, dataset: Dataset) -> RenderableType:
     return Group(*parts)
 
 
-def comparison(runs: Sequence[Run]) -> RenderableType:
+def comparison(runs: Sequence[Run], images: int) -> RenderableType:
     """Several assigners side by side, one in a row."""
-    objects = _table("Mean positives of an object, and objects without any", "assigner")
-    shown = [i for i, row in enumerate(runs[0].statistics.sizes) if row.objects]
-    for i in shown:
-        row = runs[0].statistics.sizes[i]
-        objects.add_column(f"{row.name}\n{row.objects:,}", justify="right", no_wrap=True)
-    priors = _table("What became of the priors, and objects' mean best IoU with any", "assigner")
-    for name in ("priors", "positive", "negative", "ignored", "best IoU"):
-        priors.add_column(name, justify="right")
-    for run in runs:
-        rows = [run.statistics.sizes[i] for i in shown]
-        objects.add_row(run.plan.name, *(_mean_and_without(row) for row in rows))
+    title = "Mean positives of an object, and share of objects without any"
+    objects = _table(title, "assigner", wrap=True)
+    columns: list[list[Text]] = []
+    for i, row in enumerate(runs[0].statistics.sizes):
+        if row.objects:
+            objects.add_column(f"{row.name}\n{row.objects:,}", justify="right", no_wrap=True)
+            columns.append(_means_and_shares([run.statistics.sizes[i] for run in runs]))
+    title = "What became of the priors, and objects' mean best IoU with any"
+    priors = _table(title, "assigner", wrap=True)
+    for name in ("an image", "positive", "negative", "ignored", "best IoU"):
+        priors.add_column(name, justify="right", no_wrap=True)
+    for run, cells in zip(runs, zip(*columns, strict=True), strict=True):
+        objects.add_row(run.plan.name, *cells)
         counts, overlaps = run.statistics.priors, run.statistics.overlaps
         shares = (counts.positive, counts.negative, counts.ignored + counts.excluded)
         priors.add_row(
             run.plan.name,
-            f"{counts.total:,}",
+            f"{counts.total / images:,.0f}",
             *(f"{n / counts.total:.2%}" if counts.total else "-" for n in shares),
             "-" if overlaps is None else f"{overlaps.mean:.3f}",
         )
     return Group(objects, priors)
 
 
-def _headline(dataset: Dataset, scale: ImageScale, backend: str) -> Text:
+def _headline(dataset: Dataset, size: str, backend: str) -> Text:
     objects = sum(len(dataset.objects(image)) for image in dataset.images)
     crowds = sum(map(len, dataset.annotations.values())) - objects
-    size = "original size" if scale.long_edge is None else f"scaled to {scale.long_edge}x{scale.short_edge}"
     counts = f"{len(dataset.images):,} images, {objects:,} objects"
     counts += f", {crowds:,} crowd regions" if crowds else ""
     text = Text.assemble((dataset.source, "bold"), f"\n{counts}; {size}, on {backend}")
@@ -174,10 +177,11 @@ def _unmatched_table(run: Run, dataset: Dataset) -> RenderableType:
     return table
 
 
-def _table(title: str, first: str, **kwargs: Any) -> Table:
+def _table(title: str, first: str, *, wrap: bool = False, **kwargs: Any) -> Table:
+    """Make a table; where it is too wide its first column is broken if `wrap`, else the others are."""
     style = {"title_style": "bold", **kwargs}
     table = Table(title=f"\n{title}", title_justify="left", caption_justify="left", **style)
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, no_wrap=not wrap, overflow="fold" if wrap else "ellipsis")
     return table
 
 
@@ -185,9 +189,21 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}"
 
 
-def _mean_and_without(row: SizeRow) -> Text:
-    style = LOUD if row.without else "green"
-    return Text.assemble(f"{_number(row.mean_positives)}  ", (f"{row.share_without or 0:.1%}", style))
+def _means_and_shares(rows: Sequence[SizeRow]) -> list[Text]:
+    """Format one size class for all assigners, both numbers below one another."""
+    means = [_short(row.mean_positives) for row in rows]
+    shares = ["-" if row.share_without is None else f"{_short(100 * row.share_without)}%" for row in rows]
+    wide, wider = max(map(len, means)), max(map(len, shares))
+    styles = [LOUD if row.without else "green" for row in rows]
+    return [
+        Text.assemble(f"{mean:>{wide}} ", (f"{share:>{wider}}", style))
+        for mean, share, style in zip(means, shares, styles, strict=True)
+    ]
+
+
+def _short(value: float | None) -> str:
+    """Write a number with one decimal below 100 and none above."""
+    return "-" if value is None else f"{value:,.0f}" if round(value, 1) >= 100 else f"{value:.1f}"
 
 
 def _without(row: SizeRow) -> Text:

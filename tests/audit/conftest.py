@@ -6,6 +6,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from assigncore.audit.coco import load_coco
 from assigncore.audit.command import cli
 from assigncore.audit.config import make_plans
 from assigncore.audit.frames import ImageScale
@@ -78,3 +79,24 @@ def settings():
 def scale():
     """Keep the images' size, padded to multiples of 32."""
     return ImageScale(None, None)
+
+
+@pytest.fixture
+def rivals(document, write):
+    """Read the document with more objects in it: neighbours that compete, also of one class."""
+    document["annotations"] += [
+        {"id": 21, "image_id": 7, "category_id": 4, "bbox": [110, 90, 60, 50]},
+        {"id": 22, "image_id": 3, "category_id": 9, "bbox": [60, 60, 70, 90]},
+        {"id": 23, "image_id": 3, "category_id": 4, "bbox": [150, 20, 17, 12]},
+    ]
+    return load_coco(write(document))
+
+
+@pytest.fixture
+def frames_of(rivals, scale):
+    """Make the images of `rivals` as a plan trains on them."""
+
+    def frames_of(plan):
+        return [(plan.scale or scale).frame(image) for image in rivals.images]
+
+    return frames_of

@@ -5,7 +5,7 @@ import pytest
 
 from assigncore.audit.coco import Image, load_coco
 from assigncore.audit.errors import AuditError
-from assigncore.audit.frames import ImageScale, make_batch, make_batches
+from assigncore.audit.frames import ExactSize, ImageScale, make_batch, make_batches, parse_scale
 
 
 @pytest.mark.parametrize(
@@ -26,21 +26,61 @@ def test_the_usual_training_size(size, shape, padded):
 
 
 def test_the_original_size_is_only_padded():
-    frame = ImageScale.parse("original", 128).frame(Image(1, 300, 129, "x"))
+    frame = parse_scale("original", "--image-scale", 128).frame(Image(1, 300, 129, "x"))
     assert frame.shape == (129, 300)
     assert frame.padded == (256, 384)
 
 
 def test_edges_may_be_named_in_any_order():
-    assert ImageScale.parse("600X1000", 32) == ImageScale(1000, 600, 32)
+    assert parse_scale("600X1000", "--image-scale") == ImageScale(1000, 600, 32)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "800", "0x800", "800x", "axb", "800x600x3", "-5x3", "8.5x3", "²x3", "1e9x3"]
+    "text",
+    [
+        "",
+        "800",
+        "0x800",
+        "800x",
+        "axb",
+        "800x600x3",
+        "-5x3",
+        "8.5x3",
+        "²x3",
+        "1e9x3",
+        "!",
+        "8!x3",
+        "8x3!!",
+        "original!",
+    ],
 )
 def test_a_wrong_scale_is_named(text):
     with pytest.raises(AuditError, match="--image-scale: expected two edges like 1333x800"):
-        ImageScale.parse(text, 32)
+        parse_scale(text, "--image-scale")
+
+
+def test_an_exact_size_keeps_no_aspect_ratio_and_adds_no_padding(document, write):
+    exact = parse_scale("300x200!", "--image-scale", 128)
+    assert exact == ExactSize(300, 200)
+    dataset = load_coco(write(document))
+    frame = exact.frame(dataset.images[0])
+    assert frame.shape == frame.padded == (200, 300)
+    box = frame.boxes(dataset.objects(dataset.images[0]))[0]
+    np.testing.assert_allclose(
+        box, [100 * 300 / 320, 100 * 200 / 240, 140 * 300 / 320, 150 * 200 / 240], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1333x800", "scaled to 1333x800"),
+        ("original", "original size"),
+        ("3x2!", "resized to exactly 3x2, aspect ratio not kept"),
+    ],
+)
+def test_a_scale_says_what_it_does(text, said):
+    assert str(parse_scale(text, "--image-scale")) == said
 
 
 def test_boxes_are_scaled_with_the_rounded_size(document, write):

@@ -1,6 +1,6 @@
 """The pictures: which there are, and that they show what was found."""
 
-import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from matplotlib.image import imread, imsave
 
 from assigncore.audit import gallery, pictures
 from assigncore.audit.coco import load_coco
+from assigncore.audit.presets import PRESETS
 from assigncore.audit.report import Run
 from assigncore.audit.run import assign_images, make_layout
 from assigncore.audit.statistics import collect, summarize
@@ -29,9 +30,10 @@ def frames(dataset, scale):
 
 
 @pytest.fixture
-def run(dataset, frames, settings, plan):
+def run(dataset, scale, settings, plan):
     def run(name, *overrides):
         made = plan(name, *overrides)
+        frames = [(made.scale or scale).frame(image) for image in dataset.images]
         names = make_layout(made, dataset, settings).level_names
         order = {image.id: i for i, image in enumerate(dataset.images)}
         findings = collect(assign_images(made, dataset, frames, settings), order, len(names))
@@ -40,9 +42,9 @@ def run(dataset, frames, settings, plan):
     return run
 
 
-def test_every_run_has_its_pictures_and_all_their_comparison(run, dataset, frames, settings, tmp_path):
+def test_every_run_has_its_pictures_and_all_their_comparison(run, dataset, settings, tmp_path):
     runs = [run("rpn"), run("retinanet")]
-    count = pictures.draw_all(runs, dataset, frames, settings, tmp_path, None, 2)
+    count = pictures.draw_all(runs, dataset, settings, tmp_path, None, 2)
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png"))
     each = ["best_overlap.png", "gallery/01_a.png", "gallery/02_b.png", "levels.png", "positives.png"]
     assert found == ["comparison.png", *(f"{n}/{p}" for n in ("retinanet", "rpn") for p in each)]
@@ -51,9 +53,16 @@ def test_every_run_has_its_pictures_and_all_their_comparison(run, dataset, frame
         assert (tmp_path / path).read_bytes().startswith(PNG)
 
 
-def test_the_gallery_starts_with_the_images_that_go_without(run, dataset, frames):
-    assert [f.image.id for f in gallery.choose([run("rpn")], dataset, frames, 8)] == [7, 3]
-    assert [f.image.id for f in gallery.choose([run("rpn")], dataset, frames, 1)] == [7]
+def test_the_gallery_starts_with_the_images_that_go_without(run, dataset):
+    assert [image.id for image in gallery.choose([run("rpn")], dataset, 8)] == [7, 3]
+    assert [image.id for image in gallery.choose([run("rpn")], dataset, 1)] == [7]
+
+
+def test_the_gallery_draws_every_run_at_its_own_size(run, dataset, settings, tmp_path):
+    runs = [run("rpn"), run("ssd")]
+    assert gallery.draw_gallery(runs, dataset, settings, tmp_path, None, 1) == 2
+    shapes = [imread(tmp_path / name / "gallery" / "01_a.png").shape for name in ("rpn", "ssd")]
+    assert shapes[1][0] > shapes[0][0]
 
 
 def heights(ax):
@@ -83,12 +92,28 @@ def test_the_overlaps_hold_every_object_and_the_thresholds(run):
 
 
 def test_the_comparison_shows_every_run(run):
-    runs = [run("rpn"), run("retinanet")]
-    without, means = pictures.comparison_figure(runs).axes
-    shown = [row for row in runs[0].statistics.sizes if row.objects]
-    assert len(heights(without)) == len(heights(means)) == 2 * len(shown)
-    assert heights(without)[0] == 100
-    assert means.patches[0].get_height() == 0
+    runs = [run("rpn"), run("retinanet"), run("fcos")]
+    axes = pictures.comparison_figure(runs).axes
+    shown = [i for i, row in enumerate(runs[0].statistics.sizes) if row.objects]
+    assert len(axes) == 2 * len(shown)
+    for i, above, below in zip(shown, axes, axes[len(shown) :], strict=False):
+        rows = [run.statistics.sizes[i] for run in runs]
+        assert [p.get_width() for p in above.patches] == [100 * row.share_without for row in rows]
+        assert [p.get_width() for p in below.patches] == [row.mean_positives for row in rows]
+    assert [t.get_text() for t in axes[0].get_yticklabels()] == ["rpn", "retinanet", "fcos"]
+    assert axes[0].get_ylim()[0] > axes[0].get_ylim()[1]
+
+
+def test_many_assigners_can_be_read_in_the_comparison(run):
+    runs = [run(name) for name in PRESETS]
+    figure = pictures.comparison_figure(runs)
+    figure.canvas.draw()
+    names = [t.get_window_extent() for t in figure.axes[0].get_yticklabels()]
+    assert len(names) == len(PRESETS)
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(names))
+    for ax in figure.axes:
+        frame = ax.get_window_extent()
+        assert all(t.get_window_extent().x1 <= frame.x1 for t in ax.texts)
 
 
 def collections_of(run, dataset, frames, settings, images=None):
@@ -130,27 +155,22 @@ def test_a_missing_or_broken_image_file_leaves_a_blank_canvas(run, dataset, fram
     assert [len(ax.images) for ax in figure.axes] == [0, 0]
 
 
-def test_unmatched_objects_can_be_seen_in_the_file(run, dataset, frames, settings, tmp_path):
-    pictures.draw_all([run("rpn")], dataset, frames, settings, tmp_path, None, 1)
+def test_unmatched_objects_can_be_seen_in_the_file(run, dataset, settings, tmp_path):
+    pictures.draw_all([run("rpn")], dataset, settings, tmp_path, None, 1)
     pixels = imread(tmp_path / "rpn" / "gallery" / "01_a.png")[..., :3]
     loud = np.asarray([0xE6, 0x00, 0x7E]) / 255
     assert np.sum(np.all(np.abs(pixels - loud) < 0.02, axis=-1)) > 20
 
 
-def test_priors_that_are_no_boxes_are_drawn_as_dots(dataset, frames, settings, plan):
-    # A run over anchors stands in for one over points: its overlaps and its fourth column are taken away.
-    made = plan("rpn")
-    names = make_layout(made, dataset, settings).level_names
-    stream = [
-        dataclasses.replace(one, priors=one.priors[:, :3], best_overlaps=None)
-        for one in assign_images(made, dataset, frames, settings)
-    ]
-    findings = collect(stream, {image.id: i for i, image in enumerate(dataset.images)}, len(names))
-    run = Run(made, names, findings, summarize(findings, names), ())
-    one = next(o for o in stream if o.frame.image.id == 3)
-    figure = gallery.image_figure(run, one, np.zeros((0, 4)), None)
+@pytest.mark.parametrize("name", ["reppoints", "fsaf"])
+def test_priors_whose_shapes_say_nothing_are_drawn_as_dots(name, run, dataset, frames, settings):
+    one, figure = collections_of(run(name), dataset, frames, settings)
     dots = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
-    assert sum(len(c.get_offsets()) for c in dots) == np.sum(one.gt_inds > 0) > 0
+    drawn = np.concatenate([c.get_offsets() for c in dots])
+    priors = one.priors[one.gt_inds > 0]
+    at = priors[:, :2] if name == "reppoints" else (priors[:, :2] + priors[:, 2:]) / 2
+    np.testing.assert_allclose(drawn, at)
+    assert len(drawn) > 0
 
 
 def test_file_names_are_plain():

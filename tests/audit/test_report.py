@@ -1,5 +1,6 @@
 """The report and the table say what the statistics hold."""
 
+import dataclasses
 import io
 import json
 
@@ -7,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from assigncore.audit.coco import load_coco
+from assigncore.audit.presets import PRESETS
 from assigncore.audit.report import Run, make_report, unmatched_rows, write_report
 from assigncore.audit.run import assign_images, make_layout
 from assigncore.audit.statistics import collect, summarize
@@ -23,7 +25,7 @@ def dataset(document, write):
 def run(dataset, scale, settings, plan):
     def run(name, *overrides):
         made = plan(name, *overrides)
-        frames = [scale.frame(image) for image in dataset.images]
+        frames = [(made.scale or scale).frame(image) for image in dataset.images]
         names = make_layout(made, dataset, settings).level_names
         order = {image.id: i for i, image in enumerate(dataset.images)}
         findings = collect(assign_images(made, dataset, frames, settings), order, len(names))
@@ -137,6 +139,63 @@ def test_several_assigners_stand_side_by_side(run, dataset, scale):
             assert line_of(table, name)
     assert "Note (rpn, retinanet, faster-rcnn-rcnn): mind this" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_all_presets_fit_on_a_terminal(run, dataset, scale):
+    text = printed([run(name) for name in PRESETS], dataset, scale)
+    assert max(map(len, text.splitlines())) <= 80
+    for table in text.split("What became of the priors"):
+        for name in PRESETS:
+            assert line_of(table, f"{name} ").count("│") in (6, 7)
+    assert "…" not in text
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("ssd",), "resized to exactly 300x300, aspect ratio not kept, on numpy"),
+        (("ssd", "rpn"), "original size, on numpy"),
+        (("ssd", "ssd image_scale=64x64!"), "image scales as noted, on numpy"),
+    ],
+)
+def test_the_headline_names_the_scale_that_is_used(names, said, run, dataset, scale):
+    runs = [run(*name.split()) for name in names]
+    assert said in " ".join(printed(runs, dataset, scale).split("Mean")[0].split())
+
+
+def test_a_long_name_is_broken_before_any_number_is(run, dataset, scale):
+    text = printed([run("retinanet"), renamed(run("fcos"), "fcos-" + "very-" * 20)], dataset, scale)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+
+
+def test_shares_and_means_stand_below_one_another(run, dataset, scale):
+    text = printed([run("retinanet"), run("fsaf"), run("rpn")], dataset, scale).split("What became")[0]
+    rows = [line_of(text, name).split("│")[2:-1] for name in ("retinanet", "fsaf", "rpn")]
+    for cells in zip(*rows, strict=True):
+        starts = {cell.index(cell.split()[0]) + len(cell.split()[0]) for cell in cells}
+        ends = {cell.rindex("%") for cell in cells}
+        assert (len(starts), len(ends)) == (1, 1)
+
+
+def renamed(run, name):
+    settings = dataclasses.replace(run.plan.settings, name=name)
+    return dataclasses.replace(run, plan=dataclasses.replace(run.plan, settings=settings))
+
+
+def test_points_have_no_overlap_in_table_and_report(run, dataset, scale, settings):
+    fcos = run("fcos")
+    assert "Best IoU" not in printed([fcos], dataset, scale)
+    section = make_report([fcos], dataset, scale, settings)["runs"][0]
+    assert section["best_overlap"] is None
+    assert all(row["best_overlap"] is None for row in section["unmatched"])
+
+
+def test_the_report_names_approximations_and_the_size_of_images(run, dataset, scale, settings):
+    runs = make_report([run("ssd"), run("guided-anchoring-shape")], dataset, scale, settings)["runs"]
+    assert [section["image_scale"] for section in runs] == ["300x300!", None]
+    assert runs[0]["approxs"] is None
+    assert runs[1]["approxs"]["octave_base_scale"] == 8
 
 
 def test_names_with_markup_are_printed_as_they_are(document, write, run, scale):

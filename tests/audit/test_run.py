@@ -9,7 +9,8 @@ from assigncore.audit.coco import load_coco
 from assigncore.audit.config import make_plans
 from assigncore.audit.devices import open_backend
 from assigncore.audit.errors import AuditError
-from assigncore.audit.run import Settings, assign_images, uses_crowds
+from assigncore.audit.inputs import uses_crowds
+from assigncore.audit.run import Settings, assign_images
 
 
 @pytest.fixture

@@ -1,0 +1,45 @@
+"""Inputs that look like training: a detector's priors over one image size, and boxes of many sizes on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from assigncore.priors import AnchorGenerator
+
+__all__ = ["IMAGE", "NUM_CLASSES", "draw_boxes", "retinanet_anchors"]
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+IMAGE = (800, 1333)
+"""Height and width in pixels of an image as detectors train on it."""
+
+NUM_CLASSES = 80
+
+SMALLEST_SIDE, LARGEST_SIDE = 16.0, 512.0
+
+
+def retinanet_anchors(image: tuple[int, int]) -> Floats:
+    """Lay RetinaNet's nine anchors a cell over five levels, (N, 4): N = 200,700 at 800 x 1333."""
+    anchors = AnchorGenerator(
+        strides=(8, 16, 32, 64, 128), ratios=(0.5, 1.0, 2.0), octave_base_scale=4.0, scales_per_octave=3
+    )
+    priors: Floats = anchors.grid(anchors.featmap_sizes(image)).priors
+    return priors
+
+
+def draw_boxes(
+    rng: np.random.Generator, image: tuple[int, int], images: int, boxes: int
+) -> tuple[Floats, np.ndarray[Any, Any]]:
+    """Draw ground truths (B, G, 4) and their classes (B, G).
+
+    Widths and heights are log-uniform from 16 to 512 pixels, one by one, and centres uniform over the image,
+    as a mix of COCO's small, medium and large objects; what sticks out of the image is cut off.
+    """
+    height, width = image
+    sides = np.exp(rng.uniform(np.log(SMALLEST_SIDE), np.log(LARGEST_SIDE), (images, boxes, 2)))
+    centres = rng.uniform(0.0, 1.0, (images, boxes, 2)) * (width, height)
+    corners = np.concatenate([centres - sides / 2, centres + sides / 2], axis=-1)
+    drawn = np.clip(corners, 0.0, (width, height, width, height)).astype(np.float32)
+    return drawn, rng.integers(0, NUM_CLASSES, (images, boxes))

@@ -1,0 +1,1 @@
+"""The laws that every assigner obeys on every array library, as property tests."""

@@ -1,0 +1,77 @@
+"""The assigners under test. A new assigner is covered by all laws with one entry, or more, in `SUBJECTS`.
+
+An entry says how the assigner is built, which of a scene's arrays it takes, and how its rule reads in plain
+Python.
+"""
+
+from functools import partial
+from types import MappingProxyType
+
+from . import readings
+from .calculators import CLOSENESS, HALF, IN_HALF, Closeness
+from .subject import BOXES, BY_INDEX, INDEX, OTHER, REGIONS, Subject
+from .subjects_regions import REGION_SUBJECTS
+
+
+def _subject(name, kind, rule, takes=BOXES, *, extras=MappingProxyType({}), reading_knobs=CLOSENESS, **knobs):
+    own = reading_knobs if "iou_calculator" in knobs else {}
+    return Subject(name, {"type": kind, **knobs}, rule, takes, extras, own)
+
+
+_max_iou = partial(_subject, kind="MaxIoUAssigner", rule=readings.max_iou, takes=BOXES + REGIONS)
+_approx = partial(
+    _subject, kind="ApproxMaxIoUAssigner", rule=readings.approx_max_iou, takes=(*BOXES, *REGIONS, "approxs")
+)
+_grid = partial(_subject, kind="GridAssigner", rule=readings.grid, takes=(*BOXES, "responsible_flags"))
+_ascend = partial(
+    _subject,
+    kind="AscendMaxIoUAssigner",
+    rule=readings.ascend_max_iou,
+    takes=BOXES + REGIONS,
+    extras={"pos_mask": OTHER, "neg_mask": OTHER, "anchor_gt_indices": INDEX, "anchor_gt_labels": BY_INDEX},
+)
+_matcher = partial(_subject, kind="Matcher", rule=readings.matcher, extras={"best_gt": INDEX})
+_ssd_matcher = partial(_subject, kind="SSDMatcher", rule=readings.ssd_matcher)
+
+SUBJECTS = (
+    _max_iou("max_iou", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3),
+    _max_iou("max_iou-first", pos_iou_thr=0.5, neg_iou_thr=(0.1, 0.4), gt_max_assign_all=False),
+    _max_iou("max_iou-ignore", pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.1, ignore_iof_thr=0.4),
+    _max_iou(
+        "max_iou-ignore_by_region", pos_iou_thr=0.4, neg_iou_thr=0, match_low_quality=False,
+        ignore_iof_thr=0.3, ignore_wrt_candidates=False,
+    ),
+    _max_iou("max_iou-negative_min", pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=-1, ignore_iof_thr=0.01),
+    _max_iou(
+        "max_iou-half", pos_iou_thr=0.5, neg_iou_thr=0.4, ignore_iof_thr=0.5,
+        iou_calculator=HALF, reading_knobs=IN_HALF,
+    ),
+    _max_iou(
+        "max_iou-calculator", pos_iou_thr=0.7, neg_iou_thr=0.5, min_pos_iou=-0.2, ignore_iof_thr=0.8,
+        iou_calculator=Closeness(),
+    ),
+    _approx("approx_max_iou", pos_iou_thr=0.5, neg_iou_thr=0.3, ignore_iof_thr=0.5),
+    _approx(
+        "approx_max_iou-calculator", pos_iou_thr=0.7, neg_iou_thr=0.5, gt_max_assign_all=False,
+        iou_calculator=Closeness(),
+    ),
+    _grid("grid", pos_iou_thr=0.5, neg_iou_thr=0.5),
+    _grid("grid-first", pos_iou_thr=0.4, neg_iou_thr=[0.1, 0.4], min_pos_iou=0.2, gt_max_assign_all=False),
+    _ascend("ascend_max_iou", pos_iou_thr=0.5, neg_iou_thr=0.4, ignore_iof_thr=0.5),
+    _ascend(
+        "ascend_max_iou-calculator", pos_iou_thr=0.8, neg_iou_thr=0.5, gt_max_assign_all=False,
+        ignore_iof_thr=0.8, iou_calculator=Closeness(),
+    ),
+    _matcher("matcher", thresholds=(0.3, 0.7), labels=(0, -1, 1), allow_low_quality_matches=True),
+    _matcher("matcher-four_intervals", thresholds=(0.1, 0.3, 0.6), labels=[-1, 0, -1, 1]),
+    _matcher(
+        "matcher-calculator", thresholds=(-0.5, 0.6), labels=(0, -1, 1), allow_low_quality_matches=True,
+        iou_calculator=Closeness(),
+    ),
+    _ssd_matcher("ssd_matcher"),
+    _ssd_matcher("ssd_matcher-calculator", threshold=0.7, iou_calculator=Closeness()),
+    *REGION_SUBJECTS,
+)  # fmt: skip
+
+LEADERS = tuple(s for i, s in enumerate(SUBJECTS) if s.type not in {other.type for other in SUBJECTS[:i]})
+"""The first subject of each assigner."""

@@ -1,0 +1,92 @@
+"""Empty: no priors, no ground truths, no valid ones, no images: each has its result; nothing raises."""
+
+import numpy as np
+import pytest
+
+from assigncore import build_assigner
+
+from .checking import assert_same, on_every_target, on_targets, stacked
+from .scenes import FULL, Sizes, stack
+from .subjects import LEADERS
+
+COUNTS = [Sizes(0, 3, 2), Sizes(4, 0, 2), Sizes(4, 3, 0), Sizes(0, 0, 0)]
+
+
+def some_scene(sizes, seed=0):
+    """Give a scene on a coarse grid, with one prior that takes no part."""
+    rng = np.random.default_rng(seed)
+
+    def boxes(*shape):
+        return np.sort(rng.integers(0, 7, (*shape, 2, 2)), axis=-2).reshape(*shape, 4).astype(np.float32)
+
+    return {
+        "priors": boxes(sizes.priors),
+        "prior_valid": np.arange(sizes.priors) != 1,
+        "approxs": boxes(sizes.priors, sizes.approxs),
+        "responsible_flags": np.arange(sizes.priors) != 2,
+        "gt_bboxes": boxes(sizes.gts),
+        "gt_labels": np.arange(sizes.gts) + 5,
+        "gt_valid": np.ones(sizes.gts, dtype=bool),
+        "ignore_bboxes": boxes(sizes.regions),
+        "ignore_valid": np.ones(sizes.regions, dtype=bool),
+    }
+
+
+@on_every_target(jax=LEADERS)
+@pytest.mark.parametrize("sizes", COUNTS, ids=lambda s: f"N{s.priors}-G{s.gts}-I{s.regions}")
+def test_no_priors_no_ground_truths_no_regions(subject, target, sizes):
+    images = [subject.arguments(some_scene(sizes, seed)) for seed in (0, 1)]
+    expected = stacked([subject.read(image) for image in images], (2,))
+    assert_same(subject.run(target, stack(images, (2,))), expected)
+
+
+@on_every_target(jax=LEADERS)
+@pytest.mark.parametrize("lead", [(0,), (2, 0)])
+def test_no_images(subject, target, lead):
+    image = subject.arguments(some_scene(Sizes(4, 3, 2)))
+    batch = {name: np.zeros((*lead, *array.shape), dtype=array.dtype) for name, array in image.items()}
+    got = subject.run(target, batch)
+    expected = subject.read(image)
+    assert_same(got, {name: np.zeros((*lead, *x.shape), dtype=x.dtype) for name, x in expected.items()})
+
+
+@on_every_target()
+@pytest.mark.parametrize("kind", ["all_padding", "all_broken", "no_prior_takes_part", "all_regions_padding"])
+def test_nothing_valid(subject, target, kind):
+    scene = some_scene(FULL)
+    if kind == "all_padding":
+        scene["gt_valid"] = np.zeros_like(scene["gt_valid"])
+    elif kind == "all_broken":
+        scene["gt_bboxes"] = np.full_like(scene["gt_bboxes"], np.nan)
+    elif kind == "no_prior_takes_part":
+        scene["prior_valid"] = np.zeros_like(scene["prior_valid"])
+    else:
+        scene["ignore_valid"] = np.zeros_like(scene["ignore_valid"])
+    arguments = subject.arguments(scene)
+    got = subject.run(target, arguments)
+    assert_same(got, subject.read(arguments))
+    if kind in ("all_padding", "all_broken"):
+        background = np.where(scene["prior_valid"], 0, -1)
+        ignored = (got["gt_inds"] == -1) & subject.ignores_without_gts
+        np.testing.assert_array_equal(got["gt_inds"], np.where(ignored, -1, background))
+        assert (got["labels"] == -1).all()
+
+
+@on_every_target(jax=LEADERS)
+def test_an_empty_image_does_not_change_its_neighbours(subject, target):
+    scenes = [some_scene(FULL, seed) for seed in range(6)]
+    scenes[1]["gt_valid"] = np.zeros_like(scenes[1]["gt_valid"])
+    scenes[4]["prior_valid"] = np.zeros_like(scenes[4]["prior_valid"])
+    images = [subject.arguments(scene) for scene in scenes]
+    expected = stacked([subject.read(image) for image in images], (2, 3))
+    assert_same(subject.run(target, stack(images, (2, 3))), expected)
+
+
+@on_targets
+def test_priors_without_approximations_are_background(target):
+    assigner = build_assigner({"type": "ApproxMaxIoUAssigner", "pos_iou_thr": 0.5, "neg_iou_thr": 0.4})
+    scene = some_scene(Sizes(4, 3, 2, approxs=0))
+    names = ("priors", "gt_bboxes", "approxs", "prior_valid")
+    arrays = {name: target.from_numpy(scene[name]) for name in names}
+    with target.running(x64=False):
+        assert target.to_numpy(assigner.assign(**arrays).gt_inds).tolist() == [0, -1, 0, 0]

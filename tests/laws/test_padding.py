@@ -1,0 +1,61 @@
+"""Padding: rows that are not valid change nothing for the others, whatever numbers they hold."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from .checking import assert_same, for_all, on_every_target
+from .scenes import FULL, SMALLER, anchors, floats, grids, scatter_rows
+from .subject import CODE, INDEX, PAIRS
+from .subjects import LEADERS
+
+LENGTHS = {"N": FULL.priors, "G": FULL.gts, "I": FULL.regions}
+COUNTED_BY = {"N": "priors", "G": "gt_bboxes", "I": "ignore_bboxes"}
+
+
+def _all_valid(scene):
+    return {name: np.ones_like(x) if name in ("gt_valid", "ignore_valid") else x for name, x in scene.items()}
+
+
+def _moved(values, holds, gt_places):
+    """Give what an output becomes when ground truth i moves to row gt_places[i]."""
+    if holds == PAIRS:
+        moved = np.zeros((len(values), LENGTHS["G"]), dtype=values.dtype)
+        moved[:, gt_places] = values
+        return moved
+    if holds == CODE:
+        return np.where(values > 0, gt_places[values - 1] + 1, values)
+    return gt_places[values] if holds == INDEX else values
+
+
+@on_every_target()
+def test_padding_changes_nothing(subject, target):
+    scenes = st.one_of(grids(SMALLER), floats(SMALLER), anchors(SMALLER)).map(_all_valid)
+
+    @for_all(target, scenes, st.integers(0, 2**16), share=0.4)
+    def check(scene, seed):
+        rng = np.random.default_rng(seed)
+        arguments = padded = subject.arguments(scene)
+        places = {}
+        for kind in subject.kinds:
+            count = len(arguments[COUNTED_BY[kind]])
+            places[kind] = np.sort(rng.permutation(LENGTHS[kind])[:count])
+            padded = scatter_rows(padded, kind, places[kind], LENGTHS[kind], rng)
+        among_padding = subject.run(target, padded)
+        for name, values in subject.read(arguments).items():
+            expected = _moved(values, subject.holds[name], places["G"])
+            np.testing.assert_array_equal(among_padding[name][places["N"]], expected, err_msg=name)
+        invalid = ~padded["prior_valid"]
+        assert (among_padding["gt_inds"][invalid] == -1).all()
+        assert np.isin(among_padding["labels"][invalid], [-1, subject.no_label]).all()
+
+
+@on_every_target(jax=LEADERS)
+def test_masks_that_are_all_true_say_nothing(subject, target):
+    @for_all(target, grids(), share=0.1)
+    def check(scene):
+        arguments = subject.arguments(scene)
+        for name in ("prior_valid", "gt_valid", "ignore_valid"):
+            if name in arguments:
+                arguments[name] = np.ones_like(arguments[name])
+        bare = {name: array for name, array in arguments.items() if not name.endswith("_valid")}
+        assert_same(subject.run(target, bare), subject.read(arguments))
