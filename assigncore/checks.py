@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend, get_backend
@@ -12,6 +13,7 @@ __all__ = [
     "check_dtype",
     "check_knob",
     "check_shape",
+    "check_switches",
     "common_backend",
     "raise_precision",
 ]
@@ -98,6 +100,20 @@ def check_knob(name: str, value: Any, *, at_least: float | None = None, integer:
         raise ValueError(f"{name}: expected a finite number, got {value!r}")
     if at_least is not None and value < at_least:
         raise ValueError(f"{name}: expected at least {at_least}, got {value!r}")
+
+
+def check_switches(knobs: Any) -> None:
+    """Check that the knobs of a dataclass that are true or false by default are so by value.
+
+    Raises
+    ------
+    TypeError
+        If one is anything else, such as the string "no", which Python takes for true.
+    """
+    for knob in fields(knobs):
+        value = getattr(knobs, knob.name)
+        if isinstance(knob.default, bool) and not isinstance(value, bool):
+            raise TypeError(f"{knob.name}: expected True or False, got {value!r}")
 
 
 def broadcast_lead(arrays: Mapping[str, tuple[Array, int]]) -> tuple[int, ...]:

@@ -22,12 +22,13 @@ class Beside:
     """A further input of an assigner: its array, what its trailing dimensions are, and its kind of dtype.
 
     ``"N"`` and ``"G"`` among the dimensions are the scene's numbers of priors and ground truths, another
-    string is a length of its own, and a number is itself.
+    string is a length of its own, and a number is itself. An input that is not required may be None.
     """
 
     array: Array
     dimensions: tuple[str | int, ...]
     kind: str = "real floating"
+    required: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +162,8 @@ def read_scene(
         If a shape does not fit, or two inputs are on different devices.
     """
     inputs = {
-        "priors": Beside(priors, ("N", prior_columns)),
-        "gt_bboxes": Beside(gt_bboxes, ("G", 4)),
+        "priors": Beside(priors, ("N", prior_columns), required=True),
+        "gt_bboxes": Beside(gt_bboxes, ("G", 4), required=True),
         "gt_labels": Beside(gt_labels, ("G",), "integral"),
         "gt_valid": Beside(gt_valid, ("G",), "bool"),
         "prior_valid": Beside(prior_valid, ("N",), "bool"),
@@ -170,11 +171,7 @@ def read_scene(
         "ignore_valid": Beside(ignore_valid, ("I",), "bool"),
         **(beside or {}),
     }
-    given = {
-        name: value
-        for name, value in inputs.items()
-        if value.array is not None or name in ("priors", "gt_bboxes")
-    }
+    given = {name: value for name, value in inputs.items() if value.array is not None or value.required}
     if ignore_valid is not None and ignore_bboxes is None:
         raise ValueError("ignore_valid: expected ignore_bboxes with it, got None")
     backend = common_backend({name: value.array for name, value in given.items()})

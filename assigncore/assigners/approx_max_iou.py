@@ -86,7 +86,7 @@ match_low_quality, gpu_assign_thr, iou_calculator
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
-            beside={"approxs": Beside(approxs, ("N", "A", 4))},
+            beside={"approxs": Beside(approxs, ("N", "A", 4), required=True)},
         )
         if scene.is_empty or approxs.shape[-2] == 0:
             return scene.empty_result(excluded_overlap=-1.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from assigncore.backend import Array, get_backend, preload_backends
 from assigncore.boxes import box_centers
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_switches
 from assigncore.overlaps import BboxOverlaps2D, zero_when_disjoint
 from assigncore.regions import (
     SizeRank,
@@ -87,6 +87,7 @@ class CenterRegionAssigner:
             check_knob(name, getattr(self, name), at_least=0)
         check_knob("min_pos_iof", self.min_pos_iof)
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        check_switches(self)
         preload_backends()
 
     def assign(

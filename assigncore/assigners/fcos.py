@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from assigncore.backend import Array, preload_backends
 from assigncore.boxes import box_centers
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import collapse, columns, rounded_product
 from assigncore.levels import check_levels
 from assigncore.regions import SizeRank, emptied, rank_by_size, reduce_in_reach
@@ -77,6 +77,7 @@ class FCOSAssigner:
         ranges = tuple(_checked_range(limits) for limits in self.regress_ranges)
         object.__setattr__(self, "regress_ranges", ranges)
         check_knob("center_sample_radius", self.center_sample_radius, at_least=0)
+        check_switches(self)
         preload_backends()
 
     def assign(

@@ -9,6 +9,7 @@ from typing import Any
 from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array, preload_backends
 from assigncore.best_overlaps import best_overlaps
+from assigncore.checks import check_switches
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -67,6 +68,7 @@ class GridAssigner:
     def __post_init__(self) -> None:
         check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        check_switches(self)
         preload_backends()
 
     def assign(
@@ -120,7 +122,7 @@ class GridAssigner:
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={"responsible_flags": Beside(responsible_flags, ("N",), "bool")},
+            beside={"responsible_flags": Beside(responsible_flags, ("N",), "bool", required=True)},
         )
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=-1.0)

@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array, get_backend, preload_backends
 from assigncore.best_overlaps import best_overlaps
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_switches
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -75,6 +75,7 @@ class Matcher:
         object.__setattr__(self, "thresholds", tuple(float(threshold) for threshold in self.thresholds))
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        check_switches(self)
         preload_backends()
 
     @classmethod

@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array, preload_backends
 from assigncore.best_overlaps import BestOverlaps, best_overlaps
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_switches
 from assigncore.ignoring import in_ignore_region
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
@@ -86,6 +86,7 @@ class MaxIoUAssigner:
         check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        check_switches(self)
         preload_backends()
 
     def assign(

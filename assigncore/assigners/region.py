@@ -153,7 +153,7 @@ class RegionAssigner:
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={"image_shape": Beside(None if sized else image_shape, (2,))},
+            beside={"image_shape": Beside(None if sized else image_shape, (2,), required=not sized)},
         )
         levels = check_levels(num_level_priors, scene.shape[1])
         grids = check_grids(len(levels), featmap_sizes, anchor_strides)

@@ -126,7 +126,7 @@ class UniformAssigner:
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={"pred_bboxes": Beside(pred_bboxes, ("N", 4))},
+            beside={"pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True)},
         )
         xp = scene.xp
         if scene.is_empty:
