@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from assigncore.backend import Array, get_backend
-from assigncore.coordinates import at_least, columns, rounded_product
+from assigncore.coordinates import at_least, columns, divided, rounded_product
 
 __all__ = ["EPS", "Mode", "overlaps_of_checked"]
 
@@ -68,7 +68,7 @@ def overlaps_of_checked(
     # One clamp serves a negative height and, like `rounded_product`, the rounding of the product.
     overlap = at_least(rounded(width * height), 0.0)
     if mode == "iof":
-        return rounded(overlap / at_least(area1, eps))
+        return rounded(divided(overlap, at_least(area1, eps)))
     union = rounded(rounded(area1 + area2) - overlap)
     if mode in ("diou", "ciou"):
         return _penalised_iou(xp, c1, c2, overlap / (union + PENALTY_EPS), with_aspect=mode == "ciou")

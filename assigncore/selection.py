@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
-from assigncore.coordinates import columns, rounded_product
+from assigncore.coordinates import columns, divided, rounded_product
 from assigncore.near_points import near_points
 from assigncore.tiles import Tile, TileView, by_images, dense_tiles
 
@@ -91,7 +91,7 @@ def k_nearest(
     def squared_distance(of_points: Pick, of_gts: Pick) -> Array:
         offset = of_points(points) - of_gts(centers)
         if scale is not None:
-            offset = offset / of_gts(scale)
+            offset = divided(offset, of_gts(scale))
         dx, dy = columns(offset)
         distance = rounded_product(dx, dx) + rounded_product(dy, dy)
         if last_resort is not None:

@@ -48,6 +48,19 @@ def test_a_quick_run_agrees_with_the_baselines_and_reports_every_row(tmp_path, m
         assert row.title in markdown
 
 
+def test_the_results_replace_what_stands_below_the_mark_of_a_document(tmp_path, module):
+    tables = module("markdown_tables")
+    document = tmp_path / "page.md"
+    document.write_text(f"# How\n\n{tables.MARK}\n\nolder results\n")
+    tables.write_below_mark(document, "newer results\n")
+    assert document.read_text() == f"# How\n\n{tables.MARK}\n\nnewer results\n"
+
+
+def test_the_documentation_has_the_mark(module):
+    page = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+    assert page.read_text().count(module("markdown_tables").MARK) == 1
+
+
 def test_the_peak_memory_of_one_call_is_measured_in_its_own_process():
     done = run_script("peak_memory.py", "numpy eager", "max_iou", "--quick")
     assert done.returncode == 0, done.stderr
@@ -86,9 +99,8 @@ def test_a_speed_up_is_the_median_of_the_ratios_within_rounds(module, monkeypatc
 
 
 def test_the_inputs_are_what_the_documentation_says(module):
-    rows = module("rows")
-    row = rows.ROWS["max_iou"]
-    inputs = row.inputs(rows.Case(row.image, boxes=20, images=8))
+    cases, row = module("cases"), module("rows").ROWS["max_iou"]
+    inputs = row.inputs(cases.Case(row.image, boxes=20, images=8))
     assert inputs.shared["priors"].shape == (200_700, 4)
     boxes = inputs.per_image["gt_bboxes"]
     assert boxes.shape == (8, 20, 4)
@@ -96,5 +108,5 @@ def test_the_inputs_are_what_the_documentation_says(module):
     assert not np.array_equal(boxes[0], boxes[1])
     height, width = row.image
     assert np.all((boxes >= 0) & (boxes <= (width, height, width, height)))
-    again = row.inputs(rows.Case(row.image, boxes=20, images=8))
+    again = row.inputs(cases.Case(row.image, boxes=20, images=8))
     assert np.array_equal(again.per_image["gt_bboxes"], boxes)

@@ -1,4 +1,4 @@
-"""Broken numbers: a box with a NaN or infinite coordinate matches nothing and changes nothing for the rest."""
+"""Broken numbers: a box with a NaN or infinite coordinate matches nothing and changes nothing else."""
 
 import numpy as np
 from hypothesis import strategies as st

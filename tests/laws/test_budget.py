@@ -53,7 +53,7 @@ def test_results_do_not_depend_on_the_budget(subject, target):
             assert_same(subject.run(target, arguments), expected)
 
 
-@pytest.mark.parametrize("subject", LEADERS, ids=str)
+@pytest.mark.parametrize("subject", LEADERS[:1], ids=str)
 def test_nor_in_jax(subject):
     [target] = [t for t in TARGETS if t.library == "jax"]
     arguments = subject.arguments(some_scene(FULL))

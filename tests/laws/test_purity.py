@@ -25,7 +25,7 @@ def test_inputs_are_not_written_to(subject, target):
                 np.testing.assert_array_equal(target.to_numpy(arrays[name]), x, err_msg=name)
 
 
-@on_every_target()
+@on_every_target(LEADERS)
 def test_the_same_inputs_give_the_same_bits(subject, target):
     @for_all(target, any_scenes(), share=0.05)
     def check(scene):

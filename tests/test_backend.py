@@ -1,0 +1,164 @@
+"""Each adapter's primitives agree with the portable ones; libraries are found by their arrays."""
+
+import subprocess
+import sys
+
+import array_api_strict
+import jax
+import numpy as np
+import pytest
+import torch
+
+from assigncore import backend as module
+from assigncore.backend import ArrayBackend, get_backend, load_backend
+from assigncore.memory import memory_budget
+
+NATIVE = ("numpy", "torch", "jax")
+
+
+@pytest.fixture(params=NATIVE)
+def native(request):
+    return load_backend(request.param)
+
+
+@pytest.fixture
+def portable(native):
+    return ArrayBackend(native.xp)
+
+
+def tied(seed, shape, dtype=np.float32):
+    """Draw from so few values that most of them tie, negative zeros among them."""
+    values = np.random.default_rng(seed).integers(-2, 3, shape).astype(dtype)
+    return np.where((values == 0) & (np.random.default_rng(seed + 1).random(shape) < 0.5), -values, values)
+
+
+def check_same(native, got, expected):
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(native.to_numpy(a), native.to_numpy(b))
+
+
+@pytest.mark.parametrize("axis", [-1, -2, 0])
+@pytest.mark.parametrize("shape", [(2, 5, 7), (1, 1, 1), (3, 40, 2)])
+def test_max_and_argmax(native, portable, shape, axis):
+    for seed in range(5):
+        x = native.from_numpy(tied(seed, shape))
+        check_same(native, native.max_and_argmax(x, axis), portable.max_and_argmax(x, axis))
+
+
+def test_max_and_argmax_with_nan(native, portable):
+    x = native.from_numpy(np.array([[1.0, 2.0], [np.nan, 0.0], [np.nan, 2.0]], dtype=np.float32))
+    for axis in (0, 1):
+        check_same(native, native.max_and_argmax(x, axis), portable.max_and_argmax(x, axis))
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 9, 20])
+@pytest.mark.parametrize("shape", [(2, 3, 9), (1, 1, 1), (4, 200)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_k_smallest(native, portable, shape, k, dtype):
+    with jax.enable_x64(dtype == np.float64):
+        for seed in range(5):
+            x = tied(seed, shape, dtype)
+            x = native.from_numpy(np.where(x == 2, np.inf, x).astype(dtype))
+            check_same(native, native.k_smallest(x, k), portable.k_smallest(x, k))
+
+
+def test_k_smallest_tells_neighbouring_floats_apart(native, portable):
+    x = np.nextafter(np.float32(1), np.float32(2) * np.arange(-20, 20, dtype=np.float32)[::-1])
+    x = native.from_numpy(np.concatenate([x, -x, x * 1e-38]))
+    check_same(native, native.k_smallest(x, 17), portable.k_smallest(x, 17))
+
+
+@pytest.mark.parametrize("fill", [0, -1e8])
+def test_scatter_max(native, portable, fill):
+    rng = np.random.default_rng(0)
+    for rows, entries, size in ((2, 30, 7), (1, 1, 1), (3, 0, 4), (0, 3, 4), (2, 5, 0)):
+        index = native.from_numpy(rng.integers(0, max(size, 1), (rows, entries if size else 0)))
+        for values in (rng.normal(size=index.shape).astype(np.float32), rng.integers(0, 9, index.shape)):
+            given = native.from_numpy(values)
+            got, expected = (b.scatter_max(index, given, size, fill=fill) for b in (native, portable))
+            check_same(native, [got], [expected])
+
+
+def test_count(native, portable):
+    rng = np.random.default_rng(0)
+    for rows, entries, size in ((2, 300, 7), (1, 1, 1), (3, 0, 4), (2, 5, 0)):
+        index = native.from_numpy(rng.integers(-2, size + 2, (rows, entries)))
+        check_same(native, [native.count(index, size)], [portable.count(index, size)])
+
+
+def test_blocks_do_not_matter_to_the_portable_scatter(native, portable):
+    rng = np.random.default_rng(0)
+    index, values = (native.from_numpy(rng.integers(0, 50, (2, 80))) for _ in range(2))
+    whole = portable.scatter_max(index, values, 50)
+    with memory_budget(1):
+        check_same(native, [portable.scatter_max(index, values, 50)], [whole])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int32, np.float32, np.float16])
+def test_to_numpy_undoes_from_numpy(native, dtype):
+    x = np.array([[0, 1, 2], [3, 0, 5]]).astype(dtype)
+    back = native.to_numpy(native.from_numpy(x))
+    assert back.dtype == dtype
+    np.testing.assert_array_equal(back, x)
+
+
+def test_read_only_arrays_are_not_shared_writably(native):
+    x = np.arange(3.0, dtype=np.float32)
+    x.setflags(write=False)
+    np.testing.assert_array_equal(native.to_numpy(native.from_numpy(x)), x)
+
+
+def test_a_library_without_an_adapter_gets_the_portable_primitives():
+    strict = get_backend(array_api_strict.asarray([1.0]))
+    assert type(strict) is ArrayBackend
+    assert load_backend("array_api_strict") is strict
+    assert not strict.reads_host(array_api_strict.asarray([1.0]))
+    with pytest.raises(NotImplementedError, match="array_api_strict has no compiler"):
+        strict.compile(abs)
+
+
+def test_arrays_find_their_library():
+    assert get_backend(np.zeros(1)) is load_backend("numpy")
+    assert get_backend(torch.zeros(1)) is load_backend("torch")
+    assert get_backend(torch.nn.Parameter(torch.zeros(1))) is load_backend("torch")
+    assert get_backend(jax.numpy.zeros(1)) is load_backend("jax")
+
+
+@pytest.mark.parametrize("x", [[1.0], 1.0, None, "boxes"])
+def test_what_is_no_array_is_refused_by_name(x):
+    with pytest.raises(TypeError, match=f"priors: expected an array.*{type(x).__name__}"):
+        get_backend(x, "priors")
+
+
+def test_an_unknown_backend_is_answered_with_the_known_ones():
+    with pytest.raises(ModuleNotFoundError, match=r"'nosuch'.*cupy, jax, numpy, torch"):
+        load_backend("nosuch")
+
+
+def test_a_missing_library_is_answered_with_what_to_install():
+    code = (
+        "import sys; sys.modules['cupy'] = None; import assigncore\n"
+        "try: assigncore.load_backend('cupy')\n"
+        "except ModuleNotFoundError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'pip install "assigncore[cupy-cuda12x]"' in done.stdout
+
+
+def test_a_third_party_registers_its_own(monkeypatch):
+    class Own(ArrayBackend):
+        name = "array_api_strict"
+
+        def __init__(self):
+            super().__init__(array_api_strict)
+
+    class Point:
+        name = "array_api_strict"
+
+        def load(self):
+            return Own
+
+    registered = {**module._registered(), "array_api_strict": Point()}
+    monkeypatch.setattr(module, "_entry_points", registered)
+    monkeypatch.setattr(module, "_by_namespace", {})
+    assert type(get_backend(array_api_strict.asarray([1.0]))) is Own
