@@ -30,7 +30,8 @@ def divided(x: Array, divisor: Array | float) -> Array:
     """Divide by a positive number, or by an array of them, and round as a division does.
 
     A compiler that knows the divisor, or that it is the same for many of `x`, multiplies by its reciprocal,
-    which rounds otherwise. The one used here is never more than the number, nor less, but that depends on `x`.
+    which rounds otherwise. The one used here is never more than the number, nor less, but that depends on
+    `x`.
     """
     backend = get_backend(x)
     xp = backend.xp

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from report import CaseReport, MemoryReport, RowReport, describe, milliseconds, peak_size
 
-__all__ = ["as_markdown"]
+__all__ = ["MARK", "as_markdown", "write_below_mark"]
+
+MARK = "<!-- Written by benchmarks/run.py --markdown: -->"
+"""The line of a document below which the results stand."""
+
+
+def write_below_mark(path: Path, results: str) -> None:
+    """Write results to a document: in place of what follows its line `MARK`, else of everything."""
+    text = path.read_text() if path.exists() else ""
+    head, mark, _ = text.partition(MARK)
+    path.write_text(f"{head}{mark}\n\n{results}" if mark else results)
 
 
 def as_markdown(where: dict[str, Any], rows: Sequence[RowReport], baseline: str) -> str:

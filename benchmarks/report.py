@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from cases import SEED, Case
 from peak_memory import Peak
 from rich.console import Console
 from rich.table import Table
-from rows import SEED, Case
 from timing import Timing
 
 from assigncore.memory import current_memory_budget

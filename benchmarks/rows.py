@@ -1,122 +1,73 @@
 """What is benchmarked: one entry an assigner and layout of priors.
 
-A new assigner needs a dense version in ``dense_torch.py``, a builder of its inputs, and an entry in `ROWS`.
+A new assigner needs a dense version in a ``dense_torch*.py``, a builder of its inputs, and an entry in `ROWS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import product
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-from scenes import IMAGE, draw_boxes, retinanet_anchors
+from cases import Case, Inputs, Row
+from scenes import STRIDES, draw_boxes, jitter, retinanet_anchors, square_anchors
 
-__all__ = ["ROWS", "SEED", "Case", "Inputs", "Row"]
+from assigncore.priors import PointGenerator, PriorGrid
 
-SEED = 20261122
+__all__ = ["ROWS"]
 
-Dense = Callable[..., tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The arguments of an assigner's ``assign``, by name.
-
-    Attributes
-    ----------
-    shared : mapping of str to numpy array
-        Arrays that all images share, without a batch dimension.
-    per_image : mapping of str to numpy array
-        Arrays with the images as their first dimension.
-    static : mapping of str to object
-        Arguments that are no arrays.
-    """
-
-    shared: Mapping[str, np.ndarray[Any, Any]]
-    per_image: Mapping[str, np.ndarray[Any, Any]]
-    static: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def images(self) -> int:
-        """Number of images."""
-        return len(next(iter(self.per_image.values())))
+GRID_SCALE = 4.0
+"""Side in strides of Guided Anchoring's square anchors."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """One size: an image's height and width in pixels, ground truths an image, images."""
-
-    image: tuple[int, int]
-    boxes: int
-    images: int
-
-    def rng(self) -> np.random.Generator:
-        """Return the case's own random numbers, the same in every run."""
-        return np.random.default_rng((SEED, *self.image, self.boxes, self.images))
-
-
-@dataclass(frozen=True)
-class Row:
-    """An assigner with a layout of priors, over some sizes.
-
-    Attributes
-    ----------
-    name : str
-        What ``--rows`` calls it.
-    title : str
-        What the report calls it.
-    assigner : mapping
-        Its config; the knobs are the keyword arguments of `dense`, too.
-    inputs : callable
-        Makes the arguments of ``assign`` for a case.
-    dense : str
-        Name of the function in ``dense_torch.py`` that does the same for one image, with the same argument
-        names; its first output is `gt_inds`, which must be equal. A name, so that measuring another library
-        does not import PyTorch.
-    boxes, images : tuple of int
-        Sizes to time, each with each.
-    memory_boxes : int
-        Ground truths of the one image over which memory is measured.
-    image : (int, int)
-        Height and width in pixels.
-    """
-
-    name: str
-    title: str
-    assigner: Mapping[str, Any]
-    inputs: Callable[[Case], Inputs]
-    dense: str
-    boxes: tuple[int, ...]
-    images: tuple[int, ...]
-    memory_boxes: int
-    image: tuple[int, int] = IMAGE
-
-    @property
-    def knobs(self) -> dict[str, Any]:
-        """The config without the assigner's type."""
-        return {name: value for name, value in self.assigner.items() if name != "type"}
-
-    def cases(self, boxes: Sequence[int] | None = None) -> list[Case]:
-        """Return the sizes to time; `boxes` in place of the row's own."""
-        return [
-            Case(self.image, boxes, images) for images, boxes in product(self.images, boxes or self.boxes)
-        ]
-
-    def memory_case(self) -> Case:
-        """Return the size over which memory is measured."""
-        return Case(self.image, self.memory_boxes, 1)
-
-    def quick(self) -> Row:
-        """Return the same row over sizes that take no time, to try that everything runs."""
-        return replace(self, image=(100, 130), boxes=(5,), images=(1, 2), memory_boxes=8)
-
-
-def anchors_and_boxes(case: Case) -> Inputs:
-    """Lay RetinaNet's anchors, shared by all images, and draw boxes with classes on each."""
+def with_boxes(case: Case, grid: PriorGrid) -> Inputs:
+    """Share the priors of a grid among all images, and draw boxes with classes on each."""
     gt_bboxes, gt_labels = draw_boxes(case.rng(), case.image, case.images, case.boxes)
-    return Inputs({"priors": retinanet_anchors(case.image)}, {"gt_bboxes": gt_bboxes, "gt_labels": gt_labels})
+    return Inputs({"priors": grid.priors}, {"gt_bboxes": gt_bboxes, "gt_labels": gt_labels})
+
+
+def by_level(lay: Callable[[tuple[int, int]], PriorGrid]) -> Callable[[Case], Inputs]:
+    """Return the builder that hands over the numbers of priors of the levels, too."""
+
+    def inputs(case: Case) -> Inputs:
+        grid = lay(case.image)
+        return replace(with_boxes(case, grid), static={"num_level_priors": grid.num_level_priors})
+
+    return inputs
+
+
+def points_and_boxes(case: Case) -> Inputs:
+    """Lay one point a cell, as RepPoints does."""
+    points = PointGenerator(STRIDES, offset=0.0)
+    return with_boxes(case, points.grid(points.featmap_sizes(case.image)))
+
+
+def anchors_on_feature_maps(case: Case) -> Inputs:
+    """Lay Guided Anchoring's squares, and tell all about the feature maps that they stand on."""
+    grid = square_anchors(case.image, scale=GRID_SCALE)
+    height, width = case.image
+    static = {
+        "num_level_priors": grid.num_level_priors,
+        "featmap_sizes": tuple((-(-height // stride), -(-width // stride)) for stride in STRIDES),
+        "anchor_scale": GRID_SCALE,
+        "anchor_strides": STRIDES,
+        "image_shape": case.image,
+        "allowed_border": -1,
+    }
+    return replace(with_boxes(case, grid), static=static)
+
+
+def anchors_and_predictions(case: Case) -> Inputs:
+    """Lay YOLOF's five squares a cell of one level, and predict a box near each.
+
+    The anchors are moved a little, one by one: on a grid many are equally near by L1 distance, and it is up
+    to the sorting of a library which of them it finds.
+    """
+    grid = square_anchors(case.image, strides=(32,), scales=(1.0, 2.0, 4.0, 8.0, 16.0))
+    inputs, rng = with_boxes(case, grid), case.rng()
+    priors = jitter(rng, grid.priors, 0.02)
+    predictions = jitter(rng, np.broadcast_to(priors, (case.images, *priors.shape)), 0.1)
+    return Inputs({"priors": priors}, {**inputs.per_image, "pred_bboxes": predictions})
 
 
 ROWS = {
@@ -131,11 +82,81 @@ ROWS = {
                 "neg_iou_thr": 0.3,
                 "min_pos_iou": 0.3,
             },
-            inputs=anchors_and_boxes,
-            dense="max_iou",
+            inputs=lambda case: with_boxes(case, retinanet_anchors(case.image)),
+            dense="dense_torch.max_iou",
             boxes=(5, 20, 100, 500),
             images=(1, 8),
             memory_boxes=2000,
+        ),
+        Row(
+            name="atss",
+            title="ATSSAssigner, one anchor a cell as published",
+            assigner={"type": "ATSSAssigner", "topk": 9},
+            inputs=by_level(lambda image: square_anchors(image, scale=8.0)),
+            dense="dense_torch_geometric.atss",
+            boxes=(20, 100),
+            images=(1, 16),
+            memory_boxes=500,
+        ),
+        Row(
+            name="atss_nine_anchors",
+            title="ATSSAssigner, nine anchors a cell as RetinaNet's",
+            assigner={"type": "ATSSAssigner", "topk": 9},
+            inputs=by_level(retinanet_anchors),
+            dense="dense_torch_geometric.atss",
+            boxes=(20,),
+            images=(1, 16),
+            memory_boxes=500,
+        ),
+        Row(
+            name="point",
+            title="PointAssigner, RepPoints' first stage",
+            assigner={"type": "PointAssigner", "scale": 4, "pos_num": 1},
+            inputs=points_and_boxes,
+            dense="dense_torch_geometric.point",
+            boxes=(20,),
+            images=(1, 16),
+            memory_boxes=500,
+        ),
+        Row(
+            name="region",
+            title="RegionAssigner, Guided Anchoring's places on RetinaNet's levels",
+            assigner={"type": "RegionAssigner", "center_ratio": 0.2, "ignore_ratio": 0.5},
+            inputs=anchors_on_feature_maps,
+            dense="dense_torch_geometric.region",
+            boxes=(20,),
+            images=(1, 16),
+            memory_boxes=500,
+        ),
+        Row(
+            name="center_region",
+            title="CenterRegionAssigner, FSAF with the shadow of its paper",
+            assigner={
+                "type": "CenterRegionAssigner",
+                "pos_scale": 0.2,
+                "neg_scale": 0.5,
+                "min_pos_iof": 0.01,
+            },
+            inputs=lambda case: with_boxes(case, square_anchors(case.image, scale=1.0)),
+            dense="dense_torch_geometric.center_region",
+            boxes=(20,),
+            images=(1, 16),
+            memory_boxes=500,
+        ),
+        Row(
+            name="uniform",
+            title="UniformAssigner, YOLOF's training settings",
+            assigner={
+                "type": "UniformAssigner",
+                "pos_ignore_thr": 0.15,
+                "neg_ignore_thr": 0.7,
+                "match_times": 4,
+            },
+            inputs=anchors_and_predictions,
+            dense="dense_torch_geometric.uniform",
+            boxes=(20,),
+            images=(1, 16),
+            memory_boxes=500,
         ),
     )
 }

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from markdown_tables import as_markdown
+from cases import Case, Inputs, Row
+from markdown_tables import as_markdown, write_below_mark
 from peak_memory import Peak, can_measure, measure_in_a_new_process
 from report import CaseReport, MemoryReport, RowReport, as_json, environment, print_report
 from rich.console import Console
-from rows import ROWS, Case, Inputs, Row
+from rows import ROWS
 from subjects import BASELINE, Call, Contender, Subject, subjects_on
 from timing import time_in_turns
 
@@ -81,7 +82,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-memory", action="store_true", help="leave the peak memory out")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: only try that everything runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the tables there, below its mark"
+    )
     return parser.parse_args(arguments)
 
 
@@ -114,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json is not None:
         options.json.write_text(json.dumps(as_json(where, reports), indent=1) + "\n")
     if options.markdown is not None:
-        options.markdown.write_text(as_markdown(where, reports, BASELINE.name))
+        write_below_mark(options.markdown, as_markdown(where, reports, BASELINE.name))
     return 0
 
 

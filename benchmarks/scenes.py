@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from assigncore.priors import AnchorGenerator
+from assigncore.priors import AnchorGenerator, PriorGrid
 
-__all__ = ["IMAGE", "NUM_CLASSES", "draw_boxes", "retinanet_anchors"]
+__all__ = ["IMAGE", "NUM_CLASSES", "STRIDES", "draw_boxes", "jitter", "retinanet_anchors", "square_anchors"]
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -17,16 +18,37 @@ IMAGE = (800, 1333)
 
 NUM_CLASSES = 80
 
+STRIDES = (8, 16, 32, 64, 128)
+"""Pixels between neighbouring cells of each of the levels that detectors without P2 use."""
+
 SMALLEST_SIDE, LARGEST_SIDE = 16.0, 512.0
 
 
-def retinanet_anchors(image: tuple[int, int]) -> Floats:
+def retinanet_anchors(image: tuple[int, int]) -> PriorGrid:
     """Lay RetinaNet's nine anchors a cell over five levels, (N, 4): N = 200,700 at 800 x 1333."""
     anchors = AnchorGenerator(
-        strides=(8, 16, 32, 64, 128), ratios=(0.5, 1.0, 2.0), octave_base_scale=4.0, scales_per_octave=3
+        strides=STRIDES, ratios=(0.5, 1.0, 2.0), octave_base_scale=4.0, scales_per_octave=3
     )
-    priors: Floats = anchors.grid(anchors.featmap_sizes(image)).priors
-    return priors
+    return anchors.grid(anchors.featmap_sizes(image))
+
+
+def square_anchors(
+    image: tuple[int, int],
+    *,
+    scale: float = 1.0,
+    scales: Sequence[float] | None = None,
+    strides: Sequence[int] = STRIDES,
+) -> PriorGrid:
+    """Lay squares of `scale` strides, or of each of `scales`: 22,300 at 800 x 1333, one a cell of five levels."""
+    anchors = AnchorGenerator(strides=strides, ratios=(1.0,), scales=scales or (scale,))
+    return anchors.grid(anchors.featmap_sizes(image))
+
+
+def jitter(rng: np.random.Generator, boxes: Floats, amount: float) -> Floats:
+    """Move the sides of boxes (..., 4), one by one, by up to a fraction of the box's own."""
+    sides = boxes[..., 2:] - boxes[..., :2]
+    moves = rng.uniform(-amount, amount, boxes.shape) * np.concatenate([sides, sides], axis=-1)
+    return (boxes + moves).astype(np.float32)
 
 
 def draw_boxes(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from rows import Inputs, Row
+from cases import Inputs, Row
 
 from assigncore import build_assigner, load_backend
 
@@ -101,7 +101,8 @@ class Baseline:
     def prepare(self, row: Row, inputs: Inputs) -> Call:
         """Make tensors of the inputs."""
         torch = importlib.import_module("torch")
-        dense = getattr(importlib.import_module("dense_torch"), row.dense)
+        module, name = row.dense.split(".")
+        dense = getattr(importlib.import_module(module), name)
         shared = {name: torch.from_numpy(x) for name, x in inputs.shared.items()}
         per_image = {name: torch.from_numpy(x) for name, x in inputs.per_image.items()}
 

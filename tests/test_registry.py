@@ -67,7 +67,11 @@ def test_a_calculator_that_is_built_already_passes_through():
 @pytest.mark.parametrize(
     ("config", "error", "words"),
     [
-        ({**RPN, "type": "MaxIouAssigner"}, ValueError, ["'MaxIouAssigner'", "did you mean", "MaxIoUAssigner"]),
+        (
+            {**RPN, "type": "MaxIouAssigner"},
+            ValueError,
+            ["'MaxIouAssigner'", "did you mean", "MaxIoUAssigner"],
+        ),
         ({**RPN, "type": "zzz"}, ValueError, ["'zzz'", "known are", "GridAssigner"]),
         ({**RPN, "pos_iuo_thr": 0.5}, TypeError, ["'pos_iuo_thr'", "did you mean", "pos_iou_thr"]),
         ({**RPN, "zzz": 0.5}, TypeError, ["'zzz'", "known are", "min_pos_iou"]),
@@ -76,8 +80,16 @@ def test_a_calculator_that_is_built_already_passes_through():
         (["MaxIoUAssigner"], TypeError, ["expected a config mapping", "list"]),
         ("MaxIoUAssigner", TypeError, ["expected a config mapping", "str"]),
         ({"type": "MaxIoUAssigner", "pos_iou_thr": 0.7}, TypeError, ["neg_iou_thr"]),
-        ({**RPN, "iou_calculator": {"type": "BboxOverlap2D"}}, ValueError, ["did you mean", "BboxOverlaps2D"]),
-        ({**RPN, "iou_calculator": {"type": "BboxOverlaps2D", "eps": 1}}, TypeError, ["BboxOverlaps2D", "'eps'"]),
+        (
+            {**RPN, "iou_calculator": {"type": "BboxOverlap2D"}},
+            ValueError,
+            ["did you mean", "BboxOverlaps2D"],
+        ),
+        (
+            {**RPN, "iou_calculator": {"type": "BboxOverlaps2D", "eps": 1}},
+            TypeError,
+            ["BboxOverlaps2D", "'eps'"],
+        ),
         ({**RPN, "iou_calculator": "BboxOverlaps2D"}, TypeError, ["overlap calculator", "str"]),
         ({**RPN, "iou_calculator": {"type": "BboxOverlaps2D", "scale": 0}}, ValueError, ["scale", "0"]),
         ({**RPN, "neg_iou_thr": (0.4, 0.1)}, ValueError, ["neg_iou_thr", "(0.4, 0.1)"]),

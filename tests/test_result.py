@@ -178,4 +178,6 @@ def test_it_is_a_pytree_of_pytorch():
 
 def _result_of(asarray):
     flag = asarray(np.array([1, 2]))
-    return AssignResult(asarray(np.array([1, 2])), asarray(np.ones(2)), asarray(np.array([7, 8])), 2, {"a": flag})
+    return AssignResult(
+        asarray(np.array([1, 2])), asarray(np.ones(2)), asarray(np.array([7, 8])), 2, {"a": flag}
+    )

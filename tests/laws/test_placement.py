@@ -15,7 +15,9 @@ from .test_empties import some_scene
 
 WITH_DEVICES = [target for target in TARGETS if target.library != "numpy"]
 PLACES = [
-    pytest.param(subject, target, there, id=f"{subject}-{target.name}-{'another' if there else 'default'}_device")
+    pytest.param(
+        subject, target, there, id=f"{subject}-{target.name}-{'another' if there else 'default'}_device"
+    )
     for there in (False, True)
     for target in (WITH_DEVICES if there else TARGETS)
     for subject in (LEADERS[:1] if there and target.library == "jax" else LEADERS)
