@@ -1,6 +1,7 @@
 """What is benchmarked: one entry an assigner and layout of priors.
 
-A new assigner needs a dense version in a ``dense_torch*.py``, a builder of its inputs, and an entry in `ROWS`.
+A new assigner needs a dense version in one of ``dense_torch*.py``, a builder of its inputs, and an entry in
+`ROWS`.
 """
 
 from __future__ import annotations

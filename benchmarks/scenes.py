@@ -39,7 +39,10 @@ def square_anchors(
     scales: Sequence[float] | None = None,
     strides: Sequence[int] = STRIDES,
 ) -> PriorGrid:
-    """Lay squares of `scale` strides, or of each of `scales`: 22,300 at 800 x 1333, one a cell of five levels."""
+    """Lay squares of `scale` strides, or one of each of `scales`, in every cell.
+
+    One a cell of the five levels of `STRIDES` are 22,300 at 800 x 1333.
+    """
     anchors = AnchorGenerator(strides=strides, ratios=(1.0,), scales=scales or (scale,))
     return anchors.grid(anchors.featmap_sizes(image))
 

@@ -2,13 +2,10 @@
 
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 # Read when JAX is first imported: two devices of the host, so that placement and mixing can be tested.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
-
-from assigncore.conformance import TARGETS, get_target
 
 settings.register_profile(
     "laws",
@@ -19,17 +16,12 @@ settings.register_profile(
 )
 settings.load_profile("laws")
 
-WHY_NOT = {
-    "cupy": "CuPy needs a CUDA device",
-    "torch:cuda": "PyTorch on CUDA needs a CUDA device",
-}
 
+def pytest_generate_tests(metafunc):
+    """Run a test that asks for a `target`, and names none itself, on every library that can run here."""
+    named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "target" not in metafunc.fixturenames or any("target" in names for names in named):
+        return
+    from assigncore.conformance import available_targets
 
-@pytest.fixture(scope="session", params=list(TARGETS))
-def target(request):
-    """Give an array library on a device, or skip where this machine has it not."""
-    target = get_target(request.param)
-    reason = target.unavailable()
-    if reason:
-        pytest.skip(WHY_NOT.get(target.name, reason))
-    return target
+    metafunc.parametrize("target", available_targets(), ids=lambda target: target.name)

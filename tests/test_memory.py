@@ -54,3 +54,35 @@ def test_two_hundred_thousand_by_two_thousand_stays_under_the_budget(crowded):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < DEFAULT_MEMORY_BUDGET
+
+
+class Promising:
+    """The default overlaps, with the promise that lets pairs be skipped."""
+
+    zero_when_disjoint = True
+
+    def __call__(self, b1, b2, mode="iou"):
+        return assigncore.BboxOverlaps2D()(b1, b2, mode)
+
+
+class Unpromising(Promising):
+    """The same without the promise: every pair is computed."""
+
+    zero_when_disjoint = False
+
+
+@pytest.mark.parametrize(("calculator", "megabytes"), [(Promising(), 4), (Unpromising(), 16)])
+def test_a_smaller_budget_is_kept_too(calculator, megabytes):
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 1300, (20_000, 2))
+    corners = corners[np.argsort(corners[:, 1])]
+    sizes = rng.uniform(8, 64, corners.shape)
+    priors = np.concatenate([corners, corners + sizes], axis=-1).astype(np.float32)
+    assigner = assigncore.MaxIoUAssigner(0.7, 0.3, 0.3, iou_calculator=calculator)
+    assigner.assign(priors[:10], priors[:2])
+    with assigncore.memory_budget(megabytes * 2**20):
+        tracemalloc.start()
+        assigner.assign(priors, priors[::10])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < megabytes * 2**20

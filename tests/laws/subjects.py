@@ -10,6 +10,7 @@ from types import MappingProxyType
 from . import readings
 from .calculators import CLOSENESS, HALF, IN_HALF, Closeness
 from .subject import BOXES, BY_INDEX, INDEX, OTHER, REGIONS, Subject
+from .subjects_nearest import NEAREST_SUBJECTS
 from .subjects_regions import REGION_SUBJECTS
 
 
@@ -70,6 +71,7 @@ SUBJECTS = (
     ),
     _ssd_matcher("ssd_matcher"),
     _ssd_matcher("ssd_matcher-calculator", threshold=0.7, iou_calculator=Closeness()),
+    *NEAREST_SUBJECTS,
     *REGION_SUBJECTS,
 )  # fmt: skip
 

@@ -8,18 +8,18 @@ from .scenes import any_scenes, apart, take_rows
 from .subject import BY_INDEX, CODE, INDEX, PAIRS
 from .subjects import SUBJECTS
 
-# By this calculator no box of a scene whose boxes are far apart is in the core of another.
-WITH_POSITIVES = [subject for subject in SUBJECTS if subject.name != "center_region-calculator"]
+# Where boxes are far apart, these may find no positive at all; any other assigner finds some.
+MAY_FIND_NONE = ("center_region-calculator", "atss", "atss-ignore")
 
 
-@on_every_target(WITH_POSITIVES)
+@on_every_target()
 def test_permuted_priors_permute_the_outputs(subject, target):
     @for_all(target, apart(), st.integers(0, 2**16), share=0.12)
     def check(scene, seed):
         arguments = subject.arguments(scene)
         order = np.random.default_rng(seed).permutation(len(scene["priors"]))
         straight, permuted = (subject.run(target, a) for a in (arguments, take_rows(arguments, "N", order)))
-        assert (straight["gt_inds"] > 0).any()
+        assert (straight["gt_inds"] > 0).any() or subject.name in MAY_FIND_NONE
         for name, values in straight.items():
             np.testing.assert_array_equal(permuted[name], values[order], err_msg=name)
 

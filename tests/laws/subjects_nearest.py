@@ -1,0 +1,22 @@
+"""The assigners by nearest priors. All priors are of one level, so that they may change places."""
+
+from . import readings_nearest
+from .subject import BOXES, REGIONS, Subject
+from .subjects_regions import _all_in_one_level
+
+
+def _atss(name, **knobs):
+    config = {"type": "ATSSAssigner", **knobs}
+    return Subject(name, config, readings_nearest.atss, takes=BOXES + REGIONS, others=_all_in_one_level)
+
+
+def _point(name, **knobs):
+    return Subject(name, {"type": "PointAssigner", **knobs}, readings_nearest.point, as_points=True)
+
+
+NEAREST_SUBJECTS = (
+    _atss("atss", topk=4),
+    _atss("atss-ignore", topk=6, ignore_iof_thr=0.3),
+    _point("point"),
+    _point("point-one", pos_num=1, scale=2),
+)
