@@ -1,10 +1,13 @@
 """Each adapter's primitives agree with the portable ones; libraries are found by their arrays."""
 
+import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 import array_api_strict
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -162,3 +165,98 @@ def test_a_third_party_registers_its_own(monkeypatch):
     monkeypatch.setattr(module, "_entry_points", registered)
     monkeypatch.setattr(module, "_by_namespace", {})
     assert type(get_backend(array_api_strict.asarray([1.0]))) is Own
+
+
+def test_the_entry_points_are_the_adapters_by_their_own_names():
+    points = {point.name: point for point in entry_points(group="assigncore.backends")}
+    assert {"numpy", "torch", "jax", "cupy"} <= set(points)
+    for name in NATIVE:
+        backend = points[name].load()
+        assert issubclass(backend, ArrayBackend)
+        assert backend.name == name
+
+
+def test_the_library_of_a_known_type_is_not_searched_for(monkeypatch):
+    arrays = [np.zeros(1), torch.zeros(1), torch.nn.Parameter(torch.zeros(1))]
+    expected = [get_backend(x) for x in arrays]
+    monkeypatch.setattr(module.array_api_compat, "array_namespace", None)
+    assert [get_backend(x) for x in arrays] == expected
+
+
+class Labelled(np.ndarray):
+    """A subclass, whose type no adapter has listed."""
+
+
+def test_a_subclass_belongs_to_the_library_of_its_class():
+    assert get_backend(np.zeros(1).view(Labelled)) is load_backend("numpy")
+
+
+def test_a_package_with_an_entry_point_brings_its_own_adapter(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import array_api_strict\n"
+        "from assigncore.backend import ArrayBackend\n"
+        "class Own(ArrayBackend):\n"
+        "    name = 'array_api_strict'\n"
+        "    def __init__(self):\n"
+        "        super().__init__(array_api_strict)\n"
+    )
+    info = tmp_path / "own-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[assigncore.backends]\narray_api_strict = own:Own\n")
+    code = (
+        "import array_api_strict as xp, assigncore\n"
+        "boxes = xp.asarray([[0.0, 0.0, 8.0, 8.0]])\n"
+        "print(assigncore.get_backend(boxes), assigncore.load_backend('array_api_strict'))\n"
+        "print(assigncore.MaxIoUAssigner(0.5, 0.4).assign(boxes, boxes).to_numpy().gt_inds)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.splitlines() == ["Own(array_api_strict) Own(array_api_strict)", "[1]"]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (0, 4), (2, 3, 4)], ids=str)
+def test_shapes_survive_the_way_there_and_back(target, shape):
+    x = np.ones(shape, dtype=np.float32)
+    there = target.from_numpy(x)
+    assert tuple(there.shape) == shape
+    assert target.to_numpy(there).shape == shape
+
+
+def test_bfloat16_comes_back_as_float32_where_numpy_lacks_it():
+    back = load_backend("torch").to_numpy(torch.tensor([1.5, -2.0], dtype=torch.bfloat16))
+    assert back.dtype == np.float32
+    assert back.tolist() == [1.5, -2.0]
+    assert load_backend("jax").to_numpy(jax.numpy.asarray([1.5], dtype="bfloat16")).astype(float).tolist() == [1.5]
+
+
+def test_bfloat16_counts_as_real_floating_everywhere():
+    for x in (np.zeros(1, dtype=ml_dtypes.bfloat16), torch.zeros(1).bfloat16(), jax.numpy.zeros(1, "bfloat16")):
+        assert get_backend(x).is_dtype(x.dtype, "real floating")
+        assert not get_backend(x).is_dtype(x.dtype, "integral")
+
+
+def test_a_compiler_at_work_is_noticed():
+    seen = []
+
+    def look(x):
+        seen.append(load_backend("jax").is_traced(x))
+        return x
+
+    x = jax.numpy.zeros(1)
+    look(x)
+    jax.jit(look)(x)
+    assert seen == [False, True]
+    assert load_backend("jax").device_of(x) == jax.devices()[0]
+    assert not load_backend("torch").is_traced(torch.zeros(1))
+    traced = torch.compile(lambda x: x + load_backend("torch").is_traced(x), fullgraph=True, backend="eager")
+    assert traced(torch.zeros(1)).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_functions_compile(name):
+    backend = load_backend(name)
+    double = backend.compile(lambda x: x + x)
+    assert backend.to_numpy(double(backend.from_numpy(np.ones(3, dtype=np.float32)))).tolist() == [2, 2, 2]

@@ -152,3 +152,49 @@ def test_a_compiler_does_not_change_a_division_or_a_product():
 def test_knobs_of_the_calculator(knobs, error):
     with pytest.raises(error, match="scale"):
         BboxOverlaps2D(**knobs)
+
+
+KNOWN = {
+    # A box of 4 x 4 with one moved by half its width, one that touches its corner, and one twice as high.
+    "iou": [1 / 3, 0, 1 / 2],
+    "iof": [1 / 2, 0, 1],
+    "giou": [1 / 3, -1 / 2, 1 / 2],
+    "diou": [1 / 3 - 4 / 52, -32 / 128, 1 / 2 - 4 / 80],
+}
+
+
+@pytest.mark.parametrize("mode", KNOWN)
+def test_known_values_on_every_library(target, mode):
+    ours = np.array([[0, 0, 4, 4]], dtype=np.float32)
+    theirs = np.array([[2, 0, 6, 4], [4, 4, 8, 8], [0, 0, 4, 8]], dtype=np.float32)
+    with target.running(x64=False):
+        a, g = target.from_numpy(ours), target.from_numpy(theirs)
+        got = target.to_numpy(getattr(b, f"pairwise_{mode}")(a, g))
+    np.testing.assert_allclose(got, [KNOWN[mode]], atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_leading_dimensions_broadcast(mode):
+    a, g = draw(7, 12).reshape(3, 4, 4), draw(8, 10).reshape(2, 1, 5, 4)
+    pairwise = getattr(b, f"pairwise_{mode}")
+    got = pairwise(a, g)
+    assert got.shape == (2, 3, 4, 5)
+    for i in range(2):
+        for j in range(3):
+            np.testing.assert_array_equal(got[i, j], pairwise(a[j], g[i, 0]))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_half_precision_is_raised_first(mode):
+    a, g = (draw(seed, 6).astype(np.float16) for seed in (9, 10))
+    pairwise = getattr(b, f"pairwise_{mode}")
+    assert pairwise(a, g).dtype == np.float32
+    np.testing.assert_array_equal(pairwise(a, g), pairwise(a.astype(np.float32), g.astype(np.float32)))
+
+
+def test_areas_and_centers_on_every_library(target):
+    boxes = np.array([[0, 2, 4, 8], [5, 5, 1, 9], [5, 5, 1, 1], [3, 3, 3, 3]], dtype=np.float32)
+    with target.running(x64=False):
+        x = target.from_numpy(boxes)
+        assert target.to_numpy(b.box_area(x)).tolist() == [24, -16, 16, 0]
+        assert target.to_numpy(b.box_centers(x)).tolist() == [[2, 5], [3, 7], [3, 3], [3, 3]]
