@@ -12,6 +12,9 @@ from assigncore.backend import Array, ArrayBackend
 
 __all__ = ["NumpyBackend"]
 
+FEW = 16
+"""Up to so many smallest values are found one by one: a vectorised search is quicker than a partition."""
+
 
 class NumpyBackend(ArrayBackend):
     """Primitives of NumPy."""
@@ -53,9 +56,11 @@ class NumpyBackend(ArrayBackend):
         return best, np.min(np.where(holds, places, np.int32(size - 1)), axis=axis).astype(np.int64)
 
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
-        """Find the k-th value by partition, then take what is below it and the first that equal it."""
+        """Find a few one by one; else the k-th by partition, then what is below it and the first equal."""
         if k >= x.shape[-1] or k == 0:
             return super().k_smallest(x, k)
+        if k <= FEW:
+            return self._few_smallest(x, k)
         bound = np.partition(x, k - 1, axis=-1)[..., k - 1 : k]
         below = x < bound
         at_bound = x == bound
@@ -69,6 +74,21 @@ class NumpyBackend(ArrayBackend):
         index = np.nonzero(taken)[-1].reshape(*x.shape[:-1], k)
         values, order = super().k_smallest(np.take_along_axis(x, index, axis=-1), k)
         return values, np.take_along_axis(index, order, axis=-1)
+
+    def _few_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
+        """Find the smallest, the first of several, `k` times; sort rows that run out of finite values."""
+        rows = x.reshape(-1, x.shape[-1])
+        rest, each = rows.copy(), np.arange(rows.shape[0])
+        index = np.empty((rows.shape[0], k), dtype=np.int64)
+        for rank in range(k):
+            index[:, rank] = rest.argmin(axis=-1)
+            rest[each, index[:, rank]] = np.inf
+        values = np.take_along_axis(rows, index, axis=-1)
+        odd = ~np.isfinite(values).all(axis=-1)
+        if odd.any():
+            values[odd], index[odd] = super().k_smallest(rows[odd], k)
+        shape = (*x.shape[:-1], k)
+        return values.reshape(shape), index.reshape(shape)
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""

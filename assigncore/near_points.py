@@ -32,32 +32,39 @@ class NearPoints:
     ----------
     backend : ArrayBackend
         The library of the arrays.
-    image : int
+    images : slice
         Of the batch.
     gts : slice
         Of the centres.
-    index : array (g, m) of integers
+    index : array (b, g, m) of integers
         Points that may be near each centre, ascending.
-    inside : array (g, m) of bool
+    inside : array (b, g, m) of bool
         False where `index` only fills a row up.
     """
 
     backend: ArrayBackend
-    image: int
+    images: slice
     gts: slice
     index: Array
     inside: Array
 
     def of_points(self, x: Array) -> Array:
-        """Pick from `x` (B or 1, N, ...) what belongs to the points: (1, g, m, ...)."""
+        """Pick from `x` (B or 1, N, ...) what belongs to the points: (b, g, m, ...)."""
         xp = self.backend.xp
-        own = x[0 if x.shape[0] == 1 else self.image, ...]
-        picked = xp.take(own, xp.reshape(self.index, (-1,)), axis=0)
-        return xp.reshape(picked, (1, *self.index.shape, *own.shape[1:]))
+        own = x if x.shape[0] == 1 else x[self.images, ...]
+        length = int(own.shape[1])
+        rows = self.index
+        if own.shape[0] > 1:
+            device = self.backend.device_of(rows)
+            first = xp.arange(int(own.shape[0]), dtype=rows.dtype, device=device) * length
+            rows = rows + first[:, None, None]
+        flat = xp.reshape(own, (int(own.shape[0]) * length, *own.shape[2:]))
+        picked = xp.take(flat, xp.reshape(rows, (-1,)), axis=0)
+        return xp.reshape(picked, (*rows.shape, *own.shape[2:]))
 
     def of_gts(self, x: Array) -> Array:
-        """Cut from `x` (B, G, ...) what belongs to the centres: (1, g, 1, ...)."""
-        return x[self.image : self.image + 1, self.gts, ...][:, :, None, ...]
+        """Cut from `x` (B, G, ...) what belongs to the centres: (b, g, 1, ...)."""
+        return x[self.images, self.gts, ...][:, :, None, ...]
 
 
 def near_points(
@@ -92,8 +99,8 @@ def near_points(
     Returns
     -------
     list of NearPoints
-        Image by image, each from its first centre to its last. Every centre has `k` places or more; among
-        them are its `k` nearest points, equally near ones included, and where fewer than `k` points count,
+        Some images after others, each from the first centre to the last. Every centre has `k` places or
+        more; among them are its `k` nearest points, equally near ones included, and where fewer than `k` points count,
         all points of its group.
 
     Notes
@@ -102,47 +109,49 @@ def near_points(
     bounding box is farther away cannot matter.
     """
     images, n_gts, n_points = int(centers.shape[0]), int(centers.shape[1]), int(points.shape[1])
-    block = min(BLOCK, max(1, backend.most_pairs(points) // n_gts))
+    most = backend.most_pairs(points)
+    block = min(BLOCK, max(1, most // n_gts))
     if scale is None:
         scale = backend.xp.ones_like(centers)
     if groups is None:
         groups = backend.xp.zeros_like(counted), backend.xp.zeros_like(centers[..., 0])
-    host_points = [backend.to_numpy(x) for x in (points, counted, groups[0])]
-    host_gts = [backend.to_numpy(x) for x in (centers, scale, groups[1])]
+    of_points = [backend.to_numpy(x) for x in (points, counted, groups[0])]
+    of_gts = [backend.to_numpy(x) for x in (centers, scale, groups[1])]
+    at_a_time = max(1, MOST_GATHERED // (n_gts * max(block, -(-n_points // block))))
     found = []
-    for image in range(images):
-        xy, counts, group = (x[0 if x.shape[0] == 1 else image] for x in host_points)
-        center, unit, own_group = (x[image] for x in host_gts)
-        near = _Points(xy, counts, group, block).near_blocks(center, unit, own_group, k).T
-        for gts in _gts_at_a_time(near, block, backend.most_pairs(points)):
-            index = _rows_of_points(near[gts], block, n_points, k)
+    for start in range(0, images, at_a_time):
+        own = slice(start, min(start + at_a_time, images))
+        xy, counts, group = (x if x.shape[0] == 1 else x[own] for x in of_points)
+        near = _Points(xy, counts, group, block).near_blocks(*(x[own] for x in of_gts), k)
+        for gts in _gts_at_a_time(near, block, most):
+            index = _rows_of_points(near[:, gts], block, n_points, k)
             inside = index < n_points
-            index, inside = (backend.host_indices(x, points) for x in (np.where(inside, index, 0), inside))
-            found.append(NearPoints(backend, image, gts, index, inside))
+            arrays = (backend.host_indices(x, points) for x in (np.where(inside, index, 0), inside))
+            found.append(NearPoints(backend, own, gts, *arrays))
     return found
 
 
 def _gts_at_a_time(near: Host, block: int, most: int) -> list[slice]:
     """Cut the centres so that the points near those of one cut, rows filled up, are at most `most`."""
     longest = max(1, int(near.sum(axis=-1).max(initial=0)) * block)
-    step = max(1, most // longest)
-    return [slice(start, min(start + step, near.shape[0])) for start in range(0, near.shape[0], step)]
+    step = max(1, most // (near.shape[0] * longest))
+    return [slice(start, min(start + step, near.shape[1])) for start in range(0, near.shape[1], step)]
 
 
 def _rows_of_points(near: Host, block: int, n_points: int, k: int) -> Host:
-    """List the points of each centre's blocks (g, blocks), ascending; `n_points` fills a row up."""
-    n_blocks = near.shape[1]
+    """List the points of each centre's blocks (b, g, blocks), ascending; `n_points` fills a row up."""
+    n_blocks = near.shape[-1]
     longest = int(near.sum(axis=-1).max(initial=0))
-    order = np.sort(np.where(near, np.arange(n_blocks), n_blocks), axis=-1)[:, :longest]
-    rows: Host = (order[..., None] * block + np.arange(block)).reshape(near.shape[0], -1)
+    order = np.sort(np.where(near, np.arange(n_blocks), n_blocks), axis=-1)[..., :longest]
+    rows: Host = (order[..., None] * block + np.arange(block)).reshape(*near.shape[:2], longest * block)
     rows = np.minimum(rows, n_points)
     short = k - rows.shape[-1]
-    return rows if short <= 0 else np.pad(rows, ((0, 0), (0, short)), constant_values=n_points)
+    return rows if short <= 0 else np.pad(rows, ((0, 0), (0, 0), (0, short)), constant_values=n_points)
 
 
 @dataclass(frozen=True, eq=False)
 class _Points:
-    """One image's points x, y (N, 2), which of them count, their groups, and the length of a block."""
+    """Points x, y (b or 1, N, 2), which of them count, their groups, and the length of a block."""
 
     xy: Host
     counted: Host
@@ -151,37 +160,45 @@ class _Points:
 
     @property
     def starts(self) -> Host:
-        return np.arange(0, self.xy.shape[0], self.block)
+        return np.arange(0, self.xy.shape[1], self.block)
 
     def near_blocks(self, centers: Host, unit: Host, group: Host, k: int) -> Host:
-        """Tell which blocks may hold one of the `k` nearest points of which centre, (blocks, G)."""
-        corners = self.xy[None][..., [0, 1, 0, 1]]
-        x1, y1, x2, y2 = block_bounds(corners, self.counted[None], self.starts)
-        low, high = np.stack([x1, y1], axis=-1)[0], np.stack([x2, y2], axis=-1)[0]
-        outside = np.maximum(np.maximum(low - centers, centers - high), 0) / unit
-        at_least = np.square(outside).sum(axis=-1)
-        lowest = np.minimum.reduceat(self.group, self.starts)[:, None]
-        highest = np.maximum.reduceat(self.group, self.starts)[:, None]
-        enough = np.add.reduceat(self.counted, self.starts, dtype=np.int64)[:, None] >= k
-        at_most = np.square(np.maximum(high - centers, centers - low) / unit).sum(axis=-1)
+        """Tell which blocks may hold one of the `k` nearest points of which centre, (b, G, blocks)."""
+        sides = block_bounds(self.xy[..., [0, 1, 0, 1]], self.counted, self.starts)
+        x1, y1, x2, y2 = (np.swapaxes(side, -1, -2) for side in sides)
+        (x, y), (w, h) = (np.moveaxis(a, -1, 0)[..., None] for a in (centers, unit))
+        at_least = _squared(np.maximum(x1 - x, x - x2), w) + _squared(np.maximum(y1 - y, y - y2), h)
+        at_most = _squared(np.maximum(x2 - x, x - x1), w) + _squared(np.maximum(y2 - y, y - y1), h)
+        lowest = np.minimum.reduceat(self.group, self.starts, axis=-1)[:, None, :]
+        highest = np.maximum.reduceat(self.group, self.starts, axis=-1)[:, None, :]
+        enough = np.add.reduceat(self.counted, self.starts, axis=-1, dtype=np.int64)[:, None, :] >= k
+        group = group[..., None]
         to_full = np.where(enough & (lowest == group) & (highest == group), at_most, np.inf)
-        step = max(1, MOST_GATHERED // self.block)
-        chunks = [slice(a, a + step) for a in range(0, centers.shape[0], step)]
-        reach = [self._kth_distance(centers[c], unit[c], to_full[:, c], k) for c in chunks]
+        step = max(1, MOST_GATHERED // (self.block * centers.shape[0]))
+        chunks = [slice(a, a + step) for a in range(0, centers.shape[1], step)]
+        reach = [self._kth_distance(centers[:, c], unit[:, c], to_full[:, c], k) for c in chunks]
         near: Host = (lowest <= group) & (group <= highest)
-        near &= at_least <= np.concatenate(reach) * (1 + SLACK)
-        return near
+        return near & (at_least <= np.concatenate(reach, axis=1)[..., None] * (1 + SLACK))
 
     def _kth_distance(self, centers: Host, unit: Host, to_full: Host, k: int) -> Host:
-        """Return the squared distance of the k-th point in one block that has `k`, (G,).
+        """Return the squared distance of the k-th point in one block that has `k`, (b, G).
 
-        The block is the one whose farthest corner, by `to_full` (blocks, G), is nearest. One that runs from
-        the end of a row of points to the start of the next is wide: it may seem near, and its points are not.
+        The block is the one whose farthest corner, by `to_full` (b, G, blocks), is nearest. One that runs
+        from the end of a row of points to the start of the next is wide: it may seem near, and its points
+        are not.
         """
-        index = np.argmin(to_full, axis=0)[:, None] * self.block + np.arange(self.block)
-        inside = index < self.xy.shape[0]
+        index = np.argmin(to_full, axis=-1)[..., None] * self.block + np.arange(self.block)
+        inside = index < self.xy.shape[1]
         index = np.where(inside, index, 0)
-        squared = np.square((self.xy[index] - centers[:, None, :]) / unit[:, None, :]).sum(axis=-1)
-        squared = np.where(inside & self.counted[index], squared, np.inf)
-        kth = np.partition(squared, min(k, self.block) - 1, axis=-1)[:, min(k, self.block) - 1]
-        return np.where(np.isfinite(to_full.min(axis=0)), kth, np.inf)
+        image = np.arange(index.shape[0])[:, None, None]
+        xy, counted = (x[0][index] if x.shape[0] == 1 else x[image, index] for x in (self.xy, self.counted))
+        squared = np.square((xy - centers[..., None, :]) / unit[..., None, :]).sum(axis=-1)
+        squared = np.where(inside & counted, squared, np.inf)
+        kth = np.partition(squared, min(k, self.block) - 1, axis=-1)[..., min(k, self.block) - 1]
+        return np.where(np.isfinite(to_full.min(axis=-1)), kth, np.inf)
+
+
+def _squared(outside: Host, unit: Host) -> Host:
+    """Return the square of how far outside something is along an axis, in units."""
+    squared: Host = np.square(np.maximum(outside, 0) / unit)
+    return squared

@@ -114,9 +114,8 @@ def k_nearest(
     for near in near_points(backend, points, centers, preferred, k, scale=scale, groups=groups):
         distance = xp.where(near.inside, squared_distance(near.of_points, near.of_gts), FAR)
         value, place = backend.k_smallest(distance, k)
-        parts.append(
-            (near.image, Candidates(xp.take_along_axis(near.index[None, ...], place, axis=-1), value))
-        )
+        index = xp.take_along_axis(near.index, place, axis=-1)
+        parts.append((near.images.start, Candidates(index, value)))
     return _joined(xp, parts)
 
 
@@ -128,7 +127,7 @@ def _in_tile(measure: Callable[[Pick, Pick], Array]) -> Callable[[TileView], Arr
 
 
 def _joined(xp: Any, parts: list[tuple[int, Candidates]]) -> Candidates:
-    """Join the candidates of some ground truths (1, g, K), each with its image, into (B, G, K)."""
+    """Join candidates (b, g, K), each with the first of its images, into (B, G, K)."""
     images = [[part for _, part in row] for _, row in groupby(parts, key=lambda part: part[0])]
     index = [xp.concat([part.index for part in row], axis=1) for row in images]
     value = [xp.concat([part.value for part in row], axis=1) for row in images]
