@@ -100,8 +100,8 @@ def near_points(
     -------
     list of NearPoints
         Some images after others, each from the first centre to the last. Every centre has `k` places or
-        more; among them are its `k` nearest points, equally near ones included, and where fewer than `k` points count,
-        all points of its group.
+        more; among them are its `k` nearest points, equally near ones included, and where fewer than `k`
+        points count, all points of its group.
 
     Notes
     -----
@@ -122,7 +122,8 @@ def near_points(
     for start in range(0, images, at_a_time):
         own = slice(start, min(start + at_a_time, images))
         xy, counts, group = (x if x.shape[0] == 1 else x[own] for x in of_points)
-        near = _Points(xy, counts, group, block).near_blocks(*(x[own] for x in of_gts), k)
+        center, unit, own_group = (x[own] for x in of_gts)
+        near = _Points(xy, counts, group, block).near_blocks(center, unit, own_group, k)
         for gts in _gts_at_a_time(near, block, most):
             index = _rows_of_points(near[:, gts], block, n_points, k)
             inside = index < n_points
