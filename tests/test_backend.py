@@ -229,11 +229,17 @@ def test_bfloat16_comes_back_as_float32_where_numpy_lacks_it():
     back = load_backend("torch").to_numpy(torch.tensor([1.5, -2.0], dtype=torch.bfloat16))
     assert back.dtype == np.float32
     assert back.tolist() == [1.5, -2.0]
-    assert load_backend("jax").to_numpy(jax.numpy.asarray([1.5], dtype="bfloat16")).astype(float).tolist() == [1.5]
+    assert load_backend("jax").to_numpy(jax.numpy.asarray([1.5], dtype="bfloat16")).astype(
+        float
+    ).tolist() == [1.5]
 
 
 def test_bfloat16_counts_as_real_floating_everywhere():
-    for x in (np.zeros(1, dtype=ml_dtypes.bfloat16), torch.zeros(1).bfloat16(), jax.numpy.zeros(1, "bfloat16")):
+    for x in (
+        np.zeros(1, dtype=ml_dtypes.bfloat16),
+        torch.zeros(1).bfloat16(),
+        jax.numpy.zeros(1, "bfloat16"),
+    ):
         assert get_backend(x).is_dtype(x.dtype, "real floating")
         assert not get_backend(x).is_dtype(x.dtype, "integral")
 

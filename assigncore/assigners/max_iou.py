@@ -197,4 +197,9 @@ class MaxIoUAssigner:
         all_ignored = xp.all(ignored | ~scene.prior_valid, axis=-1)[:, None]
         places = xp.arange(1, scene.shape[2] + 1, dtype=taken.dtype, device=scene.backend.device_of(taken))
         last = xp.max(xp.where(scene.gt_valid, places, 0), axis=-1)[:, None]
+        if not self.gt_max_assign_all:
+            first = xp.argmax(xp.astype(ignored, taken.dtype), axis=-1)[:, None]
+            n_priors = int(ignored.shape[-1])
+            index = xp.arange(n_priors, dtype=taken.dtype, device=scene.backend.device_of(taken))
+            ignored = ignored & (index == first)
         return xp.where(all_ignored & ignored, last, taken)

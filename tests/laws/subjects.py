@@ -44,6 +44,10 @@ SUBJECTS = (
     ),
     _max_iou("max_iou-negative_min", pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=-1, ignore_iof_thr=0.01),
     _max_iou(
+        "max_iou-negative_min-first", pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=-1, ignore_iof_thr=0.01,
+        gt_max_assign_all=False,
+    ),
+    _max_iou(
         "max_iou-half", pos_iou_thr=0.5, neg_iou_thr=0.4, ignore_iof_thr=0.5,
         iou_calculator=HALF, reading_knobs=IN_HALF,
     ),
