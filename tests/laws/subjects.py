@@ -42,6 +42,7 @@ SUBJECTS = (
         "max_iou-ignore_by_region", pos_iou_thr=0.4, neg_iou_thr=0, match_low_quality=False,
         ignore_iof_thr=0.3, ignore_wrt_candidates=False,
     ),
+    _max_iou("max_iou-zero", pos_iou_thr=0.0, neg_iou_thr=0.0, ignore_iof_thr=0.6),
     _max_iou("max_iou-negative_min", pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=-1, ignore_iof_thr=0.01),
     _max_iou(
         "max_iou-negative_min-first", pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=-1, ignore_iof_thr=0.01,

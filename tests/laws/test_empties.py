@@ -11,6 +11,15 @@ from .subjects import LEADERS
 
 COUNTS = [Sizes(0, 3, 2), Sizes(4, 0, 2), Sizes(4, 3, 0), Sizes(0, 0, 0)]
 
+NOTHING = {
+    "all_padding": ("gt_valid", False),
+    "all_broken": ("gt_bboxes", np.nan),
+    "no_prior_takes_part": ("prior_valid", False),
+    "all_priors_broken": ("priors", np.inf),
+    "all_regions_padding": ("ignore_valid", False),
+    "all_in_ignore_regions": ("ignore_bboxes", [-1, -1, 9, 9]),
+}
+
 
 def some_scene(sizes, seed=0):
     """Give a scene on a coarse grid, with one prior that takes no part."""
@@ -51,17 +60,13 @@ def test_no_images(subject, target, lead):
 
 
 @on_every_target()
-@pytest.mark.parametrize("kind", ["all_padding", "all_broken", "no_prior_takes_part", "all_regions_padding"])
+@pytest.mark.parametrize("kind", NOTHING)
 def test_nothing_valid(subject, target, kind):
     scene = some_scene(FULL)
-    if kind == "all_padding":
-        scene["gt_valid"] = np.zeros_like(scene["gt_valid"])
-    elif kind == "all_broken":
-        scene["gt_bboxes"] = np.full_like(scene["gt_bboxes"], np.nan)
-    elif kind == "no_prior_takes_part":
-        scene["prior_valid"] = np.zeros_like(scene["prior_valid"])
-    else:
-        scene["ignore_valid"] = np.zeros_like(scene["ignore_valid"])
+    name, value = NOTHING[kind]
+    scene[name] = np.full_like(scene[name], value)
+    if kind == "all_in_ignore_regions":
+        scene["ignore_valid"] = np.ones_like(scene["ignore_valid"])
     arguments = subject.arguments(scene)
     got = subject.run(target, arguments)
     assert_same(got, subject.read(arguments))
