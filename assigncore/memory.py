@@ -22,7 +22,8 @@ def current_memory_budget() -> int:
 def set_memory_budget(n_bytes: int) -> None:
     """Set the budget for the current thread or task from here on.
 
-    Results never depend on it: it only decides how many pairs of boxes are handled at once.
+    Results never depend on it: it only decides how many pairs of boxes are handled at once. What is kept of
+    each tile, some 24 bytes a ground truth, comes on top where a small budget makes for many tiles.
 
     Parameters
     ----------

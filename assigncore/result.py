@@ -100,13 +100,18 @@ class AssignResult:
         Raises
         ------
         IndexError
-            If the result is of one image, which has no batch dimension to index.
+            If the result is of one image, which has no batch dimension to index, or there are more indices
+            than batch dimensions.
         """
-        if self.gt_inds.ndim < 2:
+        lead = self.gt_inds.ndim - 1
+        if lead == 0:
             raise IndexError("this result is of one image; only a batched result can be indexed")
+        each = index if isinstance(index, tuple) else (index,)
+        if len(each) > lead:
+            raise IndexError(f"index: expected at most {lead}, one a batch dimension, got {len(each)}")
 
         def pick(x: Array | None) -> Array | None:
-            return None if x is None else x[index]
+            return None if x is None else x[(*each, ...)]
 
         return AssignResult(
             pick(self.gt_inds),

@@ -155,6 +155,8 @@ def plan_tiles(
         most = max(1, backend.most_pairs(priors) // per_prior)
         block = min(max(block, SHORTEST_BLOCK), most, n_priors)
         return _touching_tiles(backend, priors, gt_bboxes, counted, block)
+    # Very short blocks would spend more on what is kept of each tile than they save.
+    limit = max(limit, min(SHORTEST_BLOCK * per_prior, backend.most_pairs(priors)))
     return dense_tiles(images, n_priors, per_prior, limit)
 
 

@@ -71,7 +71,7 @@ class Unpromising(Promising):
     zero_when_disjoint = False
 
 
-@pytest.mark.parametrize(("calculator", "megabytes"), [(Promising(), 4), (Unpromising(), 16)])
+@pytest.mark.parametrize(("calculator", "megabytes"), [(Promising(), 16), (Unpromising(), 64)])
 def test_a_smaller_budget_is_kept_too(calculator, megabytes):
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 1300, (20_000, 2))
