@@ -82,3 +82,6 @@ SUBJECTS = (
 
 LEADERS = tuple(s for i, s in enumerate(SUBJECTS) if s.type not in {other.type for other in SUBJECTS[:i]})
 """The first subject of each assigner."""
+
+FEW = LEADERS[:3]
+"""Enough where a library compiles for long, and what is tested is common to all assigners."""

@@ -5,7 +5,7 @@ import pytest
 
 from .checking import for_all, on_every_target, on_targets
 from .scenes import FULL, any_scenes
-from .subjects import LEADERS, SUBJECTS
+from .subjects import FEW, LEADERS, SUBJECTS
 from .test_empties import some_scene
 
 
@@ -18,7 +18,7 @@ def _default_integer(target):
     return target.backend.xp.__array_namespace_info__().default_dtypes()["integral"]
 
 
-@on_every_target(LEADERS)
+@on_every_target(LEADERS, jax=FEW)
 def test_codes_and_labels(subject, target):
     @for_all(target, any_scenes(), share=0.2)
     def check(scene):
@@ -51,7 +51,7 @@ def test_labels_of_any_integer_dtype_come_back_in_the_default_one(target, dtype)
         np.testing.assert_array_equal(target.to_numpy(result.labels), expected)
 
 
-@on_every_target(LEADERS)
+@on_every_target(LEADERS, jax=FEW)
 def test_without_labels_there_are_none(subject, target):
     @for_all(target, any_scenes(), share=0.1)
     def check(scene):
