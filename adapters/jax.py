@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 
 from assigncore.adapters.host import cached_pairs_per_tile
 from assigncore.backend import Array, ArrayBackend, Function
+from assigncore.host_assignment import solve_batch
 from assigncore.result import AssignResult
 
 __all__ = ["JaxBackend"]
@@ -63,6 +65,36 @@ class JaxBackend(ArrayBackend):
         rows = jnp.arange(index.shape[0])[:, None]
         places = jnp.where(index < 0, size, index)
         return jnp.zeros((index.shape[0], size), dtype=index.dtype).at[rows, places].add(1, mode="drop")
+
+    def linear_sum_assignment(self, cost: Array) -> Array:
+        """Call the host back where the costs are traced, which ``jax.vmap`` does once for its whole batch."""
+        if not self.is_traced(cost):
+            return super().linear_sum_assignment(cost)
+        dtype = self.integer_dtype(cost)
+        return jax.pure_callback(
+            lambda each: solve_batch(np.asarray(each)).astype(dtype),
+            jax.ShapeDtypeStruct(cost.shape[:-1], dtype),  # type: ignore[no-untyped-call]
+            cost,
+            vmap_method="expand_dims",
+        )
+
+    def iterate(
+        self,
+        step: Callable[..., tuple[Array, ...]],
+        state: tuple[Array, ...],
+        most: int,
+        *,
+        done: Callable[[tuple[Array, ...]], Array],
+    ) -> tuple[Array, ...]:
+        """Loop on the device where the call is traced."""
+        if not self.is_traced(state[0]):
+            return super().iterate(step, state, most, done=done)
+        _, last = jax.lax.while_loop(
+            lambda carry: (carry[0] < most) & ~jnp.all(done(carry[1])),
+            lambda carry: (carry[0] + 1, tuple(step(*carry[1]))),
+            (jnp.asarray(0), tuple(state)),
+        )
+        return last
 
     def compile(self, function: Function) -> Function:
         """Compile with ``jax.jit``."""

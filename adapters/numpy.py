@@ -48,12 +48,17 @@ class NumpyBackend(ArrayBackend):
         best = np.max(x, axis=axis)
         if axis % x.ndim == x.ndim - 1 or np.isnan(best).any():
             return best, np.argmax(x, axis=axis)
-        size = x.shape[axis]
         shape = [1] * x.ndim
-        shape[axis] = size
-        places = np.arange(size, dtype=np.int32).reshape(shape)
-        holds = x == np.expand_dims(best, axis)
-        return best, np.min(np.where(holds, places, np.int32(size - 1)), axis=axis).astype(np.int64)
+        shape[axis] = x.shape[axis]
+        places = np.arange(x.shape[axis], dtype=np.int32).reshape(shape)
+        return best, _first_held(x == np.expand_dims(best, axis), places, axis)
+
+    def first_largest(self, x: Array, numbers: Array) -> tuple[Array, Array]:
+        """Find the number as `max_and_argmax` finds the index."""
+        best = np.max(x, axis=-2)
+        if np.isnan(best).any():
+            return super().first_largest(x, numbers)
+        return best, _first_held(x == best[..., None, :], numbers.astype(np.int32), -2)
 
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
         """Find a few one by one; else the k-th by partition, then what is below it and the first equal."""
@@ -80,10 +85,12 @@ class NumpyBackend(ArrayBackend):
         rows = x.reshape(-1, x.shape[-1])
         rest, each = rows.copy(), np.arange(rows.shape[0])
         index = np.empty((rows.shape[0], k), dtype=np.int64)
+        values = np.empty((rows.shape[0], k), dtype=rows.dtype)
         for rank in range(k):
             index[:, rank] = rest.argmin(axis=-1)
+            # Not of `rows`: where only infinities are left, this may be a place that was taken before.
+            values[:, rank] = rest[each, index[:, rank]]
             rest[each, index[:, rank]] = np.inf
-        values = np.take_along_axis(rows, index, axis=-1)
         odd = ~np.isfinite(values).all(axis=-1)
         if odd.any():
             values[odd], index[odd] = super().k_smallest(rows[odd], k)
@@ -111,3 +118,9 @@ class NumpyBackend(ArrayBackend):
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         """Return `x` itself."""
         return np.asarray(x)
+
+
+def _first_held(holds: Array, numbers: Array, axis: int) -> Array:
+    """Return the least of the `numbers` along `axis` where it holds, as it does somewhere."""
+    nowhere = np.iinfo(np.int32).max
+    return np.min(np.where(holds, numbers, nowhere), axis=axis).astype(np.int64)

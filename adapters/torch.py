@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import array_api_compat.torch as xp
 import numpy as np
 import torch
+from torch._higher_order_ops.while_loop import while_loop
 from torch.utils import _pytree as pytree
 
 from assigncore.adapters.host import cached_pairs_per_tile
-from assigncore.backend import Array, ArrayBackend, Function
+from assigncore.adapters.torch_matching import device_solver, match_on_device
+from assigncore.backend import Array, ArrayBackend, Function, get_backend
 from assigncore.result import AssignResult
 
 __all__ = ["TorchBackend"]
@@ -77,6 +80,36 @@ class TorchBackend(ArrayBackend):
         out = torch.zeros((index.shape[0], size + 1), dtype=index.dtype, device=index.device)
         return out.scatter_add(1, torch.where(inside, index, size), inside.to(index.dtype))[:, :size]
 
+    def linear_sum_assignment(self, cost: Array) -> Array:
+        """Solve on the device by ``torch_linear_assignment`` where that is a CUDA one and it is installed."""
+        if self.is_traced(cost):
+            return torch.ops.assigncore.linear_sum_assignment(cost)
+        solver = device_solver() if cost.is_cuda else None
+        return super().linear_sum_assignment(cost) if solver is None else match_on_device(cost, solver)
+
+    def iterate(
+        self,
+        step: Callable[..., tuple[Array, ...]],
+        state: tuple[Array, ...],
+        most: int,
+        *,
+        done: Callable[[tuple[Array, ...]], Array],
+    ) -> tuple[Array, ...]:
+        """Let a compiler keep the loop on the host, where none waits; elsewhere it unrolls it."""
+        if not self.is_traced(state[0]) or state[0].device.type != "cpu":
+            return super().iterate(step, state, most, done=done)
+
+        def going(count: Array, *state: Array) -> Array:
+            return (count < most) & ~torch.all(done(state))
+
+        def advance(count: Array, *state: Array) -> tuple[Array, ...]:
+            # What comes back may not be what went in, which a step may leave as it is.
+            return (count + 1, *(x.clone() for x in step(*state)))
+
+        count = torch.zeros((), dtype=torch.int64, device=state[0].device)
+        loop = cast("Callable[..., tuple[Array, ...]]", while_loop)
+        return loop(going, advance, (count, *state))[1:]
+
     def compile(self, function: Function) -> Function:
         """Compile with no graph break allowed."""
         return cast("Function", torch.compile(function, fullgraph=True))
@@ -90,6 +123,17 @@ class TorchBackend(ArrayBackend):
         """Return the values, as float32 where NumPy lacks the dtype."""
         host = x.detach().cpu()
         return cast("np.ndarray[Any, Any]", (host.float() if host.dtype == torch.bfloat16 else host).numpy())
+
+
+@torch.library.custom_op("assigncore::linear_sum_assignment", mutates_args=())
+def _linear_sum_assignment(cost: torch.Tensor) -> torch.Tensor:
+    """Let a compiler see the matching as one operation of its graph."""
+    return cast("torch.Tensor", get_backend(cost).linear_sum_assignment(cost))
+
+
+@_linear_sum_assignment.register_fake
+def _(cost: torch.Tensor) -> torch.Tensor:
+    return cost.new_empty(cost.shape[:-1], dtype=torch.int64)
 
 
 pytree.register_pytree_node(

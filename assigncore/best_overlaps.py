@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from assigncore.backend import Array, ArrayBackend
 from assigncore.coordinates import collapse
-from assigncore.tiles import Tile, TileView, by_images, join_tiles, per_prior, plan_tiles
+from assigncore.pair_plan import PairPlan, plan_pairs
+from assigncore.tiles import View
 
-__all__ = ["BestOverlaps", "PairwiseOverlaps", "best_overlaps"]
+__all__ = ["BestOverlaps", "PairwiseOverlaps", "best_of_gts", "best_of_priors", "best_overlaps"]
 
 NOWHERE = -float("inf")
 
@@ -58,13 +57,12 @@ class PairwiseOverlaps:
         priors = self.priors if self.backend.surely_all(keep) else collapse(self.priors, keep)
         return replace(self, priors=priors, gt_bboxes=collapse(self.gt_bboxes, self.gt_valid))
 
-    def tiles(self) -> list[Tile]:
+    def plan(self) -> PairPlan:
         """Cut the pairs into tiles."""
-        return plan_tiles(
-            self.backend, self.priors, self.gt_bboxes, self.counted, skip=self.zero_when_disjoint
-        )
+        skip = self.zero_when_disjoint
+        return plan_pairs(self.backend, self.priors, self.gt_bboxes, self.counted, skip=skip)
 
-    def of(self, view: TileView) -> Array:
+    def of(self, view: View) -> Array:
         """Return the overlaps (b, g, n) of a tile."""
         xp = self.backend.xp
         gt_bboxes = view.of_gts(self.gt_bboxes)
@@ -102,7 +100,7 @@ class BestOverlaps:
     of_gt: Array
     prior_of_gt: Array
     _pairs: PairwiseOverlaps
-    _tiles: list[Tile]
+    _plan: PairPlan
     _of_gt_by_tile: list[Array]
     _only_tile: Array | None
 
@@ -119,40 +117,24 @@ class BestOverlaps:
         array (B, N) of integers
             Index + 1 of the ground truth, 0 where there is none.
         """
-        pairs, backend = self._pairs, self._pairs.backend
-        xp = backend.xp
-        n_gts = int(eligible.shape[-1])
+        pairs, xp = self._pairs, self._pairs.backend.xp
 
-        def last_in(view: TileView) -> Array:
+        def last_in(view: View) -> Array:
             overlaps = pairs.of(view) if self._only_tile is None else self._only_tile
             at_best = overlaps == view.of_gts(self.of_gt)[..., None]
             taken = at_best & view.of_gts(eligible)[..., None]
-            return xp.max(xp.where(taken, view.gt_places(n_gts)[:, None], 0), axis=-2)
+            return xp.max(xp.where(taken, view.gt_numbers(eligible), 0), axis=-2)
 
-        tiles = self._tiles
-        skipping = tiles[0].gts is not None
-        if skipping:
-            tiles = self._tiles_of_the_best(eligible)
-        last = per_prior(backend, tiles, pairs.priors, last_in, vacant=0)
-        if skipping:
-            # A ground truth that overlaps no prior attains its best, 0, everywhere, in no tile named for it.
-            places = TileView(backend, tiles[0].narrowed(np.arange(n_gts)), eligible).gt_places(n_gts)
-            nothing = eligible & (self.of_gt == 0.0)
-            last = xp.maximum(last, xp.max(xp.where(nothing, places, 0), axis=-1)[:, None])
+        # A ground truth that overlaps nothing attains its best, 0, everywhere: in no tile where some skip it.
+        overlaps_nothing = eligible & (self.of_gt == 0.0)
+        best = self._plan.at_their_best(self._of_gt_by_tile, self.of_gt, eligible & ~overlaps_nothing)
+        last = best.per_prior(last_in, self.gt_of_prior)
+        if best.skips:
+            device = pairs.backend.device_of(last)
+            numbers = xp.arange(1, int(eligible.shape[-1]) + 1, dtype=last.dtype, device=device)
+            everywhere = xp.max(xp.where(overlaps_nothing, numbers, 0), axis=-1)[:, None]
+            last = xp.maximum(last, everywhere)
         return xp.where(pairs.counted, last, 0)
-
-    def _tiles_of_the_best(self, eligible: Array) -> list[Tile]:
-        """Narrow each tile to the eligible ground truths that overlap something and are at their best."""
-        to_numpy = self._pairs.backend.to_numpy
-        of_gt = to_numpy(self.of_gt)
-        wanted = to_numpy(eligible) & (of_gt > 0)
-        narrowed = []
-        for tile, of_tile in zip(self._tiles, self._of_gt_by_tile, strict=True):
-            image = tile.images.start
-            narrowed.append(
-                tile.narrowed(np.flatnonzero((to_numpy(of_tile)[0] == of_gt[image]) & wanted[image]))
-            )
-        return narrowed
 
 
 def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
@@ -161,62 +143,46 @@ def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
     There must be at least one pair, padding included.
     """
     pairs = overlaps.collapsed()
-    tiles = pairs.tiles()
-    only = len(tiles) == 1 and tiles[0].gts is None
-    parts, kept = [], None
-    for tile in tiles:
-        *extremes, values = _extremes(pairs, TileView(pairs.backend, tile, pairs.priors))
-        parts.append(extremes)
-        kept = values if only else None
-    of_prior, gt_of_prior, of_gt, prior_of_gt = map(list, zip(*parts, strict=True))
-    xp = pairs.backend.xp
-    best_of_gt, best_prior = _over_tiles(pairs.backend, tiles, of_gt, prior_of_gt)
+    plan, backend = pairs.plan(), pairs.backend
+    of_prior, gt_of_prior, of_gt, prior_of_gt = [], [], [], []
+    kept = None
+    for view in plan.views:
+        kept = pairs.of(view)
+        best, number = backend.first_largest(kept, view.gt_numbers(pairs.gt_bboxes))
+        of_prior.append(best)
+        gt_of_prior.append(number)
+        best, place = backend.max_and_argmax(kept, axis=-1)
+        of_gt.append(best)
+        prior_of_gt.append(place + view.first_priors(pairs.gt_bboxes))
+    best_of_gt = plan.largest(of_gt, pairs.gt_bboxes)
+    best_prior = plan.first_largest(of_gt, prior_of_gt, best_of_gt)
     return _settle_ties_of_nothing(
         BestOverlaps(
-            join_tiles(xp, tiles, of_prior),
-            join_tiles(xp, tiles, gt_of_prior),
+            plan.join(of_prior, pairs.priors),
+            plan.join(gt_of_prior, best_prior) - 1,
             best_of_gt,
             best_prior,
             pairs,
-            tiles,
+            plan,
             of_gt,
-            kept,
+            kept if plan.is_whole else None,
         )
     )
 
 
-def _extremes(pairs: PairwiseOverlaps, view: TileView) -> tuple[Array, Array, Array, Array, Array | None]:
-    """Return a tile's best overlap and its place, for its priors (b, n) and all ground truths (b, G)."""
-    backend, tile, n_gts = pairs.backend, view.tile, int(pairs.gt_bboxes.shape[1])
-    xp = backend.xp
-    if tile.is_vacant:
-        floats = {"dtype": pairs.priors.dtype, "device": backend.device_of(pairs.priors)}
-        integers = floats | {"dtype": backend.integer_dtype(pairs.priors)}
-        of_priors, of_gts = (1, tile.num_priors), (1, n_gts)
-        none = xp.zeros(of_priors, **floats), xp.zeros(of_priors, **integers)
-        return (*none, xp.zeros(of_gts, **floats), xp.zeros(of_gts, **integers), None)
-    overlaps = pairs.of(view)
-    of_prior, gt = backend.max_and_argmax(overlaps, axis=-2)
-    if tile.gts is not None:
-        gt = xp.take(view.gt_places(n_gts), xp.reshape(gt, (-1,)), axis=0)[None, :] - 1
-    of_gt, prior = backend.max_and_argmax(overlaps, axis=-1)
-    of_gt, prior = view.spread_gts(of_gt, n_gts, 0), view.spread_gts(prior, n_gts, 0)
-    return of_prior, gt, of_gt, prior + tile.priors.start, overlaps
+def best_of_priors(overlaps: PairwiseOverlaps) -> Array:
+    """Find each prior's best overlap alone, (B, N), as :attr:`BestOverlaps.of_prior`."""
+    pairs = overlaps.collapsed()
+    xp = pairs.backend.xp
+    return pairs.plan().per_prior(lambda view: xp.max(pairs.of(view), axis=-2), pairs.priors)
 
 
-def _over_tiles(
-    backend: ArrayBackend, tiles: list[Tile], best: list[Array], at: list[Array]
-) -> tuple[Array, Array]:
-    """Reduce what tiles say of the ground truths, each (b, G), to (B, G); the first tile keeps a tie."""
-    if len(best) == 1:
-        return best[0], at[0]
-    xp = backend.xp
-    all_best, all_at = [], []
-    for row_best, row_at in zip(by_images(tiles, best), by_images(tiles, at), strict=True):
-        value, first = backend.max_and_argmax(xp.stack(row_best, axis=0), axis=0)
-        all_best.append(value)
-        all_at.append(xp.take_along_axis(xp.stack(row_at, axis=0), first[None, ...], axis=0)[0, ...])
-    return xp.concat(all_best, axis=0), xp.concat(all_at, axis=0)
+def best_of_gts(overlaps: PairwiseOverlaps) -> Array:
+    """Find each ground truth's best overlap alone, (B, G), as :attr:`BestOverlaps.of_gt`."""
+    pairs = overlaps.collapsed()
+    plan, xp = pairs.plan(), pairs.backend.xp
+    best = plan.largest([xp.max(pairs.of(view), axis=-1) for view in plan.views], pairs.gt_bboxes)
+    return xp.where(xp.any(pairs.counted, axis=-1)[:, None], best, NOWHERE)
 
 
 def _settle_ties_of_nothing(best: BestOverlaps) -> BestOverlaps:

@@ -6,7 +6,7 @@ import math
 
 from assigncore.backend import Array, get_backend
 
-__all__ = ["at_least", "collapse", "columns", "divided", "drop_broken", "rounded_product"]
+__all__ = ["at_least", "by_columns", "collapse", "columns", "divided", "drop_broken", "rounded_product"]
 
 
 def at_least(x: Array, bound: float) -> Array:
@@ -59,13 +59,12 @@ def drop_broken(boxes: Array) -> tuple[Array, Array]:
     -----
     A coordinate overflows where the area of a box that reaches it would: beyond 4.6e18 pixels in float32.
     """
-    xp = get_backend(boxes, "boxes").xp
+    backend = get_backend(boxes, "boxes")
+    xp = backend.xp
     limit = math.sqrt(float(xp.finfo(boxes.dtype).max)) / 4
-    first, *rest = columns(boxes)
-    whole = xp.abs(first) <= limit
-    for value in rest:
-        whole = whole & (xp.abs(value) <= limit)
-    return collapse(boxes, whole), whole
+    planes = xp.stack(columns(boxes), axis=0)
+    whole = xp.all(xp.abs(planes) <= limit, axis=0)
+    return xp.moveaxis(backend.keep(whole, planes, 0.0), 0, -1), whole
 
 
 def collapse(boxes: Array, keep: Array) -> Array:
@@ -77,6 +76,15 @@ def collapse(boxes: Array, keep: Array) -> Array:
     xp = get_backend(boxes, "boxes").xp
     planes = xp.stack([xp.where(keep, value, 0.0) for value in columns(boxes)], axis=0)
     return xp.moveaxis(planes, 0, -1)
+
+
+def by_columns(boxes: Array) -> Array:
+    """Return `boxes` (..., N, D) with each column contiguous where the library has strides.
+
+    It is the fast layout for pairwise work.
+    """
+    xp = get_backend(boxes, "boxes").xp
+    return xp.moveaxis(xp.stack(columns(boxes), axis=0), 0, -1)
 
 
 def columns(boxes: Array) -> tuple[Array, ...]:

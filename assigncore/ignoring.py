@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from assigncore.backend import Array
-from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
+from assigncore.best_overlaps import PairwiseOverlaps, best_of_priors
 from assigncore.overlaps import measure_of, zero_when_disjoint
 from assigncore.scene import Scene
 
@@ -40,7 +40,7 @@ def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candi
     def by_prior(regions: Array, priors: Array) -> Array:
         return xp.matrix_transpose(measure(priors, regions))
 
-    best = best_overlaps(
+    best = best_of_priors(
         PairwiseOverlaps(
             backend=scene.backend,
             measure=by_prior if wrt_candidates else measure,
@@ -51,4 +51,4 @@ def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candi
             gt_valid=scene.ignore_valid,
         )
     )
-    return scene.prior_whole & (best.of_prior > float(iof_thr))
+    return scene.prior_whole & (best > float(iof_thr))

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from assigncore.backend import Array, ArrayBackend
-from assigncore.tiles import block_bounds
+from assigncore.blocks import block_bounds
 
 __all__ = ["NearPoints", "near_points"]
 
-BLOCK = 256
-"""Points in a block; only speed depends on it."""
+BLOCK = 32
+"""Points a block has, or twice as many as are sought; only speed depends on it."""
 
 SLACK = 1e-4
 """Relative margin of the bounds, far above the rounding of the distances they bound."""
@@ -110,7 +110,7 @@ def near_points(
     """
     images, n_gts, n_points = int(centers.shape[0]), int(centers.shape[1]), int(points.shape[1])
     most = backend.most_pairs(points)
-    block = min(BLOCK, max(1, most // n_gts))
+    block = min(max(BLOCK, 2 * k), max(1, most // n_gts))
     if scale is None:
         scale = backend.xp.ones_like(centers)
     if groups is None:

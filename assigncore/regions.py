@@ -9,7 +9,8 @@ from typing import Any
 from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.boxes import box_area, box_centers
 from assigncore.coordinates import columns, rounded_product
-from assigncore.tiles import TileView, per_prior, plan_tiles
+from assigncore.pair_plan import plan_pairs
+from assigncore.tiles import View
 
 __all__ = [
     "SizeRank",
@@ -54,7 +55,7 @@ def inside(points: Array, boxes: Array, *, closed: bool = False) -> Array:
 
 
 def reduce_in_reach(
-    backend: ArrayBackend, points: Array, reach: Array, counted: Array, reduce: Callable[[TileView], Array]
+    backend: ArrayBackend, points: Array, reach: Array, counted: Array, reduce: Callable[[View], Array]
 ) -> Array:
     """Reduce the pairs of points and ground truths to an integer a point, a tile at a time.
 
@@ -78,9 +79,8 @@ def reduce_in_reach(
     """
     xp = backend.xp
     boxes = xp.concat([points, points], axis=-1)
-    tiles = plan_tiles(backend, boxes, reach, counted, skip=True)
-    reduced = per_prior(backend, tiles, points, reduce, vacant=0)
-    return xp.astype(reduced, backend.integer_dtype(points))
+    plan = plan_pairs(backend, boxes, reach, counted, skip=True)
+    return xp.astype(plan.per_prior(reduce, points), backend.integer_dtype(points))
 
 
 def in_any_region(backend: ArrayBackend, points: Array, regions: Array | None, counted: Array) -> Array:
@@ -105,11 +105,10 @@ def in_any_region(backend: ArrayBackend, points: Array, regions: Array | None, c
     xp = backend.xp
     if regions is None or regions.shape[-2] == 0:
         return xp.zeros_like(counted)
-    n_regions = int(regions.shape[-2])
 
-    def last_about(view: TileView) -> Array:
+    def last_about(view: View) -> Array:
         hit = inside(view.of_priors(points), view.of_gts(regions))
-        return xp.max(xp.where(hit, view.gt_places(n_regions)[:, None], 0), axis=-2)
+        return xp.max(xp.where(hit, view.gt_numbers(points), 0), axis=-2)
 
     return counted & (reduce_in_reach(backend, points, regions, counted, last_about) > 0)
 
@@ -148,14 +147,15 @@ class SizeRank:
     rank: Array
     box_of_rank: Array
 
-    def largest(self, view: TileView, claims: Array) -> Array:
+    def largest(self, view: View, claims: Array) -> Array:
         """Return the largest rank among the boxes that claim a prior, (b, g, n) to (b, n); 0 for none."""
         xp = self.backend.xp
         return xp.max(xp.where(claims, view.of_gts(self.rank)[..., None], 0), axis=-2)
 
-    def gt_inds(self, rank: Array, images: slice) -> Array:
-        """Return index + 1 of the boxes of ranks (b, n) in some of the images; 0 where the rank is 0."""
-        xp, boxes = self.backend.xp, self.box_of_rank[images, ...]
+    def gt_inds(self, rank: Array, view: View | None = None) -> Array:
+        """Return index + 1 of the boxes of ranks (b, n), of all images or a view; 0 where the rank is 0."""
+        xp = self.backend.xp
+        boxes = self.box_of_rank if view is None else view.of_images(self.box_of_rank)
         rank = xp.astype(rank, boxes.dtype)
         place = xp.where(rank > 0, rank - 1, 0)
         return xp.where(rank > 0, xp.take_along_axis(boxes, place, axis=-1) + 1, 0)

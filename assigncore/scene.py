@@ -12,7 +12,7 @@ from assigncore.checks import broadcast_lead, check_dtype, check_shape, common_b
 from assigncore.coordinates import drop_broken
 from assigncore.result import AssignResult
 
-__all__ = ["Beside", "Scene", "read_scene"]
+__all__ = ["Beside", "Scene", "read_inputs", "read_scene"]
 
 _PRIOR_COLUMNS = {4: "(..., N, 4)", 3: "(..., N, 3)"}
 
@@ -110,9 +110,10 @@ class Scene:
         xp = self.xp
         any_gt = xp.any(self.gt_valid, axis=-1)[:, None]
         takes_part = self.prior_valid if ignored is None else self.prior_valid & ~ignored
-        gt_inds = xp.where(takes_part, xp.where(any_gt, gt_inds, 0), -1)
+        keep = self.backend.keep
+        gt_inds = keep(takes_part, keep(any_gt, gt_inds, 0), -1)
         if max_overlaps is not None:
-            max_overlaps = self.restore(xp.where(any_gt | ~self.prior_valid, max_overlaps, 0.0))
+            max_overlaps = self.restore(keep(any_gt | ~self.prior_valid, max_overlaps, 0.0))
         labels = None if self.gt_labels is None else self.restore(self.labels_of(gt_inds))
         restored = {name: self.restore(x) for name, x in (extras or {}).items()}
         return AssignResult(self.restore(gt_inds), max_overlaps, labels, self.shape[2], restored)
@@ -130,8 +131,15 @@ class Scene:
         xp = self.xp
         if self.gt_labels is None or self.shape[2] == 0:
             return xp.full_like(gt_inds, -1)
-        matched = xp.where(gt_inds > 0, gt_inds - 1, 0)
-        return xp.where(gt_inds > 0, xp.take_along_axis(self.gt_labels, matched, axis=-1), -1)
+        # One table for all images: each begins with the label of what is not assigned.
+        table = xp.concat([xp.full_like(self.gt_labels[:, :1], -1), self.gt_labels], axis=-1)
+        place = xp.where(gt_inds > 0, gt_inds, 0)
+        images, width = (int(n) for n in table.shape)
+        if images > 1:
+            first = xp.arange(images, dtype=place.dtype, device=self.backend.device_of(place)) * width
+            place = place + first[:, None]
+        labels = xp.take(xp.reshape(table, (-1,)), xp.reshape(place, (-1,)), axis=0)
+        return xp.reshape(labels, gt_inds.shape)
 
     def restore(self, x: Array) -> Array:
         """Give `x` (B, ...) the leading dimensions of the inputs."""
@@ -171,14 +179,29 @@ def read_scene(
         "ignore_valid": Beside(ignore_valid, ("I",), "bool"),
         **(beside or {}),
     }
-    given = {name: value for name, value in inputs.items() if value.array is not None or value.required}
     if ignore_valid is not None and ignore_bboxes is None:
         raise ValueError("ignore_valid: expected ignore_bboxes with it, got None")
+    backend, lead, flat = read_inputs(inputs)
+    return _build(flat, backend, lead, beside=tuple(beside or ()))
+
+
+def read_inputs(inputs: Mapping[str, Beside]) -> tuple[ArrayBackend, tuple[int, ...], dict[str, Array]]:
+    """Check the inputs that are given and bring each to one batch dimension.
+
+    Returns
+    -------
+    backend : ArrayBackend
+        The library all arrays belong to.
+    lead : tuple of int
+        The leading dimensions they broadcast to, of product B.
+    arrays : dict of str to array (B or 1, ...)
+        The inputs that were given; real numbers in one dtype, at least float32, cut off from gradients.
+    """
+    given = {name: value for name, value in inputs.items() if value.array is not None or value.required}
     backend = common_backend({name: value.array for name, value in given.items()})
     _check_each(given, backend)
     lead = broadcast_lead({name: (value.array, len(value.dimensions)) for name, value in given.items()})
-    flat = _flattened(given, backend, lead)
-    return _build(flat, backend, lead, beside=tuple(beside or ()))
+    return backend, lead, _flattened(given, backend, lead)
 
 
 def _check_each(given: Mapping[str, Beside], backend: ArrayBackend) -> None:

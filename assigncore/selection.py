@@ -161,40 +161,29 @@ def k_smallest_per_gt(
     Candidates
         The smallest first; of equal ones, the first. K is the least of `k` and the number of priors.
     """
-    xp, n_gts = backend.xp, int(like.shape[1])
-    if len(tiles) == 1 and tiles[0].gts is None:
+    xp = backend.xp
+    if len(tiles) == 1:
         values = measure(TileView(backend, tiles[0], like))
         value, index = backend.k_smallest(values, min(k, tiles[0].num_priors))
         return Candidates(index, value)
     n_priors = max(tile.priors.stop for tile in tiles)
-    parts: list[Candidates | None] = []
+    parts = []
     for tile in tiles:
         view = TileView(backend, tile, like)
-        if tile.is_vacant:
-            parts.append(None)
-            continue
         value, index = backend.k_smallest(measure(view), min(k, tile.num_priors))
-        value, index = view.spread_gts(value, n_gts, FAR), view.spread_gts(index, n_gts, 0)
         parts.append(Candidates(index + tile.priors.start, value))
-    merged = [_merged(backend, like, row, min(k, n_priors)) for row in by_images(tiles, parts)]
+    merged = [_merged(backend, row, min(k, n_priors)) for row in by_images(tiles, parts)]
     return Candidates(
         xp.concat([row.index for row in merged], axis=0), xp.concat([row.value for row in merged], axis=0)
     )
 
 
-def _merged(backend: ArrayBackend, like: Array, parts: list[Candidates | None], k: int) -> Candidates:
+def _merged(backend: ArrayBackend, parts: list[Candidates], k: int) -> Candidates:
     """Merge the candidates that the tiles of some images name, in the order of the tiles."""
     xp = backend.xp
-    values = [part.value for part in parts if part is not None]
-    indices = [part.index for part in parts if part is not None]
-    short = k - sum(int(value.shape[-1]) for value in values)
-    if short > 0:
-        shape = (values[0].shape[0] if values else 1, like.shape[1], short)
-        device = backend.device_of(like)
-        values = [*values, xp.full(shape, FAR, dtype=like.dtype, device=device)]
-        indices = [*indices, xp.zeros(shape, dtype=backend.integer_dtype(like), device=device)]
-    value, order = backend.k_smallest(xp.concat(values, axis=-1), k)
-    return Candidates(xp.take_along_axis(xp.concat(indices, axis=-1), order, axis=-1), value)
+    value, order = backend.k_smallest(xp.concat([part.value for part in parts], axis=-1), k)
+    index = xp.concat([part.index for part in parts], axis=-1)
+    return Candidates(xp.take_along_axis(index, order, axis=-1), value)
 
 
 def gather_priors(backend: ArrayBackend, x: Array, index: Array) -> Array:

@@ -266,3 +266,12 @@ def test_functions_compile(name):
     backend = load_backend(name)
     double = backend.compile(lambda x: x + x)
     assert backend.to_numpy(double(backend.from_numpy(np.ones(3, dtype=np.float32)))).tolist() == [2, 2, 2]
+
+
+def test_rows_with_fewer_finite_values_than_are_sought_name_no_place_twice(target):
+    x = np.array([[-1, np.inf, np.inf, np.inf], [np.inf, np.inf, 3, -np.inf]], dtype=np.float32)
+    with target.running(x64=False):
+        values, index = target.backend.k_smallest(target.from_numpy(x), 3)
+        values, index = target.to_numpy(values), target.to_numpy(index)
+    np.testing.assert_array_equal(values, [[-1, np.inf, np.inf], [-np.inf, 3, np.inf]])
+    np.testing.assert_array_equal(index, [[0, 1, 2], [3, 2, 0]])

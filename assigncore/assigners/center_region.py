@@ -12,6 +12,7 @@ from assigncore.backend import Array, get_backend, preload_backends
 from assigncore.boxes import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.overlaps import BboxOverlaps2D, zero_when_disjoint
+from assigncore.pair_plan import plan_pairs
 from assigncore.regions import (
     SizeRank,
     covered_fraction,
@@ -23,7 +24,7 @@ from assigncore.regions import (
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
-from assigncore.tiles import TileView, join_tiles, plan_tiles
+from assigncore.tiles import View
 
 __all__ = ["CenterRegionAssigner", "shadowed_labels"]
 
@@ -179,38 +180,39 @@ class CenterRegionAssigner:
 
     def _decide(self, scene: Scene, regions: _Regions) -> tuple[Array, Array, Array]:
         """Return who takes each prior (B, N), and which pairs are in shadow and outranked (B, G, N)."""
-        tiles = plan_tiles(
+        plan = plan_pairs(
             scene.backend,
             scene.priors,
             regions.core if self.pos_scale > self.neg_scale else regions.shadow,
             scene.prior_whole,
             skip=zero_when_disjoint(self.iou_calculator) and self.min_pos_iof >= 0,
         )
-        parts = []
-        for tile in tiles:
-            view = TileView(scene.backend, tile, scene.priors)
-            parts.append(_nothing(scene, view) if tile.is_vacant else self._decide_tile(scene, view, regions))
-        taken, shadow, outranked = map(list, zip(*parts, strict=True))
-        xp = scene.xp
-        return join_tiles(xp, tiles, taken), join_tiles(xp, tiles, shadow), join_tiles(xp, tiles, outranked)
+        parts = [self._decide_tile(scene, view, regions) for view in plan.views]
+        taken, shadow, outranked = ([part[i] for part in parts] for i in range(3))
+        like = scene.prior_valid
+        return (
+            scene.xp.astype(plan.join(taken, like), scene.backend.integer_dtype(scene.priors)),
+            plan.join_pairs(shadow, like),
+            plan.join_pairs(outranked, like),
+        )
 
-    def _decide_tile(self, scene: Scene, view: TileView, regions: _Regions) -> tuple[Array, Array, Array]:
-        """Return the same for a tile: (b, n), (b, G, n) and (b, G, n)."""
-        xp, n_gts, rank = scene.xp, scene.shape[2], regions.rank
+    def _decide_tile(self, scene: Scene, view: View, regions: _Regions) -> tuple[Array, Array, Array]:
+        """Return the same for a tile: (b, n), (b, g, n) and (b, g, n)."""
+        xp, rank = scene.xp, regions.rank
         in_core, in_shadow = self._touched(scene, view, regions)
         best = rank.largest(view, in_core)
         outranked = in_core & (view.of_gts(rank.rank)[..., None] != best[:, None, :])
         in_shadow = (in_shadow & ~in_core) | outranked
-        gt_inds = rank.gt_inds(best, view.tile.images)
+        gt_inds = rank.gt_inds(best, view)
         if scene.gt_labels is not None:
-            clash = in_shadow & _same_class(view, scene.gt_labels, gt_inds, regions.ignored)
+            clash = in_shadow & _same_class(scene, view, gt_inds, regions.ignored)
             if self.foreground_dominate:
                 in_shadow, outranked = in_shadow & ~clash, outranked & ~clash
             else:
                 gt_inds = xp.where(xp.any(clash, axis=-2), 0, gt_inds)
-        return gt_inds, view.spread_gts(in_shadow, n_gts, False), view.spread_gts(outranked, n_gts, False)
+        return gt_inds, in_shadow, outranked
 
-    def _touched(self, scene: Scene, view: TileView, regions: _Regions) -> tuple[Array, Array]:
+    def _touched(self, scene: Scene, view: View, regions: _Regions) -> tuple[Array, Array]:
         """Tell which priors are in the core, and which touch the shadow, of a tile's ground truths."""
         fraction = covered_fraction(self.iou_calculator)
         priors, gt_bboxes = view.of_priors(scene.priors), view.of_gts(scene.gt_bboxes)
@@ -232,21 +234,13 @@ class _Regions:
     ignored: Array
 
 
-def _nothing(scene: Scene, view: TileView) -> tuple[Array, Array, Array]:
-    """Return what :meth:`CenterRegionAssigner._decide_tile` does where no ground truth is near."""
-    xp, like, n_priors = scene.xp, scene.priors, view.tile.num_priors
-    device, integers = scene.backend.device_of(like), scene.backend.integer_dtype(like)
-    pairs = xp.zeros((1, scene.shape[2], n_priors), dtype=xp.bool, device=device)
-    return xp.zeros((1, n_priors), dtype=integers, device=device), pairs, pairs
-
-
-def _same_class(view: TileView, gt_labels: Array, gt_inds: Array, ignored: Array) -> Array:
+def _same_class(scene: Scene, view: View, gt_inds: Array, ignored: Array) -> Array:
     """Tell which ground truths (b, g, n) are of the class that a prior is to learn."""
-    xp, labels = view.backend.xp, view.of_gts(gt_labels)
+    xp, gt_labels = scene.xp, scene.gt_labels
     learns = (gt_inds > 0) & ~view.of_priors(ignored)
     matched = xp.where(gt_inds > 0, gt_inds - 1, 0)
-    label = xp.take_along_axis(gt_labels[view.tile.images, ...], matched, axis=-1)
-    return learns[:, None, :] & (labels[..., None] == label[:, None, :])
+    label = xp.take_along_axis(view.of_images(gt_labels), matched, axis=-1)
+    return learns[:, None, :] & (view.of_gts(gt_labels)[..., None] == label[:, None, :])
 
 
 def shadowed_labels(result: AssignResult, gt_labels: Array) -> Array:

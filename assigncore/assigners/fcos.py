@@ -14,7 +14,7 @@ from assigncore.regions import SizeRank, emptied, rank_by_size, reduce_in_reach
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
-from assigncore.tiles import TileView
+from assigncore.tiles import View
 
 __all__ = ["FCOSAssigner"]
 
@@ -149,7 +149,7 @@ class FCOSAssigner:
             for level, limits in zip(levels, self.regress_ranges, strict=True)
             if level.stop > level.start
         ]
-        gt_inds = rank.gt_inds(xp.concat(best, axis=-1), slice(0, scene.shape[0]))
+        gt_inds = rank.gt_inds(xp.concat(best, axis=-1))
         return scene.result(xp.where(scene.prior_whole, gt_inds, 0), None)
 
     def _best_rank(
@@ -160,7 +160,7 @@ class FCOSAssigner:
         centers = box_centers(gt_bboxes)
         radius = rounded_product(points[..., 2], self.center_sample_radius)
 
-        def smallest(view: TileView) -> Array:
+        def smallest(view: View) -> Array:
             x, y = (c[:, None, :] for c in columns(view.of_priors(points)[..., :2]))
             x1, y1, x2, y2 = (c[..., None] for c in columns(view.of_gts(gt_bboxes)))
             sides = (x - x1, y - y1, x2 - x, y2 - y)

@@ -8,7 +8,7 @@ from typing import Any
 
 from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array, preload_backends
-from assigncore.best_overlaps import best_overlaps
+from assigncore.best_overlaps import best_of_priors, best_overlaps
 from assigncore.checks import check_switches
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
@@ -128,8 +128,8 @@ class GridAssigner:
             return scene.empty_result(excluded_overlap=-1.0)
         xp = scene.xp
         whole = scene.prior_whole
-        any_prior = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, whole))
-        background = scene.prior_valid & self._is_background(xp.where(whole, any_prior.of_prior, 0.0))
+        of_any = best_of_priors(overlaps_with_gts(scene, self.iou_calculator, scene.priors, whole))
+        background = scene.prior_valid & self._is_background(xp.where(whole, of_any, 0.0))
         responsible = whole & scene.beside["responsible_flags"]
         best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible))
         max_overlaps = xp.where(responsible, best.of_prior, -1.0)

@@ -163,8 +163,8 @@ class MaxIoUAssigner:
         ignored = self._ignored(scene)
         counted = whole & ~ignored
         best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives))
-        max_overlaps = xp.where(counted, best.of_prior, 0.0)
-        max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
+        max_overlaps = scene.backend.keep(counted, best.of_prior, 0.0)
+        max_overlaps = scene.backend.keep(scene.prior_valid & ~ignored, max_overlaps, -1.0)
         gt_inds = xp.where(self._is_background(max_overlaps), 0, scene.full(-1, integers=True))
         positive = counted & (max_overlaps >= float(self.pos_iou_thr))
         gt_inds = xp.where(positive, best.gt_of_prior + 1, gt_inds)

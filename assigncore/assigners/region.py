@@ -24,7 +24,7 @@ from assigncore.regions import emptied, inside, reduce_in_reach
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
-from assigncore.tiles import TileView
+from assigncore.tiles import View
 
 __all__ = ["RegionAssigner"]
 
@@ -225,7 +225,7 @@ def _last_word(scene: Scene, points: Array, regions: _Regions, index: int, level
     center, around = regions.center[:, index, ...], regions.around[:, index, ...]
     taking, ignoring = regions.taking[:, index, :], regions.ignoring[:, index, :]
 
-    def last_word(view: TileView) -> Array:
+    def last_word(view: View) -> Array:
         at = view.of_priors(points)
         taken = inside(at, view.of_gts(center), closed=True)
         ignored = inside(at, view.of_gts(around), closed=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 from assigncore.assigners.thresholds import overlaps_with_gts
 from assigncore.backend import Array, preload_backends
-from assigncore.best_overlaps import best_overlaps
+from assigncore.best_overlaps import best_of_gts, best_of_priors
 from assigncore.boxes import pairwise_l1, xyxy_to_cxcywh
 from assigncore.checks import check_knob
-from assigncore.coordinates import drop_broken
+from assigncore.coordinates import by_columns, drop_broken
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -139,12 +139,14 @@ class UniformAssigner:
         targets = _in_turn(scene, scene.gt_bboxes, index)
         overlaps = self._aligned_overlaps(gather_priors(scene.backend, scene.priors, index), targets)
         positive = found & ~(overlaps < float(self.pos_ignore_thr))
-        with_prediction = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, predictions, predicted))
-        ignored = predicted & (with_prediction.of_prior > float(self.neg_ignore_thr))
+        with_prediction = best_of_priors(
+            overlaps_with_gts(scene, self.iou_calculator, predictions, predicted)
+        )
+        ignored = predicted & (with_prediction > float(self.neg_ignore_thr))
         gt_inds = xp.where(ignored, -1, scene.full(0, integers=True))
         gt_inds = last_write(scene, gt_inds, index, found, positive)
-        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole))
-        of_gt = xp.where(scene.gt_valid & (best.of_gt >= 0), best.of_gt, 0.0)
+        best = best_of_gts(overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole))
+        of_gt = xp.where(scene.gt_valid & (best >= 0), best, 0.0)
         extras = {
             "pos_idx": positive,
             "pos_predicted_boxes": gather_priors(scene.backend, predictions, index),
@@ -154,15 +156,14 @@ class UniformAssigner:
 
     def _nearest(self, scene: Scene, boxes: Array, counted: Array) -> Candidates:
         """Find the boxes nearest to each ground truth by the L1 distance of centre and size."""
-        xp = scene.xp
-        shapes, targets = xyxy_to_cxcywh(boxes), xyxy_to_cxcywh(scene.gt_bboxes)
+        # Infinitely far once, in place of a mask over all pairs.
+        shapes = scene.xp.where(counted[..., None], xyxy_to_cxcywh(boxes), FAR)
+        shapes, targets = by_columns(shapes), xyxy_to_cxcywh(scene.gt_bboxes)
 
         def distance(view: TileView) -> Array:
-            far = pairwise_l1(view.of_gts(targets), view.of_priors(shapes))
-            pairs = view.of_priors(counted)[:, None, :] & view.of_gts(scene.gt_valid)[:, :, None]
-            return xp.where(pairs, far, FAR)
+            return pairwise_l1(view.of_gts(targets), view.of_priors(shapes))
 
-        tiles = plan_tiles(scene.backend, boxes, scene.gt_bboxes, counted, skip=False)
+        tiles = plan_tiles(scene.backend, boxes, scene.gt_bboxes)
         return k_smallest_per_gt(scene.backend, tiles, scene.gt_bboxes, self.match_times, distance)
 
     def _aligned_overlaps(self, boxes: Array, targets: Array) -> Array:
@@ -187,12 +188,14 @@ def in_order_of_writing(scene: Scene, first: Candidates, second: Candidates) -> 
         The priors, and whether there is a candidate; M is twice the number of ranks times G.
     """
     xp = scene.xp
+    valid = scene.gt_valid[..., None]
 
     def line_up(x: Array, y: Array) -> Array:
         by_rank = xp.matrix_transpose(xp.concat([x, y], axis=1))
         return xp.reshape(by_rank, (by_rank.shape[0], by_rank.shape[1] * by_rank.shape[2]))
 
-    return line_up(first.index, second.index), line_up(first.found, second.found)
+    found = line_up(first.found & valid, second.found & valid)
+    return line_up(first.index, second.index), found
 
 
 def last_write(scene: Scene, gt_inds: Array, index: Array, found: Array, positive: Array) -> Array:

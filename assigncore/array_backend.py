@@ -1,0 +1,273 @@
+"""The few things an array library does in its own way: the primitives of an array backend.
+
+Everything else in the core is written once, in the functions of the array API standard. What the standard
+lacks, or what a library does much faster in its own way, is a primitive here: :class:`ArrayBackend` holds
+the portable version, which is also its specification, and an adapter overrides what it can do better. An
+adapter's version agrees with the portable one bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import array_api_compat
+import numpy as np
+
+from assigncore.memory import current_memory_budget
+
+__all__ = ["Array", "ArrayBackend", "Function"]
+
+Array = Any
+"""An array of any library that follows the array API standard."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+LIVE_TEMPORARIES = 10
+"""Pairwise arrays that live at once while an overlap is computed, with a margin."""
+
+
+class ArrayBackend:
+    """The portable primitives, in pure standard code; an adapter subclasses it for one library.
+
+    Parameters
+    ----------
+    xp : module
+        The library's array API namespace.
+
+    Attributes
+    ----------
+    name : str
+        Name of the library, as its entry point is called.
+    array_types : tuple of type
+        Types whose arrays always belong to this library. Listing them spares a search of the namespace at
+        each call and keeps that search out of compiled code.
+    """
+
+    name = "portable"
+    array_types: tuple[type, ...] = ()
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.xp.__name__})"
+
+    def is_traced(self, x: Array) -> bool:
+        """Whether a compiler is recording what happens to `x`, so that its values do not exist yet."""
+        return False
+
+    def reads_host(self, x: Array) -> bool:
+        """Whether the host can read the values of `x` at no cost: no device to wait for, no compiler."""
+        return False
+
+    def surely_all(self, mask: Array) -> bool:
+        """Whether the host can tell, at no cost, that `mask` is true everywhere."""
+        return self.reads_host(mask) and bool(self.xp.all(mask))
+
+    def keep(self, mask: Array, x: Array, fill: float) -> Array:
+        """Return `x` where `mask` is true, else `fill`; `x` itself where that is known to be everywhere."""
+        return x if self.surely_all(mask) else self.xp.where(mask, x, fill)
+
+    def device_of(self, x: Array) -> Any:
+        """Return the device `x` lives on."""
+        return array_api_compat.device(x)
+
+    def pairs_per_tile(self, x: Array) -> int:
+        """Return how many pairs of boxes are best handled at once, for arrays that live where `x` does."""
+        return self.most_pairs(x)
+
+    def most_pairs(self, x: Array) -> int:
+        """Return how many pairs of boxes in the dtype of `x` the memory budget allows at once."""
+        bits = int(self.xp.finfo(x.dtype).bits) if self.is_dtype(x.dtype, "real floating") else 64
+        return max(1, 8 * current_memory_budget() // (LIVE_TEMPORARIES * bits))
+
+    def host_indices(self, indices: np.ndarray[Any, Any], like: Array) -> Array:
+        """Return indices the host has worked out as an array on the device of `like`."""
+        return self.from_numpy(indices, self.device_of(like))
+
+    def integer_dtype(self, x: Array) -> Any:
+        """Return the default integer dtype of the library, on the device of `x`."""
+        return self.xp.arange(0, device=self.device_of(x)).dtype
+
+    def is_dtype(self, dtype: Any, kind: str) -> bool:
+        """Whether `dtype` is of a kind the standard's ``isdtype`` knows, such as ``"real floating"``."""
+        return bool(self.xp.isdtype(dtype, kind))
+
+    def stop_gradient(self, x: Array) -> Array:
+        """Return `x` cut off from automatic differentiation."""
+        return x
+
+    def max_and_argmax(self, x: Array, axis: int) -> tuple[Array, Array]:
+        """Return the largest value along `axis`, and the lowest index that holds it."""
+        return self.xp.max(x, axis=axis), self.xp.argmax(x, axis=axis)
+
+    def first_largest(self, x: Array, numbers: Array) -> tuple[Array, Array]:
+        """Return the largest along the last axis but one, and the number of the first row that holds it.
+
+        Parameters
+        ----------
+        x : array (..., g, n)
+            Values.
+        numbers : array (..., g, 1) of integers
+            Numbers of the rows, ascending.
+
+        Returns
+        -------
+        array (..., n), array (..., n) of integers
+            The largest values and the numbers.
+        """
+        xp = self.xp
+        best, place = self.max_and_argmax(x, axis=-2)
+        lead = xp.broadcast_to(numbers[..., 0], (*x.shape[:-2], int(x.shape[-2])))
+        return best, xp.take_along_axis(lead, place, axis=-1)
+
+    def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
+        """Return the `k` smallest values along the last axis, ascending, and where they are.
+
+        Equal values come by ascending index, and those of the lowest index are taken.
+        """
+        order = self.xp.argsort(x, axis=-1, stable=True)[..., :k]
+        return self.xp.take_along_axis(x, order, axis=-1), order
+
+    def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
+        """Write `values` to the places `index`; where several meet, the largest stays.
+
+        Parameters
+        ----------
+        index : array (B, K) of integers
+            Places from 0 to ``size - 1``.
+        values : array (B, K)
+            What to write.
+        size : int
+            Number of places.
+        fill : float, default 0
+            What is everywhere before; it stays where nothing larger is written.
+
+        Returns
+        -------
+        array (B, size)
+            In the dtype of `values`.
+        """
+        xp = self.xp
+
+        def largest(hits: Array) -> Array:
+            return xp.max(xp.where(hits, values[..., None], fill), axis=-2)
+
+        if 0 in (*values.shape, size):
+            return xp.full((values.shape[0], size), fill, dtype=values.dtype, device=self.device_of(values))
+        return self._scatter(index, size, largest)
+
+    def count(self, index: Array, size: int) -> Array:
+        """Count how often each of ``0 .. size - 1`` stands in a row of `index`; other values are passed over.
+
+        Parameters
+        ----------
+        index : array (B, K) of integers
+            What to count.
+        size : int
+            Number of places.
+
+        Returns
+        -------
+        array (B, size) of integers
+            The counts.
+        """
+        xp = self.xp
+        return self._scatter(index, size, lambda hits: xp.sum(xp.astype(hits, index.dtype), axis=-2))
+
+    def _scatter(self, index: Array, size: int, reduce: Callable[[Array], Array]) -> Array:
+        """Reduce the comparison of `index` with every place, a block of places at a time."""
+        xp = self.xp
+        rows, entries = index.shape
+        if entries == 0 or size == 0:
+            return xp.zeros((rows, size), dtype=index.dtype, device=self.device_of(index))
+        step = size
+        if not self.is_traced(index):
+            step = max(1, self.pairs_per_tile(index) // max(1, rows * entries))
+        places = xp.arange(size, dtype=index.dtype, device=self.device_of(index))
+        parts = [
+            reduce(index[..., None] == places[start : min(start + step, size)])
+            for start in range(0, size, step)
+        ]
+        return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
+
+    def linear_sum_assignment(self, cost: Array) -> Array:
+        """Match rows with columns of each problem: as many pairs as there can be, at the least total cost.
+
+        Parameters
+        ----------
+        cost : array (B, R, C)
+            Costs. A pair that costs infinity is never matched.
+
+        Returns
+        -------
+        array (B, R) of integers
+            The column of each row, -1 where it has none.
+
+        Raises
+        ------
+        ValueError
+            If a cost is NaN or negative infinity; where a compiler traces the call, when it runs.
+
+        Notes
+        -----
+        Solved on the host by SciPy: one transfer there for the whole batch, and one back.
+        """
+        from assigncore.host_assignment import solve_batch
+
+        columns = self.from_numpy(solve_batch(self.to_numpy(cost)), self.device_of(cost))
+        return self.xp.astype(columns, self.integer_dtype(cost))
+
+    def iterate(
+        self,
+        step: Callable[..., tuple[Array, ...]],
+        state: tuple[Array, ...],
+        most: int,
+        *,
+        done: Callable[[tuple[Array, ...]], Array],
+    ) -> tuple[Array, ...]:
+        """Apply `step` to `state` up to `most` times.
+
+        Parameters
+        ----------
+        step : callable
+            Maps the arrays of a state to those of the next, of the same shapes and dtypes. It must leave
+            alone what is done.
+        state : tuple of arrays
+            The first state.
+        most : int
+            How often at most.
+        done : callable
+            Maps a state to booleans. Where all are true, the rest may be spared: it is where
+            the host can tell at no cost, and where a compiler has a loop that ends on the device.
+
+        Returns
+        -------
+        tuple of arrays
+            The last state.
+        """
+        for _ in range(most):
+            if self.surely_all(done(state)):
+                break
+            state = step(*state)
+        return state
+
+    def compile(self, function: Function) -> Function:
+        """Return `function` compiled by the library's own compiler.
+
+        Raises
+        ------
+        NotImplementedError
+            If the library has no compiler.
+        """
+        raise NotImplementedError(f"{self.xp.__name__} has no compiler")
+
+    def from_numpy(self, x: np.ndarray[Any, Any], device: Any = None) -> Array:
+        """Return an array of this library with the values and the dtype of `x`."""
+        return self.xp.asarray(x, device=device)
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        """Return the values of `x` in a NumPy array, which may share its memory."""
+        host = self.xp.__array_namespace_info__().default_device()
+        return np.from_dlpack(array_api_compat.to_device(x, host))
