@@ -1,4 +1,4 @@
-"""Building assigners and overlap calculators from config dicts."""
+"""Building assigners, match costs and overlap calculators from config dicts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-__all__ = ["ASSIGNERS", "OVERLAP_CALCULATORS", "Registry", "build_assigner", "build_overlap_calculator"]
+__all__ = [
+    "ASSIGNERS",
+    "COSTS",
+    "OVERLAP_CALCULATORS",
+    "Registry",
+    "build_assigner",
+    "build_cost",
+    "build_overlap_calculator",
+]
 
 T = TypeVar("T")
 
@@ -88,6 +96,7 @@ def _suggestion(name: str, known: list[str] | tuple[str, ...]) -> str:
 
 
 ASSIGNERS = Registry("assigner")
+COSTS = Registry("match cost")
 OVERLAP_CALCULATORS = Registry("overlap calculator")
 
 
@@ -133,3 +142,24 @@ def build_overlap_calculator(config: Mapping[str, Any] | Callable[..., Any]) -> 
     if callable(config) and not isinstance(config, Mapping):
         return config
     return OVERLAP_CALCULATORS.build(config)
+
+
+def build_cost(config: Mapping[str, Any] | Callable[..., Any]) -> Any:
+    """Build a match cost from a config dict; a cost that is built already passes through.
+
+    Raises
+    ------
+    TypeError
+        If `config` is neither a config mapping nor callable.
+    ValueError
+        If the cost is unknown.
+
+    Examples
+    --------
+    >>> import assigncore.costs
+    >>> build_cost({"type": "BBoxL1Cost", "weight": 5.0})
+    BBoxL1Cost(box_format='xyxy', weight=5.0)
+    """
+    if callable(config) and not isinstance(config, Mapping):
+        return config
+    return COSTS.build(config)

@@ -62,7 +62,8 @@ class Refusal:
         """
         if error is None:
             return "got a result, expected a ValueError or TypeError"
-        quoted = compiled and any(f"{kind}(" in str(error) for kind in ("ValueError", "TypeError"))
+        kinds = ("ValueError", "TypeError")
+        quoted = compiled and any(f"{kind}{mark}" in str(error) for kind in kinds for mark in "(:")
         if not quoted and not isinstance(error, ValueError | TypeError):
             return f"got {type(error).__name__}: {error}; expected a ValueError or TypeError"
         missing = [word for word in self.mentions if word not in str(error)]

@@ -1,0 +1,202 @@
+"""Assignment by the matching of least total cost, several predictions a ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from assigncore.backend import Array, preload_backends
+from assigncore.checks import check_knob
+from assigncore.coordinates import drop_broken
+from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_costs, needed_inputs
+from assigncore.costs.classes import power
+from assigncore.match_scene import MatchScene, read_match_scene
+from assigncore.matching import Solver, check_nonfinite, match_scene, repeated
+from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+
+__all__ = ["TopkHungarianAssigner"]
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class TopkHungarianAssigner:
+    """Match each ground truth with the same number of predictions, at the least total cost.
+
+    The number is `topk`, or less where there are fewer predictions for each ground truth. Every other
+    prediction is background. This trains the dense, auxiliary branch of DDQ.
+
+    Parameters
+    ----------
+    topk : int
+        Predictions each ground truth is matched with, at least 1.
+    iou_calculator : callable or config mapping, optional
+        Computes `max_overlaps`; default :class:`assigncore.BboxOverlaps2D`.
+    cls_cost : match cost or config mapping, optional
+        Default :class:`assigncore.costs.FocalLossCost` of weight 2.
+    reg_cost : match cost or config mapping, optional
+        Default :class:`assigncore.costs.BBoxL1Cost` of weight 5.
+    iou_cost : match cost or config mapping, optional
+        Default :class:`assigncore.costs.IoUCost`, GIoU, of weight 2.
+    alpha, beta : float, default 1 and 6
+        Exponents of score and overlap in the metric ``score**alpha * overlap**beta`` of a matched pair.
+    nonfinite : {"raise", "forbid"}, default "raise"
+        What happens to a pair whose cost is NaN or infinite: an error, or it is never matched.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    Notes
+    -----
+    The class cost takes the scores for logits, as published: the default applies a sigmoid to values that
+    are probabilities already. It favours high scores all the same.
+
+    References
+    ----------
+    Zhang et al., "Dense Distinct Query for End-to-End Object Detection", 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pred_bboxes = np.array([[0.0, 0, 9, 9], [0, 0, 10, 9], [30, 30, 40, 40], [5, 0, 15, 10]])
+    >>> result = TopkHungarianAssigner(topk=2).assign(
+    ...     np.array([[0.0, 0, 10, 10]]),
+    ...     gt_labels=np.array([0]),
+    ...     pred_bboxes=pred_bboxes,
+    ...     pred_scores=np.array([[0.5], [0.5], [0.9], [0.1]]),
+    ...     image_shape=(40, 40),
+    ... )
+    >>> result.gt_inds
+    array([1, 1, 0, 0])
+    >>> result.max_overlaps
+    array([0.81, 0.9 , 0.  , 0.  ])
+    """
+
+    topk: int
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    cls_cost: MatchCost | Mapping[str, Any] = field(default_factory=lambda: FocalLossCost(weight=2.0))
+    reg_cost: MatchCost | Mapping[str, Any] = field(default_factory=lambda: BBoxL1Cost(weight=5.0))
+    iou_cost: MatchCost | Mapping[str, Any] = field(default_factory=lambda: IoUCost(weight=2.0))
+    alpha: float = 1
+    beta: float = 6
+    nonfinite: str = "raise"
+
+    def __post_init__(self) -> None:
+        check_knob("topk", self.topk, at_least=1, integer=True)
+        check_knob("alpha", self.alpha, at_least=0)
+        check_knob("beta", self.beta, at_least=0)
+        check_nonfinite(self.nonfinite)
+        for name in ("cls_cost", "reg_cost", "iou_cost"):
+            object.__setattr__(self, name, build_costs([getattr(self, name)])[0])
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        gt_bboxes: Array,
+        *,
+        gt_labels: Array,
+        pred_bboxes: Array,
+        pred_scores: Array,
+        image_shape: tuple[float, float] | Array,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign predictions to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        gt_labels : array (..., G) of integers
+            Classes.
+        pred_bboxes : array (..., N, 4)
+            Boxes of the predictions, x1, y1, x2, y2 in pixels.
+        pred_scores : array (..., N, C)
+            Class probabilities of the predictions.
+        image_shape : tuple (height, width) or array (..., 2)
+            In pixels, what box distances are relative to.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prediction takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is the overlap of a prediction with its ground truth, 0 where it has none, and so
+            is the extra `assign_metrics` of their metric.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than the others.
+        ValueError
+            If shapes do not fit, inputs are on different devices, or a cost is not finite: see
+            :meth:`assigncore.HungarianAssigner.assign`.
+
+        Notes
+        -----
+        An image with fewer predictions than ground truths has no matches at all, as published.
+        :func:`assigncore.matching.linear_sum_assignment` says what is promised of ties, and where it runs.
+        """
+        costs = cast("tuple[MatchCost, ...]", (self.cls_cost, self.reg_cost, self.iou_cost))
+        needed = dict.fromkeys(("gt_bboxes", "gt_labels", "pred_bboxes", "pred_scores"), "the assigner")
+        needed.update({name: by for name, by in needed_inputs(costs).items() if name != "pred_logits"})
+        scene = read_match_scene(
+            {
+                "gt_bboxes": gt_bboxes,
+                "gt_labels": gt_labels,
+                "pred_bboxes": pred_bboxes,
+                "pred_scores": pred_scores,
+                "image_shape": image_shape,
+                "gt_valid": gt_valid,
+                "prior_valid": prior_valid,
+            },
+            needed,
+        )
+        scene = replace(scene, arrays={**scene.arrays, "pred_logits": scene.arrays["pred_scores"]})
+        at_most = scene.xp.minimum(*self._shares(scene))
+
+        def wrap(solver: Solver) -> Solver:
+            times = max(1, min(self.topk, scene.shape[1]))
+            return repeated(solver, scene.backend, times, at_most)
+
+        matched = match_scene(scene, costs, nonfinite=self.nonfinite, wrap=wrap)
+        overlaps, metrics = self._of_matched(scene, matched)
+        return scene.result(matched, overlaps, {"assign_metrics": metrics})
+
+    def _shares(self, scene: MatchScene) -> tuple[Array, Array]:
+        """Return `topk`, and how many predictions there are for each ground truth of an image, (B,)."""
+        xp = scene.xp
+        integers = scene.backend.integer_dtype(scene.gt_valid)
+        n_priors = xp.sum(xp.astype(scene.prior_valid, integers), axis=-1)
+        n_gts = xp.sum(xp.astype(scene.gt_valid, integers), axis=-1)
+        share = n_priors // xp.where(n_gts > 0, n_gts, 1)
+        return xp.full_like(share, self.topk), share
+
+    def _of_matched(self, scene: MatchScene, matched: Array) -> tuple[Array, Array]:
+        """Return the overlap and the metric of each prediction with its ground truth, (B, N) each."""
+        xp, (images, n_priors, n_gts) = scene.xp, scene.shape
+        none = scene.full((images, n_priors), 0.0)
+        if scene.is_empty:
+            return none, none
+        place = xp.where(matched >= 0, matched, 0)
+        gt = xp.broadcast_to(scene.arrays["gt_bboxes"], (images, n_gts, 4))
+        gt = xp.take_along_axis(gt, xp.broadcast_to(place[..., None], (images, n_priors, 4)), axis=1)
+        measure = measure_of(self.iou_calculator, "iou")
+        pred = xp.broadcast_to(scene.arrays["pred_bboxes"], gt.shape)
+        (pred, _), (gt, _) = drop_broken(pred), drop_broken(gt)
+        overlaps = measure(pred[..., None, :], gt[..., None, :])[..., 0, 0]
+        labels = xp.broadcast_to(scene.arrays["gt_labels"], (images, n_gts))
+        label = xp.take_along_axis(xp.astype(labels, place.dtype), place, axis=-1)
+        scores = scene.arrays["pred_scores"]
+        label = xp.where((label >= 0) & (label < int(scores.shape[-1])), label, 0)
+        scores = xp.broadcast_to(scores, (images, *scores.shape[1:]))
+        score = xp.take_along_axis(scores, label[..., None], axis=-1)[..., 0]
+        metrics = power(xp, score, self.alpha) * power(xp, overlaps, self.beta)
+        return xp.where(matched >= 0, overlaps, none), xp.where(matched >= 0, metrics, none)

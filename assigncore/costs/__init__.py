@@ -1,0 +1,24 @@
+"""Match costs: what it costs to match a prediction with a ground truth, (..., N, G)."""
+
+from assigncore.costs.base import MatchCost
+from assigncore.costs.boxes import BBoxL1Cost, IoUCost
+from assigncore.costs.classes import BinaryFocalLossCost, ClassificationCost, FocalLossCost
+from assigncore.costs.combine import build_costs, cost_terms, needed_inputs, weighted_sum
+from assigncore.costs.masks import CrossEntropyLossCost, DiceCost
+from assigncore.costs.points import point_sample
+
+__all__ = [
+    "BBoxL1Cost",
+    "BinaryFocalLossCost",
+    "ClassificationCost",
+    "CrossEntropyLossCost",
+    "DiceCost",
+    "FocalLossCost",
+    "IoUCost",
+    "MatchCost",
+    "build_costs",
+    "cost_terms",
+    "needed_inputs",
+    "point_sample",
+    "weighted_sum",
+]

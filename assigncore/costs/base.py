@@ -1,0 +1,68 @@
+"""What all match costs have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from assigncore.backend import Array
+from assigncore.match_scene import MatchScene, read_match_scene
+
+__all__ = ["MatchCost"]
+
+
+class MatchCost(ABC):
+    """A term of the cost of matching predictions with ground truths.
+
+    A frozen dataclass whose last knob is its `weight`. It is called with arrays by the names every assigner
+    uses, and reads those in `needs`; any leading dimensions are a batch and broadcast.
+
+    Notes
+    -----
+    Nothing is masked here: padding has whatever cost its numbers give. A pair whose cost cannot be told,
+    since a number is NaN or a label is none of the classes, costs NaN, never something finite. Costs of
+    masks and of tokens are products of matrices: their last bits differ between libraries, and between an
+    image alone and in a batch.
+    """
+
+    weight: float
+
+    @property
+    @abstractmethod
+    def needs(self) -> tuple[str, ...]:
+        """The names of the arrays the cost reads."""
+
+    @abstractmethod
+    def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
+        """Compute the cost (b, n, G) of checked arrays, each (b or 1, ...), before it is weighted.
+
+        Masks are flat here, (b or 1, n, P) and (b or 1, G, P), in the computing dtype.
+        """
+
+    def __call__(self, **inputs: Any) -> Array:
+        """Compute the weighted cost of each prediction with each ground truth.
+
+        Parameters
+        ----------
+        **inputs : array
+            By the names of :data:`assigncore.match_scene.COST_INPUTS`. Those that are not in `needs` are
+            checked, and not used.
+
+        Returns
+        -------
+        array (..., N, G)
+            The cost times `weight`, in the computing dtype, which is at least float32.
+
+        Raises
+        ------
+        TypeError
+            If a name is unknown or an input is of a wrong type.
+        ValueError
+            If a needed input is missing or a shape does not fit.
+        """
+        from assigncore.costs.combine import cost_terms
+
+        scene = read_match_scene(inputs, dict.fromkeys(self.needs, type(self).__name__))
+        (term,) = cost_terms(scene, (self,)).values()
+        return scene.restore(term)

@@ -1,0 +1,122 @@
+"""Match costs of boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from assigncore.backend import Array, preload_backends
+from assigncore.boxes import pairwise_l1, xyxy_to_cxcywh
+from assigncore.checks import check_knob
+from assigncore.coordinates import divided, drop_broken
+from assigncore.costs.base import MatchCost
+from assigncore.match_scene import MatchScene
+from assigncore.overlap_formulas import Mode, overlaps_of_checked
+from assigncore.registry import COSTS
+
+__all__ = ["BBoxL1Cost", "IoUCost"]
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+@COSTS.register
+@dataclass(frozen=True)
+class BBoxL1Cost(MatchCost):
+    """The summed distance of a prediction's four box numbers from a ground truth's, by image size.
+
+    Reads `pred_bboxes` (..., N, 4) and `gt_bboxes` (..., G, 4), x1, y1, x2, y2 in pixels, and `image_shape`.
+
+    Parameters
+    ----------
+    box_format : {"xyxy", "xywh"}, default "xyxy"
+        Compare corners, or centre and size.
+    weight : float, default 1.0
+        Factor of the cost.
+
+    References
+    ----------
+    Carion et al., "End-to-End Object Detection with Transformers", 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pred = np.array([[0.0, 0.0, 50.0, 20.0], [0.0, 0.0, 100.0, 100.0]])
+    >>> BBoxL1Cost()(pred_bboxes=pred, gt_bboxes=pred[:1], image_shape=(100, 100))
+    array([[0. ],
+           [1.3]])
+    """
+
+    box_format: str = "xyxy"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_choice("box_format", self.box_format, ("xyxy", "xywh"))
+        check_knob("weight", self.weight)
+        preload_backends()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the arrays the cost reads."""
+        return ("pred_bboxes", "gt_bboxes", "image_shape")
+
+    def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
+        """Compute the distances."""
+        xp = scene.xp
+        height, width = arrays["image_shape"][:, :1], arrays["image_shape"][:, 1:]
+        size = xp.concat([width, height, width, height], axis=-1)[:, None, :]
+        pred, gt = arrays["pred_bboxes"], arrays["gt_bboxes"]
+        if self.box_format == "xywh":
+            pred, gt = xyxy_to_cxcywh(pred), xyxy_to_cxcywh(gt)
+        return pairwise_l1(divided(pred, size), divided(gt, size))
+
+
+@COSTS.register
+@dataclass(frozen=True)
+class IoUCost(MatchCost):
+    """The negative overlap of a prediction with a ground truth.
+
+    Reads `pred_bboxes` (..., N, 4) and `gt_bboxes` (..., G, 4), x1, y1, x2, y2 in pixels.
+
+    Parameters
+    ----------
+    iou_mode : {"giou", "iou", "iof", "diou", "ciou"}, default "giou"
+        Which overlap; of ``"iof"`` the prediction is the foreground.
+    weight : float, default 1.0
+        Factor of the cost.
+
+    Notes
+    -----
+    A pair with a box that has a NaN, infinite or overflowing coordinate costs NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> boxes = np.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 2.0]])
+    >>> IoUCost(iou_mode="iou")(pred_bboxes=boxes, gt_bboxes=boxes)
+    array([[-1. , -0.5],
+           [-0.5, -1. ]])
+    """
+
+    iou_mode: Mode = "giou"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_choice("iou_mode", self.iou_mode, get_args(Mode))
+        check_knob("weight", self.weight)
+        preload_backends()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the arrays the cost reads."""
+        return ("pred_bboxes", "gt_bboxes")
+
+    def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
+        """Compute the overlaps."""
+        pred, pred_whole = drop_broken(arrays["pred_bboxes"])
+        gt, gt_whole = drop_broken(arrays["gt_bboxes"])
+        whole = pred_whole[:, :, None] & gt_whole[:, None, :]
+        return scene.xp.where(whole, -overlaps_of_checked(pred, gt, self.iou_mode), float("nan"))

@@ -1,0 +1,232 @@
+"""Match costs of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assigncore.backend import Array, preload_backends
+from assigncore.checks import check_knob, check_switches
+from assigncore.costs.base import MatchCost
+from assigncore.costs.masks import per_pixel, sigmoid
+from assigncore.match_scene import MatchScene
+from assigncore.registry import COSTS
+
+__all__ = ["BinaryFocalLossCost", "ClassificationCost", "FocalLossCost", "focal_costs", "power"]
+
+
+def power(xp: Any, x: Array, exponent: float) -> Array:
+    """Raise to a power; the usual ones as products, which round alike everywhere."""
+    if exponent == 0:
+        return xp.ones_like(x)
+    if exponent in (1, 2):
+        return x if exponent == 1 else x * x
+    return x ** float(exponent)
+
+
+def focal_costs(xp: Any, logits: Array, *, alpha: float, gamma: float, eps: float) -> tuple[Array, Array]:
+    """Return what it costs each of `logits` to be true, and what to be false."""
+    p = sigmoid(xp, logits)
+    true = -xp.log(p + float(eps)) * float(alpha) * power(xp, 1.0 - p, gamma)
+    false = -xp.log((1.0 - p) + float(eps)) * float(1 - alpha) * power(xp, p, gamma)
+    return true, false
+
+
+def _of_labels(scene: MatchScene, x: Array, labels: Array) -> Array:
+    """Pick from `x` (b or 1, n, C) the classes `labels` (b or 1, G), (b, n, G); NaN for what is no class."""
+    xp = scene.xp
+    known = (labels >= 0) & (labels < int(x.shape[-1]))
+    images = max(int(x.shape[0]), int(labels.shape[0]))
+    shape = (images, int(x.shape[1]), int(labels.shape[1]))
+    place = xp.broadcast_to(xp.where(known, labels, 0)[:, None, :], shape)
+    place = xp.astype(place, scene.backend.integer_dtype(x))
+    x = xp.broadcast_to(x, (images, *x.shape[1:]))
+    return xp.where(known[:, None, :], xp.take_along_axis(x, place, axis=-1), float("nan"))
+
+
+def _elementwise_of_labels(
+    scene: MatchScene, x: Array, labels: Array, compute: Callable[[Array], Array]
+) -> Array:
+    """Compute of each label's column, or of all columns first where that is less work."""
+    if labels.shape[1] < x.shape[-1]:
+        return compute(_of_labels(scene, x, labels))
+    return _of_labels(scene, compute(x), labels)
+
+
+@COSTS.register
+@dataclass(frozen=True)
+class ClassificationCost(MatchCost):
+    """The negative probability a prediction gives to the class of a ground truth, by softmax.
+
+    Reads `pred_logits` (..., N, C) and `gt_labels` (..., G).
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Factor of the cost.
+
+    References
+    ----------
+    Carion et al., "End-to-End Object Detection with Transformers", 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ClassificationCost()(pred_logits=np.zeros((1, 4)), gt_labels=np.array([2, 3]))
+    array([[-0.25, -0.25]])
+    """
+
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_knob("weight", self.weight)
+        preload_backends()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the arrays the cost reads."""
+        return ("pred_logits", "gt_labels")
+
+    def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
+        """Compute the probabilities."""
+        xp, logits = scene.xp, arrays["pred_logits"]
+        e = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
+        picked = _of_labels(scene, e, arrays["gt_labels"])
+        return -(picked / xp.sum(e, axis=-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class _Focal(MatchCost):
+    """The knobs of the focal costs."""
+
+    alpha: float = 0.25
+    gamma: float = 2
+    eps: float = 1e-12
+
+    def __post_init__(self) -> None:
+        check_knob("alpha", self.alpha, at_least=0)
+        if self.alpha > 1:
+            raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
+        check_knob("gamma", self.gamma, at_least=0)
+        check_knob("eps", self.eps, at_least=0)
+        check_knob("weight", self.weight)
+        check_switches(self)
+        preload_backends()
+
+    def _costs(self, xp: Any, logits: Array) -> tuple[Array, Array]:
+        return focal_costs(xp, logits, alpha=self.alpha, gamma=self.gamma, eps=self.eps)
+
+    def _difference(self, xp: Any, logits: Array) -> Array:
+        true, false = self._costs(xp, logits)
+        return true - false
+
+
+@COSTS.register
+@dataclass(frozen=True)
+class FocalLossCost(_Focal):
+    """The focal loss of predicting a ground truth's class, less that of not predicting it.
+
+    Reads `pred_logits` (..., N, C) and `gt_labels` (..., G), or with `binary_input` `pred_masks`
+    (..., N, H, W), logits, and `gt_masks` (..., G, H, W).
+
+    Parameters
+    ----------
+    alpha : float, default 0.25
+        Weight of what is true against what is false, from 0 to 1.
+    gamma : float, default 2
+        Exponent that plays down what is predicted well, at least 0.
+    eps : float, default 1e-12
+        Added to each probability before its logarithm, at least 0.
+    binary_input : bool, default False
+        Compare masks: the mean over the pixels of the focal loss.
+    weight : float, default 1.0
+        Factor of the cost.
+
+    References
+    ----------
+    Lin et al., "Focal Loss for Dense Object Detection", 2017. Zhu et al., "Deformable DETR", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> logits = np.array([[200.0, -200.0]])
+    >>> FocalLossCost()(pred_logits=logits, gt_labels=np.array([0, 1])).round(2)
+    array([[-20.72,   6.91]])
+    """
+
+    binary_input: bool = False
+    weight: float = 1.0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the arrays the cost reads."""
+        return ("pred_masks", "gt_masks") if self.binary_input else ("pred_logits", "gt_labels")
+
+    def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
+        """Compute the losses."""
+        if self.binary_input:
+            true, false = self._costs(scene.xp, arrays["pred_masks"])
+            return per_pixel(scene, true, false, arrays["gt_masks"])
+        return _elementwise_of_labels(
+            scene,
+            arrays["pred_logits"],
+            arrays["gt_labels"],
+            lambda logits: self._difference(scene.xp, logits),
+        )
+
+
+@COSTS.register
+@dataclass(frozen=True)
+class BinaryFocalLossCost(_Focal):
+    """The focal loss of predicting just the tokens of a caption that name a ground truth.
+
+    Reads `pred_logits` (..., N, C) of C tokens, `positive_maps` (..., G, C), which tokens name a ground
+    truth, and `text_token_mask` (..., C) of bool, false where a token is padding.
+
+    Parameters
+    ----------
+    alpha : float, default 0.25
+        Weight of what is true against what is false, from 0 to 1.
+    gamma : float, default 2
+        Exponent that plays down what is predicted well, at least 0.
+    eps : float, default 1e-12
+        Added to each probability before its logarithm, at least 0.
+    weight : float, default 1.0
+        Factor of the cost.
+
+    Notes
+    -----
+    The losses of the tokens are summed, as published; those of masks are averaged.
+
+    References
+    ----------
+    Liu et al., "Grounding DINO", 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cost = BinaryFocalLossCost()(
+    ...     pred_logits=np.array([[8.0, -8.0, np.nan]]),
+    ...     positive_maps=np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
+    ...     text_token_mask=np.array([True, True, False]),
+    ... )
+    >>> cost.round(1)
+    array([[0., 8.]])
+    """
+
+    weight: float = 1.0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the arrays the cost reads."""
+        return ("pred_logits", "positive_maps", "text_token_mask")
+
+    def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
+        """Compute the losses."""
+        xp, tokens = scene.xp, arrays["text_token_mask"][:, None, :]
+        true, false = self._costs(xp, arrays["pred_logits"])
+        maps = xp.astype(arrays["positive_maps"], scene.dtype)
+        maps, others = xp.where(tokens, maps, 0.0), xp.where(tokens, 1.0 - maps, 0.0)
+        true, false = xp.where(tokens, true, 0.0), xp.where(tokens, false, 0.0)
+        return true @ xp.matrix_transpose(maps) + false @ xp.matrix_transpose(others)

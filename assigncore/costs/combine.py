@@ -1,0 +1,195 @@
+"""The weighted sum of match costs, and its terms by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from assigncore.backend import Array
+from assigncore.costs.base import MatchCost
+from assigncore.costs.points import sample_masks
+from assigncore.match_scene import PREDICTIONS, MatchScene
+from assigncore.registry import build_cost
+from assigncore.tiles import Tile, dense_tiles
+
+__all__ = ["build_costs", "cost_terms", "needed_inputs", "weighted_sum"]
+
+SMALLEST_BLOCK = 2**17
+"""Pairs, or pixels of predictions, that are worth the calls it takes to handle them, where memory allows."""
+
+FEWEST_PRIORS = 32
+"""Predictions of a block at least, so that products of matrices are worth it."""
+
+READ_ONCE = 4
+"""How much more there may be of what is read once, such as logits, than of pairs, which take many steps."""
+
+
+def build_costs(configs: Mapping[str, Any] | MatchCost | Sequence[Any]) -> tuple[MatchCost, ...]:
+    """Build match costs from one config or several; costs that are built already pass through.
+
+    Raises
+    ------
+    TypeError
+        If one is neither a config mapping nor a match cost.
+    ValueError
+        If there is none, or one is unknown.
+
+    Examples
+    --------
+    >>> build_costs({"type": "IoUCost", "weight": 2.0})
+    (IoUCost(iou_mode='giou', weight=2.0),)
+    """
+    several = [configs] if isinstance(configs, Mapping | MatchCost) else configs
+    if isinstance(several, str) or not isinstance(several, Iterable):
+        raise TypeError(f"match_costs: expected a config mapping or several, got {type(configs).__name__}")
+    costs = tuple(build_cost(config) for config in several)
+    for cost in costs:
+        if not isinstance(cost, MatchCost):
+            raise TypeError(f"match_costs: expected match costs, got {type(cost).__name__}")
+    if not costs:
+        raise ValueError("match_costs: expected at least one cost, got none")
+    return costs
+
+
+def needed_inputs(costs: Iterable[MatchCost]) -> dict[str, str]:
+    """Return the inputs that costs read, each with the first cost that does; a weight of 0 reads nothing."""
+    needed: dict[str, str] = {}
+    for cost in costs:
+        if cost.weight != 0:
+            for name in cost.needs:
+                needed.setdefault(name, type(cost).__name__)
+    return needed
+
+
+def weighted_sum(scene: MatchScene, costs: Sequence[MatchCost]) -> Array:
+    """Add up the costs of all pairs, each times its weight, from the first to the last.
+
+    A cost of weight 0 is not computed.
+
+    Returns
+    -------
+    array (B, N, G)
+        In the computing dtype, a block of predictions at a time.
+    """
+    weighed = [cost for cost in costs if cost.weight != 0]
+
+    def add_up(arrays: Mapping[str, Array]) -> list[Array]:
+        if not weighed:
+            return []
+        total = _weighted(scene, weighed[0], arrays)
+        for cost in weighed[1:]:
+            total = total + _weighted(scene, cost, arrays)
+        return [total]
+
+    (total,) = _in_blocks(scene, weighed, add_up) if weighed else [scene.full(scene.shape, 0.0)]
+    return total
+
+
+def cost_terms(scene: MatchScene, costs: Sequence[MatchCost]) -> dict[str, Array]:
+    """Return each weighted cost (B, N, G) by the name of its class, numbered where there are several."""
+
+    def each(arrays: Mapping[str, Array]) -> list[Array]:
+        return [_weighted(scene, cost, arrays) for cost in costs]
+
+    return dict(zip(_names(costs), _in_blocks(scene, costs, each), strict=True))
+
+
+def _names(costs: Sequence[MatchCost]) -> list[str]:
+    seen: Counter[str] = Counter()
+    names = []
+    for cost in costs:
+        name = type(cost).__name__
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return names
+
+
+def _weighted(scene: MatchScene, cost: MatchCost, arrays: Mapping[str, Array]) -> Array:
+    term = cost.unweighted(scene, arrays)
+    return term if cost.weight == 1 else term * float(cost.weight)
+
+
+def _in_blocks(
+    scene: MatchScene, costs: Sequence[MatchCost], compute: Callable[[Mapping[str, Array]], list[Array]]
+) -> list[Array]:
+    """Compute arrays (B, N, G) a block of predictions at a time."""
+    xp = scene.xp
+    if scene.is_empty:
+        return [scene.full(scene.shape, 0.0) for _ in costs[:1]] * max(1, len(costs))
+    needed = {name for cost in costs for name in cost.needs}
+    arrays = {name: x for name, x in scene.arrays.items() if name in needed or name == "mask_points"}
+    images: list[list[Array]] = []
+    for _, tiles in groupby(_tiles(scene, arrays), key=lambda tile: tile.images.start):
+        blocks: list[list[Array]] = []
+        shared: Mapping[str, Array] | None = None
+        for tile in tiles:
+            shared = _of_images(scene, arrays, tile) if shared is None else shared
+            shape = (tile.images.stop - tile.images.start, tile.num_priors, scene.shape[2])
+            parts = compute({**shared, **_of_predictions(scene, arrays, tile)})
+            blocks.append([xp.broadcast_to(part, shape) for part in parts])
+        images.append([_joined(xp, list(parts), 1) for parts in zip(*blocks, strict=True)])
+    return [_joined(xp, list(parts), 0) for parts in zip(*images, strict=True)]
+
+
+def _joined(xp: Any, parts: list[Array], axis: int) -> Array:
+    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=axis)
+
+
+def _tiles(scene: MatchScene, arrays: Mapping[str, Array]) -> list[Tile]:
+    """Cut the predictions into blocks, all of them at once beneath a compiler."""
+    images, n_priors, n_gts = scene.shape
+    backend, like = scene.backend, next(x for name, x in arrays.items() if name in PREDICTIONS)
+    if backend.is_traced(like):
+        return [Tile(slice(0, images), slice(0, n_priors))]
+    widths = [n_gts]
+    for name, x in arrays.items():
+        if name == "pred_masks":
+            points = arrays.get("mask_points")
+            widths.append(_length_of_row(x) if points is None else int(points.shape[1]))
+        elif name in PREDICTIONS:
+            widths.append(_length_of_row(x) // READ_ONCE)
+    per_prior = max(widths)
+    shortest = min(max(SMALLEST_BLOCK, FEWEST_PRIORS * per_prior), backend.most_pairs(like))
+    return dense_tiles(images, n_priors, per_prior, max(backend.pairs_per_tile(like), shortest))
+
+
+def _length_of_row(x: Array) -> int:
+    length = 1
+    for side in x.shape[2:]:
+        length *= int(side)
+    return length
+
+
+def _of_images(scene: MatchScene, arrays: Mapping[str, Array], tile: Tile) -> dict[str, Array]:
+    """Cut to the images of a tile what does not depend on its predictions; masks become flat."""
+    cut = {name: _cut_images(x, tile.images) for name, x in arrays.items() if name not in PREDICTIONS}
+    if "gt_masks" in cut:
+        cut["gt_masks"] = _flat_masks(scene, cut["gt_masks"], cut.get("mask_points"))
+    return cut
+
+
+def _of_predictions(scene: MatchScene, arrays: Mapping[str, Array], tile: Tile) -> dict[str, Array]:
+    """Cut the predictions to a tile; masks become flat."""
+    cut = {
+        name: _cut_images(x, tile.images)[:, tile.priors, ...]
+        for name, x in arrays.items()
+        if name in PREDICTIONS
+    }
+    if "pred_masks" in cut:
+        points = arrays.get("mask_points")
+        points = None if points is None else _cut_images(points, tile.images)
+        cut["pred_masks"] = _flat_masks(scene, cut["pred_masks"], points)
+    return cut
+
+
+def _cut_images(x: Array, images: slice) -> Array:
+    return x if x.shape[0] == 1 else x[images, ...]
+
+
+def _flat_masks(scene: MatchScene, masks: Array, points: Array | None) -> Array:
+    if points is not None:
+        return sample_masks(scene.backend, masks, points)
+    xp = scene.xp
+    return xp.astype(xp.reshape(masks, (*masks.shape[:2], _length_of_row(masks))), scene.dtype)

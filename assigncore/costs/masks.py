@@ -1,0 +1,152 @@
+"""Match costs of masks, by matrix products: no array of prediction, ground truth and pixel exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assigncore.backend import Array, preload_backends
+from assigncore.checks import check_knob, check_switches
+from assigncore.coordinates import at_least
+from assigncore.costs.base import MatchCost
+from assigncore.match_scene import MatchScene
+from assigncore.registry import COSTS
+
+__all__ = ["CrossEntropyLossCost", "DiceCost", "per_pixel", "sigmoid"]
+
+
+def sigmoid(xp: Any, x: Array) -> Array:
+    """Return the logistic function of `x`; no exponential overflows."""
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+def per_pixel(scene: MatchScene, true: Array, false: Array, masks: Array) -> Array:
+    """Average over the pixels what predictions cost where a mask is set, and where it is not.
+
+    Parameters
+    ----------
+    scene : MatchScene
+        What is matched.
+    true, false : array (b or 1, n, P)
+        The cost of each pixel of a prediction if it is in the mask, and if it is not.
+    masks : array (b or 1, G, P)
+        From 0 to 1.
+
+    Returns
+    -------
+    array (b, n, G)
+        The mean costs.
+    """
+    transpose = scene.xp.matrix_transpose
+    total = true @ transpose(masks) + false @ transpose(1.0 - masks)
+    return total / int(masks.shape[-1])
+
+
+@COSTS.register
+@dataclass(frozen=True)
+class DiceCost(MatchCost):
+    """How little a predicted mask and a ground truth's have in common, against their sizes.
+
+    Reads `pred_masks` (..., N, H, W) and `gt_masks` (..., G, H, W).
+
+    Parameters
+    ----------
+    pred_act : bool, default False
+        Predictions are logits, and a sigmoid makes them probabilities.
+    eps : float, default 1e-3
+        Added to the common part and to the sizes.
+    naive_dice : bool, default True
+        A size is the sum of a mask's values; if false, of their squares, as V-Net has it.
+    weight : float, default 1.0
+        Factor of the cost.
+
+    References
+    ----------
+    Milletari et al., "V-Net", 2016. Cheng et al., "Per-Pixel Classification is Not All You Need for Semantic
+    Segmentation", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> masks = np.array([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 1.0]]])
+    >>> DiceCost(eps=0.0)(pred_masks=masks, gt_masks=masks)
+    array([[0., 1.],
+           [1., 0.]])
+    """
+
+    pred_act: bool = False
+    eps: float = 1e-3
+    naive_dice: bool = True
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_knob("eps", self.eps, at_least=0)
+        check_knob("weight", self.weight)
+        check_switches(self)
+        preload_backends()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the arrays the cost reads."""
+        return ("pred_masks", "gt_masks")
+
+    def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
+        """Compute the Dice coefficients."""
+        xp, gt, eps = scene.xp, arrays["gt_masks"], float(self.eps)
+        pred = sigmoid(xp, arrays["pred_masks"]) if self.pred_act else arrays["pred_masks"]
+        common = 2.0 * (pred @ xp.matrix_transpose(gt))
+        if not self.naive_dice:
+            pred, gt = pred * pred, gt * gt
+        sizes = xp.sum(pred, axis=-1)[:, :, None] + xp.sum(gt, axis=-1)[:, None, :]
+        return 1.0 - (common + eps) / (sizes + eps)
+
+
+@COSTS.register
+@dataclass(frozen=True)
+class CrossEntropyLossCost(MatchCost):
+    """The mean over the pixels of the cross entropy between a predicted mask and a ground truth's.
+
+    Reads `pred_masks` (..., N, H, W), logits, and `gt_masks` (..., G, H, W).
+
+    Parameters
+    ----------
+    use_sigmoid : bool, default True
+        Each pixel is in the mask or not. There is no other form.
+    weight : float, default 1.0
+        Factor of the cost.
+
+    References
+    ----------
+    Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation", 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> logits = np.array([[[30.0, -30.0]]])
+    >>> gt_masks = np.array([[[True, False]], [[False, True]]])
+    >>> CrossEntropyLossCost()(pred_masks=logits, gt_masks=gt_masks).round(3)
+    array([[ 0., 30.]])
+    """
+
+    use_sigmoid: bool = True
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_knob("weight", self.weight)
+        check_switches(self)
+        if not self.use_sigmoid:
+            raise ValueError("use_sigmoid: expected True, the one form there is, got False")
+        preload_backends()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the arrays the cost reads."""
+        return ("pred_masks", "gt_masks")
+
+    def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
+        """Compute the cross entropies."""
+        xp, x = scene.xp, arrays["pred_masks"]
+        rest = xp.log1p(xp.exp(-xp.abs(x)))
+        return per_pixel(scene, rest + at_least(-x, 0.0), rest + at_least(x, 0.0), arrays["gt_masks"])
