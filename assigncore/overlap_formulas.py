@@ -35,6 +35,7 @@ def overlaps_of_checked(
     *,
     is_aligned: bool = False,
     eps: float = EPS,
+    eps_added: bool = False,
     rounded: Callable[[Array], Array] = _unrounded,
 ) -> Array:
     """Compute the overlaps of boxes that are known to be finite and of one floating dtype.
@@ -49,6 +50,9 @@ def overlaps_of_checked(
         Pair row with row in place of each with each.
     eps : float, default 1e-6
         Floor of the unions and enclosing areas, in square pixels.
+    eps_added : bool, default False
+        For ``"iou"``: whether `eps` is added to the union in place of being its floor. Negative areas then
+        count as 0.
     rounded : callable, optional
         Applied to the result of each operation, to compute as a narrower dtype would.
 
@@ -72,6 +76,10 @@ def overlaps_of_checked(
     union = rounded(rounded(area1 + area2) - overlap)
     if mode in ("diou", "ciou"):
         return _penalised_iou(xp, c1, c2, overlap / (union + PENALTY_EPS), with_aspect=mode == "ciou")
+    if eps_added:
+        return rounded(
+            overlap / (rounded(rounded(at_least(area1, 0.0) + at_least(area2, 0.0)) - overlap) + eps)
+        )
     union = at_least(union, eps)
     iou = rounded(overlap / union)
     if mode == "iou":

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from assigncore.backend import Array, preload_backends
 from assigncore.boxes import box_centers
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_switches
+from assigncore.claims import pairs_of, settle_among_all
 from assigncore.conflicts import best_claim
 from assigncore.coordinates import drop_broken, rounded_product
 from assigncore.ignoring import in_ignore_region
 from assigncore.levels import check_levels, nearest_per_level
 from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.pairs import Pairs
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
@@ -24,8 +27,7 @@ __all__ = ["ATSSAssigner"]
 UNASSIGNED = -1e8
 """The overlap of a prior that no ground truth takes, as published."""
 
-INSIDE = 0.01
-"""How far inside a ground truth a prior's centre must be, in pixels."""
+COMPETITORS = ("claimants", "all")
 
 
 @ASSIGNERS.register
@@ -49,6 +51,14 @@ class ATSSAssigner:
     ignore_iof_thr : float, default -1
         A prior is ignored where an ignore region covers more than this fraction of it, and is a candidate
         only where a level has fewer than `topk` others. Not positive: ignore regions have no effect.
+    strictly_above : bool, default False
+        Whether a candidate's overlap must exceed the threshold, as while YOLOv6 warms up; else it may be
+        equal.
+    inside_margin : float, default 0.01
+        How far inside a ground truth a prior's centre must be, in pixels: farther than this from each side.
+    conflicts : {"claimants", "all"}, default "claimants"
+        Among which ground truths the largest overlap gets a prior that several take: those, or all. With
+        `alpha`, those.
 
     Raises
     ------
@@ -77,6 +87,9 @@ class ATSSAssigner:
     alpha: float | None = None
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
     ignore_iof_thr: float = -1
+    strictly_above: bool = False
+    inside_margin: float = 0.01
+    conflicts: str = "claimants"
 
     def __post_init__(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
@@ -85,6 +98,14 @@ class ATSSAssigner:
             if self.alpha > 1:
                 raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
+        check_switches(self)
+        check_knob("inside_margin", self.inside_margin, at_least=0)
+        allowed = COMPETITORS if self.alpha is None else COMPETITORS[:1]
+        if self.conflicts not in allowed:
+            given = "" if self.alpha is None else f" with alpha {self.alpha}"
+            raise ValueError(
+                f"conflicts: expected one of {', '.join(allowed)}{given}, got {self.conflicts!r}"
+            )
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
         preload_backends()
 
@@ -173,11 +194,11 @@ class ATSSAssigner:
         candidates = nearest_per_level(scene, levels, self.topk, last_resort=ignored)
         overlaps = self._overlaps(scene, candidates)
         threshold = adaptive_threshold(scene.xp, overlaps, candidates.found)
-        claims = (overlaps >= threshold[..., None]) & candidates.found & scene.gt_valid[..., None]
-        claims = claims & centers_inside(scene, candidates, margin=INSIDE)
-        taken, max_overlaps = best_claim(
-            scene.backend, candidates.index, overlaps, claims, scene.shape[1], nothing=UNASSIGNED
-        )
+        threshold = threshold[..., None]
+        above = overlaps > threshold if self.strictly_above else overlaps >= threshold
+        claims = above & candidates.found & scene.gt_valid[..., None]
+        claims = claims & centers_inside(scene, candidates, margin=float(self.inside_margin))
+        taken, max_overlaps = self._settled(scene, candidates.index, claims, overlaps)
         background = scene.xp.where(ignored, -1, scene.full(0, integers=True))
         return scene.result(scene.xp.where(taken > 0, taken, background), max_overlaps)
 
@@ -191,6 +212,24 @@ class ATSSAssigner:
             return overlaps
         alpha = float(self.alpha)
         return class_scores(scene, candidates) ** (1 - alpha) * overlaps**alpha
+
+    def _settled(self, scene: Scene, index: Array, claims: Array, overlaps: Array) -> tuple[Array, Array]:
+        """Return who takes each prior, ground truths counted from 1, and the overlap it is won by, (B, N)."""
+        backend, xp, n_priors = scene.backend, scene.xp, scene.shape[1]
+        if self.conflicts == "claimants":
+            return best_claim(backend, index, overlaps, claims, n_priors, nothing=UNASSIGNED)
+        measure = measure_of(self.iou_calculator, "iou")
+
+        def compared(boxes: Array, pairs: Pairs) -> Array:
+            return measure(pairs.of_gts(scene.gt_bboxes), pairs.of_priors(boxes))[..., 0, :]
+
+        prior, gt, taken = settle_among_all(
+            scene, index, claims, lambda prior: partial(compared, gather_priors(backend, scene.priors, prior))
+        )
+        best = compared(scene.priors, pairs_of(scene, gt, prior))[..., 0]
+        gt_inds = backend.scatter_max(prior, xp.where(taken, gt + 1, 0), n_priors)
+        best = xp.where(taken, best, UNASSIGNED)
+        return gt_inds, backend.scatter_max(prior, best, n_priors, fill=UNASSIGNED)
 
 
 def class_scores(scene: Scene, candidates: Candidates) -> Array:

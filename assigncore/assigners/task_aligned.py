@@ -1,0 +1,271 @@
+"""Assignment of the priors whose predictions are best aligned with a ground truth in class and place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from assigncore.alignment import Alignment, best_aligned
+from assigncore.backend import Array, preload_backends
+from assigncore.boxes import box_centers
+from assigncore.checks import check_knob, check_switches
+from assigncore.claims import Winners, best_of_winners, fillers_in_reach, settle
+from assigncore.coordinates import columns, drop_broken
+from assigncore.overlaps import BboxOverlaps2D
+from assigncore.pairs import ListedPairs, all_rows
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+from assigncore.scene import Beside, Scene, read_scene
+
+__all__ = ["TaskAlignedAssigner"]
+
+UNASSIGNED = -1e8
+"""The overlap of a prior that no ground truth takes, as published."""
+
+COMPETITORS = ("claimants", "inside", "all")
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class TaskAlignedAssigner:
+    """Decide by how well predictions agree with a ground truth, in class and place at once.
+
+    The metric of a pair is ``score**alpha * overlap**beta``: the score that the prediction gives the ground
+    truth's class, and its box's overlap with the ground truth. The `topk` priors of the largest metrics whose
+    centres lie inside a ground truth are positive, every other prior is background. The defaults are TOOD's;
+    the further knobs make it what YOLOv6, YOLOv8 and YOLOv10 train with, as the functions of
+    :mod:`assigncore.assigners.task_aligned_presets` set them.
+
+    Parameters
+    ----------
+    topk : int
+        Priors each ground truth may take, at least 1; all of them where there are fewer.
+    alpha : float, default 1
+        Exponent of the score, at least 0.
+    beta : float, default 6
+        Exponent of the overlap, at least 0.
+    iou_calculator : callable or config mapping, optional
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    topk_inside : bool, default False
+        Whether the `topk` are chosen among the priors inside the ground truth, of metric 0 too; else among
+        all, and those then dropped that are outside or of metric 0.
+    inside_margin : float, default 0.01
+        How far inside a prior's centre must be, in pixels: farther than this from each side.
+    smallest_side : float, default 0
+        Ground truths with a shorter side count as this long, about their centre, when it is decided what is
+        inside. In pixels.
+    conflicts : {"claimants", "inside", "all"}, default "claimants"
+        Among which ground truths the largest overlap gets a prior that several claim: those; or all, with an
+        overlap of 0 where it is not inside; or all.
+    topk2 : int, optional
+        Of what a ground truth has got, keep so many priors of the largest metrics: with 1, a one-to-one
+        assignment from a wider choice.
+    normalized : bool, default False
+        Whether ``assign_metrics`` are scaled for each ground truth, so that its largest one is the largest
+        overlap it has with a prior it got.
+    eps : float, default 1e-9
+        Added to the largest metric where it is divided by.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Feng et al., "TOOD: Task-aligned One-stage Object Detection", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> priors = np.array([[2, 2, 4, 4], [4, 4, 6, 6], [20, 20, 22, 22]], dtype=np.float32)
+    >>> pred_bboxes = np.array([[0, 0, 9, 9], [0, 0, 8, 8], [0, 0, 8, 8]], dtype=np.float32)
+    >>> result = TaskAlignedAssigner(topk=1).assign(
+    ...     priors,
+    ...     np.array([[0, 0, 8, 8]], dtype=np.float32),
+    ...     pred_bboxes=pred_bboxes,
+    ...     pred_scores=np.array([[0.25, 0.5], [0.5, 0.5], [0.25, 0.25]], dtype=np.float32),
+    ...     gt_labels=np.array([1]),
+    ... )
+    >>> result.gt_inds
+    array([0, 1, 0])
+    >>> result.extras["assign_metrics"]
+    array([0. , 0.5, 0. ], dtype=float32)
+    """
+
+    topk: int
+    alpha: float = 1
+    beta: float = 6
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    topk_inside: bool = False
+    inside_margin: float = 0.01
+    smallest_side: float = 0
+    conflicts: str = "claimants"
+    topk2: int | None = None
+    normalized: bool = False
+    eps: float = 1e-9
+
+    def __post_init__(self) -> None:
+        check_knob("topk", self.topk, at_least=1, integer=True)
+        for name in ("alpha", "beta", "inside_margin", "smallest_side", "eps"):
+            check_knob(name, getattr(self, name), at_least=0)
+        if self.conflicts not in COMPETITORS:
+            raise ValueError(f"conflicts: expected one of {', '.join(COMPETITORS)}, got {self.conflicts!r}")
+        if self.topk2 is not None:
+            check_knob("topk2", self.topk2, at_least=1, integer=True)
+        check_switches(self)
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        pred_bboxes: Array,
+        pred_scores: Array,
+        gt_labels: Array,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign priors to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 4) or (..., N, 3)
+            Boxes x1, y1, x2, y2, or points x, y, stride, in pixels. Only the centres count.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        pred_bboxes : array (..., N, 4)
+            The boxes predicted from the priors, in pixels.
+        pred_scores : array (..., N, C)
+            The probabilities of the classes, predicted from the priors.
+        gt_labels : array (..., G) of integers
+            Classes, from 0 to C - 1.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prior takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, and -1e8 for
+            every other prior. The extra ``assign_metrics`` (..., N) is the metric of positive priors, or with
+            `normalized` what their class is to be trained towards, and 0 elsewhere.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit, labels are missing, or inputs are on different devices.
+
+        Notes
+        -----
+        Of equal metrics the prior of the lowest index is taken, of equal overlaps the first ground truth. A
+        prior whose prediction is broken matches nothing, and a NaN score counts as no candidate. A label out
+        of range reads the scores of class 0. With `topk_inside`, priors outside compete with a metric of 0: a
+        prior inside of metric 0 is positive only where it is among the first of all such, as published. With
+        `conflicts` other than the claimants, a ground truth may get a prior it had not chosen. The method has
+        no ignore regions.
+        """
+        if gt_labels is None:
+            raise ValueError("gt_labels: expected an array, since the metric reads their scores, got None")
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_labels=gt_labels,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            prior_columns=3 if getattr(priors, "shape", (4,))[-1:] == (3,) else 4,
+            beside={
+                "pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True),
+                "pred_scores": Beside(pred_scores, ("N", "C"), required=True),
+            },
+        )
+        if scene.beside["pred_scores"].shape[-1] == 0:
+            raise ValueError(
+                f"pred_scores: expected at least one class, got shape {tuple(pred_scores.shape)}"
+            )
+        if scene.is_empty:
+            overlaps = scene.xp.where(scene.prior_valid, scene.full(0.0), UNASSIGNED)
+            return scene.result(scene.full(0, integers=True), overlaps, {"assign_metrics": scene.full(0.0)})
+        alignment = self._alignment(scene)
+        index, claims, overlaps = self._claims(alignment)
+        winners = settle(alignment, index, claims, overlaps, among=self.conflicts)
+        if self.topk2 is not None:
+            winners = best_of_winners(alignment, winners, self.topk2)
+        metrics = normalized(scene, winners, float(self.eps)) if self.normalized else winners.metrics
+        return result_of(scene, winners, metrics)
+
+    def _alignment(self, scene: Scene) -> Alignment:
+        """Bring together what the metric is computed from."""
+        xp = scene.xp
+        pred_bboxes, whole = drop_broken(scene.beside["pred_bboxes"])
+        n_classes = int(scene.beside["pred_scores"].shape[-1])
+        label = scene.gt_labels
+        is_points = int(scene.priors.shape[-1]) == 3
+        return Alignment(
+            scene=scene,
+            counted=scene.prior_whole & whole,
+            centers=scene.priors[..., :2] if is_points else box_centers(scene.priors),
+            pred_bboxes=pred_bboxes,
+            pred_scores=scene.beside["pred_scores"],
+            regions=with_smallest_side(xp, scene.gt_bboxes, float(self.smallest_side)),
+            margin=self.inside_margin,
+            label=xp.where((label >= 0) & (label < n_classes), label, 0),  # type: ignore[operator]
+            calculator=self.iou_calculator,  # type: ignore[arg-type]
+            alpha=self.alpha,
+            beta=self.beta,
+        )
+
+    def _claims(self, alignment: Alignment) -> tuple[Array, Array, Array]:
+        """Return priors that each ground truth may claim, whether it does, and the overlaps, (B, G, K)."""
+        scene = alignment.scene
+        candidates = best_aligned(alignment, self.topk, only_inside=self.topk_inside)
+        rows = all_rows(scene.backend, scene.gt_bboxes)
+        pairs = ListedPairs(scene.backend, scene.shape[2], rows, candidates.index)
+        if self.topk_inside:
+            claims = candidates.found & fillers_in_reach(alignment, candidates, self.topk)
+        else:
+            claims = candidates.found & alignment.inside(pairs)
+        return candidates.index, claims, alignment.overlaps(pairs)
+
+
+def with_smallest_side(xp: Any, boxes: Array, side: float) -> Array:
+    """Widen the sides of boxes (..., 4) that are shorter than `side`, about the centre."""
+    if side == 0:
+        return boxes
+    x1, y1, x2, y2 = columns(boxes)
+    planes = []
+    for low, high in ((x1, x2), (y1, y2)):
+        middle, short = (low + high) / 2, high - low < side
+        planes.append((xp.where(short, middle - side / 2, low), xp.where(short, middle + side / 2, high)))
+    (x1, x2), (y1, y2) = planes
+    return xp.stack([x1, y1, x2, y2], axis=-1)
+
+
+def normalized(scene: Scene, winners: Winners, eps: float) -> Array:
+    """Scale metrics for each ground truth, so that its largest is its largest overlap, (B, E)."""
+    xp, n_gts = scene.xp, scene.shape[2]
+    largest = []
+    for values in (winners.metrics, winners.overlaps):
+        of_gt = scene.backend.scatter_max(winners.gt, xp.where(winners.taken, values, 0.0), n_gts)
+        largest.append(xp.take_along_axis(of_gt, winners.gt, axis=-1))
+    metric, overlap = largest
+    divisor = xp.where(metric + eps > 0, metric + eps, 1.0)
+    return winners.metrics * overlap / divisor
+
+
+def result_of(scene: Scene, winners: Winners, metrics: Array) -> AssignResult:
+    """Write the winners to their priors."""
+    xp, backend, n_priors = scene.xp, scene.backend, scene.shape[1]
+    taken = winners.taken
+    gt_inds = backend.scatter_max(winners.prior, xp.where(taken, winners.gt + 1, 0), n_priors)
+    overlaps = backend.scatter_max(
+        winners.prior, xp.where(taken, winners.overlaps, UNASSIGNED), n_priors, fill=UNASSIGNED
+    )
+    metrics = backend.scatter_max(winners.prior, xp.where(taken, metrics, 0.0), n_priors)
+    return scene.result(gt_inds, overlaps, {"assign_metrics": metrics})
