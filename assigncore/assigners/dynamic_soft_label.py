@@ -1,0 +1,263 @@
+"""Assignment by a classification cost against soft labels, with dynamic k."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from assigncore.assigners.class_columns import (
+    check_classes,
+    class_columns,
+    known_labels,
+    label_rows,
+    pairwise_sum,
+)
+from assigncore.assigners.dynamic_k import any_pair, match_dynamic_k, overlap_cost
+from assigncore.backend import Array, get_backend, preload_backends
+from assigncore.boxes import box_centers
+from assigncore.checks import check_knob, check_switches
+from assigncore.coordinates import at_least, columns, divided, drop_broken, rounded_product
+from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+from assigncore.scene import Beside, Scene, read_scene
+from assigncore.tiles import TileView
+
+__all__ = ["DynamicSoftLabelAssigner"]
+
+UNASSIGNED = -1e8
+"""The overlap of a prior that no ground truth takes, as published."""
+
+OUTSIDE = 1e8
+"""What a prior outside all ground truths costs, where it may be taken at all, as published."""
+
+EPS = 1e-7
+"""Added to an overlap before its logarithm, and the least mass of a mask."""
+
+LARGEST_EXPONENT = 38.0
+"""Largest power of ten that float32 holds."""
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class DynamicSoftLabelAssigner:
+    """Give each ground truth its cheapest predictions, as many as their overlaps with it add up to.
+
+    A prior counts where its point lies in any ground truth. A pair costs the difference of the predicted
+    scores from a soft label, which is the predicted box's overlap for the ground truth's class and 0 for
+    every other, plus a logarithm of the overlap, plus a power of ten that grows with the distance from the
+    ground truth's centre.
+
+    Parameters
+    ----------
+    soft_center_radius : float, default 3.0
+        Distance from a centre, in strides, at which the power of ten is 1.
+    topk : int, default 13
+        Overlaps that are added up to the number of priors a ground truth takes, and the most it takes.
+    iou_weight : float, default 3.0
+        Weight of the overlap's cost.
+    iou_calculator : callable or config mapping, optional
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    own_class_only : bool, default False
+        Compare the score of the ground truth's own class alone, as MMYOLO does.
+    select_outside : bool, default False
+        Let a prior outside all ground truths count at a cost of 1e8, as MMYOLO does: each ground truth then
+        chooses at least one prior, though it may lose it to another.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Lyu et al., "RTMDet: An Empirical Study of Designing Real-Time Object Detectors", 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 8 + 4
+    >>> priors = np.concatenate([points, np.full((16, 2), 8)], axis=-1).astype(np.float32)
+    >>> gt_bboxes = np.array([[0, 0, 17, 17]], dtype=np.float32)
+    >>> pred_bboxes = np.concatenate([points - 8, points + 8], axis=-1).astype(np.float32)
+    >>> logits = np.zeros((16, 2), dtype=np.float32)
+    >>> DynamicSoftLabelAssigner().assign(
+    ...     priors, gt_bboxes, pred_bboxes=pred_bboxes, pred_logits=logits, gt_labels=np.array([1])
+    ... ).gt_inds.reshape(4, 4)
+    array([[0, 0, 0, 0],
+           [0, 1, 0, 0],
+           [0, 0, 0, 0],
+           [0, 0, 0, 0]])
+    """
+
+    soft_center_radius: float = 3.0
+    topk: int = 13
+    iou_weight: float = 3.0
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    own_class_only: bool = False
+    select_outside: bool = False
+
+    def __post_init__(self) -> None:
+        check_knob("soft_center_radius", self.soft_center_radius)
+        check_knob("topk", self.topk, at_least=1, integer=True)
+        check_knob("iou_weight", self.iou_weight)
+        check_switches(self)
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        pred_bboxes: Array,
+        pred_logits: Array,
+        gt_labels: Array,
+        gt_masks: Array | None = None,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign priors to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 4)
+            Points with their strides: x, y, stride_x, stride_y in pixels. Distances are in units of stride_x.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        pred_bboxes : array (..., N, 4)
+            Boxes of the predictions in pixels.
+        pred_logits : array (..., N, C)
+            Class logits of the predictions.
+        gt_labels : array (..., G) of integers
+            Classes, from 0.
+        gt_masks : array (..., G, H, W) of bool, optional
+            Masks of the ground truths at the image's resolution; a centre is then a mask's centre of mass,
+            not its box's.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prior takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, and -1e8
+            for every other prior; 0 for all where no prior counts.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit, or inputs are on different devices.
+
+        Notes
+        -----
+        Of equally cheap priors the first is taken. A prior that several ground truths choose goes to the one
+        it is cheapest for among all, the first on ties, even if that one did not choose it; so a ground
+        truth may end with none, as published. A prediction with a NaN or infinite number matches nothing. A
+        label that is no class counts as class 0. The power of ten stays below infinity: the farthest pairs
+        are equally dear.
+        """
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            beside={
+                "gt_labels": Beside(gt_labels, ("G",), "integral", required=True),
+                "pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True),
+                "pred_logits": Beside(pred_logits, ("N", "C"), required=True),
+                "gt_masks": Beside(gt_masks, ("G", "H", "W"), "bool"),
+            },
+        )
+        n_classes = check_classes("pred_logits", pred_logits)
+        if scene.is_empty:
+            return scene.empty_result(excluded_overlap=UNASSIGNED)
+        xp = scene.xp
+        boxes, whole = drop_broken(scene.beside["pred_bboxes"])
+        labels = known_labels(scene, n_classes)
+        centers = box_centers(scene.gt_bboxes) if gt_masks is None else centers_of_mass(scene)
+        inside = any_pair(scene, _in_box) & whole
+        counted = scene.prior_whole & whole if self.select_outside else inside
+
+        def price(view: TileView) -> tuple[Array, Array]:
+            overlaps = measure_of(self.iou_calculator, "iou")(
+                view.of_gts(scene.gt_bboxes), view.of_priors(boxes)
+            )
+            logits = view.of_priors(scene.beside["pred_logits"])
+            cost = self._class_cost(logits, view.of_gts(labels), overlaps) + overlap_cost(
+                self.iou_calculator, overlaps, EPS, self.iou_weight
+            )
+            cost = cost + self._soft_prior(view.of_priors(scene.priors), view.of_gts(centers))
+            if not self.select_outside:
+                return overlaps, cost
+            dear = xp.where(xp.isfinite(cost), xp.full_like(cost, OUTSIDE), cost)
+            return overlaps, xp.where(view.of_priors(inside)[:, None, :], cost, dear)
+
+        gt_inds, overlaps = match_dynamic_k(
+            scene, counted, self.topk, price, entries=max(scene.shape[2], n_classes), nothing=UNASSIGNED
+        )
+        decided = xp.any(counted, axis=-1)[:, None] | ~scene.prior_valid
+        return scene.result(gt_inds, xp.where(decided, overlaps, 0.0))
+
+    def _class_cost(self, logits: Array, labels: Array, overlaps: Array) -> Array:
+        """Sum the cross-entropies with soft labels, weighed by the square of the error, (b, g, n).
+
+        The sum for soft labels of 0 is common to all ground truths; each changes one term of it.
+        """
+        x, whole = class_columns(logits)
+        xp = get_backend(x).xp
+        small = xp.exp(-xp.abs(x))
+        entropy = at_least(x, 0.0) + xp.log1p(small)
+        probability = xp.where(x >= 0, xp.ones_like(x), small) / (1 + small)
+        own_entropy = label_rows(entropy, labels)
+        error = overlaps - label_rows(probability, labels)
+        soft = own_entropy - rounded_product(label_rows(x, labels), overlaps)
+        own = rounded_product(soft, error * error)
+        if self.own_class_only:
+            return own + xp.where(whole, xp.zeros_like(overlaps[:, 0, :]), float("inf"))[:, None, :]
+        hard = rounded_product(entropy, probability * probability)
+        common = xp.where(whole, pairwise_sum(hard), float("inf"))
+        return (own - label_rows(hard, labels)) + common[:, None, :]
+
+    def _soft_prior(self, priors: Array, centers: Array) -> Array:
+        """Return ten to the power of the distance in strides beyond the soft radius, (b, g, n)."""
+        xp = get_backend(priors).xp
+        x, y, stride = columns(priors)[:3]
+        center_x, center_y = (c[..., None] for c in columns(centers))
+        dx, dy = x[:, None, :] - center_x, y[:, None, :] - center_y
+        apart = xp.sqrt(rounded_product(dx, dx) + rounded_product(dy, dy))
+        stride = xp.where(stride > 0, stride, 1.0)[:, None, :]
+        exponent = divided(apart, stride) - float(self.soft_center_radius)
+        return 10.0 ** -at_least(-exponent, -LARGEST_EXPONENT)
+
+
+def _in_box(scene: Scene, view: TileView) -> Array:
+    """Tell which points are in which boxes, (b, g, n)."""
+    x, y = (c[:, None, :] for c in columns(view.of_priors(scene.priors))[:2])
+    x1, y1, x2, y2 = (c[..., None] for c in columns(view.of_gts(scene.gt_bboxes)))
+    return (x > x1) & (x < x2) & (y > y1) & (y < y2)
+
+
+def centers_of_mass(scene: Scene) -> Array:
+    """Return the centres of mass of the masks in pixels, (B, G, 2); 0 where a mask is empty."""
+    backend, xp = scene.backend, scene.xp
+    masks, dtype = scene.beside["gt_masks"], scene.gt_bboxes.dtype
+    images, n_gts, height, width = (int(n) for n in masks.shape)
+    rows = xp.reshape(masks, (images * n_gts, height, width))
+    step = images * n_gts
+    if not backend.is_traced(rows):
+        step = max(1, min(step, backend.most_pairs(scene.gt_bboxes) // max(1, height * width)))
+    device = backend.device_of(scene.gt_bboxes)
+    along = [xp.arange(n, dtype=dtype, device=device) for n in (width, height)]
+    parts = []
+    for start in range(0, images * n_gts, step):
+        mass = xp.astype(rows[start : min(start + step, images * n_gts), :, :], dtype)
+        moments = [xp.sum(xp.sum(mass, axis=1 + i) * along[i], axis=-1) for i in range(2)]
+        total = at_least(xp.sum(xp.sum(mass, axis=-1), axis=-1), EPS)
+        parts.append(xp.stack([moment / total for moment in moments], axis=-1))
+    centers = xp.reshape(xp.concat(parts, axis=0), (images, n_gts, 2))
+    return xp.broadcast_to(centers, (scene.shape[0], n_gts, 2))

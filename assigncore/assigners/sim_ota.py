@@ -1,0 +1,212 @@
+"""Assignment by a simplified optimal transport: the cheapest predictions of each ground truth, dynamic k."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from assigncore.assigners.class_columns import check_classes, entropy_cost, known_labels
+from assigncore.assigners.dynamic_k import any_pair, match_dynamic_k, overlap_cost, weighted
+from assigncore.backend import Array, preload_backends
+from assigncore.boxes import box_centers
+from assigncore.checks import check_knob, check_switches
+from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
+from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+from assigncore.scene import Beside, Scene, read_scene
+from assigncore.tiles import TileView
+
+__all__ = ["SimOTAAssigner"]
+
+UNASSIGNED = -1e5
+"""The overlap of a prior that no ground truth takes, as published."""
+
+OUTSIDE = 1e5
+"""What a pair costs more where the point is not both in the box and near its centre."""
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class SimOTAAssigner:
+    """Give each ground truth its cheapest predictions, as many as their overlaps with it add up to.
+
+    A prior counts where its point lies in any ground truth, or near the centre of any. A pair costs the
+    cross-entropy of the predicted scores, plus a logarithm of the predicted box's overlap, plus a large
+    constant unless the point is both in the ground truth and near its centre.
+
+    Parameters
+    ----------
+    center_radius : float, default 2.5
+        How far from a centre is near, along each axis, in strides of the prior.
+    candidate_topk : int, default 10
+        Overlaps that are added up to the number of priors a ground truth takes, and the most it takes.
+    iou_weight : float, default 3.0
+        Weight of the overlap's cost.
+    cls_weight : float, default 1.0
+        Weight of the scores' cost.
+    iou_calculator : callable or config mapping, optional
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    sqrt_scores : bool, default False
+        Compare the square roots of the scores, for scores that are products of class and objectness, as in
+        MMDetection 2.
+    eps : float, default 1e-7
+        Added to an overlap before its logarithm.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Ge et al., "YOLOX: Exceeding YOLO Series in 2021", 2021; Ge et al., "OTA: Optimal Transport Assignment
+    for Object Detection", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 8 + 4
+    >>> priors = np.concatenate([points, np.full((16, 2), 8)], axis=-1).astype(np.float32)
+    >>> gt_bboxes = np.array([[0, 0, 17, 17]], dtype=np.float32)
+    >>> pred_bboxes = np.concatenate([points - 8, points + 8], axis=-1).astype(np.float32)
+    >>> scores = np.full((16, 2), 0.5, dtype=np.float32)
+    >>> assigner = SimOTAAssigner(center_radius=1.0)
+    >>> assigner.assign(
+    ...     priors, gt_bboxes, pred_bboxes=pred_bboxes, pred_scores=scores, gt_labels=np.array([1])
+    ... ).gt_inds.reshape(4, 4)
+    array([[0, 0, 0, 0],
+           [0, 1, 0, 0],
+           [0, 0, 0, 0],
+           [0, 0, 0, 0]])
+    """
+
+    center_radius: float = 2.5
+    candidate_topk: int = 10
+    iou_weight: float = 3.0
+    cls_weight: float = 1.0
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    sqrt_scores: bool = False
+    eps: float = 1e-7
+
+    def __post_init__(self) -> None:
+        check_knob("center_radius", self.center_radius, at_least=0)
+        check_knob("candidate_topk", self.candidate_topk, at_least=1, integer=True)
+        check_knob("iou_weight", self.iou_weight)
+        check_knob("cls_weight", self.cls_weight)
+        check_knob("eps", self.eps, at_least=1e-30)
+        check_switches(self)
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        pred_bboxes: Array,
+        pred_scores: Array,
+        gt_labels: Array,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign priors to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 4)
+            Points with their strides: x, y, stride_x, stride_y in pixels.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        pred_bboxes : array (..., N, 4)
+            Boxes of the predictions in pixels.
+        pred_scores : array (..., N, C)
+            Class probabilities of the predictions.
+        gt_labels : array (..., G) of integers
+            Classes, from 0.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prior takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, and -1e5
+            for every other prior; 0 for all where no prior counts.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit, or inputs are on different devices.
+
+        Notes
+        -----
+        Of equally cheap priors the first is taken. A prior that several ground truths choose goes to the one
+        it is cheapest for among all, the first on ties, even if that one did not choose it; so a ground
+        truth may end with none, as published. A prediction with a NaN or infinite number matches nothing.
+        Scores are not checked: one above 1 counts as 1. A label that is no class counts as class 0.
+        """
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            beside={
+                "gt_labels": Beside(gt_labels, ("G",), "integral", required=True),
+                "pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True),
+                "pred_scores": Beside(pred_scores, ("N", "C"), required=True),
+            },
+        )
+        n_classes = check_classes("pred_scores", pred_scores)
+        if scene.is_empty:
+            return scene.empty_result(excluded_overlap=UNASSIGNED)
+        xp = scene.xp
+        boxes, whole = drop_broken(scene.beside["pred_bboxes"])
+        labels = known_labels(scene, n_classes)
+
+        def price(view: TileView) -> tuple[Array, Array]:
+            overlaps = measure_of(self.iou_calculator, "iou")(
+                view.of_gts(scene.gt_bboxes), view.of_priors(boxes)
+            )
+            scores = view.of_priors(scene.beside["pred_scores"])
+            if self.sqrt_scores:
+                scores = xp.sqrt(at_least(scores, 0.0))
+            cls_cost = entropy_cost(scores, view.of_gts(labels))
+            cost = weighted(cls_cost, self.cls_weight) + overlap_cost(
+                self.iou_calculator, overlaps, float(self.eps), self.iou_weight
+            )
+            in_box, near_center = self._regions(scene, view)
+            return overlaps, xp.where(in_box & near_center, cost, cost + OUTSIDE)
+
+        def in_either(scene: Scene, view: TileView) -> Array:
+            in_box, near_center = self._regions(scene, view)
+            return in_box | near_center
+
+        counted = any_pair(scene, in_either) & whole
+        gt_inds, overlaps = match_dynamic_k(
+            scene,
+            counted,
+            self.candidate_topk,
+            price,
+            entries=max(scene.shape[2], n_classes),
+            nothing=UNASSIGNED,
+        )
+        decided = xp.any(counted, axis=-1)[:, None] | ~scene.prior_valid
+        return scene.result(gt_inds, xp.where(decided, overlaps, 0.0))
+
+    def _regions(self, scene: Scene, view: TileView) -> tuple[Array, Array]:
+        """Tell which points are in which boxes, and which are near their centres, each (b, g, n)."""
+        x, y, stride_x, stride_y = (c[:, None, :] for c in columns(view.of_priors(scene.priors)))
+        boxes = view.of_gts(scene.gt_bboxes)
+        x1, y1, x2, y2 = (c[..., None] for c in columns(boxes))
+        center_x, center_y = (c[..., None] for c in columns(box_centers(boxes)))
+        in_box = (x > x1) & (x < x2) & (y > y1) & (y < y2)
+        reach_x = rounded_product(stride_x, float(self.center_radius))
+        reach_y = rounded_product(stride_y, float(self.center_radius))
+        near_x = (x > center_x - reach_x) & (x < center_x + reach_x)
+        near_y = (y > center_y - reach_y) & (y < center_y + reach_y)
+        return in_box, near_x & near_y

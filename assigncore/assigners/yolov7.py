@@ -1,0 +1,244 @@
+"""Assignment of anchors on a grid: candidates by shape with neighbour cells, then dynamic k."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from assigncore.assigners.class_columns import check_classes, entropy_cost, known_labels
+from assigncore.assigners.dynamic_k import match_dynamic_k, overlap_cost, weighted
+from assigncore.assigners.grid_candidates import check_maps, grid_candidates
+from assigncore.backend import Array, get_backend, preload_backends
+from assigncore.checks import check_dtype, check_knob, check_shape
+from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+from assigncore.scene import Beside, Scene, read_scene
+from assigncore.selection import gather_priors
+from assigncore.tiles import TileView
+
+__all__ = ["YOLOv7Assigner"]
+
+EPS = 1e-8
+"""Added to an overlap before its logarithm, as published."""
+
+UNASSIGNED = -1e5
+"""Less than any overlap."""
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class YOLOv7Assigner:
+    """Give each ground truth its cheapest candidates, as many as their overlaps with it add up to.
+
+    An anchor is a candidate for a ground truth where their widths and heights differ by less than a factor;
+    at the cell that holds the ground truth's centre, and at the neighbour cells the centre is near to. A
+    candidate may then go to any ground truth of its image. A pair costs the cross-entropy of the predicted
+    scores plus a logarithm of the predicted box's overlap.
+
+    Parameters
+    ----------
+    prior_match_thr : float, default 4.0
+        Widths and heights differ by less than this factor.
+    near_neighbor_thr : float, default 0.5
+        How near to a neighbour cell a centre must be, in cells.
+    candidate_topk : int, default 10
+        Overlaps that are added up to the number of candidates a ground truth takes, and the most it takes.
+    iou_weight : float, default 3.0
+        Weight of the overlap's cost.
+    cls_weight : float, default 1.0
+        Weight of the scores' cost.
+    iou_calculator : callable or config mapping, optional
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Wang et al., "YOLOv7: Trainable bag-of-freebies sets new state-of-the-art for real-time object
+    detectors", 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gt_bboxes = np.array([[2, 2, 12, 12]], dtype=np.float32)
+    >>> x, y = np.meshgrid(np.arange(3), np.arange(3))
+    >>> corners = np.stack([x, y], axis=-1).reshape(-1, 2) * 8
+    >>> result = YOLOv7Assigner().assign(
+    ...     gt_bboxes,
+    ...     gt_labels=np.array([0]),
+    ...     pred_bboxes=np.concatenate([corners, corners + 10], axis=-1).astype(np.float32),
+    ...     pred_logits=np.zeros((9, 1), dtype=np.float32),
+    ...     pred_objectness=np.zeros(9, dtype=np.float32),
+    ...     base_sizes=np.array([[[8, 8]]], dtype=np.float32),
+    ...     featmap_strides=(8,),
+    ...     featmap_sizes=((3, 3),),
+    ... )
+    >>> result.gt_inds.reshape(3, 3)
+    array([[1, 0, 0],
+           [0, 0, 0],
+           [0, 0, 0]])
+    """
+
+    prior_match_thr: float = 4.0
+    near_neighbor_thr: float = 0.5
+    candidate_topk: int = 10
+    iou_weight: float = 3.0
+    cls_weight: float = 1.0
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+
+    def __post_init__(self) -> None:
+        check_knob("prior_match_thr", self.prior_match_thr)
+        check_knob("near_neighbor_thr", self.near_neighbor_thr, at_least=0)
+        check_knob("candidate_topk", self.candidate_topk, at_least=1, integer=True)
+        check_knob("iou_weight", self.iou_weight)
+        check_knob("cls_weight", self.cls_weight)
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        gt_bboxes: Array,
+        *,
+        gt_labels: Array,
+        pred_bboxes: Array,
+        pred_logits: Array,
+        pred_objectness: Array,
+        base_sizes: Array,
+        featmap_strides: Sequence[int],
+        featmap_sizes: Sequence[tuple[int, int]],
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign priors to ground truths; leading dimensions are a batch and broadcast.
+
+        Priors come level by level, and on a level as a map (A, h, w) does: anchor, row, column.
+
+        Parameters
+        ----------
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        gt_labels : array (..., G) of integers
+            Classes, from 0.
+        pred_bboxes : array (..., N, 4)
+            Boxes of the predictions in pixels.
+        pred_logits : array (..., N, C)
+            Class logits of the predictions.
+        pred_objectness : array (..., N)
+            Logits of the predictions' objectness.
+        base_sizes : array (L, A, 2)
+            Width and height of each level's anchors in pixels.
+        featmap_strides : sequence of int
+            Pixels a cell of each level is wide and high.
+        featmap_sizes : sequence of pairs of int
+            Height and width of each level in cells.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prior takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, 0
+            elsewhere. As candidates the same prior may occur more than once, and be positive for several
+            ground truths: `gt_inds` then tells the first candidate's. `extras` has all candidates, in the
+            order level, cell (own, left, up, right, down), anchor, ground truth, each (..., E) with E
+            = L * 5 * A * G: ``candidate_gt_inds`` (i + 1 where positive, 0 where not, -1 where there is no
+            candidate), ``candidate_prior``, ``candidate_level``, ``candidate_anchor``, ``candidate_x`` and
+            ``candidate_y``, the cell.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than the first.
+        ValueError
+            If shapes do not fit, levels do not sum to N, or inputs are on different devices.
+
+        Notes
+        -----
+        Of equally cheap candidates the first is taken; a prior that occurs twice ties with itself. A
+        candidate that several ground truths choose goes to the one it is cheapest for among all, the first on
+        ties. A ground truth without width or height has no candidates of its own. A prediction with a NaN,
+        or a box with an infinite coordinate, matches nothing. A label that is no class counts as class 0.
+        """
+        backend = get_backend(pred_bboxes, "pred_bboxes")
+        check_shape("pred_bboxes", pred_bboxes, "(..., N, 4)", None, 4)
+        check_dtype("pred_bboxes", pred_bboxes, backend, "real floating")
+        scene = read_scene(
+            pred_bboxes,
+            gt_bboxes,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            beside={
+                "gt_labels": Beside(gt_labels, ("G",), "integral", required=True),
+                "pred_logits": Beside(pred_logits, ("N", "C"), required=True),
+                "pred_objectness": Beside(pred_objectness, ("N",), required=True),
+                "base_sizes": Beside(base_sizes, ("L", "A", 2), required=True),
+            },
+        )
+        n_classes = check_classes("pred_logits", pred_logits)
+        n_levels, n_anchors = (int(n) for n in base_sizes.shape[-3:-1])
+        sizes = check_maps(featmap_sizes, featmap_strides, n_levels, n_anchors, scene.shape[1])
+        candidates = grid_candidates(
+            scene,
+            tuple(featmap_strides),
+            sizes,
+            near=float(self.near_neighbor_thr),
+            factor=float(self.prior_match_thr),
+        )
+        xp = scene.xp
+        if scene.is_empty:
+            extras = candidates.extras(xp.full_like(candidates.prior, -1))
+            return scene.result(scene.full(0, integers=True), scene.full(0.0), extras)
+        labels = known_labels(scene, n_classes)
+        boxes = gather_priors(backend, scene.priors, candidates.prior)
+        takes_part = xp.broadcast_to(scene.prior_whole, scene.shape[:2])
+        counted = candidates.found & xp.take_along_axis(takes_part, candidates.prior, axis=-1)
+
+        def price(view: TileView) -> tuple[Array, Array]:
+            measure = measure_of(self.iou_calculator, "iou")
+            overlaps = measure(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
+            scores = _scores(scene, view, view.of_priors(candidates.prior))
+            cost = weighted(entropy_cost(scores, view.of_gts(labels)), self.cls_weight)
+            return overlaps, cost + overlap_cost(self.iou_calculator, overlaps, EPS, self.iou_weight)
+
+        of_candidates = replace(scene, priors=boxes, prior_valid=counted, prior_whole=counted)
+        entries = max(scene.shape[2], n_classes)
+        gt_inds, overlaps = match_dynamic_k(
+            of_candidates, counted, self.candidate_topk, price, entries=entries, nothing=UNASSIGNED
+        )
+        taken, max_overlaps = first_of_each(scene, candidates.prior, gt_inds, overlaps)
+        codes = xp.where(counted, gt_inds, -1)
+        return scene.result(taken, max_overlaps, candidates.extras(codes))
+
+
+def _scores(scene: Scene, view: TileView, prior: Array) -> Array:
+    """Return the roots of class times objectness probability at priors (b, e): (b, e, C)."""
+    xp = scene.xp
+    logits, objectness = (
+        gather_priors(scene.backend, x if x.shape[0] == 1 else x[(view.tile.images, ...)], prior)
+        for x in (scene.beside["pred_logits"], scene.beside["pred_objectness"][..., None])
+    )
+    return xp.sqrt(_sigmoid(logits) * _sigmoid(objectness))
+
+
+def _sigmoid(x: Array) -> Array:
+    xp = get_backend(x).xp
+    small = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, xp.ones_like(x), small) / (1 + small)
+
+
+def first_of_each(scene: Scene, prior: Array, gt_inds: Array, overlaps: Array) -> tuple[Array, Array]:
+    """Give each prior what its first positive candidate has: ground truth and overlap, (B, N); 0 if none."""
+    backend, xp = scene.backend, scene.xp
+    count = int(prior.shape[1])
+    down = xp.arange(count, 0, -1, dtype=gt_inds.dtype, device=backend.device_of(gt_inds))[None, :]
+    best = backend.scatter_max(prior, xp.where(gt_inds > 0, down, 0), scene.shape[1])
+    first = xp.where(best > 0, count - best, 0)
+    taken, there = (xp.take_along_axis(x, first, axis=-1) for x in (gt_inds, overlaps))
+    return xp.where(best > 0, taken, 0), xp.where(best > 0, there, 0.0)

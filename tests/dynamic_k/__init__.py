@@ -1,0 +1,1 @@
+"""The assigners by dynamic k: SimOTA, dynamic soft labels, YOLOv7."""
