@@ -9,14 +9,24 @@ from assigncore.assigners import (
     AscendMaxIoUAssigner,
     ATSSAssigner,
     CenterRegionAssigner,
+    DynamicSoftLabelAssigner,
     FCOSAssigner,
+    GreedyMatcher,
     GridAssigner,
+    HungarianAssigner,
+    MaskHungarianAssigner,
     Matcher,
     MaxIoUAssigner,
+    MultiInstanceAssigner,
     PointAssigner,
     RegionAssigner,
+    SimOTAAssigner,
+    SinkhornAssigner,
     SSDMatcher,
+    TaskAlignedAssigner,
+    TopkHungarianAssigner,
     UniformAssigner,
+    YOLOv7Assigner,
     shadowed_labels,
     to_detectron2,
     to_torchvision,
@@ -24,13 +34,15 @@ from assigncore.assigners import (
 from assigncore.backend import ArrayBackend, get_backend, load_backend
 from assigncore.memory import memory_budget, set_memory_budget
 from assigncore.overlaps import BboxOverlaps2D
-from assigncore.registry import ASSIGNERS, OVERLAP_CALCULATORS, build_assigner
+from assigncore.prediction_overlaps import PositiveCIoU, SmoothedIoU
+from assigncore.registry import ASSIGNERS, COSTS, OVERLAP_CALCULATORS, build_assigner, build_cost
 from assigncore.result import AssignResult
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ASSIGNERS",
+    "COSTS",
     "OVERLAP_CALCULATORS",
     "ATSSAssigner",
     "ApproxMaxIoUAssigner",
@@ -39,15 +51,28 @@ __all__ = [
     "AssignResult",
     "BboxOverlaps2D",
     "CenterRegionAssigner",
+    "DynamicSoftLabelAssigner",
     "FCOSAssigner",
+    "GreedyMatcher",
     "GridAssigner",
+    "HungarianAssigner",
+    "MaskHungarianAssigner",
     "Matcher",
     "MaxIoUAssigner",
+    "MultiInstanceAssigner",
     "PointAssigner",
+    "PositiveCIoU",
     "RegionAssigner",
     "SSDMatcher",
+    "SimOTAAssigner",
+    "SinkhornAssigner",
+    "SmoothedIoU",
+    "TaskAlignedAssigner",
+    "TopkHungarianAssigner",
     "UniformAssigner",
+    "YOLOv7Assigner",
     "build_assigner",
+    "build_cost",
     "get_backend",
     "load_backend",
     "memory_budget",

@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 from assigncore.conformance.calls import Call, Outputs, Refusal, Replay, answered
 from assigncore.conformance.goldens import GoldenCase
 from assigncore.conformance.reference import ascend_max_iou
+from assigncore.conformance.replay_dynamic_k import DYNAMIC_K_REPLAYS
+from assigncore.conformance.replay_matching import MATCHING_REPLAYS
+from assigncore.conformance.replay_multi_instance import MULTI_INSTANCE_REPLAYS
 from assigncore.conformance.replay_nearest import NEAREST_REPLAYS
 from assigncore.conformance.replay_regions import REGION_REPLAYS
+from assigncore.conformance.replay_task_aligned import TASK_ALIGNED_REPLAYS
 from assigncore.registry import build_assigner, build_overlap_calculator
 
 __all__ = ["REPLAYS", "Call", "Refusal", "Replay"]
@@ -133,8 +137,12 @@ REPLAYS: Mapping[str, Replay] = MappingProxyType(
         "BboxOverlaps2D": Replay(_overlaps, _expect_overlaps),
         "GridAssigner": Replay(_single_image("GridAssigner"), answered),
         "MaxIoUAssigner": Replay(_single_image("MaxIoUAssigner"), answered),
+        **MULTI_INSTANCE_REPLAYS,
+        **DYNAMIC_K_REPLAYS,
+        **MATCHING_REPLAYS,
         **NEAREST_REPLAYS,
         **REGION_REPLAYS,
+        **TASK_ALIGNED_REPLAYS,
     }
 )
 """The variants whose goldens can be replayed. A variant that is not here is reported as not covered yet."""

@@ -1,0 +1,299 @@
+"""Assignment by entropic optimal transport of ground truths' units to priors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from assigncore.assigners.class_columns import check_classes, class_columns, known_labels
+from assigncore.assigners.focal_scores import focal_costs_of_scores
+from assigncore.backend import Array, ArrayBackend, preload_backends
+from assigncore.boxes import box_centers
+from assigncore.checks import check_knob
+from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
+from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.result import AssignResult
+from assigncore.scene import Beside, Scene, read_scene
+from assigncore.tiles import Tile, TileView, dense_tiles
+from assigncore.transport import transport
+
+__all__ = ["SinkhornAssigner"]
+
+OUTSIDE = 1e6
+"""What a pair costs more where the point is not near the centre, as published."""
+
+INSIDE = 0.01
+"""How far inside a ground truth a point must be, in pixels."""
+
+FORBIDDEN = float("inf")
+
+
+@ASSIGNERS.register
+@dataclass(frozen=True)
+class SinkhornAssigner:
+    """Decide by optimal transport: ground truths supply units of training, each prior receives one.
+
+    A ground truth supplies as many units as its best overlaps add up to, the background the rest. A unit
+    costs the focal loss plus the overlap's loss that the prior would have, and much more away from the
+    ground truth's centre. Each prior learns from the source that sends it most, relative to the most that
+    this source sends to any.
+
+    Parameters
+    ----------
+    center_radius : float, default 2.5
+        How far from a centre is near, along each axis, in strides of the prior.
+    candidate_topk : int, default 20
+        Overlaps that are added up to the supply of a ground truth.
+    iou_weight : float, default 1.5
+        Weight of the overlap's cost.
+    alpha : float, default 0.25
+        Weight of what is true against what is false in the focal loss, from 0 to 1.
+    gamma : float, default 2.0
+        Exponent that plays down what is predicted well in the focal loss, at least 0.
+    eps : float, default 0.1
+        How much the entropy of the plan counts, positive: the smaller, the nearer to the cheapest plan.
+    num_iters : int, default 50
+        Rounds of scaling at most, at least 1.
+    tol : float, default 0.0
+        An image is done when what arrives at each prior differs at most this much from 1.
+    iou_calculator : callable or config mapping, optional
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    References
+    ----------
+    Ge et al., "OTA: Optimal Transport Assignment for Object Detection", 2021. Cuturi, "Sinkhorn Distances:
+    Lightspeed Computation of Optimal Transport", 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 8 + 4
+    >>> priors = np.concatenate([points, np.full((16, 2), 8)], axis=-1).astype(np.float32)
+    >>> gt_bboxes = np.array([[0, 0, 17, 17]], dtype=np.float32)
+    >>> pred_bboxes = np.concatenate([points - 8, points + 8], axis=-1).astype(np.float32)
+    >>> result = SinkhornAssigner().assign(
+    ...     priors,
+    ...     gt_bboxes,
+    ...     pred_bboxes=pred_bboxes,
+    ...     pred_scores=np.full((16, 2), 0.5, dtype=np.float32),
+    ...     gt_labels=np.array([1]),
+    ... )
+    >>> result.gt_inds.reshape(4, 4)
+    array([[0, 0, 0, 0],
+           [0, 1, 0, 0],
+           [0, 0, 0, 0],
+           [0, 0, 0, 0]])
+    >>> bool(result.extras["iterations"] <= 50), bool(result.extras["marginal_error"] < 1e-6)
+    (True, True)
+    """
+
+    center_radius: float = 2.5
+    candidate_topk: int = 20
+    iou_weight: float = 1.5
+    alpha: float = 0.25
+    gamma: float = 2.0
+    eps: float = 0.1
+    num_iters: int = 50
+    tol: float = 0.0
+    iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+
+    def __post_init__(self) -> None:
+        check_knob("center_radius", self.center_radius, at_least=0)
+        check_knob("candidate_topk", self.candidate_topk, at_least=1, integer=True)
+        check_knob("iou_weight", self.iou_weight, at_least=0)
+        check_knob("alpha", self.alpha, at_least=0)
+        if self.alpha > 1:
+            raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
+        check_knob("gamma", self.gamma, at_least=0)
+        check_knob("eps", self.eps)
+        if self.eps <= 0:
+            raise ValueError(f"eps: expected a positive number, got {self.eps!r}")
+        check_knob("num_iters", self.num_iters, at_least=1, integer=True)
+        check_knob("tol", self.tol, at_least=0)
+        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
+        preload_backends()
+
+    def assign(
+        self,
+        priors: Array,
+        gt_bboxes: Array,
+        *,
+        pred_bboxes: Array,
+        pred_scores: Array,
+        gt_labels: Array,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign priors to ground truths; leading dimensions are a batch and broadcast.
+
+        Parameters
+        ----------
+        priors : array (..., N, 4)
+            Points with their strides: x, y, stride_x, stride_y in pixels.
+        gt_bboxes : array (..., G, 4)
+            Boxes x1, y1, x2, y2 in pixels.
+        pred_bboxes : array (..., N, 4)
+            Boxes of the predictions in pixels.
+        pred_scores : array (..., N, C)
+            Class probabilities of the predictions.
+        gt_labels : array (..., G) of integers
+            Classes, from 0.
+        gt_valid : array (..., G) of bool, optional
+            False where a row is padding. Not given: all true.
+        prior_valid : array (..., N) of bool, optional
+            False where a prior takes no part: it is ignored. Not given: all true.
+
+        Returns
+        -------
+        AssignResult
+            `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, 0 for every
+            other prior. How the transport went is in the extras: ``iterations`` (...) of integers, 0 where
+            there was nothing to carry; ``marginal_error`` (...), the largest difference from 1 of what
+            arrives at a prior; ``supply`` (..., G), the units of each ground truth.
+
+        Raises
+        ------
+        TypeError
+            If an input is no array, of a wrong kind of dtype, or of another library than `priors`.
+        ValueError
+            If shapes do not fit, inputs are on different devices, or there are no classes.
+
+        Notes
+        -----
+        A prior to which several sources send equally much goes to the first of them, the background coming
+        last. A ground truth that no point is near to takes the cheapest priors anywhere, as published. Where
+        the ground truths would supply more units than there are priors, all their supplies are scaled down.
+        A prior or a prediction with a NaN or infinite number is background. Scores are not checked, and a
+        label that is no class counts as class 0.
+
+        Exponentials differ in their last bits from library to library, and sums in their order, which padding
+        changes too: where two sources send nearly as much, so may the answer. The plan of an image is held
+        whole; eagerly, those of as many images at once as the memory budget allows.
+        """
+        scene = read_scene(
+            priors,
+            gt_bboxes,
+            gt_valid=gt_valid,
+            prior_valid=prior_valid,
+            beside={
+                "gt_labels": Beside(gt_labels, ("G",), "integral", required=True),
+                "pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True),
+                "pred_scores": Beside(pred_scores, ("N", "C"), required=True),
+            },
+        )
+        n_classes = check_classes("pred_scores", pred_scores)
+        if scene.is_empty:
+            return _nothing_carried(scene)
+        xp = scene.xp
+        entries = max(scene.shape[2] + 1, n_classes)
+        parts = [self._in_images(scene, tile, n_classes) for tile in _tiles(scene, entries)]
+        gt_inds, overlaps, iterations, error, supply = (
+            xp.concat(list(part), axis=0) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)
+        )
+        extras = {"iterations": iterations, "marginal_error": error, "supply": supply}
+        return scene.result(gt_inds, overlaps, extras)
+
+    def _in_images(self, scene: Scene, tile: Tile, n_classes: int) -> tuple[Array, ...]:
+        """Assign the priors of some images."""
+        xp, backend = scene.xp, scene.backend
+        view = TileView(backend, tile, scene.gt_bboxes)
+        gt_bboxes, gt_valid = view.of_gts(scene.gt_bboxes), view.of_gts(scene.gt_valid)
+        boxes, whole = drop_broken(view.of_priors(scene.beside["pred_bboxes"]))
+        scores, sound = class_columns(view.of_priors(scene.beside["pred_scores"]))
+        whole = whole & sound & view.of_priors(scene.prior_whole)
+        labels = view.of_gts(known_labels(scene, n_classes))
+
+        pairs = whole[:, None, :] & gt_valid[..., None]
+        near = self._near_center(view.of_priors(scene.priors), gt_bboxes) & pairs
+        overlaps = measure_of(self.iou_calculator, "iou")(gt_bboxes, boxes)
+        cost, of_background = focal_costs_of_scores(
+            scores, labels, alpha=float(self.alpha), gamma=float(self.gamma)
+        )
+        least = float(xp.finfo(xp.float32).eps)
+        cost = cost + rounded_product(-xp.log(at_least(overlaps, least)), float(self.iou_weight))
+        # Where no point is near, the constant would be common to all pairs, and cost nothing but precision.
+        far = ~near & xp.any(near, axis=-1, keepdims=True)
+        cost = xp.where(far, cost + OUTSIDE, cost)
+        cost = xp.where(pairs, cost, FORBIDDEN)
+
+        demand = xp.astype(view.of_priors(scene.prior_valid), cost.dtype)
+        demand = xp.broadcast_to(demand, (int(gt_bboxes.shape[0]), scene.shape[1]))
+        supply = self._supply(backend, xp.where(near & (overlaps > 0), overlaps, 0.0), pairs)
+        total, units = xp.sum(supply, axis=-1), xp.sum(demand, axis=-1)
+        fits = xp.where(total > units, units / xp.where(total > 0, total, 1.0), 1.0)
+        supply = supply * fits[:, None]
+        rest = at_least(units - xp.sum(supply, axis=-1), 0.0)
+        of_background = xp.broadcast_to(of_background[:, None, :], (*cost.shape[:1], 1, scene.shape[1]))
+        plan = transport(
+            backend,
+            xp.concat([cost, of_background], axis=1),
+            xp.concat([supply, rest[:, None]], axis=1),
+            demand,
+            eps=self.eps,
+            num_iters=self.num_iters,
+            tol=self.tol,
+        )
+        most = xp.max(plan.log_mass, axis=-1, keepdims=True)
+        sends = most > -FORBIDDEN
+        share = xp.where(sends, plan.log_mass - xp.where(sends, most, 0.0), -FORBIDDEN)
+        best, source = backend.max_and_argmax(share, axis=1)
+        n_gts = scene.shape[2]
+        positive = (source < n_gts) & (best > -FORBIDDEN)
+        at = xp.where(positive, source, 0)
+        own = xp.take_along_axis(overlaps, at[:, None, :], axis=1)[:, 0, :]
+        takes_part = positive & (demand > 0)
+        gt_inds = xp.astype(xp.where(positive, source + 1, 0), backend.integer_dtype(cost))
+        return gt_inds, xp.where(takes_part, own, 0.0), plan.iterations, plan.marginal_error, supply
+
+    def _near_center(self, points: Array, gt_bboxes: Array) -> Array:
+        """Tell which points are inside ground truths and near their centres, (b, g, n)."""
+        x, y, stride_x, stride_y = (c[:, None, :] for c in columns(points))
+        x1, y1, x2, y2 = (c[..., None] for c in columns(gt_bboxes))
+        center_x, center_y = (c[..., None] for c in columns(box_centers(gt_bboxes)))
+        reach_x = rounded_product(stride_x, float(self.center_radius))
+        reach_y = rounded_product(stride_y, float(self.center_radius))
+        inside = (x - x1 > INSIDE) & (x2 - x > INSIDE) & (y - y1 > INSIDE) & (y2 - y > INSIDE)
+        near_x = (x > center_x - reach_x) & (x < center_x + reach_x)
+        return inside & near_x & (y > center_y - reach_y) & (y < center_y + reach_y)
+
+    def _supply(self, backend: ArrayBackend, overlaps: Array, pairs: Array) -> Array:
+        """Return the units of each ground truth (b, g): its largest overlaps added up, truncated, 1 at least.
+
+        A ground truth that may be paired with no prior has none.
+        """
+        xp = backend.xp
+        k = min(self.candidate_topk, int(overlaps.shape[-1]))
+        largest, _ = backend.k_smallest(-overlaps, k)
+        total = largest[..., 0]
+        for i in range(1, k):
+            total = total + largest[..., i]
+        return xp.where(xp.any(pairs, axis=-1), at_least(xp.floor(-total), 1.0), 0.0)
+
+
+def _tiles(scene: Scene, entries: int) -> list[Tile]:
+    """Cut the batch into as many images as the memory budget allows at once, one at least."""
+    backend, (images, n_priors, _) = scene.backend, scene.shape
+    if backend.is_traced(scene.gt_bboxes):
+        return [Tile(slice(0, images), slice(0, n_priors))]
+    most = max(backend.most_pairs(scene.priors), entries * n_priors)
+    return dense_tiles(images, n_priors, entries, most)
+
+
+def _nothing_carried(scene: Scene) -> AssignResult:
+    """Return the result where there is no pair at all."""
+    xp, (images, _, n_gts) = scene.xp, scene.shape
+    device = scene.backend.device_of(scene.priors)
+    dtype, integers = scene.priors.dtype, scene.backend.integer_dtype(scene.priors)
+    extras = {
+        "iterations": xp.zeros((images,), dtype=integers, device=device),
+        "marginal_error": xp.zeros((images,), dtype=dtype, device=device),
+        "supply": xp.zeros((images, n_gts), dtype=dtype, device=device),
+    }
+    return scene.result(scene.full(0, integers=True), scene.full(0.0), extras)
