@@ -157,7 +157,7 @@ def load_coco(path: Path, *, source: str | None = None) -> Dataset:
         read = _read_annotation(entry, images, seen)
         if isinstance(read, str):
             found = entry.get("id") if isinstance(entry, dict) else None
-            skipped.append(Skipped(found if _is_id(found) else None, index, read))
+            skipped.append(Skipped(found if is_id(found) else None, index, read))
             continue
         annotation, clipped = read
         seen.add(annotation.id)
@@ -183,13 +183,13 @@ def _read_images(path: Path, entries: Sequence[Any]) -> dict[int | str, Image]:
     images: dict[int | str, Image] = {}
     for index, entry in enumerate(entries):
         found: Any = entry.get("id") if isinstance(entry, dict) else None
-        if not _is_id(found):
+        if not is_id(found):
             raise AuditError(f"{path}: image at index {index}: expected an object with an 'id'")
         if found in images:
             raise AuditError(f"{path}: image {found}: another image has the same id")
         for side in ("width", "height"):
             value = entry.get(side)
-            if not _is_number(value) or value < 1 or value != int(value):
+            if not is_number(value) or value < 1 or value != int(value):
                 got = f"got {value!r}" if side in entry else "the field is missing"
                 raise AuditError(f"{path}: image {found}: expected {side} as a whole number above 0, {got}")
         name = entry.get("file_name")
@@ -220,15 +220,15 @@ def _read_annotation(
     for name in ("id", "image_id", "category_id", "bbox"):
         if name not in entry:
             return f"the field '{name}' is missing"
-    if not _is_id(entry["id"]) or entry["id"] in seen:
-        return "another annotation has the same id" if _is_id(entry["id"]) else f"id {entry['id']!r} is no id"
-    image = images.get(entry["image_id"]) if _is_id(entry["image_id"]) else None
+    if not is_id(entry["id"]) or entry["id"] in seen:
+        return "another annotation has the same id" if is_id(entry["id"]) else f"id {entry['id']!r} is no id"
+    image = images.get(entry["image_id"]) if is_id(entry["image_id"]) else None
     if image is None:
         return f"there is no image {entry['image_id']!r}"
     if not isinstance(entry["category_id"], int):
         return f"category_id: expected an integer, got {entry['category_id']!r}"
     box = entry["bbox"]
-    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(v) for v in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(is_number(v) for v in box):
         return f"bbox: expected four finite numbers x y width height, got {box!r}"
     x, y, width, height = (float(v) for v in box)
     if width <= 0 or height <= 0:
@@ -238,7 +238,7 @@ def _read_annotation(
     if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
         return f"bbox: {box!r} lies outside its image of {image.width} x {image.height} pixels"
     area = entry.get("area", width * height)
-    if not _is_number(area) or area < 0:
+    if not is_number(area) or area < 0:
         return f"area: expected a finite number of at least 0, got {area!r}"
     crowd = entry.get("iscrowd", 0)
     if crowd not in (0, 1):
@@ -248,11 +248,13 @@ def _read_annotation(
     return annotation, moved > EDGE_TOLERANCE
 
 
-def _is_id(value: Any) -> bool:
+def is_id(value: Any) -> bool:
+    """Tell whether a value can be an id: a whole number or a name."""
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 

@@ -18,10 +18,12 @@ from assigncore.audit.config import Plan, make_plans
 from assigncore.audit.devices import BACKENDS, open_backend
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import ExactSize, ImageScale, parse_scale
+from assigncore.audit.inputs import reads_predictions
 from assigncore.audit.notes import collect_notes
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
-from assigncore.audit.proposals import Proposals, load_proposals
+from assigncore.audit.proposals import Proposals
 from assigncore.audit.report import Run, make_report, write_report
+from assigncore.audit.results import Results, load_results
 from assigncore.audit.run import Settings, assign_images, make_layout
 from assigncore.audit.statistics import collect, summarize
 from assigncore.audit.table import print_runs
@@ -112,7 +114,17 @@ def cli(context: click.Context) -> None:
     help="COCO results file with the proposals for a second stage. Without it they are simulated.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of simulated proposals."
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="COCO results file with a detector's boxes, for assigners that read predictions. Without it they "
+    "are simulated from the annotations.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of simulated proposals and predictions.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the image files, for the gallery.")
@@ -130,6 +142,7 @@ def audit(
     image_scale: str,
     size_divisor: int,
     proposals: Path | None,
+    predictions: Path | None,
     seed: int,
     out: Path | None,
     images: Path | None,
@@ -143,6 +156,8 @@ def audit(
     plans = make_plans(assigners, configs, overrides)
     if proposals is not None and not any(isinstance(p.priors, Proposals) for p in plans):
         raise AuditError("--proposals: no assigner of this run works on proposals; 'faster-rcnn-rcnn' does")
+    if predictions is not None and not any(map(reads_predictions, plans)):
+        raise AuditError("--predictions: no assigner of this run reads predictions; 'tood' and 'detr' do")
     if images is not None and out is None:
         raise AuditError("--images: is used by the pictures only, which need --out")
     if images is not None and not images.is_dir():
@@ -150,10 +165,13 @@ def audit(
     dataset = _read(annotations)
     pictures = None if out is None else _prepare_pictures(out)
     found, at = open_backend(backend, device)
-    given = None if proposals is None else load_proposals(proposals, dataset)
-    settings = Settings(found, at, batch_size, given, seed)
+    boxes = None if proposals is None else load_results("--proposals", proposals, dataset)
+    detections = None
+    if predictions is not None:
+        detections = load_results("--predictions", predictions, dataset, with_classes=True)
+    settings = Settings(found, at, batch_size, boxes, detections, seed)
     runs = _run_all(plans, dataset, scale, settings)
-    _warn(dataset)
+    _warn(dataset, detections)
     where = backend if device is None else f"{backend} ({device})"
     console = Console()
     print_runs(console, runs, dataset, scale, where)
@@ -191,13 +209,15 @@ def _read(path: Path | None) -> Dataset:
         return load_coco(sample, source=f"bundled sample {SAMPLE} (DeepForest, Weinstein et al. 2020, MIT)")
 
 
-def _warn(dataset: Dataset) -> None:
-    """Name the broken annotations on stderr."""
+def _warn(dataset: Dataset, predictions: Results | None) -> None:
+    """Name the broken annotations, and the predictions that are not used, on stderr."""
     for skipped in dataset.skipped[:MAX_WARNINGS]:
         click.echo(" ".join(f"Warning: {dataset.source}: {skipped}; skipped".split()), err=True)
     more = len(dataset.skipped) - MAX_WARNINGS
     if more > 0:
         click.echo(f"Warning: {dataset.source}: {more} more broken annotations skipped", err=True)
+    for line in () if predictions is None else predictions.warnings():
+        click.echo(" ".join(f"Warning: {line}".split()), err=True)
 
 
 def _run_all(

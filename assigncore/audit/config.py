@@ -9,13 +9,15 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from assigncore.audit.coco import read_json
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import ExactSize, ImageScale, parse_scale
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS, Preset
 from assigncore.audit.proposals import Proposals
+from assigncore.audit.queries import Queries
+from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
 from assigncore.priors import (
     AnchorGenerator,
     BoxGenerator,
@@ -25,8 +27,18 @@ from assigncore.priors import (
 )
 from assigncore.registry import build_assigner
 
-PRIORS: Mapping[str, Callable[..., PriorGenerator | Proposals]] = {
-    kind.__name__: kind for kind in (AnchorGenerator, SSDAnchorGenerator, PointGenerator, Proposals)
+Priors: TypeAlias = PriorGenerator | Proposals | Queries
+
+PRIORS: Mapping[str, Callable[..., Priors]] = {
+    kind.__name__: kind
+    for kind in (
+        AnchorGenerator,
+        SSDAnchorGenerator,
+        YOLOAnchorGenerator,
+        PointGenerator,
+        Proposals,
+        Queries,
+    )
 }
 TABLES = ("assigner", "priors", "approxs")
 SECTIONS = ("name", "base", *TABLES, "allowed_border", "image_scale")
@@ -37,7 +49,7 @@ class Plan:
     """One assigner to audit: its settings, and what they build."""
 
     settings: Preset
-    priors: PriorGenerator | Proposals
+    priors: Priors
     assigner: Any
     approxs: BoxGenerator | None = None
     scale: ImageScale | ExactSize | None = None
@@ -181,7 +193,7 @@ def _build(preset: Preset) -> Plan:
         raise AuditError(f"{preset.name}: {error}") from None
 
 
-def _build_priors(name: str, section: str, config: Mapping[str, Any]) -> PriorGenerator | Proposals:
+def _build_priors(name: str, section: str, config: Mapping[str, Any]) -> Priors:
     knobs = dict(config)
     kind = knobs.pop("type", None)
     if kind not in PRIORS:

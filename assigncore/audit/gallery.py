@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 from assigncore.audit.coco import Dataset, Image
 from assigncore.audit.frames import Frame
-from assigncore.audit.inputs import compares_shapes
+from assigncore.audit.inputs import has_outlines
 from assigncore.audit.report import Run
 from assigncore.audit.run import Assigned, Settings, assign_images
 from assigncore.audit.style import CANVAS, FAINT, INK, LEVEL_COLORS, UNMATCHED, new_figure, save, slug
@@ -129,7 +129,7 @@ def _draw_priors(ax: Any, run: Run, one: Assigned, boxes: Any, totals: Any, line
         if not len(at):
             continue
         color = LEVEL_COLORS[i % len(LEVEL_COLORS)]
-        if compares_shapes(run.plan):
+        if has_outlines(run.plan):
             ax.add_collection(LineCollection(_outlines(at), colors=color, linewidths=1.0, alpha=alpha))
         else:
             x, y = _centers(at, run.plan.priors)

@@ -1,22 +1,34 @@
-"""What an assigner is given: annotations and priors, picked by the names in its signature."""
+"""What an assigner is given: annotations, priors and predictions, picked by the names in its signature."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
 
 from assigncore.assigners import CenterRegionAssigner, RegionAssigner
 from assigncore.audit.config import Plan
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import Batch
-from assigncore.audit.layouts import Laid
+from assigncore.audit.layouts import Laid, Predicted
+from assigncore.audit.masks import box_masks
+from assigncore.audit.predictions import as_logits, as_softmax_logits
 from assigncore.audit.proposals import Proposals
+from assigncore.audit.queries import Queries
+from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
 from assigncore.backend import Array, ArrayBackend
+from assigncore.costs import ClassificationCost, MatchCost, needed_inputs
 from assigncore.priors import BoxGenerator
 
 # To these methods an anchor is a place: they learn its shape, or regress from its centre.
 PLACING = (CenterRegionAssigner, RegionAssigner)
+
+PLACES = ("priors", "gt_bboxes")
+
+# To these a class's logit stands for a softmax over the classes and none; to others for a sigmoid.
+SOFTMAX_COSTS = (ClassificationCost,)
 
 
 def gather_inputs(
@@ -24,7 +36,7 @@ def gather_inputs(
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Pick what the assigner's signature names.
 
-    Predictions there are none before training: where a method must have them, every prior is its own.
+    Where the priors come without predictions and a method must have boxes, every prior predicts its own.
 
     Returns
     -------
@@ -42,37 +54,102 @@ def gather_inputs(
     host = {"gt_labels": batch.gt_labels, "gt_valid": batch.gt_valid, "image_shape": batch.image_shapes}
     if batch.ignore_valid.any():
         host |= {"ignore_bboxes": batch.ignore_bboxes, "ignore_valid": batch.ignore_valid}
+    if laid.predicted is not None:
+        host |= _predictions(plan, batch, laid.predicted)
+    if isinstance(plan.priors, YOLOAnchorGenerator):
+        host["base_sizes"] = np.asarray(plan.priors.base_sizes, dtype=np.float32)
     arrays = {name: backend.from_numpy(array, device) for name, array in host.items() if name in takes}
     if laid.valid is not None:
         arrays["prior_valid"] = laid.valid
     if laid.approxs is not None:
         arrays["approxs"] = laid.approxs
-    if predicts_priors(plan):
+    if laid.predicted is None and _must_have(plan, "pred_bboxes"):
         arrays["pred_bboxes"] = laid.priors
     static = {name: value for name, value in laid.static.items() if name in takes}
-    for name, parameter in list(takes.items())[2:]:
-        if parameter.default is parameter.empty and name not in arrays and name not in static:
-            raise AuditError(f"{plan.name}: {kind} needs {name!r}, which annotations and priors do not give")
+    for name in takes:
+        given = name in PLACES or name in arrays or name in static
+        if _must_have(plan, name) and not given:
+            raise AuditError(
+                f"{plan.name}: {kind} needs {name!r}, which annotations, priors and predictions do not give"
+            )
     for name in ("gt_valid", *arrays):
         if name not in takes:
             raise AuditError(f"{plan.name}: {kind} takes no {name!r}, so nothing can be left out for it")
     return arrays, static
 
 
-def predicts_priors(plan: Plan) -> bool:
-    """Tell whether the method must have predicted boxes, for which the priors stand in."""
-    parameter = _parameters(plan).get("pred_bboxes")
-    return parameter is not None and parameter.default is parameter.empty
+def places(plan: Plan, priors: Array, gt_bboxes: Array) -> dict[str, Array]:
+    """Name the boxes that the assigner is given; one that matches queries knows no priors."""
+    given = zip(PLACES, (priors, gt_bboxes), strict=True)
+    return {name: array for name, array in given if name in _parameters(plan)}
 
 
-def compares_shapes(plan: Plan) -> bool:
-    """Tell whether it says something how well the priors' shapes fit the objects."""
-    return isinstance(plan.priors, Proposals | BoxGenerator) and not isinstance(plan.assigner, PLACING)
+def reads_predictions(plan: Plan) -> bool:
+    """Tell whether the method with its knobs looks at predictions."""
+    if isinstance(plan.priors, Queries) or any(
+        name.startswith("pred_") and _must_have(plan, name) for name in _parameters(plan)
+    ):
+        return True
+    return "pred_logits" in _parameters(plan) and getattr(plan.assigner, "alpha", None) is not None
+
+
+def predicts_own_priors(plan: Plan) -> bool:
+    """Tell whether, where no predictions are given, the priors can stand in: boxes are all that is read."""
+    names = [name for name in _parameters(plan) if name.startswith("pred_")]
+    return names == ["pred_bboxes"] and _must_have(plan, "pred_bboxes")
+
+
+def compares_masks(plan: Plan) -> bool:
+    """Tell whether the method compares masks."""
+    return "pred_masks" in needed_inputs(_costs(plan))
+
+
+def has_outlines(plan: Plan) -> bool:
+    """Tell whether the priors' shapes say something, so that they are worth drawing."""
+    return isinstance(plan.priors, Queries) or compared_boxes(plan) == "priors"
+
+
+def compared_boxes(plan: Plan) -> Literal["priors", "predictions"] | None:
+    """Tell which boxes the method compares objects with, if any."""
+    if reads_predictions(plan) and not predicts_own_priors(plan):
+        return "predictions"
+    shapes = isinstance(plan.priors, Proposals | BoxGenerator) and not isinstance(plan.assigner, PLACING)
+    return "priors" if shapes else None
+
+
+def what_is_compared(plan: Plan) -> str:
+    """Call the boxes that the method compares objects with."""
+    return "predicted box" if compared_boxes(plan) == "predictions" else "prior"
 
 
 def uses_crowds(plan: Plan) -> bool:
     """Tell whether the plan's method and knobs leave crowd regions out of training."""
     return "ignore_bboxes" in _parameters(plan) and getattr(plan.assigner, "ignore_iof_thr", 1) > 0
+
+
+def _predictions(plan: Plan, batch: Batch, predicted: Predicted) -> dict[str, Any]:
+    """Name the predictions as assigners do; scores as logits only where they are wanted."""
+    found = {"pred_bboxes": predicted.boxes, "pred_scores": predicted.scores}
+    if "pred_logits" in _parameters(plan):
+        softmax = any(isinstance(cost, SOFTMAX_COSTS) for cost in _costs(plan))
+        found["pred_logits"] = (as_softmax_logits if softmax else as_logits)(predicted.scores)
+    if "pred_objectness" in _parameters(plan):
+        # Results hold the product of both; the class's factor is taken for all of it.
+        found["pred_objectness"] = as_logits(np.ones_like(predicted.scores[..., 0]))
+    if compares_masks(plan):
+        found["pred_masks"] = as_logits(box_masks(predicted.boxes, batch.image_shapes))
+        found["gt_masks"] = box_masks(batch.gt_bboxes, batch.image_shapes)
+    return found
+
+
+def _costs(plan: Plan) -> Sequence[MatchCost]:
+    """Give the costs that a matching sums; other assigners have none."""
+    return getattr(plan.assigner, "match_costs", ())
+
+
+def _must_have(plan: Plan, name: str) -> bool:
+    parameter = _parameters(plan).get(name)
+    return parameter is not None and parameter.default is parameter.empty
 
 
 def _parameters(plan: Plan) -> Mapping[str, inspect.Parameter]:

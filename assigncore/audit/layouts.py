@@ -11,11 +11,28 @@ import numpy as np
 from assigncore.audit.coco import Dataset
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import Batch, pad_boxes
-from assigncore.audit.proposals import ProposalFile, Proposals, fpn_levels
+from assigncore.audit.proposals import Proposals, fpn_levels
+from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
 from assigncore.priors import AnchorGenerator, BoxGenerator, PriorGenerator, PriorGrid, inside_image
 
 MAX_PRIORS = 20_000_000
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a detector predicts at the priors of one batch, NumPy arrays.
+
+    Attributes
+    ----------
+    boxes : array, shape (B, N, 4)
+        x1 y1 x2 y2 at training size.
+    scores : array, shape (B, N, C)
+        Probabilities of the classes.
+    """
+
+    boxes: Any
+    scores: Any
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,8 @@ class Laid:
         Number of priors of each image, padding not counted.
     approxs : array, shape (N, A, 4), or None
         Boxes that stand for each prior, on the backend's device.
+    predicted : Predicted or None
+        Predictions at the priors, where the assigner reads any.
     """
 
     priors: Array
@@ -47,6 +66,7 @@ class Laid:
     level: Any
     counts: tuple[int, ...]
     approxs: Array | None = None
+    predicted: Predicted | None = None
 
 
 class Layout(Protocol):
@@ -121,6 +141,7 @@ class GridLayout:
         }
         if all(x == y for x, y in grid.strides):
             static["anchor_strides"] = tuple(x for x, _ in grid.strides)
+            static["featmap_strides"] = static["anchor_strides"]
         if isinstance(self.generator, AnchorGenerator):
             static["anchor_scale"] = min(self.generator.all_scales)
         level = np.repeat(np.arange(len(grid.strides)), grid.num_level_priors)
@@ -151,7 +172,7 @@ class ProposalLayout:
 
     dataset: Dataset
     proposals: Proposals
-    source: ProposalFile | None
+    source: Results | None
     seed: int
     level_names: tuple[str, ...] = ("P2", "P3", "P4", "P5")
 
@@ -162,7 +183,7 @@ class ProposalLayout:
             if self.source is None:
                 boxes = self.proposals.simulate(self.dataset, frame.image, self.seed)
             else:
-                boxes = self.source.of(frame.image, self.proposals.max_per_image)
+                boxes = self.source.of(frame.image).boxes[: self.proposals.max_per_image]
             rows.append(frame.scale(boxes))
         boxes, valid = pad_boxes(rows)
         return Laid(

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from assigncore.audit import dense, masks
 from assigncore.audit.coco import Dataset
 from assigncore.audit.config import Plan
-from assigncore.audit.inputs import compares_shapes, predicts_priors, uses_crowds
+from assigncore.audit.inputs import (
+    compared_boxes,
+    compares_masks,
+    reads_predictions,
+    uses_crowds,
+)
+from assigncore.audit.predictions import Predictor
 from assigncore.audit.proposals import Proposals
-from assigncore.audit.run import Settings
+from assigncore.audit.queries import Queries
+from assigncore.audit.run import Settings, spreads_predictions
 
 
 def collect_notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
@@ -14,16 +22,15 @@ def collect_notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str
     notes = []
     if isinstance(plan.priors, Proposals):
         notes.append(plan.priors.describe(settings.proposals, settings.seed))
-    if predicts_priors(plan):
-        notes.append(
-            "before training there are no predictions, so every prior is taken for its own: both kinds of "
-            "candidates are the same priors; later an object can get up to twice as many positives"
-        )
+    notes += _about_predictions(plan, dataset, settings)
     if plan.scale is not None:
         notes.append(f"image scale: {plan.scale}; --image-scale does not reach it")
     if plan.settings.note is not None:
         notes.append(plan.settings.note)
-    if not compares_shapes(plan):
+    compared = compared_boxes(plan)
+    if compared == "predictions":
+        notes.append("best IoU is that of an object with any predicted box")
+    if compared is None:
         notes.append("priors are points or places, whose shapes say nothing: there is no best IoU")
     crowds = sum(len(dataset.crowds(image)) for image in dataset.images)
     if crowds and not uses_crowds(plan):
@@ -35,3 +42,19 @@ def collect_notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str
         )
         notes.append(f"the {crowds:,} crowd regions change nothing: {why}")
     return tuple(notes)
+
+
+def _about_predictions(plan: Plan, dataset: Dataset, settings: Settings) -> list[str]:
+    """Say what is predicted, and how that was made of what is known."""
+    if not reads_predictions(plan):
+        return []
+    predictor = Predictor(dataset, settings.predictions, settings.seed)
+    if isinstance(plan.priors, Queries):
+        notes = [predictor.describe(), plan.priors.describe(settings.seed)]
+        return [*notes, masks.HOW] if compares_masks(plan) else notes
+    if spreads_predictions(plan, settings):
+        return [predictor.describe(), dense.HOW]
+    return [
+        "before training there are no predictions, so every prior is taken for its own: both kinds of "
+        "candidates are the same priors; later an object can get up to twice as many positives"
+    ]

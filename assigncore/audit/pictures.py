@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from assigncore.audit.coco import Dataset
 from assigncore.audit.gallery import draw_gallery
+from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.report import Run
 from assigncore.audit.run import Settings
 from assigncore.audit.statistics import SIZE_CLASSES
@@ -107,7 +108,7 @@ def levels_figure(run: Run) -> Any:
 
 
 def overlaps_figure(run: Run) -> Any:
-    """Histogram of the objects' best overlaps with any prior, with the assigner's thresholds."""
+    """Histogram of the objects' best overlaps with any prior or prediction, with the thresholds."""
     histogram = run.statistics.overlaps
     assert histogram is not None
     figure, axes = new_figure(8, 4)
@@ -132,7 +133,7 @@ def overlaps_figure(run: Run) -> Any:
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.08 * float(bottom.max()))
     ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    ax.set_xlabel("best IoU of an object with any prior", fontsize=9, color=INK)
+    ax.set_xlabel(f"best IoU of an object with any {what_is_compared(run.plan)}", fontsize=9, color=INK)
     ax.set_ylabel("objects", fontsize=9, color=INK)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     text = f"{run.plan.name}: best overlap, mean {histogram.mean:.2f}, median {histogram.median:.2f}"

@@ -16,6 +16,7 @@ import numpy as np
 from assigncore.audit.coco import Dataset
 from assigncore.audit.config import Plan
 from assigncore.audit.frames import ExactSize, ImageScale
+from assigncore.audit.results import Results
 from assigncore.audit.run import Settings
 from assigncore.audit.statistics import SIZE_CLASSES, Findings, Statistics
 
@@ -102,6 +103,7 @@ def make_report(
             "num_skipped": len(dataset.skipped),
             "skipped": [asdict(s) for s in dataset.skipped],
         },
+        "predictions": None if settings.predictions is None else _results_section(settings.predictions),
         "runs": [_run_section(run, dataset) for run in runs],
     }
 
@@ -109,6 +111,21 @@ def make_report(
 def write_report(report: Mapping[str, Any], path: Path) -> None:
     """Write the report as JSON; numbers that JSON does not know become strings."""
     path.write_text(json.dumps(_plain(report), indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def _results_section(results: Results) -> dict[str, Any]:
+    images = [{"image_id": name, "entries": count} for name, count in results.unknown_images.items()]
+    return {
+        "source": str(results.path),
+        "used": results.num_used,
+        "without_area": sum(
+            int(np.sum(np.any(found.boxes[:, :2] >= found.boxes[:, 2:], axis=-1)))
+            for found in results.detections.values()
+        ),
+        "num_broken": len(results.broken),
+        "broken": results.broken,
+        "unknown_images": images,
+    }
 
 
 def _run_section(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -127,6 +144,7 @@ def _run_section(run: Run, dataset: Dataset) -> dict[str, Any]:
         "levels": [asdict(row) for row in statistics.levels],
         "prior_split": {**asdict(statistics.priors), "total": statistics.priors.total},
         "best_overlap": None if statistics.overlaps is None else asdict(statistics.overlaps),
+        "matched_overlap": None if statistics.matched is None else asdict(statistics.matched),
         "num_unmatched": len(unmatched),
         "unmatched": unmatched,
     }

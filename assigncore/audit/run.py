@@ -11,14 +11,26 @@ import numpy as np
 from assigncore.assigners.thresholds import overlaps_with_gts
 from assigncore.audit.coco import Annotation, Dataset
 from assigncore.audit.config import Plan
+from assigncore.audit.dense import PredictingLayout
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import Batch, Frame, make_batches
-from assigncore.audit.inputs import compares_shapes, gather_inputs
+from assigncore.audit.inputs import (
+    compared_boxes,
+    gather_inputs,
+    places,
+    predicts_own_priors,
+    reads_predictions,
+)
 from assigncore.audit.layouts import GridLayout, Laid, Layout, ProposalLayout
-from assigncore.audit.proposals import ProposalFile, Proposals
+from assigncore.audit.matched import matched_overlaps
+from assigncore.audit.predictions import Predictor
+from assigncore.audit.proposals import Proposals
+from assigncore.audit.queries import Queries, QueryLayout
+from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
 from assigncore.best_overlaps import best_overlaps
 from assigncore.overlaps import BboxOverlaps2D
+from assigncore.priors import PointGenerator
 from assigncore.scene import read_scene
 
 # Libraries that compile every operation anew for each new shape; compiling the whole is much quicker there.
@@ -35,16 +47,19 @@ class Settings:
         Where the assigning is done.
     batch_size : int
         Images at a time.
-    proposals : ProposalFile or None
+    proposals : Results or None
         Given proposals for second stages. None: simulated.
+    predictions : Results or None
+        Given detections for assigners that read predictions. None: simulated.
     seed : int
-        Of the simulation.
+        Of what is simulated.
     """
 
     backend: ArrayBackend
     device: Any = None
     batch_size: int = 4
-    proposals: ProposalFile | None = None
+    proposals: Results | None = None
+    predictions: Results | None = None
     seed: int = 0
 
 
@@ -65,8 +80,11 @@ class Assigned:
     level : array of int, shape (N,)
         Level of each prior.
     best_overlaps : array, shape (G,), or None
-        Best IoU of each object with any prior that takes part, or with an approximation of one. None: the
-        method does not look at the priors' shapes, or they have none.
+        Best IoU of each object with any prior that takes part, or with an approximation of one, or with what
+        is predicted there, as the method compares. None: it does not look at shapes, or there are none.
+    matched_overlaps : array, shape (G,), or None
+        Mean IoU of each object with the predictions of its positives, NaN without any. None: there are no
+        predictions.
     """
 
     frame: Frame
@@ -76,13 +94,29 @@ class Assigned:
     priors: Any
     level: Any
     best_overlaps: Any
+    matched_overlaps: Any = None
 
 
 def make_layout(plan: Plan, dataset: Dataset, settings: Settings) -> Layout:
-    """Choose where the priors of a plan come from."""
+    """Choose where the priors of a plan come from, and what is predicted at them."""
+    predictor = Predictor(dataset, settings.predictions, settings.seed)
+    if isinstance(plan.priors, Queries):
+        return QueryLayout(plan.priors, predictor)
+    layout: Layout
     if isinstance(plan.priors, Proposals):
-        return ProposalLayout(dataset, plan.priors, settings.proposals, settings.seed)
-    return GridLayout(plan.priors, plan.settings.allowed_border, plan.approxs)
+        layout = ProposalLayout(dataset, plan.priors, settings.proposals, settings.seed)
+    else:
+        layout = GridLayout(plan.priors, plan.settings.allowed_border, plan.approxs)
+    if not spreads_predictions(plan, settings):
+        return layout
+    return PredictingLayout(layout, predictor, points=isinstance(plan.priors, PointGenerator))
+
+
+def spreads_predictions(plan: Plan, settings: Settings) -> bool:
+    """Tell whether every prior gets a prediction made from the detector's boxes."""
+    if isinstance(plan.priors, Queries) or not reads_predictions(plan):
+        return False
+    return settings.predictions is not None or not predicts_own_priors(plan)
 
 
 def assign_images(
@@ -131,6 +165,7 @@ def find_best_overlaps(priors: Array, gt_bboxes: Array, flags: Mapping[str, Arra
     Parameters
     ----------
     priors : array, shape (N, 4) or (B, N, 4)
+        Priors, or what is predicted at them.
     gt_bboxes : array, shape (B, G, 4)
     flags : mapping
         ``gt_valid`` (B, G) and ``prior_valid`` (B, N), where there are any.
@@ -161,14 +196,16 @@ def _decider(
     plan: Plan, static: Mapping[str, Any], backend: ArrayBackend
 ) -> Callable[..., tuple[Array, Array | None]]:
     """Make the function that does all the computing for a batch: assign, and find the best overlaps."""
-    shapes_matter = compares_shapes(plan)
+    compared = compared_boxes(plan)
 
     def decide(priors: Array, gt_bboxes: Array, arrays: Mapping[str, Array]) -> tuple[Array, Array | None]:
-        result = plan.assigner.assign(priors, gt_bboxes, **arrays, **static)
+        result = plan.assigner.assign(**places(plan, priors, gt_bboxes), **arrays, **static)
         flags = {name: arrays[name] for name in ("gt_valid", "prior_valid") if name in arrays}
-        if not shapes_matter:
+        if compared is None:
             return result.gt_inds, None
-        if "approxs" in arrays:
+        if compared == "predictions":
+            priors = arrays["pred_bboxes"]
+        elif "approxs" in arrays:
             priors, flags = spread_approxs(backend.xp, arrays["approxs"], flags)
         return result.gt_inds, find_best_overlaps(priors, gt_bboxes, flags)
 
@@ -188,4 +225,8 @@ def _split(
         level = laid.level[i, :n] if laid.level.ndim == 2 else laid.level
         excluded = 0 if taking_part is None else n - int(taking_part[i])
         found = None if overlaps is None else overlaps[i, : len(objects)]
-        yield Assigned(frame, objects, gt_inds[i, :n], excluded, priors, level, found)
+        matched = None
+        if laid.predicted is not None:
+            gt_bboxes = batch.gt_bboxes[i, : len(objects)]
+            matched = matched_overlaps(gt_inds[i, :n], laid.predicted.boxes[i, :n], gt_bboxes)
+        yield Assigned(frame, objects, gt_inds[i, :n], excluded, priors, level, found, matched)

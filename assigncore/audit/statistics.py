@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from assigncore.audit.coco import Annotation
 from assigncore.audit.frames import Frame
+from assigncore.audit.matched import MatchedOverlaps, summarize_matched
 from assigncore.audit.run import Assigned
 
 SIZE_CLASSES = ("small", "medium", "large")
@@ -30,13 +31,16 @@ class ObjectTable:
     positives : array of int, shape (M, L)
         Positive priors of each object on each level.
     best_overlaps : array, shape (M,), or None
-        Best IoU with any prior. None: the priors are no boxes.
+        Best IoU with any prior or prediction. None: there are no boxes to compare.
+    matched_overlaps : array, shape (M,), or None
+        Mean IoU with the predictions of the positives, NaN without any. None: there are no predictions.
     """
 
     annotations: tuple[Annotation, ...]
     frames: tuple[Frame, ...]
     positives: Any
     best_overlaps: Any
+    matched_overlaps: Any = None
 
     @property
     def totals(self) -> Any:
@@ -109,6 +113,7 @@ class Statistics:
     levels: tuple[LevelRow, ...]
     priors: PriorCounts
     overlaps: OverlapHistogram | None
+    matched: MatchedOverlaps | None = None
 
 
 @dataclass(frozen=True)
@@ -175,15 +180,17 @@ def collect(stream: Iterable[Assigned], order: Mapping[Any, int], num_levels: in
         rest = len(one.gt_inds) - positive - background - one.num_excluded
         totals += (positive, background, rest, one.num_excluded)
         by_level += np.bincount(one.level, minlength=num_levels)
-        slim = Assigned(one.frame, one.objects, None, 0, None, None, one.best_overlaps)
+        slim = replace(one, gt_inds=None, num_excluded=0, priors=None, level=None)
         rows[order[one.frame.image.id]] = (slim, positives)
     found = [rows[key] for key in sorted(rows)]
     overlaps = [one.best_overlaps for one, _ in found if one.best_overlaps is not None]
+    matched = [one.matched_overlaps for one, _ in found if one.matched_overlaps is not None]
     objects = ObjectTable(
         tuple(a for one, _ in found for a in one.objects),
         tuple(one.frame for one, _ in found for _ in one.objects),
         np.concatenate([positives for _, positives in found]),
         np.concatenate(overlaps) if len(overlaps) == len(found) else None,
+        np.concatenate(matched) if len(matched) == len(found) else None,
     )
     return Findings(objects, PriorCounts(*map(int, totals)), tuple(map(int, by_level)))
 
@@ -198,6 +205,7 @@ def summarize(findings: Findings, level_names: tuple[str, ...]) -> Statistics:
         level_rows(objects.positives, sizes, findings.priors_by_level, level_names),
         findings.priors,
         None if objects.best_overlaps is None else overlap_histogram(objects.best_overlaps, sizes),
+        None if objects.matched_overlaps is None else summarize_matched(objects.matched_overlaps),
     )
 
 

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from assigncore.audit.coco import Dataset
 from assigncore.audit.frames import ExactSize, ImageScale
+from assigncore.audit.inputs import what_is_compared
+from assigncore.audit.matched import POOR
 from assigncore.audit.report import Run, unmatched_rows
 from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
 
@@ -45,7 +47,9 @@ def details(run: Run, dataset: Dataset) -> RenderableType:
         _split_table(statistics.priors),
     ]
     if statistics.overlaps is not None:
-        parts.append(_overlap_table(statistics.overlaps))
+        parts.append(_overlap_table(statistics.overlaps, what_is_compared(run.plan)))
+    if statistics.matched is not None:
+        parts.append(_matched_table([run]))
     parts.append(_unmatched_table(run, dataset))
     return Group(*parts)
 
@@ -73,7 +77,8 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
             *(f"{n / counts.total:.2%}" if counts.total else "-" for n in shares),
             "-" if overlaps is None else f"{overlaps.mean:.3f}",
         )
-    return Group(objects, priors)
+    predicting = [run for run in runs if run.statistics.matched is not None]
+    return Group(objects, priors, *([_matched_table(predicting)] if predicting else []))
 
 
 def _headline(dataset: Dataset, size: str, backend: str) -> Text:
@@ -140,9 +145,9 @@ def _split_table(priors: PriorCounts) -> Table:
     return table
 
 
-def _overlap_table(histogram: OverlapHistogram) -> Table:
+def _overlap_table(histogram: OverlapHistogram, what: str) -> Table:
     title = (
-        f"Best IoU of each object with any prior (mean {histogram.mean:.3f}, median {histogram.median:.3f})"
+        f"Best IoU of each object with any {what} (mean {histogram.mean:.3f}, median {histogram.median:.3f})"
     )
     table = _table(title, "IoU from")
     fine = [sum(column) for column in zip(*histogram.counts, strict=True)]
@@ -152,6 +157,24 @@ def _overlap_table(histogram: OverlapHistogram) -> Table:
     top = max(counts)
     table.add_row("objects", *(str(c) for c in counts))
     table.add_row("", *(BARS[-(-c * (len(BARS) - 1) // top)] * 3 for c in counts), style="cyan")
+    return table
+
+
+def _matched_table(runs: Sequence[Run]) -> Table:
+    """Tell how good the predictions are that learn from objects, an assigner in a row."""
+    table = _table("IoU of objects with their predictions", "assigner", wrap=True)
+    for name in ("objects", "mean", "median", f"below {POOR:g}"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for run in runs:
+        matched = run.statistics.matched
+        assert matched is not None
+        share = matched.share_poor
+        table.add_row(
+            run.plan.name,
+            f"{matched.objects:,}",
+            *("-" if x is None else f"{x:.3f}" for x in (matched.mean, matched.median)),
+            "-" if share is None else f"{matched.poor:,} ({share:.1%})",
+        )
     return table
 
 

@@ -10,6 +10,7 @@ from assigncore.audit.coco import load_coco
 from assigncore.audit.command import cli
 from assigncore.audit.config import make_plans
 from assigncore.audit.frames import ImageScale
+from assigncore.audit.results import load_results
 from assigncore.audit.run import Settings
 from assigncore.backend import load_backend
 
@@ -100,3 +101,20 @@ def frames_of(rivals, scale):
         return [(plan.scale or scale).frame(image) for image in rivals.images]
 
     return frames_of
+
+
+@pytest.fixture
+def results(rivals, write):
+    """Read results with all that real ones hold: hits, duplicates, wrong classes, boxes without area, nothing."""
+    entries = []
+    for image in rivals.images:
+        for a in rivals.objects(image):
+            x1, y1, x2, y2 = a.bbox
+            box = [x1 + 1, y1, x2 - x1, y2 - y1 - 1]
+            entries += [
+                {"image_id": image.id, "category_id": a.category_id, "bbox": box, "score": 1.0},
+                {"image_id": image.id, "category_id": a.category_id, "bbox": box, "score": 0.5},
+                {"image_id": image.id, "category_id": 9, "bbox": [x1, y1, 0.0, y2 - y1], "score": 0.0},
+                {"image_id": image.id, "category_id": 4, "bbox": [x2, y2, 0.0, 0.0], "score": 0.001},
+            ]
+    return load_results("--predictions", write(entries, "results.json"), rivals, with_classes=True)

@@ -124,6 +124,26 @@ WRONG = {
         [GOOD, "--assigner", "faster-rcnn-rcnn", "--proposals", "nowhere.json"],
         "nowhere.json: no such file",
     ),
+    "predictions that nothing reads": (
+        [GOOD, "--predictions", "nowhere.json"],
+        "no assigner of this run reads predictions; 'tood' and 'detr' do",
+    ),
+    "predictions that are not there": (
+        [GOOD, "--assigner", "tood", "--predictions", "nowhere.json"],
+        "nowhere.json: no such file",
+    ),
+    "annotations for predictions": (
+        [GOOD, "--assigner", "tood", "--predictions", "annotations.json"],
+        "--predictions annotations.json: expected a COCO results file",
+    ),
+    "no queries": (
+        [GOOD, "--assigner", "detr", "--set", "priors.num_queries=0"],
+        "detr: num_queries: expected an integer of at least 1, got 0",
+    ),
+    "an unknown cost": (
+        [GOOD, "--assigner", "detr", "--set", 'match_costs=[{"type": "BoxCost"}]'],
+        "detr: unknown match cost 'BoxCost'",
+    ),
     "images without pictures": ([GOOD, "--images", "."], "--images: is used by the pictures only"),
     "images that are not there": (
         [GOOD, "--out", "out", "--images", "nowhere"],

@@ -6,7 +6,9 @@ from assigncore.audit.config import Override, make_plans, read_preset
 from assigncore.audit.errors import AuditError
 from assigncore.audit.presets import PRESETS
 from assigncore.audit.proposals import Proposals
+from assigncore.costs import build_costs
 from assigncore.priors import AnchorGenerator, PointGenerator
+from assigncore.registry import build_overlap_calculator
 
 OWN = {"type": "MaxIoUAssigner", "pos_iou_thr": 0.6, "neg_iou_thr": [0.1, 0.3]}
 
@@ -17,6 +19,10 @@ def test_every_preset_builds_and_names_its_source(name):
     assert plan.name == name
     assert "et al." in plan.settings.source
     for knob, value in plan.settings.assigner.items():
+        if knob == "match_costs":
+            value = build_costs(value)
+        if knob == "iou_calculator":
+            value = build_overlap_calculator(value)
         if knob != "type":
             assert getattr(plan.assigner, knob) == value
 

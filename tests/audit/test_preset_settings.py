@@ -19,7 +19,13 @@ def test_ssd_images_are_of_one_size_whatever_the_others_are(rivals, plan):
     assert {scale.frame(image).padded for image in rivals.images} == {(300, 300)}
     sizes = plan("ssd").priors.featmap_sizes((300, 300))
     assert sum(plan("ssd").priors.num_level_priors(sizes)) == 8732
-    assert all(plan(name).scale is None for name in PRESETS if name != "ssd")
+
+
+def test_yolos_train_on_images_of_640_pixels(rivals, plan):
+    of_own_size = {name for name in PRESETS if plan(name).scale is not None}
+    assert of_own_size == {"ssd", "yolox", "rtmdet", "yolov7", "yolov8"}
+    for name in of_own_size - {"ssd"}:
+        assert {plan(name).scale.frame(image).padded for image in rivals.images} == {(480, 640), (640, 480)}
 
 
 def test_fcos_with_centre_sampling_is_one_knob(rivals, frames_of, plan, settings):
@@ -52,7 +58,6 @@ def test_what_a_reader_must_know_is_said(name, rivals, plan, settings):
 
 
 WRONG = {
-    "a cost without predictions": ("atss", "alpha=0.8", "atss: pred_logits: expected an array"),
     "levels without a range": ("fcos", "priors.strides=[8, 16]", "fcos: num_level_priors: expected 5 levels"),
     "uneven strides": ("guided-anchoring", "priors.strides=[[8, 4]]", "needs 'anchor_strides'"),
     "a scale of images": ("ssd", "image_scale=big", "ssd: image_scale: expected two edges like 1333x800"),

@@ -1,11 +1,11 @@
-"""Proposals: read from a results file, or simulated."""
+"""Proposals: of a results file, or simulated."""
 
 import numpy as np
 import pytest
 
 from assigncore.audit.coco import load_coco
-from assigncore.audit.errors import AuditError
-from assigncore.audit.proposals import Proposals, fpn_levels, load_proposals
+from assigncore.audit.proposals import Proposals, fpn_levels
+from assigncore.audit.results import load_results
 
 
 @pytest.fixture
@@ -15,50 +15,6 @@ def dataset(document, write):
 
 def entry(image_id, score, x=0):
     return {"image_id": image_id, "category_id": 1, "bbox": [x, 0, 10, 20], "score": score}
-
-
-def test_the_best_scores_come_first_and_equal_ones_in_order(dataset, write):
-    results = [entry(7, 0.5, 1), entry(3, 0.9, 2), entry(7, 0.8, 3), entry(7, 0.5, 4)]
-    found = load_proposals(write(results, "results.json"), dataset)
-    assert found.of(dataset.images[0], 1000).tolist() == [[3, 0, 13, 20], [1, 0, 11, 20], [4, 0, 14, 20]]
-    assert found.of(dataset.images[0], 2)[:, 0].tolist() == [3, 1]
-    assert found.of(dataset.images[2], 5).shape == (0, 4)
-    assert found.num_unusable == 0
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        "text",
-        {"image_id": 7, "score": 0.5},
-        {"image_id": 7, "bbox": [1, 2, 3, 4]},
-        {"image_id": [7], "bbox": [1, 2, 3, 4], "score": 0.5},
-        {"image_id": 99, "bbox": [1, 2, 3, 4], "score": 0.5},
-        {"image_id": 7, "bbox": [1, 2, -3, 4], "score": 0.5},
-        {"image_id": 7, "bbox": [1, 2, None, 4], "score": 0.5},
-        {"image_id": 7, "bbox": [1, 2, float("nan"), 4], "score": 0.5},
-        {"image_id": 7, "bbox": [1, 2, 3, 4], "score": float("nan")},
-        {"image_id": 7, "bbox": [1, 2, 3], "score": 0.5},
-    ],
-)
-def test_what_cannot_be_used_is_counted(broken, dataset, write):
-    found = load_proposals(write([broken, entry(7, 0.5)], "results.json"), dataset)
-    assert found.num_unusable == 1
-    assert len(found.of(dataset.images[0], 1000)) == 1
-
-
-def test_a_zero_width_is_kept_as_detectors_do(dataset, write):
-    results = [{"image_id": 7, "bbox": [1, 2, 0, 4], "score": 0.5}]
-    assert load_proposals(write(results, "results.json"), dataset).num_unusable == 0
-
-
-def test_a_file_of_other_images_is_refused(dataset, write):
-    with pytest.raises(AuditError, match=r"none of the 1 entries"):
-        load_proposals(write([entry(99, 0.5)], "results.json"), dataset)
-    with pytest.raises(AuditError, match=r"expected a COCO results file"):
-        load_proposals(write({"boxes": []}, "results.json"), dataset)
-    with pytest.raises(AuditError, match=r"results.json: is empty"):
-        load_proposals(write("", "results.json"), dataset)
 
 
 def test_simulated_proposals_are_repeatable_and_inside_the_image(dataset):
@@ -87,10 +43,10 @@ def test_many_objects_may_have_more_proposals(dataset):
 def test_the_report_says_that_they_are_simulated(dataset, write):
     assert "SIMULATED" in Proposals().describe(None, 3)
     assert "seed 3" in Proposals().describe(None, 3)
-    given = load_proposals(write([entry(7, 0.5)], "results.json"), dataset)
+    given = load_results("--proposals", write([entry(7, 0.5)], "results.json"), dataset)
     assert "SIMULATED" not in Proposals().describe(given, 3)
     assert "not used" not in Proposals().describe(given, 3)
-    mixed = load_proposals(write([entry(7, 0.5), entry(99, 0.5)], "results.json"), dataset)
+    mixed = load_results("--proposals", write([entry(7, 0.5), entry(99, 0.5)], "results.json"), dataset)
     assert "1 of its entries are not used" in Proposals().describe(mixed, 3)
 
 

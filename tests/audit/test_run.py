@@ -170,7 +170,7 @@ def test_an_assigner_is_given_what_its_signature_names(dataset, frames, plan, se
 @pytest.mark.parametrize(
     ("name", "overrides", "signature", "reason"),
     [
-        ("rpn", (), "*, gt_valid, pred_scores", "needs 'pred_scores'"),
+        ("rpn", (), "*, gt_valid, gt_keypoints", "needs 'gt_keypoints'"),
         ("rpn", ("allowed_border=0",), "*, gt_valid", "takes no 'prior_valid'"),
         ("faster-rcnn-rcnn", (), "*, gt_valid", "takes no 'prior_valid'"),
         ("faster-rcnn-rcnn", (), "num_level_priors, *, gt_valid, prior_valid", "needs 'num_level_priors'"),

@@ -5,6 +5,7 @@ import pytest
 
 from assigncore.audit.coco import Annotation, Image
 from assigncore.audit.frames import ImageScale
+from assigncore.audit.matched import matched_overlaps, summarize_matched
 from assigncore.audit.run import Assigned
 from assigncore.audit.statistics import (
     PriorCounts,
@@ -105,3 +106,24 @@ def test_the_histogram_has_half_open_bins_and_one_in_the_last():
     assert sum(map(sum, histogram.counts)) == 7
     assert histogram.counts[0][:2] == (2, 1)
     assert histogram.median == pytest.approx(0.6999)
+
+
+def test_what_learns_is_judged_by_the_predictions_it_is_given():
+    gt = np.asarray([[0, 0, 10, 10], [20, 0, 30, 10], [50, 0, 60, 10]], dtype=np.float32)
+    boxes = np.asarray([[0, 0, 10, 10], [0, 0, 10, 5], [20, 0, 24, 10], [50, 0, 60, 10]], dtype=np.float32)
+    found = matched_overlaps(np.asarray([1, 1, 2, 0]), boxes, gt)
+    np.testing.assert_allclose(found, [0.75, 0.4, np.nan])
+    row = summarize_matched(found)
+    assert (row.objects, row.poor, row.share_poor) == (2, 1, 0.5)
+    assert (row.mean, row.median) == pytest.approx((0.575, 0.575))
+
+
+def test_nothing_learns_without_positives():
+    found = matched_overlaps(np.zeros(3, dtype=int), np.zeros((3, 4)), np.ones((2, 4)))
+    assert np.isnan(found).all()
+    row = summarize_matched(found)
+    assert (row.objects, row.mean, row.median, row.poor, row.share_poor) == (0, None, None, 0, None)
+
+
+def test_assignments_without_predictions_have_none_to_judge(findings):
+    assert summarize(findings, ("fine", "coarse")).matched is None

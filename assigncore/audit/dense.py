@@ -1,0 +1,142 @@
+"""Dense predictions, a box and a score for each class at every prior, from a detector's final boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from assigncore.audit.frames import Batch
+from assigncore.audit.layouts import Laid, Layout, Predicted
+from assigncore.audit.predictions import LOW_SCORE, Predictor
+from assigncore.audit.results import Detections
+from assigncore.backend import ArrayBackend
+
+POINT_SIDE = 4.0
+"""Side, in strides, of the square that stands for a point: about what each level of a pyramid serves."""
+
+REACH = 0.5
+"""Standard deviation of the weight with which a prior predicts a detection, in box deltas."""
+
+LEAST_WEIGHT = 0.1
+"""A prior with less says nothing of a detection."""
+
+LEAST_SIDE = 1.0
+"""Boxes are taken for at least so wide and high, in pixels, where sides are compared."""
+
+HOW = (
+    f"every prior's prediction is made of these boxes: t² being the squared box deltas (dx/w, dy/h, log w, "
+    f"log h) from the prior's own box to a detection, less those of the detection's nearest prior, it speaks "
+    f"for the detection with a weight of exp(-t²/(2·{REACH:g}²)), if that is at least {LEAST_WEIGHT:g}; its "
+    f"score for a class is the largest score times weight; its box is that of the strongest, and the nearest "
+    f"prior of every detection has that one's; other priors predict their own box (points one "
+    f"{POINT_SIDE:g} strides wide), with scores of {LOW_SCORE:g}"
+)
+
+
+@dataclass
+class PredictingLayout:
+    """Priors of another layout, each with a prediction.
+
+    Parameters
+    ----------
+    layout : Layout
+    predictor : Predictor
+    points : bool
+        Whether the priors are points.
+    """
+
+    layout: Layout
+    predictor: Predictor
+    points: bool
+
+    @property
+    def level_names(self) -> tuple[str, ...]:
+        """What the other layout calls its levels."""
+        return self.layout.level_names
+
+    def lay(self, batch: Batch, backend: ArrayBackend, device: Any) -> Laid:
+        """Lay the priors, and predict for each."""
+        laid = self.layout.lay(batch, backend, device)
+        priors, num_classes = laid.host_priors, len(self.predictor.dataset.categories)
+        boxes, scores = [], []
+        for i, frame in enumerate(batch.frames):
+            own = own_boxes(priors[i] if priors.ndim == 3 else priors, self.points)
+            found = self.predictor.detect(frame.image)
+            scaled = replace(found, boxes=frame.scale(found.boxes))
+            predicted = spread(own, scaled, num_classes)
+            boxes.append(predicted[0])
+            scores.append(predicted[1])
+        return replace(laid, predicted=Predicted(np.stack(boxes), np.stack(scores)))
+
+
+def own_boxes(priors: Any, points: bool) -> Any:
+    """Give the boxes that priors stand for, (N, 4): themselves, or squares about points."""
+    if not points:
+        return priors
+    reach = priors[:, 2:] * (POINT_SIDE / 2)
+    return np.concatenate([priors[:, :2] - reach, priors[:, :2] + reach], axis=-1)
+
+
+def spread(own: Any, found: Detections, num_classes: int) -> tuple[Any, Any]:
+    """Give every prior a box and a score for each class.
+
+    Parameters
+    ----------
+    own : NumPy array, shape (N, 4)
+        What each prior predicts if nothing is near: its own box.
+    found : Detections
+        At the size of `own`.
+    num_classes : int
+
+    Returns
+    -------
+    boxes : NumPy array, shape (N, 4), float32
+    scores : NumPy array, shape (N, C), float32
+        Probabilities of at least ``LOW_SCORE``.
+
+    Examples
+    --------
+    >>> own = np.asarray([[0, 0, 8, 8], [8, 0, 16, 8], [90, 0, 98, 8]], dtype=np.float32)
+    >>> boxes, scores = spread(own, Detections.ordered([[1, 0, 9, 8]], [0.8], [1]), 2)
+    >>> boxes.tolist()
+    [[1.0, 0.0, 9.0, 8.0], [1.0, 0.0, 9.0, 8.0], [90.0, 0.0, 98.0, 8.0]]
+    >>> (1000 * scores).round().astype(int).tolist()
+    [[1, 800], [1, 179], [1, 1]]
+    """
+    boxes = np.array(own, dtype=np.float32)
+    scores = np.full((len(own), num_classes), LOW_SCORE, dtype=np.float32)
+    if not len(own) or not len(found):
+        return boxes, scores
+    own_places, places = _places(own), _places(found.boxes)
+    strongest = np.full(len(own), LOW_SCORE)
+    chosen = np.full(len(own), -1)
+    nearest = np.empty(len(found), dtype=np.int64)
+    for i, (place, score, label) in enumerate(zip(places, found.scores, found.labels, strict=True)):
+        squared = _squared_deltas(own_places, place)
+        nearest[i] = np.argmin(squared)
+        weight = np.exp((squared[nearest[i]] - squared) / (2 * REACH**2))
+        strength = np.where(weight >= LEAST_WEIGHT, score * weight, 0)
+        stronger = strength > strongest
+        strongest[stronger], chosen[stronger] = strength[stronger], i
+        np.maximum(scores[:, label], strength, out=scores[:, label], casting="same_kind")
+    # From the worst to the best, so that of two with the same nearest prior the better has it.
+    chosen[nearest[::-1]] = np.arange(len(found))[::-1]
+    speaking = chosen >= 0
+    boxes[speaking] = found.boxes[chosen[speaking]]
+    return boxes, scores
+
+
+def _places(boxes: Any) -> Any:
+    """Give centres, sides and their logarithms, shape (n, 6)."""
+    boxes = np.asarray(boxes, dtype=np.float64)
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], LEAST_SIDE)
+    return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, sides, np.log(sides)], axis=-1)
+
+
+def _squared_deltas(own: Any, place: Any) -> Any:
+    """Give the squared length of the box deltas from every place (N, 6) to one (6,), shape (N,)."""
+    moves = (place[:2] - own[:, :2]) / own[:, 2:4]
+    stretches = place[4:] - own[:, 4:]
+    return np.sum(moves * moves + stretches * stretches, axis=-1)

@@ -1,0 +1,167 @@
+"""Reading COCO results: a detector's boxes, what is broken among them, and of which images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assigncore.audit.coco import Dataset, Image, is_id, is_number, read_json
+from assigncore.audit.errors import AuditError
+
+MAX_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """A detector's boxes over one image, best score first, equal scores in the file's order.
+
+    Attributes
+    ----------
+    boxes : NumPy array, shape (n, 4)
+        x1 y1 x2 y2 in pixels.
+    scores : NumPy array, shape (n,)
+    labels : NumPy array of int, shape (n,)
+        Class labels of the data set, -1 for a category that it does not have.
+    """
+
+    boxes: Any
+    scores: Any
+    labels: Any
+
+    @classmethod
+    def ordered(cls, boxes: Any, scores: Any, labels: Any) -> Detections:
+        """Put the best scores first."""
+        scores = np.asarray(scores, dtype=np.float64).reshape(-1)
+        order = np.argsort(-scores, kind="stable")
+        boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+        return cls(boxes[order], scores[order], np.asarray(labels, dtype=np.int64).reshape(-1)[order])
+
+    def __len__(self) -> int:
+        """Count the boxes."""
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a results file holds for the images of a data set.
+
+    Attributes
+    ----------
+    path : Path
+    detections : mapping of image id to Detections
+        In original pixels; only images that have any.
+    broken : tuple of str
+        What is wrong with the entries that cannot be read, in the file's order.
+    unknown_images : mapping of image id to int
+        Number of entries of each image that the data set does not have.
+    """
+
+    path: Path
+    detections: Mapping[int | str, Detections]
+    broken: tuple[str, ...]
+    unknown_images: Mapping[int | str, int]
+
+    @property
+    def num_used(self) -> int:
+        """Entries of the data set's images that can be read."""
+        return sum(map(len, self.detections.values()))
+
+    @property
+    def num_unusable(self) -> int:
+        """All other entries."""
+        return len(self.broken) + sum(self.unknown_images.values())
+
+    def of(self, image: Image) -> Detections:
+        """Give the detections of an image; none if the file has none."""
+        return self.detections.get(image.id, Detections.ordered([], [], []))
+
+    def warnings(self) -> list[str]:
+        """Say what is not used, a line for each broken entry and one for all unknown images."""
+        lines = [f"{self.path}: {reason}; skipped" for reason in self.broken[:MAX_NAMED]]
+        if len(self.broken) > MAX_NAMED:
+            lines.append(f"{self.path}: {len(self.broken) - MAX_NAMED} more broken entries skipped")
+        if self.unknown_images:
+            names = ", ".join(str(image_id) for image_id in list(self.unknown_images)[:MAX_NAMED])
+            more = len(self.unknown_images) - MAX_NAMED
+            lines.append(
+                f"{self.path}: {sum(self.unknown_images.values()):,} entries of images that the annotations "
+                f"do not list are not used: {names}" + (f" and {more:,} more" if more > 0 else "")
+            )
+        return lines
+
+
+def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: bool = False) -> Results:
+    """Read a COCO results file: a list of objects with image_id, bbox (x y width height) and score.
+
+    Parameters
+    ----------
+    option : str
+        What to call it in errors.
+    path : Path
+    dataset : Dataset
+        Whose images and categories the entries are of.
+    with_classes : bool
+        Whether each entry must name a category of the data set, and its score be a probability.
+
+    Raises
+    ------
+    AuditError
+        If the file cannot be read, is no such list, or has no usable box for the data set's images.
+    """
+    document = read_json(path)
+    if not isinstance(document, list):
+        raise AuditError(
+            f"{option} {path}: expected a COCO results file, a list of boxes with image_id and score"
+        )
+    known = {image.id for image in dataset.images}
+    found: dict[int | str, list[tuple[tuple[float, ...], float, int]]] = {}
+    broken: list[str] = []
+    unknown: dict[int | str, int] = {}
+    for index, entry in enumerate(document):
+        read = _read_entry(entry, dataset, with_classes)
+        if isinstance(read, str):
+            broken.append(f"entry at index {index}: {read}")
+        elif entry["image_id"] not in known:
+            unknown[entry["image_id"]] = unknown.get(entry["image_id"], 0) + 1
+        else:
+            found.setdefault(entry["image_id"], []).append(read)
+    if not found:
+        first = f"; the first: {broken[0]}" if broken else ""
+        raise AuditError(
+            f"{option} {path}: none of the {len(document)} entries is a box of an image of this run{first}"
+        )
+    detections = {
+        image_id: Detections.ordered(*zip(*entries, strict=True)) for image_id, entries in found.items()
+    }
+    return Results(path, detections, tuple(broken), unknown)
+
+
+def _read_entry(
+    entry: Any, dataset: Dataset, with_classes: bool
+) -> tuple[tuple[float, ...], float, int] | str:
+    """Read box, score and label of an entry, or say what is wrong with it."""
+    if not isinstance(entry, dict):
+        return "expected an object with image_id, bbox and score"
+    for name in ("image_id", "bbox", "score", *(("category_id",) if with_classes else ())):
+        if name not in entry:
+            return f"the field '{name}' is missing"
+    if not is_id(entry["image_id"]):
+        return f"image_id: expected a number or a name, got {entry['image_id']!r}"
+    box, score, category = entry["bbox"], entry["score"], entry.get("category_id")
+    if not isinstance(box, list) or len(box) != 4 or not all(is_number(v) for v in box):
+        return f"bbox: expected four finite numbers x y width height, got {box!r}"
+    x, y, width, height = box
+    if width < 0 or height < 0 or not math.isfinite(x + width + y + height):
+        return f"bbox: expected width and height of at least 0, got {box!r}"
+    if not is_number(score) or (with_classes and not 0 <= score <= 1):
+        wanted = "a probability from 0 to 1" if with_classes else "a finite number"
+        return f"score: expected {wanted}, got {score!r}"
+    label = dataset.labels.get(category, -1) if isinstance(category, int) else -1
+    if with_classes and label < 0:
+        return f"there is no category {category!r}"
+    return (x, y, x + width, y + height), score, label

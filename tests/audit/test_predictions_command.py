@@ -1,0 +1,46 @@
+"""Predictions on the command line: what is said, and what the report holds."""
+
+import json
+
+
+def said(result):
+    """Return the lines on stderr."""
+    return result.stderr.splitlines()
+
+
+def test_predictions_are_simulated_or_given_and_the_report_says_which(command, document, write, tmp_path):
+    boxes = [
+        {"image_id": 7, "category_id": 4, "bbox": [99, 101, 41, 50], "score": 0.75},
+        {"image_id": 3, "category_id": 9, "bbox": [20, 30, 0, 140], "score": 0.5},
+        {"image_id": 3, "category_id": 9, "bbox": [20, 30], "score": 0.5},
+        {"image_id": 99, "category_id": 9, "bbox": [20, 30, 10, 10], "score": 0.5},
+        {"image_id": 98, "category_id": 9, "bbox": [20, 30, 10, 10], "score": 0.5},
+        {"image_id": 99, "category_id": 9, "bbox": [20, 30, 10, 10], "score": 0.5},
+    ]
+    options = ("audit", write(document), "--assigner", "tood", "--assigner", "detr", "--gallery", 1)
+    simulated = command(*options, "--out", tmp_path / "simulated")
+    assert simulated.exit_code == 0
+    assert "SIMULATED from the ground truth" in " ".join(simulated.stdout.split())
+    assert json.loads((tmp_path / "simulated" / "report.json").read_text())["predictions"] is None
+    path = write(boxes, "results.json")
+    given = command(*options, "--out", tmp_path / "given", "--predictions", path)
+    assert given.exit_code == 0
+    assert "SIMULATED" not in given.stdout
+    assert "IoU of objects with their predictions" in given.stdout
+    assert [line.partition("results.json: ")[2] for line in said(given)] == [
+        "entry at index 2: bbox: expected four finite numbers x y width height, got [20, 30]; skipped",
+        "3 entries of images that the annotations do not list are not used: 99, 98",
+    ]
+    report = json.loads((tmp_path / "given" / "report.json").read_text())
+    assert report["predictions"] == {
+        "source": str(path),
+        "used": 2,
+        "without_area": 1,
+        "num_broken": 1,
+        "broken": ["entry at index 2: bbox: expected four finite numbers x y width height, got [20, 30]"],
+        "unknown_images": [{"image_id": 99, "entries": 2}, {"image_id": 98, "entries": 1}],
+    }
+    tood, detr = report["runs"]
+    assert tood["matched_overlap"]["objects"] >= 1
+    assert detr["matched_overlap"]["objects"] == 4
+    assert len(list((tmp_path / "given").rglob("*.png"))) == 9
