@@ -1,7 +1,7 @@
 """What is benchmarked: one entry an assigner and layout of priors.
 
 A new assigner needs a dense version in one of ``dense_torch*.py``, a builder of its inputs, and an entry in
-`ROWS`.
+`ROWS`; those that read predictions stand in ``rows_predictions.py``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 from cases import Case, Inputs, Row
+from rows_predictions import PREDICTION_ROWS
 from scenes import STRIDES, draw_boxes, jitter, retinanet_anchors, square_anchors
 
 from assigncore.priors import PointGenerator, PriorGrid
@@ -159,5 +160,6 @@ ROWS = {
             images=(1, 16),
             memory_boxes=500,
         ),
+        *PREDICTION_ROWS,
     )
 }

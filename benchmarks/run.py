@@ -63,7 +63,9 @@ def _check_digests(row: Row, peaks: dict[str, Peak]) -> None:
 
 
 def _num_priors(inputs: Inputs) -> int:
-    return int(inputs.shared["priors"].shape[-2])
+    """Count the priors, or the queries of a matching, whose logits tell."""
+    of_each = inputs.shared["priors"] if inputs.shared else inputs.per_image["pred_logits"][0]
+    return len(of_each)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
