@@ -7,14 +7,10 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
-from assigncore.adapters.host import cached_pairs_per_tile
+from assigncore.adapters.host import cached_pairs_per_tile, k_smallest
 from assigncore.backend import Array, ArrayBackend
 
 __all__ = ["NumpyBackend"]
-
-FEW = 16
-"""Up to so many smallest values are found one by one: a vectorised search is quicker than a partition."""
-
 
 class NumpyBackend(ArrayBackend):
     """Primitives of NumPy."""
@@ -43,6 +39,10 @@ class NumpyBackend(ArrayBackend):
             return kind == "real floating" and dtype.name in {"bfloat16"}
         return super().is_dtype(dtype, kind)
 
+    def at_least(self, x: Array, bound: float) -> Array:
+        """Take a scalar for what it is."""
+        return np.maximum(x, x.dtype.type(bound))
+
     def max_and_argmax(self, x: Array, axis: int) -> tuple[Array, Array]:
         """Find the index by comparison: NumPy's arg-max along an outer axis does not vectorise."""
         best = np.max(x, axis=axis)
@@ -61,41 +61,8 @@ class NumpyBackend(ArrayBackend):
         return best, _first_held(x == best[..., None, :], numbers.astype(np.int32), -2)
 
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
-        """Find a few one by one; else the k-th by partition, then what is below it and the first equal."""
-        if k >= x.shape[-1] or k == 0:
-            return super().k_smallest(x, k)
-        if k <= FEW:
-            return self._few_smallest(x, k)
-        bound = np.partition(x, k - 1, axis=-1)[..., k - 1 : k]
-        below = x < bound
-        at_bound = x == bound
-        room = k - np.count_nonzero(below, axis=-1)[..., None]
-        if np.array_equal(np.count_nonzero(at_bound, axis=-1)[..., None], room):
-            taken = below | at_bound
-        else:
-            taken = below | (at_bound & (np.cumsum(at_bound, axis=-1) <= room))
-        if np.count_nonzero(taken) != k * (x.size // x.shape[-1]):  # NaN is neither below nor at the bound
-            return super().k_smallest(x, k)
-        index = np.nonzero(taken)[-1].reshape(*x.shape[:-1], k)
-        values, order = super().k_smallest(np.take_along_axis(x, index, axis=-1), k)
-        return values, np.take_along_axis(index, order, axis=-1)
-
-    def _few_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
-        """Find the smallest, the first of several, `k` times; sort rows that run out of finite values."""
-        rows = x.reshape(-1, x.shape[-1])
-        rest, each = rows.copy(), np.arange(rows.shape[0])
-        index = np.empty((rows.shape[0], k), dtype=np.int64)
-        values = np.empty((rows.shape[0], k), dtype=rows.dtype)
-        for rank in range(k):
-            index[:, rank] = rest.argmin(axis=-1)
-            # Not of `rows`: where only infinities are left, this may be a place that was taken before.
-            values[:, rank] = rest[each, index[:, rank]]
-            rest[each, index[:, rank]] = np.inf
-        odd = ~np.isfinite(values).all(axis=-1)
-        if odd.any():
-            values[odd], index[odd] = super().k_smallest(rows[odd], k)
-        shape = (*x.shape[:-1], k)
-        return values.reshape(shape), index.reshape(shape)
+        """Select, where the portable version sorts."""
+        return k_smallest(x, k)
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""

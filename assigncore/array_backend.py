@@ -69,6 +69,10 @@ class ArrayBackend:
         """Return `x` where `mask` is true, else `fill`; `x` itself where that is known to be everywhere."""
         return x if self.surely_all(mask) else self.xp.where(mask, x, fill)
 
+    def at_least(self, x: Array, bound: float) -> Array:
+        """Return the larger of each value of `x` and `bound`; NaN stays."""
+        return self.xp.maximum(x, self.xp.full((), bound, dtype=x.dtype, device=self.device_of(x)))
+
     def device_of(self, x: Array) -> Any:
         """Return the device `x` lives on."""
         return array_api_compat.device(x)

@@ -10,10 +10,8 @@ __all__ = ["at_least", "by_columns", "collapse", "columns", "divided", "drop_bro
 
 
 def at_least(x: Array, bound: float) -> Array:
-    """Return the larger of each value of `x` and `bound`."""
-    backend = get_backend(x)
-    xp = backend.xp
-    return xp.maximum(x, xp.full((), bound, dtype=x.dtype, device=backend.device_of(x)))
+    """Return the larger of each value of `x` and `bound`; NaN stays."""
+    return get_backend(x).at_least(x, bound)
 
 
 def rounded_product(a: Array, b: Array | float) -> Array:
@@ -63,7 +61,10 @@ def drop_broken(boxes: Array) -> tuple[Array, Array]:
     xp = backend.xp
     limit = math.sqrt(float(xp.finfo(boxes.dtype).max)) / 4
     planes = xp.stack(columns(boxes), axis=0)
-    whole = xp.all(xp.abs(planes) <= limit, axis=0)
+    within = xp.abs(planes) <= limit
+    whole = within[0, ...]
+    for i in range(1, int(within.shape[0])):
+        whole = whole & within[i, ...]
     return xp.moveaxis(backend.keep(whole, planes, 0.0), 0, -1), whole
 
 

@@ -7,6 +7,8 @@ from assigncore import ATSSAssigner, build_assigner, memory_budget
 from assigncore.conformance import get_target
 from assigncore.conformance.reference_batched import batch_atss
 
+pytestmark = pytest.mark.compiled_by_jax
+
 BATCHED = {"strictly_above": True, "inside_margin": 1e-9, "conflicts": "all"}
 LEVELS = (64, 16, 4)
 

@@ -8,6 +8,8 @@ from assigncore.assigners.greedy import match_greedily
 from assigncore.backend import get_backend
 from assigncore.matching import linear_sum_assignment
 
+pytestmark = pytest.mark.compiled_by_jax
+
 COSTS = (
     {"type": "FocalLossCost", "weight": 2.0},
     {"type": "BBoxL1Cost", "weight": 5.0},

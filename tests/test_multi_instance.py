@@ -7,6 +7,8 @@ from assigncore import MultiInstanceAssigner
 from assigncore.conformance.reference_multi_instance import multi_instance
 from assigncore.memory import memory_budget
 
+pytestmark = pytest.mark.compiled_by_jax
+
 KNOBS = {"num_instance": 3, "pos_iou_thr": 0.5, "neg_iou_thr": 0.3}
 NAMES = {"gt_bboxes_ignore": "ignore_bboxes"}
 

@@ -7,6 +7,8 @@ from scipy.special import logsumexp
 from assigncore import SinkhornAssigner
 from assigncore.memory import memory_budget
 
+pytestmark = pytest.mark.compiled_by_jax
+
 
 def draw(seed, side=8, g=4, classes=5, shift=2.0):
     rng = np.random.default_rng(seed)

@@ -8,6 +8,8 @@ from assigncore.assigners import yolov6, yolov8, yolov10
 from assigncore.conformance import get_target
 from assigncore.conformance.reference_batched import ciou, iou, smoothed_iou, task_aligned
 
+pytestmark = pytest.mark.compiled_by_jax
+
 RULES = {
     "tood": ({"topk": 4}, iou),
     "tood of many": ({"topk": 13, "alpha": 2, "beta": 3}, iou),

@@ -18,15 +18,16 @@ LEAST_POSITIVE = 1.5e-45
 def class_columns(x: Array) -> tuple[Array, Array]:
     """Lay class predictions (b, n, C) out by class: (b, C, n), priors contiguous where there are strides.
 
-    Numbers that are NaN or infinite are 0 there. Which priors have none, (b, n), is returned too.
+    Which priors have no number that is NaN or infinite, (b, n), is returned too; the others have zeros.
     """
-    xp = get_backend(x).xp
+    backend = get_backend(x)
+    xp = backend.xp
     images, n_priors, n_classes = (int(n) for n in x.shape)
     # A flat array cannot be a view of a transposed one, so it is laid out anew.
     flat = xp.reshape(xp.matrix_transpose(x), (-1,))
     columns = xp.reshape(flat, (images, n_classes, n_priors))
-    finite = xp.abs(columns) < float("inf")
-    return xp.where(finite, columns, 0.0), xp.all(finite, axis=1)
+    whole = xp.max(xp.abs(columns), axis=1) < float("inf")
+    return backend.keep(whole[:, None, :], columns, 0.0), whole
 
 
 def label_rows(columns: Array, labels: Array) -> Array:

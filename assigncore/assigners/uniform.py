@@ -129,7 +129,7 @@ class UniformAssigner:
             beside={"pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True)},
         )
         xp = scene.xp
-        if scene.is_empty:
+        if 0 in scene.shape[1:]:
             return without_candidates(scene)
         predictions, whole = drop_broken(scene.beside["pred_bboxes"])
         predicted = scene.prior_valid & whole
