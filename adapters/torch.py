@@ -39,6 +39,13 @@ class TorchBackend(ArrayBackend):
         """Let NumPy look at the same memory, which is several times as quick."""
         return self.reads_host(mask) and bool(mask.numpy().all())
 
+    def surely_within(self, x: Array, limit: float) -> bool:
+        """Let NumPy look at the same memory, for the same reason."""
+        if not self.reads_host(x) or x.numel() == 0:
+            return False
+        host = x.detach().numpy()
+        return bool(host.max() <= limit) and bool(host.min() >= -limit)
+
     def device_of(self, x: Array) -> Any:
         """Return the tensor's device."""
         return x.device
@@ -69,14 +76,14 @@ class TorchBackend(ArrayBackend):
         NumPy selects, without keys.
         """
         if self.reads_host(x):
-            values, index = k_smallest(x.detach().numpy(), k)
-            return torch.from_numpy(values), torch.from_numpy(index)
+            values, places = k_smallest(x.detach().numpy(), k)
+            return torch.from_numpy(values), torch.from_numpy(places)
         if x.dtype != torch.float32 or k >= x.shape[-1]:
             return super().k_smallest(x, k)
         bits = (x + 0.0).view(torch.int32).to(torch.int64)
         ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-        places = torch.arange(x.shape[-1], device=x.device)
-        keys = torch.topk((ordered << 32) | places, k, dim=-1, largest=False, sorted=True)[0]
+        counted = torch.arange(x.shape[-1], device=x.device)
+        keys = torch.topk((ordered << 32) | counted, k, dim=-1, largest=False, sorted=True)[0]
         index = keys & 0xFFFFFFFF
         return torch.take_along_dim(x, index, dim=-1), index
 

@@ -65,6 +65,12 @@ class ArrayBackend:
         """Whether the host can tell, at no cost, that `mask` is true everywhere."""
         return self.reads_host(mask) and bool(self.xp.all(mask))
 
+    def surely_within(self, x: Array, limit: float) -> bool:
+        """Whether the host can tell, at no cost, that no value of `x` is beyond `limit`, or NaN."""
+        if not self.reads_host(x) or 0 in x.shape:
+            return False
+        return bool(self.xp.max(x) <= limit) and bool(self.xp.min(x) >= -limit)
+
     def keep(self, mask: Array, x: Array, fill: float) -> Array:
         """Return `x` where `mask` is true, else `fill`; `x` itself where that is known to be everywhere."""
         return x if self.surely_all(mask) else self.xp.where(mask, x, fill)

@@ -87,8 +87,8 @@ class BestOverlaps:
     ----------
     of_prior : array (B, N)
         Each prior's best overlap with any valid ground truth; without meaning where it does not count.
-    gt_of_prior : array (B, N) of integers
-        The ground truth that has it, from 0.
+    gt_inds : array (B, N) of integers
+        The ground truth that has it, from 1.
     of_gt : array (B, G)
         Each ground truth's best overlap with any counted prior; minus infinity where no prior counts.
     prior_of_gt : array (B, G) of integers
@@ -96,13 +96,18 @@ class BestOverlaps:
     """
 
     of_prior: Array
-    gt_of_prior: Array
+    gt_inds: Array
     of_gt: Array
     prior_of_gt: Array
     _pairs: PairwiseOverlaps
     _plan: PairPlan
     _of_gt_by_tile: list[Array]
     _only_tile: Array | None
+
+    @property
+    def gt_of_prior(self) -> Array:
+        """The ground truth that each prior overlaps most, (B, N), from 0."""
+        return self.gt_inds - 1
 
     def last_gt_at_its_best(self, eligible: Array) -> Array:
         """Return, for each prior, the last eligible ground truth whose best overlap the prior attains.
@@ -128,7 +133,7 @@ class BestOverlaps:
         # A ground truth that overlaps nothing attains its best, 0, everywhere: in no tile where some skip it.
         overlaps_nothing = eligible & (self.of_gt == 0.0)
         best = self._plan.at_their_best(self._of_gt_by_tile, self.of_gt, eligible & ~overlaps_nothing)
-        last = best.per_prior(last_in, self.gt_of_prior)
+        last = best.per_prior(last_in, self.gt_inds)
         if best.skips:
             device = pairs.backend.device_of(last)
             numbers = xp.arange(1, int(eligible.shape[-1]) + 1, dtype=last.dtype, device=device)
@@ -144,13 +149,13 @@ def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
     """
     pairs = overlaps.collapsed()
     plan, backend = pairs.plan(), pairs.backend
-    of_prior, gt_of_prior, of_gt, prior_of_gt = [], [], [], []
+    of_prior, gt_inds, of_gt, prior_of_gt = [], [], [], []
     kept = None
     for view in plan.views:
         kept = pairs.of(view)
         best, number = backend.first_largest(kept, view.gt_numbers(pairs.gt_bboxes))
         of_prior.append(best)
-        gt_of_prior.append(number)
+        gt_inds.append(number)
         best, place = backend.max_and_argmax(kept, axis=-1)
         of_gt.append(best)
         prior_of_gt.append(place + view.first_priors(pairs.gt_bboxes))
@@ -159,7 +164,7 @@ def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
     return _settle_ties_of_nothing(
         BestOverlaps(
             plan.join(of_prior, pairs.priors),
-            plan.join(gt_of_prior, best_prior) - 1,
+            plan.join(gt_inds, best_prior),
             best_of_gt,
             best_prior,
             pairs,
@@ -194,7 +199,7 @@ def _settle_ties_of_nothing(best: BestOverlaps) -> BestOverlaps:
     any_counted = xp.any(pairs.counted, axis=-1)[:, None]
     return replace(
         best,
-        gt_of_prior=xp.where(best.of_prior > nothing, best.gt_of_prior, first_gt),
+        gt_inds=xp.where(best.of_prior > nothing, best.gt_inds, first_gt + 1),
         of_gt=xp.where(any_counted, best.of_gt, NOWHERE),
         prior_of_gt=xp.where(best.of_gt > nothing, best.prior_of_gt, first_prior),
     )

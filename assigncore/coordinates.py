@@ -60,6 +60,8 @@ def drop_broken(boxes: Array) -> tuple[Array, Array]:
     backend = get_backend(boxes, "boxes")
     xp = backend.xp
     limit = math.sqrt(float(xp.finfo(boxes.dtype).max)) / 4
+    if backend.surely_within(boxes, limit):
+        return by_columns(boxes), xp.ones(boxes.shape[:-1], dtype=xp.bool, device=backend.device_of(boxes))
     planes = xp.stack(columns(boxes), axis=0)
     within = xp.abs(planes) <= limit
     whole = within[0, ...]

@@ -135,7 +135,7 @@ class GridAssigner:
         max_overlaps = xp.where(responsible, best.of_prior, -1.0)
         gt_inds = xp.where(background, 0, scene.full(-1, integers=True))
         positive = responsible & (max_overlaps > float(self.pos_iou_thr))
-        gt_inds = xp.where(positive, best.gt_of_prior + 1, gt_inds)
+        gt_inds = xp.where(positive, best.gt_inds, gt_inds)
         eligible = scene.gt_valid & (best.of_gt > float(self.min_pos_iou))
         taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
         return scene.result(xp.where(taken > 0, taken, gt_inds), max_overlaps)

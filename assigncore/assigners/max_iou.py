@@ -167,7 +167,7 @@ class MaxIoUAssigner:
         max_overlaps = scene.backend.keep(scene.prior_valid & ~ignored, max_overlaps, -1.0)
         gt_inds = xp.where(self._is_background(max_overlaps), 0, scene.full(-1, integers=True))
         positive = counted & (max_overlaps >= float(self.pos_iou_thr))
-        gt_inds = xp.where(positive, best.gt_of_prior + 1, gt_inds)
+        gt_inds = xp.where(positive, best.gt_inds, gt_inds)
         if self.match_low_quality:
             taken = self._low_quality(scene, best, ignored)
             gt_inds = xp.where(taken > 0, taken, gt_inds)
