@@ -8,8 +8,9 @@ from typing import Any
 
 from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array, get_backend, preload_backends
-from assigncore.best_overlaps import best_overlaps
+from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
 from assigncore.checks import check_knob, check_switches
+from assigncore.given_overlaps import read_overlaps
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -165,11 +166,43 @@ class Matcher:
             gt_valid=gt_valid,
             prior_valid=prior_valid,
         )
+        pairs = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole)
+        return self._decide(scene, pairs)
+
+    def match(
+        self,
+        overlaps: Array,
+        *,
+        gt_labels: Array | None = None,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign by overlaps that are given; otherwise as :meth:`assign`, and `iou_calculator` is not used.
+
+        Parameters
+        ----------
+        overlaps : array (..., G, N)
+            Of ground truths with priors. What is not finite counts as 0.
+        gt_labels, gt_valid, prior_valid : array (..., G), (..., G) and (..., N), optional
+            As of :meth:`assign`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> overlaps = np.array([[0.9, 0.5, 0.1], [0.0, 0.6, 0.2]])
+        >>> Matcher(thresholds=(0.3, 0.55), labels=(0, -1, 1)).match(overlaps).gt_inds
+        array([1, 2, 0])
+        """
+        return self._decide(
+            *read_overlaps(overlaps, gt_labels=gt_labels, gt_valid=gt_valid, prior_valid=prior_valid)
+        )
+
+    def _decide(self, scene: Scene, pairs: PairwiseOverlaps) -> AssignResult:
         if scene.is_empty:
             plain = scene.empty_result(excluded_overlap=-1.0)
             return replace(plain, extras={"best_gt": scene.restore(scene.full(0, integers=True))})
         xp, counted = scene.xp, scene.prior_whole
-        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, counted))
+        best = best_overlaps(pairs)
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         label = self._label_of(scene, max_overlaps)
         if self.allow_low_quality_matches:

@@ -8,12 +8,13 @@ from typing import Any
 
 from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array, preload_backends
-from assigncore.best_overlaps import best_overlaps
+from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
 from assigncore.checks import check_knob
+from assigncore.given_overlaps import read_overlaps
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
-from assigncore.scene import read_scene
+from assigncore.scene import Scene, read_scene
 
 __all__ = ["SSDMatcher"]
 
@@ -112,10 +113,41 @@ class SSDMatcher:
             gt_valid=gt_valid,
             prior_valid=prior_valid,
         )
+        pairs = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole)
+        return self._decide(scene, pairs)
+
+    def match(
+        self,
+        overlaps: Array,
+        *,
+        gt_labels: Array | None = None,
+        gt_valid: Array | None = None,
+        prior_valid: Array | None = None,
+    ) -> AssignResult:
+        """Assign by overlaps that are given; otherwise as :meth:`assign`, and `iou_calculator` is not used.
+
+        Parameters
+        ----------
+        overlaps : array (..., G, N)
+            Of ground truths with priors. What is not finite counts as 0.
+        gt_labels, gt_valid, prior_valid : array (..., G), (..., G) and (..., N), optional
+            As of :meth:`assign`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> SSDMatcher(threshold=0.6).match(np.array([[0.9, 0.5, 0.0], [0.0, 0.0, 0.1]])).gt_inds
+        array([1, 0, 2])
+        """
+        return self._decide(
+            *read_overlaps(overlaps, gt_labels=gt_labels, gt_valid=gt_valid, prior_valid=prior_valid)
+        )
+
+    def _decide(self, scene: Scene, pairs: PairwiseOverlaps) -> AssignResult:
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=-1.0)
         xp, counted = scene.xp, scene.prior_whole
-        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, counted))
+        best = best_overlaps(pairs)
         any_prior = xp.any(counted, axis=-1)[:, None]
         taken = low_quality_gt(scene, best, scene.gt_valid & any_prior, assign_all=False)
         above = counted & (best.of_prior >= self.threshold)

@@ -1,0 +1,161 @@
+"""Matching lists of targets with the outputs of set predictors, and the index pairs they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from assigncore.assigners import HungarianAssigner
+from assigncore.result import AssignResult
+
+__all__ = ["Pairs", "SetMatcher", "check_weights"]
+
+Pairs = list[tuple[Tensor, Tensor]]
+"""For each image the matched predictions, ascending, and the target of each; int64 on the CPU."""
+
+Target = Mapping[str, Tensor]
+
+UNIT = 4096.0
+"""Pixels that boxes relative to the image are scaled to: a power of two, which rounds nothing."""
+
+
+def check_weights(**weights: float) -> None:
+    """Check that some cost counts.
+
+    Raises
+    ------
+    ValueError
+        If all weights are 0.
+    """
+    if not any(weights.values()):
+        raise ValueError(f"{', '.join(weights)}: expected at least one that is not 0, got 0 for all")
+
+
+class SetMatcher(torch.nn.Module):
+    """Match the predictions of each image with its targets, at the least total cost.
+
+    A subclass names the costs, and the entries of outputs and targets they read.
+
+    Parameters
+    ----------
+    costs : sequence of config mapping
+        The terms of the cost.
+    nonfinite : {"raise", "forbid"}
+        What happens to a pair whose cost is NaN or infinite: an error that names it, or it is never matched.
+    """
+
+    predictions: Mapping[str, str]
+    """Entries of outputs by the core's names."""
+    ground_truths: Mapping[str, str]
+    """Entries of targets by the core's names."""
+    auxiliary = "aux_outputs"
+    """The entry of outputs that holds those of the earlier decoder layers."""
+
+    def __init__(self, costs: Sequence[Mapping[str, Any]], nonfinite: str) -> None:
+        super().__init__()
+        self.assigner = HungarianAssigner(costs, nonfinite=nonfinite)
+
+    def forward(self, outputs: Mapping[str, Any], targets: Sequence[Target]) -> Any:
+        """Match one decoder layer.
+
+        Parameters
+        ----------
+        outputs : mapping of str to Tensor
+            The predictions of B images. Further entries are not read.
+        targets : sequence of mapping of str to Tensor
+            The targets of each image.
+
+        Returns
+        -------
+        list of tuple of Tensor
+            For each image the matched predictions, ascending, and the target of each; int64 on the CPU, as
+            published. As many pairs as there are targets, or predictions where those are fewer.
+
+        Raises
+        ------
+        ValueError
+            If a cost is not finite: the message names the term, image, prediction and target. If shapes do
+            not fit.
+        KeyError
+            If an entry is missing.
+        """
+        return self._match([outputs], targets)[0]
+
+    def match_layers(self, outputs: Mapping[str, Any], targets: Sequence[Target]) -> list[Any]:
+        """Match all decoder layers in one solve.
+
+        Parameters
+        ----------
+        outputs : mapping of str to Any
+            The predictions of the last layer, and under ``aux_outputs`` those of the others.
+        targets : sequence of mapping of str to Tensor
+            The targets of each image.
+
+        Returns
+        -------
+        list
+            What `forward` returns of each layer: the last one first, then the others in their order.
+
+        Notes
+        -----
+        The layers have equally many predictions. There is one transfer to the host, where `forward` on each
+        layer has one a layer.
+        """
+        return self._match([outputs, *outputs.get(self.auxiliary, ())], targets)
+
+    def _match(self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> list[Any]:
+        if not targets:
+            return [[] for _ in layers]
+        inputs = {
+            name: _stacked(entry, [self._prepared(name, layer[entry]) for layer in layers])
+            for name, entry in self.predictions.items()
+        }
+        for name, entry in self.ground_truths.items():
+            rows = [self._prepared(name, target[entry]) for target in targets]
+            inputs[name] = _padded(entry, rows)
+        sizes = [len(target[entry]) for target in targets]
+        device = inputs[name].device
+        most = torch.arange(max(sizes), device=device)
+        valid = most < torch.tensor(sizes, device=device)[:, None]
+        gt_inds = self._assign(inputs, valid).gt_inds.cpu()
+        return [_pairs(layer) for layer in (gt_inds if len(layers) > 1 else gt_inds[None])]
+
+    def _prepared(self, name: str, x: Tensor) -> Tensor:
+        """Bring an entry to the core's form: boxes in pixels, corner to corner."""
+        x = x.detach()
+        if not name.endswith("bboxes"):
+            return x
+        x = x if x.dtype == torch.float64 else x.float()
+        center, half = x[..., :2] * UNIT, x[..., 2:] * (UNIT / 2)
+        return torch.cat([center - half, center + half], dim=-1)
+
+    def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor) -> AssignResult:
+        return self.assigner.assign(**inputs, gt_valid=gt_valid, image_shape=(UNIT, UNIT))
+
+
+def _stacked(entry: str, layers: Sequence[Tensor]) -> Tensor:
+    """Stack tensors (B, N, ...) of several layers into (L, B, N, ...)."""
+    shapes = {tuple(x.shape) for x in layers}
+    if len(shapes) > 1:
+        raise ValueError(f"{entry}: expected one shape (B, N, ...) for all layers, got {sorted(shapes)}")
+    return torch.stack(list(layers)) if len(layers) > 1 else layers[0]
+
+
+def _padded(entry: str, rows: Sequence[Tensor]) -> Tensor:
+    """Stack tensors (G, ...) of images into (B, G, ...), zeros where an image has fewer."""
+    shapes = {tuple(x.shape[1:]) for x in rows}
+    if len(shapes) > 1:
+        raise ValueError(f"{entry}: expected one shape (G, ...) for all images, got {sorted(shapes)}")
+    return pad_sequence(list(rows), batch_first=True)
+
+
+def _pairs(gt_inds: Tensor) -> Pairs:
+    found = []
+    for row in gt_inds:
+        (matched,) = torch.nonzero(row > 0, as_tuple=True)
+        found.append((matched, row[matched] - 1))
+    return found

@@ -1,0 +1,130 @@
+"""MMYOLO's batched assigner of RTMDet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from assigncore.adapters.assigned_rows import (
+    assigned_rows,
+    padded_ground_truths,
+    real_numbers,
+)
+from assigncore.assigners import DynamicSoftLabelAssigner
+from assigncore.overlaps import BboxOverlaps2D
+
+__all__ = ["BatchDynamicSoftLabelAssigner", "Calculator", "calculator_of"]
+
+Calculator = Callable[..., Any] | Mapping[str, Any]
+
+
+def calculator_of(config: Calculator | None) -> Calculator:
+    """Return a calculator the core understands; the type may have a registry's scope in front."""
+    if config is None:
+        return BboxOverlaps2D()
+    if isinstance(config, Mapping) and isinstance(config.get("type"), str):
+        return {**config, "type": config["type"].rpartition(".")[2]}
+    return config
+
+
+class BatchDynamicSoftLabelAssigner(torch.nn.Module):
+    """Assignment by soft labels and dynamic k of a padded batch, as RTMDet trains.
+
+    Parameters
+    ----------
+    num_classes : int
+        Number of classes: C.
+    soft_center_radius : float, default 3.0
+        Distance from a centre, in strides, at which its cost is 1.
+    topk : int, default 13
+        Overlaps that are added up to the number of priors a ground truth takes.
+    iou_weight : float, default 3.0
+        Weight of the overlap's cost.
+    iou_calculator : callable or config mapping, optional
+        Overlaps; default :class:`assigncore.BboxOverlaps2D`. A scope in its type is left out.
+    batch_iou : bool, default True
+        Accepted and not used: upstream chooses by it between two ways to the same values.
+
+    Examples
+    --------
+    >>> boxes = torch.tensor([[[0.0, 0, 16, 16], [8, 0, 24, 16]]])
+    >>> targets = BatchDynamicSoftLabelAssigner(num_classes=2)(
+    ...     boxes,
+    ...     torch.zeros(1, 2, 2),
+    ...     torch.tensor([[8.0, 8, 8, 8], [16, 8, 8, 8]]),
+    ...     torch.tensor([[[1]]]),
+    ...     boxes[:, :1],
+    ...     torch.ones(1, 1, 1),
+    ... )
+    >>> targets["assigned_labels"].tolist(), targets["assign_metrics"].tolist()
+    ([[1, 2]], [[1.0, 0.0]])
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        soft_center_radius: float = 3.0,
+        topk: int = 13,
+        iou_weight: float = 3.0,
+        iou_calculator: Calculator | None = None,
+        batch_iou: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_classes, self.batch_iou = num_classes, batch_iou
+        self.soft_center_radius, self.topk, self.iou_weight = soft_center_radius, topk, iou_weight
+        self.assigner = DynamicSoftLabelAssigner(
+            soft_center_radius=soft_center_radius,
+            topk=topk,
+            iou_weight=iou_weight,
+            iou_calculator=calculator_of(iou_calculator),
+            own_class_only=True,
+            select_outside=True,
+        )
+
+    def forward(
+        self,
+        pred_bboxes: Tensor,
+        pred_scores: Tensor,
+        priors: Tensor,
+        gt_labels: Tensor,
+        gt_bboxes: Tensor,
+        pad_bbox_flag: Tensor,
+    ) -> dict[str, Tensor]:
+        """Assign the priors of all images.
+
+        Parameters
+        ----------
+        pred_bboxes, pred_scores : Tensor (B, N, 4) and (B, N, C)
+            Predicted boxes in pixels, and class logits, whatever the name says.
+        priors : Tensor (N, 4)
+            Points x, y, stride_x, stride_y.
+        gt_labels, gt_bboxes, pad_bbox_flag : Tensor (B, K, 1), (B, K, 4) and (B, K, 1)
+            Padded ground truths, and 1 where one is no padding.
+
+        Returns
+        -------
+        dict of str to Tensor
+            ``assigned_labels`` (B, N), for background the number of classes; ``assigned_labels_weights``
+            (B, N), ones; ``assigned_bboxes`` (B, N, 4), zeros for background; ``assign_metrics`` (B, N),
+            overlaps of positive priors.
+        """
+        labels, valid = padded_ground_truths(gt_labels, pad_bbox_flag)
+        result = self.assigner.assign(
+            real_numbers(priors),
+            gt_bboxes,
+            pred_bboxes=pred_bboxes,
+            pred_logits=pred_scores,
+            gt_labels=labels,
+            gt_valid=valid,
+        )
+        rows, positive = assigned_rows(result, labels, gt_bboxes, self.num_classes), result.pos_mask
+        assert result.max_overlaps is not None
+        return {
+            "assigned_labels": torch.where(positive, rows.labels, self.num_classes),
+            "assigned_labels_weights": torch.ones_like(result.max_overlaps),
+            "assigned_bboxes": torch.where(positive[..., None], rows.bboxes, 0.0),
+            "assign_metrics": torch.where(positive, result.max_overlaps, 0.0),
+        }

@@ -1,0 +1,283 @@
+"""The matchers of set predictors against SciPy on the published formulas, written out pair by pair."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from assigncore.adapters import detr
+
+from .modules import check_module
+
+QUERIES, CLASSES = 20, 7
+SIZES = (3, 0, 6)
+
+
+def draw(seed, layers=1, sizes=SIZES, queries=QUERIES, dtype=torch.float32):
+    """Draw outputs of decoder layers, and lists of targets, by DETR's names."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def boxes(*shape):
+        center = torch.rand((*shape, 2), generator=generator, dtype=dtype) * 0.8 + 0.1
+        return torch.cat(
+            [center, torch.rand(center.shape, generator=generator, dtype=dtype) * 0.3 + 0.01], -1
+        )
+
+    outputs = [
+        {
+            "pred_logits": torch.randn((len(sizes), queries, CLASSES), generator=generator, dtype=dtype) * 2,
+            "pred_boxes": boxes(len(sizes), queries),
+        }
+        for _ in range(layers)
+    ]
+    targets = [
+        {"labels": torch.randint(CLASSES, (n,), generator=generator), "boxes": boxes(n)} for n in sizes
+    ]
+    return {**outputs[-1], "aux_outputs": outputs[:-1]}, targets
+
+
+def corners(box):
+    x, y, w, h = box
+    return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+
+
+def giou(a, b):
+    a, b = corners(a), corners(b)
+    width, height = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
+    both = max(width, 0) * max(height, 0)
+    union = sum((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)) - both
+    hull = np.prod([max(a[i + 2], b[i + 2]) - min(a[i], b[i]) for i in (0, 1)])
+    return both / union - (hull - union) / hull
+
+
+def softmax_cost(logits, label):
+    e = np.exp(logits - logits.max())
+    return -e[label] / e.sum()
+
+
+def focal_cost(logits, label, alpha=0.25, gamma=2.0):
+    p = 1 / (1 + np.exp(-logits[label]))
+    positive = alpha * (1 - p) ** gamma * -np.log(p + 1e-8)
+    return positive - (1 - alpha) * p**gamma * -np.log(1 - p + 1e-8)
+
+
+def box_table(outputs, targets, image, weights, of_class):
+    """Write the cost of each pair of an image out, (N, G), in float64."""
+    of_class_weight, of_l1, of_giou = weights
+    target = {name: x.double().numpy() for name, x in targets[image].items()}
+    logits, boxes = (outputs[name][image].double().numpy() for name in ("pred_logits", "pred_boxes"))
+    return np.array(
+        [
+            [
+                of_class_weight * of_class(logit, int(label))
+                + of_l1 * np.abs(box - own).sum()
+                - of_giou * giou(box, own)
+                for label, own in zip(target["labels"], target["boxes"], strict=True)
+            ]
+            for logit, box in zip(logits, boxes, strict=True)
+        ]
+    ).reshape(len(boxes), len(target["labels"]))
+
+
+def check_pairs(pairs, tables):
+    """Each image has SciPy's pairs, in its order; they are unique in random costs."""
+    assert len(pairs) == len(tables)
+    for (i, j), table in zip(pairs, tables, strict=True):
+        assert i.dtype == j.dtype == torch.int64
+        assert i.device == j.device == torch.device("cpu")
+        rows, columns = linear_sum_assignment(table)
+        assert (i.tolist(), j.tolist()) == (rows.tolist(), columns.tolist())
+
+
+WEIGHTS = (1, 5, 2)
+WEIGHT_DICT = dict(zip(("cost_class", "cost_bbox", "cost_giou"), WEIGHTS, strict=True))
+MATCHERS = {
+    "detr": (detr.HungarianMatcher(*WEIGHTS), softmax_cost),
+    "deformable": (detr.FocalHungarianMatcher(*WEIGHTS), focal_cost),
+    "rtdetr": (detr.RTDETRMatcher(WEIGHT_DICT), softmax_cost),
+    "rtdetr_focal": (
+        detr.RTDETRMatcher(WEIGHT_DICT, use_focal_loss=True, alpha=0.4, gamma=1.5),
+        lambda logits, label: focal_cost(logits, label, 0.4, 1.5),
+    ),
+}
+each_matcher = pytest.mark.parametrize(("matcher", "of_class"), MATCHERS.values(), ids=MATCHERS)
+
+
+@each_matcher
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pairs_are_those_of_scipy_on_the_formula(matcher, of_class, dtype):
+    for seed in range(5):
+        outputs, targets = draw(seed, dtype=dtype)
+        tables = [box_table(outputs, targets, i, WEIGHTS, of_class) for i in range(len(targets))]
+        check_pairs(matcher(outputs, targets), tables)
+
+
+@each_matcher
+def test_more_targets_than_predictions_leave_some_out(matcher, of_class):
+    outputs, targets = draw(0, sizes=(9, 2), queries=4)
+    tables = [box_table(outputs, targets, i, WEIGHTS, of_class) for i in range(2)]
+    pairs = matcher(outputs, targets)
+    assert [len(i) for i, _ in pairs] == [4, 2]
+    check_pairs(pairs, tables)
+
+
+@pytest.mark.parametrize("weights", [(0, 5, 2), (1, 0, 0), (0, 0, 1)])
+def test_a_weight_of_zero_leaves_its_term_out(weights):
+    outputs, targets = draw(1)
+    tables = [box_table(outputs, targets, i, weights, softmax_cost) for i in range(len(targets))]
+    check_pairs(detr.HungarianMatcher(*weights)(outputs, targets), tables)
+
+
+def test_layers_in_one_solve_are_the_layers_one_by_one():
+    outputs, targets = draw(2, layers=6)
+    matcher = detr.HungarianMatcher(*WEIGHTS)
+    layers = matcher.match_layers(outputs, targets)
+    expected = [matcher(layer, targets) for layer in (outputs, *outputs["aux_outputs"])]
+    assert len(layers) == 6
+    for got, due in zip(layers, expected, strict=True):
+        for (i, j), (rows, columns) in zip(got, due, strict=True):
+            assert torch.equal(i, rows)
+            assert torch.equal(j, columns)
+
+
+def test_layers_of_different_shapes_are_named():
+    outputs, targets = draw(2, layers=2)
+    outputs["aux_outputs"][0]["pred_boxes"] = outputs["aux_outputs"][0]["pred_boxes"][:, :5]
+    with pytest.raises(ValueError, match="pred_boxes: expected one shape"):
+        detr.HungarianMatcher().match_layers(outputs, targets)
+
+
+def test_the_second_version_of_rtdetr_returns_a_dict():
+    outputs, targets = draw(2, layers=2)
+    plain, wrapped = detr.RTDETRMatcher(WEIGHT_DICT), detr.RTDETRv2Matcher(WEIGHT_DICT)
+    assert list(wrapped(outputs, targets)) == ["indices"]
+    for got, due in zip(wrapped(outputs, targets)["indices"], plain(outputs, targets), strict=True):
+        assert torch.equal(got[0], due[0])
+    assert [list(layer) for layer in wrapped.match_layers(outputs, targets)] == [["indices"]] * 2
+
+
+def mask_table(logits, masks, pred, gt, weights):
+    """Write the cost of masks at the same points out, (N, G)."""
+    of_class, of_mask, of_dice = weights
+    table = np.zeros((len(pred), len(gt)))
+    for n, x in enumerate(pred):
+        p = 1 / (1 + np.exp(-x))
+        for g, m in enumerate(gt):
+            entropy = np.mean(np.logaddexp(0, -x) * m + np.logaddexp(0, x) * (1 - m))
+            dice = 1 - (2 * (p * m).sum() + 1) / (p.sum() + m.sum() + 1)
+            table[n, g] = (
+                of_class * softmax_cost(logits[n], int(masks[g])) + of_mask * entropy + of_dice * dice
+            )
+    return table
+
+
+def draw_masks(seed, sizes=(3, 0, 2), side=6, of_targets=6):
+    generator = torch.Generator().manual_seed(seed)
+    outputs = {
+        "pred_logits": torch.randn((len(sizes), 8, CLASSES), generator=generator),
+        "pred_masks": torch.randn((len(sizes), 8, side, side), generator=generator) * 3,
+    }
+    targets = [
+        {
+            "labels": torch.randint(CLASSES, (n,), generator=generator),
+            "masks": torch.rand((n, of_targets, of_targets), generator=generator) < 0.4,
+        }
+        for n in sizes
+    ]
+    return outputs, targets
+
+
+def sampled(masks, points):
+    """Read masks (n, H, W) at points (P, 2) by PyTorch's own sampler."""
+    grid = (2 * points - 1)[None, :, None].expand(len(masks), -1, -1, -1)
+    return torch.nn.functional.grid_sample(masks[:, None].float(), grid, align_corners=False)[:, 0, :, 0]
+
+
+@pytest.mark.parametrize("num_points", [0, 50])
+def test_masks_are_compared_at_the_points_the_generator_draws(num_points):
+    weights = (2, 5, 5)
+    outputs, targets = draw_masks(0, of_targets=6 if num_points == 0 else 24)
+    torch.manual_seed(7)
+    pairs = detr.Mask2FormerMatcher(*weights, num_points=num_points)(outputs, targets)
+    torch.manual_seed(7)
+    tables = []
+    for image, target in enumerate(targets):
+        logits, pred, gt = outputs["pred_logits"][image], outputs["pred_masks"][image], target["masks"]
+        if num_points:
+            # Image after image, as published.
+            points = torch.rand(1, num_points, 2)[0]
+            pred = sampled(pred, points)
+            gt = sampled(gt, points) if len(gt) else torch.zeros(0, num_points)
+        rows = [x.flatten(1).double().numpy() for x in (pred, gt)]
+        tables.append(mask_table(logits.double().numpy(), target["labels"], *rows, weights))
+    check_pairs(pairs, tables)
+
+
+def test_masks_of_several_sizes_are_named():
+    outputs, targets = draw_masks(0)
+    targets[0]["masks"] = targets[0]["masks"][:, :5]
+    with pytest.raises(ValueError, match="masks: expected one shape"):
+        detr.Mask2FormerMatcher()(outputs, targets)
+
+
+def test_modules_have_no_state():
+    outputs, targets = draw(4, layers=2)
+    for matcher, _ in MATCHERS.values():
+        check_module(matcher, lambda module: module(outputs, targets))
+        check_module(matcher, lambda module: module.match_layers(outputs, targets))
+    masks = detr.Mask2FormerMatcher(2, 5, 5)
+    check_module(masks, lambda module: module(*draw_masks(1)))
+    assert repr(masks) == "Matcher Mask2FormerMatcher\n    cost_class: 2\n    cost_mask: 5\n    cost_dice: 5"
+
+
+def test_weights_are_attributes():
+    matcher = detr.HungarianMatcher(2, 5, 3)
+    assert (matcher.cost_class, matcher.cost_bbox, matcher.cost_giou) == (2, 5, 3)
+
+
+def test_all_weights_zero_are_named():
+    for build in (
+        lambda: detr.HungarianMatcher(0, 0, 0),
+        lambda: detr.RTDETRMatcher(dict.fromkeys(WEIGHT_DICT, 0)),
+        lambda: detr.Mask2FormerMatcher(0, 0, 0),
+    ):
+        with pytest.raises(ValueError, match="at least one that is not 0"):
+            build()
+
+
+def test_a_cost_that_is_not_finite_names_its_pair_or_is_never_matched():
+    outputs, targets = draw(5)
+    outputs["pred_boxes"][2, 4] = float("nan")
+    with pytest.raises(ValueError, match="image 2, prior 4 and ground truth 0"):
+        detr.HungarianMatcher()(outputs, targets)
+    pairs = detr.HungarianMatcher(nonfinite="forbid")(outputs, targets)
+    assert [len(i) for i, _ in pairs] == list(SIZES)
+    assert 4 not in pairs[2][0]
+
+
+def test_half_precision_predictions_and_gradients_are_taken_as_they_are():
+    outputs, targets = draw(6)
+    half = {name: outputs[name].to(torch.bfloat16).requires_grad_() for name in ("pred_logits", "pred_boxes")}
+    full = {name: x.detach().float() for name, x in half.items()}
+    matcher = detr.HungarianMatcher(*WEIGHTS)
+    for got, due in zip(matcher(half, targets), matcher(full, targets), strict=True):
+        assert torch.equal(got[0], due[0])
+        assert not got[1].requires_grad
+
+
+def test_small_boxes_are_told_apart():
+    """Boxes of a millionth of the image's area still overlap, as they do in pixels."""
+    own = torch.tensor([[0.5, 0.5, 1e-4, 1e-4]])
+    apart = torch.tensor([0.5, 0.5, 1e-4, 3e-4])
+    outputs = {"pred_logits": torch.zeros(1, 2, 2), "pred_boxes": torch.stack([apart, own[0]])[None]}
+    target = {"labels": torch.tensor([0]), "boxes": own}
+    assert detr.HungarianMatcher(0, 0, 1)(outputs, [target])[0][0].tolist() == [1]
+
+
+def test_no_images_and_no_predictions_have_no_pairs():
+    matcher = detr.HungarianMatcher()
+    assert matcher({"pred_logits": torch.zeros(0, 5, 2), "pred_boxes": torch.zeros(0, 5, 4)}, []) == []
+    outputs, targets = draw(0, sizes=(0, 0))
+    assert [len(i) for i, _ in matcher(outputs, targets)] == [0, 0]
+    outputs, targets = draw(0, queries=0)
+    assert [len(i) for i, _ in matcher(outputs, targets)] == [0, 0, 0]

@@ -1,0 +1,193 @@
+"""The adapters of MMYOLO's batched assigners against the published answers, in the published containers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import Registry
+
+from assigncore.adapters import mmyolo
+
+from .golden import cases, check, tensors
+from .modules import assert_same, check_module
+
+DICTS = ("BatchTaskAlignedAssigner", "BatchATSSAssigner", "BatchDynamicSoftLabelAssigner")
+EACH_DICT = [case for variant in DICTS for case in cases(variant)]
+EACH_LIST = cases("BatchYOLOv7Assigner")
+LISTS = ("mlvl_positive_infos", "mlvl_priors", "mlvl_targets_normed")
+
+
+def build(case, **knobs):
+    return getattr(mmyolo, case.variant)(**{**case.init, **knobs})
+
+
+def arguments(case):
+    """Return the arguments in the published order."""
+    x = tensors(case)
+    gts = (x["gt_labels"], x["gt_bboxes"], x["pad_bbox_flag"])
+    if case.variant == "BatchATSSAssigner":
+        return (x.get("pred_bboxes"), x["priors"], case.call["num_level_priors"], *gts)
+    return (x["pred_bboxes"], x["pred_scores"], x["priors"], *gts)
+
+
+@pytest.mark.parametrize("case", EACH_DICT, ids=str)
+def test_dicts_are_the_published_ones(case):
+    check(case, build(case)(*arguments(case)))
+
+
+@pytest.mark.parametrize("variant", DICTS)
+def test_modules_have_no_state(variant):
+    case = cases(variant)[0]
+    check_module(build(case), lambda module: module(*arguments(case)))
+    check_module(build(case), lambda module: module.forward(*arguments(case)))
+
+
+@pytest.mark.parametrize("variant", DICTS)
+def test_predictions_with_gradients_are_taken_as_they_are(variant):
+    case = cases(variant)[0]
+    args = list(arguments(case))
+    for i in range(1 if variant == "BatchATSSAssigner" else 2):
+        args[i].requires_grad_()
+    got = build(case)(*args)
+    assert not any(x.requires_grad for x in got.values())
+    for name, x in build(case)(*arguments(case)).items():
+        assert torch.equal(got[name], x)
+
+
+@pytest.mark.parametrize("variant", DICTS)
+def test_half_precision_predictions_are_raised(variant):
+    """As under automatic mixed precision: predictions are halves, priors and ground truths are not."""
+    case = next(case for case in cases(variant) if case.dtype == "float32")
+    args = list(arguments(case))
+    for i in range(1 if variant == "BatchATSSAssigner" else 2):
+        args[i] = args[i].half()
+    got = build(case)(*args)
+    for i in range(1 if variant == "BatchATSSAssigner" else 2):
+        args[i] = args[i].float()
+    assert_same(got, build(case)(*args))
+
+
+@pytest.mark.parametrize("variant", DICTS)
+def test_an_empty_batch_of_ground_truths_has_whole_numbers_and_a_mask(variant):
+    case = cases(variant)[0]
+    *first, labels, boxes, flags = arguments(case)
+    got = build(case)(*first, labels[:, :0], boxes[:, :0], flags[:, :0])
+    assert got["assigned_labels"].dtype == torch.int64
+    assert (got["assigned_labels"] == case.init["num_classes"]).all()
+    assert (got["assigned_bboxes"] == 0).all()
+    if "fg_mask_pre_prior" in got:
+        assert got["fg_mask_pre_prior"].dtype == torch.bool
+        assert not got["fg_mask_pre_prior"].any()
+
+
+def test_calculators_may_have_a_scope_and_labels_be_floats():
+    case = cases("BatchATSSAssigner")[0]
+    predictions, priors, levels, labels, boxes, flags = arguments(case)
+    scoped = build(case, iou_calculator={"type": "mmdet.BboxOverlaps2D"})
+    check(case, scoped(predictions, priors, levels, labels.float(), boxes, flags.bool()))
+    soft = cases("BatchDynamicSoftLabelAssigner")[0]
+    scoped = build(soft, iou_calculator={"type": "mmdet.BboxOverlaps2D"}, batch_iou=False)
+    check(soft, scoped(*arguments(soft)))
+
+
+def test_a_registry_builds_them_from_published_configs():
+    """The dicts of YOLOv6's, RTMDet's and YOLOv7's published settings, unchanged."""
+    registry = Registry("task util", scope="published")
+    registry.register_module(name="BatchATSSAssigner", module=object)
+    mmyolo.register(registry)
+    configs = [
+        {
+            "type": "BatchATSSAssigner",
+            "num_classes": 80,
+            "topk": 9,
+            "iou_calculator": {"type": "mmdet.BboxOverlaps2D"},
+        },
+        {"type": "BatchTaskAlignedAssigner", "num_classes": 80, "topk": 13, "alpha": 1, "beta": 6},
+        {
+            "type": "BatchDynamicSoftLabelAssigner",
+            "num_classes": 80,
+            "topk": 13,
+            "iou_calculator": {"type": "mmdet.BboxOverlaps2D"},
+        },
+        {
+            "type": "BatchYOLOv7Assigner",
+            "num_classes": 80,
+            "num_base_priors": 3,
+            "featmap_strides": [8, 16, 32],
+            "prior_match_thr": 4.0,
+            "candidate_topk": 10,
+            "iou_weight": 3.0,
+            "cls_weight": 1.0,
+        },
+    ]
+    for config in configs:
+        assert type(registry.build(ConfigDict(config))) is getattr(mmyolo, config["type"])
+    with pytest.raises(KeyError):
+        mmyolo.register(registry, force=False)
+
+
+def test_a_registry_builds_them_by_their_full_names():
+    registry = Registry("task util", scope="published_too")
+    config = {"type": "assigncore.adapters.mmyolo.BatchTaskAlignedAssigner", "num_classes": 3}
+    assert isinstance(registry.build(config), mmyolo.BatchTaskAlignedAssigner)
+
+
+needs_lists = pytest.mark.skipif(
+    not EACH_LIST, reason="the package ships no case of YOLOv7, they are too large"
+)
+
+
+def run_yolov7(case, module=None):
+    x = tensors(case)
+    maps = [x[name] for name in sorted(x) if name.startswith("pred_")]
+    offset = torch.tensor([[0.0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]])[:, None]
+    rest = {name: value for name, value in case.call.items() if name != "batch_input_shape"}
+    module = build(case) if module is None else module
+    return module(
+        maps,
+        x["batch_targets_normed"],
+        case.call["batch_input_shape"],
+        x["priors_base_sizes"],
+        offset,
+        **rest,
+    )
+
+
+@needs_lists
+@pytest.mark.parametrize("case", EACH_LIST, ids=str)
+def test_lists_are_the_published_ones(case):
+    got = run_yolov7(case)
+    assert list(got) == list(LISTS)
+    flat = {f"{name}_{level}": x for name, levels in got.items() for level, x in enumerate(levels)}
+    assert flat.keys() == case.expected.keys()
+    # Without any positive upstream's lists have four columns each, of floats.
+    expected = {
+        name: x if len(x) else np.zeros(flat[name].shape, np.int64 if "infos" in name else x.dtype)
+        for name, x in case.expected.items()
+    }
+    check(case, flat, due=replace(case, expected=expected))
+
+
+@needs_lists
+def test_the_module_of_lists_has_no_state():
+    case = EACH_LIST[0]
+    check_module(build(case), lambda module: run_yolov7(case, module))
+
+
+def test_targets_in_any_order_of_images_give_the_same_lists():
+    torch.manual_seed(0)
+    maps = [torch.randn(2, 1, n, n, 7) for n in (8, 4)]
+    sizes = torch.tensor([[[2.0, 2.0]], [[2.0, 2.0]]])
+    targets = torch.tensor(
+        [[0, 1, 0.3, 0.4, 0.2, 0.3, 0], [1, 0, 0.6, 0.6, 0.4, 0.5, 0], [0, 0, 0.7, 0.2, 0.3, 0.3, 0]]
+    )
+    module = mmyolo.BatchYOLOv7Assigner(num_classes=2, num_base_priors=1, featmap_strides=(8, 16))
+    offset = torch.zeros(5, 1, 2)
+    ordered = module(maps, targets[[0, 2, 1]][None], (64, 64), sizes, offset)
+    mixed = module(maps, targets[None], (64, 64), sizes, offset)
+    for name in LISTS:
+        for one, other in zip(ordered[name], mixed[name], strict=True):
+            assert torch.equal(one, other)
+    assert sum(len(x) for x in mixed["mlvl_priors"]) > 0
