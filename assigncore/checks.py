@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -55,8 +55,10 @@ def common_backend(arrays: Mapping[str, Array]) -> ArrayBackend:
     return backend
 
 
-def check_shape(name: str, x: Array, expected: str, *tail: int | None) -> None:
+def check_shape(name: str, x: Array, expected: str | Callable[[], str], *tail: int | None) -> None:
     """Check the trailing dimensions of `x`; None stands for any length, `expected` is for the message.
+
+    It may be made when it is needed: a compiler can do without the text of a length it does not know.
 
     Raises
     ------
@@ -68,7 +70,8 @@ def check_shape(name: str, x: Array, expected: str, *tail: int | None) -> None:
     if len(shape) < len(tail) or any(
         want is not None and have != want for want, have in zip(tail, actual, strict=True)
     ):
-        raise ValueError(f"{name}: expected shape {expected}, got {shape}")
+        wanted = expected if isinstance(expected, str) else expected()
+        raise ValueError(f"{name}: expected shape {wanted}, got {shape}")
 
 
 def check_dtype(name: str, x: Array, backend: ArrayBackend, kind: str) -> None:

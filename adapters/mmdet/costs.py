@@ -1,0 +1,164 @@
+"""The match costs of MMDetection 3, called with instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from assigncore import costs as core
+from assigncore.adapters.mmdet.building import build_from
+from assigncore.adapters.mmdet.inputs import cost_inputs
+from assigncore.backend import Array
+
+__all__ = [
+    "COSTS",
+    "BBoxL1Cost",
+    "BinaryFocalLossCost",
+    "ClassificationCost",
+    "CrossEntropyLossCost",
+    "DiceCost",
+    "FocalLossCost",
+    "IoUCost",
+    "build_match_cost",
+]
+
+
+class CostKnobs:
+    """The knobs of a match cost as MMDetection names them; a subclass says which cost of the core it is."""
+
+    core_class: ClassVar[type[core.MatchCost]]
+
+    def core(self) -> core.MatchCost:
+        """Return the core's cost of these knobs."""
+        known = {field.name for field in fields(self.core_class)}  # type: ignore[arg-type]
+        own = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        return self.core_class(**{name: getattr(self, name) for name in own if name in known})
+
+
+class InstanceCost(CostKnobs):
+    """A match cost that reads instances."""
+
+    def __call__(self, pred_instances: Any, gt_instances: Any, img_meta: Any = None, **kwargs: Any) -> Array:
+        """Compute the weighted cost of each prediction with each ground truth.
+
+        Parameters
+        ----------
+        pred_instances : object with ``bboxes``, ``scores`` (logits) or ``masks``, as the cost reads
+            Predictions.
+        gt_instances : object with ``bboxes``, ``labels`` or ``masks``, as the cost reads
+            Ground truths.
+        img_meta : mapping, optional
+            Its ``img_shape`` is height and width.
+
+        Returns
+        -------
+        tensor (N, G)
+        """
+        cost = self.core()
+        return cost(**cost_inputs(cost.needs, pred_instances, gt_instances, img_meta))
+
+
+@dataclass(eq=False)
+class ClassificationCost(InstanceCost):
+    """The negative probability of the ground truth's class: :class:`assigncore.costs.ClassificationCost`."""
+
+    weight: float = 1
+    core_class = core.ClassificationCost
+
+
+@dataclass(eq=False)
+class FocalLossCost(InstanceCost):
+    """The focal loss of classes or of masks: :class:`assigncore.costs.FocalLossCost`."""
+
+    alpha: float = 0.25
+    gamma: float = 2
+    eps: float = 1e-12
+    binary_input: bool = False
+    weight: float = 1.0
+    core_class = core.FocalLossCost
+
+
+@dataclass(eq=False)
+class BinaryFocalLossCost(FocalLossCost):
+    """The focal loss of a caption's tokens: :class:`assigncore.costs.BinaryFocalLossCost`."""
+
+    core_class = core.BinaryFocalLossCost  # type: ignore[assignment]
+
+
+def check_box_format(box_format: str) -> None:
+    """Fail as upstream asserts."""
+    if box_format not in ("xyxy", "xywh"):
+        raise AssertionError(f"box_format: expected xyxy or xywh, got {box_format!r}")
+
+
+@dataclass(eq=False)
+class BBoxL1Cost(InstanceCost):
+    """The distance of boxes relative to the image: :class:`assigncore.costs.BBoxL1Cost`."""
+
+    box_format: str = "xyxy"
+    weight: float = 1.0
+    core_class = core.BBoxL1Cost
+
+    def __post_init__(self) -> None:
+        check_box_format(self.box_format)
+
+
+@dataclass(eq=False)
+class IoUCost(InstanceCost):
+    """The negative overlap: :class:`assigncore.costs.IoUCost`."""
+
+    iou_mode: str = "giou"
+    weight: float = 1.0
+    core_class = core.IoUCost
+
+
+@dataclass(eq=False)
+class DiceCost(InstanceCost):
+    """How little masks have in common: :class:`assigncore.costs.DiceCost`."""
+
+    pred_act: bool = False
+    eps: float = 1e-3
+    naive_dice: bool = True
+    weight: float = 1.0
+    core_class = core.DiceCost
+
+
+@dataclass(eq=False)
+class CrossEntropyLossCost(InstanceCost):
+    """The cross entropy of masks: :class:`assigncore.costs.CrossEntropyLossCost`."""
+
+    use_sigmoid: bool = True
+    weight: float = 1.0
+    core_class = core.CrossEntropyLossCost
+
+    def core(self) -> core.MatchCost:
+        """Return the core's cost.
+
+        Raises
+        ------
+        NotImplementedError
+            Without `use_sigmoid`.
+        """
+        if not self.use_sigmoid:
+            raise NotImplementedError("use_sigmoid: the form without is not implemented")
+        return super().core()
+
+
+COSTS: dict[str, type[Any]] = {
+    cls.__name__: cls
+    for cls in (
+        BBoxL1Cost,
+        BinaryFocalLossCost,
+        ClassificationCost,
+        CrossEntropyLossCost,
+        DiceCost,
+        FocalLossCost,
+        IoUCost,
+    )
+}
+"""By the names of configs."""
+
+
+def build_match_cost(config: Any) -> Any:
+    """Build a match cost from a config mapping; one that is built already passes through."""
+    return build_from(COSTS, config, "match cost")

@@ -1,0 +1,81 @@
+"""What the core's match costs read, out of instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from assigncore.adapters.containers import (
+    array_of,
+    as_integers,
+    boxes_of,
+    flat_masks,
+    optional,
+    required,
+)
+from assigncore.backend import Array, get_backend
+
+__all__ = ["cost_inputs", "ground_truth", "ignore_regions", "image_shape"]
+
+PRED, GT = "pred_instances", "gt_instances"
+
+
+def ground_truth(gt_instances: Any) -> dict[str, Array]:
+    """Return the boxes and labels of ground truths by the core's names."""
+    return {
+        "gt_bboxes": boxes_of(required(gt_instances, "bboxes", GT)),
+        "gt_labels": as_integers(required(gt_instances, "labels", GT)),
+    }
+
+
+def ignore_regions(gt_instances_ignore: Any) -> Array | None:
+    """Return the boxes of ignore regions, or None where there are no instances or they have no boxes."""
+    bboxes = optional(gt_instances_ignore, "bboxes")
+    return None if bboxes is None else boxes_of(bboxes)
+
+
+def image_shape(img_meta: Any) -> Any:
+    """Return height and width of an image.
+
+    Raises
+    ------
+    AssertionError
+        If there is no meta information.
+    """
+    if img_meta is None:
+        raise AssertionError("img_meta: expected the image's 'img_shape', got None")
+    return img_meta["img_shape"]
+
+
+def cost_inputs(
+    names: Iterable[str], pred_instances: Any, gt_instances: Any, img_meta: Any
+) -> dict[str, Any]:
+    """Return inputs of match costs by the core's names.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Which.
+    pred_instances, gt_instances : object
+        Instances with the attributes that are read.
+    img_meta : mapping or None
+        Meta information of the image.
+    """
+    readers: dict[str, Callable[[], Any]] = {
+        "pred_bboxes": lambda: boxes_of(required(pred_instances, "bboxes", PRED)),
+        "pred_logits": lambda: array_of(required(pred_instances, "scores", PRED)),
+        "pred_masks": lambda: flat_masks(required(pred_instances, "masks", PRED)),
+        "gt_bboxes": lambda: boxes_of(required(gt_instances, "bboxes", GT)),
+        "gt_labels": lambda: as_integers(required(gt_instances, "labels", GT)),
+        "gt_masks": lambda: flat_masks(required(gt_instances, "masks", GT)),
+        "positive_maps": lambda: required(gt_instances, "positive_maps", GT),
+        "text_token_mask": lambda: _of_caption(required(gt_instances, "text_token_mask", GT)),
+        "image_shape": lambda: image_shape(img_meta),
+    }
+    return {name: readers[name]() for name in names}
+
+
+def _of_caption(mask: Array) -> Array:
+    """Return the token mask of a caption, which comes once for each of its ground truths."""
+    backend = get_backend(mask, "text_token_mask")
+    return backend.xp.astype(mask[0, :] if mask.ndim == 2 else mask, backend.xp.bool)

@@ -1,0 +1,176 @@
+"""The assigners of MMDetection 2 by the matching of least total cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import assigncore
+from assigncore.adapters.containers import as_integers, boxes_of, flat_masks
+from assigncore.adapters.mmdet.matching_assigners import labels_of, unmatched
+from assigncore.adapters.mmdet.result import AssignResult
+from assigncore.adapters.mmdet2.costs import (
+    BBoxL1Cost,
+    ClassificationCost,
+    DiceCost,
+    FocalLossCost,
+    IoUCost,
+    build_match_cost,
+)
+from assigncore.backend import Array, get_backend
+from assigncore.boxes import cxcywh_to_xyxy
+
+__all__ = ["HungarianAssigner", "MaskHungarianAssigner"]
+
+
+def _refuse_ignore_regions(gt_bboxes_ignore: Any) -> None:
+    """Fail as upstream asserts."""
+    if gt_bboxes_ignore is not None:
+        raise AssertionError("gt_bboxes_ignore: expected None, since the method has no ignore regions")
+
+
+@dataclass(eq=False)
+class HungarianAssigner:
+    """Match predictions with ground truths one to one: see :class:`assigncore.HungarianAssigner`.
+
+    Parameters
+    ----------
+    cls_cost, reg_cost, iou_cost : config mapping or match cost, optional
+        The terms of the cost, added up in this order.
+    """
+
+    cls_cost: Any = field(default_factory=ClassificationCost)
+    reg_cost: Any = field(default_factory=BBoxL1Cost)
+    iou_cost: Any = field(default_factory=IoUCost)
+
+    def __post_init__(self) -> None:
+        for name in ("cls_cost", "reg_cost", "iou_cost"):
+            setattr(self, name, build_match_cost(getattr(self, name)))
+
+    def assign(
+        self,
+        bbox_pred: Array,
+        cls_pred: Array,
+        gt_bboxes: Any,
+        gt_labels: Array,
+        img_meta: Any,
+        gt_bboxes_ignore: Any = None,
+        eps: float = 1e-7,
+    ) -> AssignResult:
+        """Match predictions with ground truths.
+
+        Parameters
+        ----------
+        bbox_pred : tensor (N, 4)
+            Centres and sizes of the predictions, from 0 to 1.
+        cls_pred : tensor (N, C)
+            Class logits.
+        gt_bboxes : tensor (G, 4)
+            Corners of the ground truths in pixels.
+        gt_labels : tensor (G,)
+            Classes.
+        img_meta : mapping
+            Its ``img_shape`` begins with height and width.
+        gt_bboxes_ignore : None
+            The method has no ignore regions.
+        eps : float
+            Without effect, as published.
+
+        Returns
+        -------
+        AssignResult
+            Without ``max_overlaps``.
+
+        Raises
+        ------
+        AssertionError
+            If there are ignore regions.
+        ValueError
+            If a cost is not finite: it says which, and of which pair.
+        """
+        _refuse_ignore_regions(gt_bboxes_ignore)
+        boxes, labels = boxes_of(gt_bboxes), as_integers(gt_labels)
+        n_priors, n_gts = len(bbox_pred), len(boxes)
+        if n_priors == 0 or n_gts == 0:
+            return unmatched(labels, n_priors, n_gts)
+        height, width = img_meta["img_shape"][:2]
+        xp = get_backend(bbox_pred, "bbox_pred").xp
+        sizes = (width, height, width, height)
+        corners = cxcywh_to_xyxy(bbox_pred)
+        scaled = xp.stack([corners[:, i] * float(size) for i, size in enumerate(sizes)], axis=-1)
+        costs = [cost.core() for cost in (self.cls_cost, self.reg_cost, self.iou_cost)]
+        result = assigncore.HungarianAssigner(costs).assign(
+            boxes, gt_labels=labels, pred_bboxes=scaled, pred_logits=cls_pred, image_shape=(height, width)
+        )
+        return AssignResult(n_gts, result.gt_inds, None, result.labels)
+
+
+@dataclass(eq=False)
+class MaskHungarianAssigner:
+    """Match predicted masks with those of ground truths: see :class:`assigncore.MaskHungarianAssigner`.
+
+    Parameters
+    ----------
+    cls_cost, mask_cost, dice_cost : config mapping or match cost, optional
+        The terms of the cost, added up in this order; one of weight 0 is not computed.
+    """
+
+    cls_cost: Any = field(default_factory=ClassificationCost)
+    mask_cost: Any = field(default_factory=lambda: FocalLossCost(binary_input=True))
+    dice_cost: Any = field(default_factory=DiceCost)
+
+    def __post_init__(self) -> None:
+        for name in ("cls_cost", "mask_cost", "dice_cost"):
+            setattr(self, name, build_match_cost(getattr(self, name)))
+
+    def assign(
+        self,
+        cls_pred: Array | None,
+        mask_pred: Array,
+        gt_labels: Array,
+        gt_mask: Array,
+        img_meta: Any,
+        gt_bboxes_ignore: Any = None,
+        eps: float = 1e-7,
+    ) -> AssignResult:
+        """Match predictions with ground truths.
+
+        Parameters
+        ----------
+        cls_pred : tensor (N, C) or None
+            Class logits; None: classes cost nothing.
+        mask_pred : tensor (N, H, W) or (N, P)
+            Mask logits.
+        gt_labels : tensor (G,)
+            Classes.
+        gt_mask : tensor (G, H, W) or (G, P)
+            Masks.
+        img_meta : mapping
+            Without effect.
+        gt_bboxes_ignore : None
+            The method has no ignore regions.
+        eps : float
+            Without effect, as published.
+
+        Returns
+        -------
+        AssignResult
+            Without ``max_overlaps``.
+
+        Raises
+        ------
+        AssertionError
+            If there are ignore regions.
+        ValueError
+            If a cost is not finite: it says which, and of which pair.
+        """
+        _refuse_ignore_regions(gt_bboxes_ignore)
+        labels = as_integers(gt_labels)
+        n_priors, n_gts = len(mask_pred), len(labels)  # type: ignore[arg-type]
+        if n_priors == 0 or n_gts == 0:
+            return unmatched(labels, n_priors, n_gts)
+        costs = [cost.core() for cost in (self.cls_cost, self.mask_cost, self.dice_cost)]
+        result = assigncore.MaskHungarianAssigner(*costs).assign(
+            flat_masks(gt_mask), pred_masks=flat_masks(mask_pred), gt_labels=labels, pred_logits=cls_pred
+        )
+        return AssignResult(n_gts, result.gt_inds, None, labels_of(labels, result.gt_inds))
