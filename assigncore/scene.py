@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -156,11 +157,13 @@ def read_scene(
     ignore_bboxes: Array | None = None,
     ignore_valid: Array | None = None,
     prior_columns: int = 4,
+    priors_name: str = "priors",
     beside: Mapping[str, Beside] | None = None,
 ) -> Scene:
     """Check the inputs of an assigner and bring them to one form.
 
-    Nothing here reads a value, so it costs nothing and works while compiling.
+    Nothing here reads a value, so it costs nothing and works while compiling. Errors name the priors by
+    `priors_name`.
 
     Raises
     ------
@@ -170,7 +173,7 @@ def read_scene(
         If a shape does not fit, or two inputs are on different devices.
     """
     inputs = {
-        "priors": Beside(priors, ("N", prior_columns), required=True),
+        priors_name: Beside(priors, ("N", prior_columns), required=True),
         "gt_bboxes": Beside(gt_bboxes, ("G", 4), required=True),
         "gt_labels": Beside(gt_labels, ("G",), "integral"),
         "gt_valid": Beside(gt_valid, ("G",), "bool"),
@@ -182,6 +185,7 @@ def read_scene(
     if ignore_valid is not None and ignore_bboxes is None:
         raise ValueError("ignore_valid: expected ignore_bboxes with it, got None")
     backend, lead, flat = read_inputs(inputs)
+    flat["priors"] = flat.pop(priors_name)
     return _build(flat, backend, lead, beside=tuple(beside or ()))
 
 
@@ -208,12 +212,16 @@ def _check_each(given: Mapping[str, Beside], backend: ArrayBackend) -> None:
     lengths: dict[str, int] = {}
     for name, value in given.items():
         dimensions = value.dimensions
-        expected = f"(..., {', '.join(str(lengths.get(str(d), d)) for d in dimensions)})"
+        expected = partial(_shape_of, dimensions, lengths)
         tail = tuple(d if isinstance(d, int) else lengths.get(d) for d in dimensions)
         check_shape(name, value.array, expected, *tail)
         check_dtype(name, value.array, backend, value.kind)
         actual = value.array.shape[value.array.ndim - len(dimensions) :]
         lengths.update({d: int(n) for d, n in zip(dimensions, actual, strict=True) if isinstance(d, str)})
+
+
+def _shape_of(dimensions: tuple[str | int, ...], lengths: Mapping[str, int]) -> str:
+    return f"(..., {', '.join(str(lengths.get(str(d), d)) for d in dimensions)})"
 
 
 def _flattened(given: Mapping[str, Beside], backend: ArrayBackend, lead: tuple[int, ...]) -> dict[str, Array]:
