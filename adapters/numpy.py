@@ -12,6 +12,7 @@ from assigncore.backend import Array, ArrayBackend
 
 __all__ = ["NumpyBackend"]
 
+
 class NumpyBackend(ArrayBackend):
     """Primitives of NumPy."""
 
@@ -42,6 +43,16 @@ class NumpyBackend(ArrayBackend):
     def at_least(self, x: Array, bound: float) -> Array:
         """Take a scalar for what it is."""
         return np.maximum(x, x.dtype.type(bound))
+
+    def l1_distance(self, a: Array, b: Array) -> Array:
+        """Add up in place."""
+        total = np.abs(a[..., :, None, 0] - b[..., None, :, 0])
+        term = np.empty_like(total)
+        for i in range(1, a.shape[-1]):
+            np.subtract(a[..., :, None, i], b[..., None, :, i], out=term)
+            np.abs(term, out=term)
+            total += term
+        return total
 
     def max_and_argmax(self, x: Array, axis: int) -> tuple[Array, Array]:
         """Find the index by comparison: NumPy's arg-max along an outer axis does not vectorise."""

@@ -79,6 +79,17 @@ class ArrayBackend:
         """Return the larger of each value of `x` and `bound`; NaN stays."""
         return self.xp.maximum(x, self.xp.full((), bound, dtype=x.dtype, device=self.device_of(x)))
 
+    def l1_distance(self, a: Array, b: Array) -> Array:
+        """Sum absolute differences of columns, (..., M, D) and (..., N, D) to (..., M, N), left to right."""
+        total = self.xp.abs(a[..., :, None, 0] - b[..., None, :, 0])
+        for i in range(1, int(a.shape[-1])):
+            total = total + self.xp.abs(a[..., :, None, i] - b[..., None, :, i])
+        return total
+
+    def host_twin(self, x: Array) -> ArrayBackend | None:
+        """Return the backend of NumPy where it can work on the memory of `x`, if this is another library."""
+        return None
+
     def device_of(self, x: Array) -> Any:
         """Return the device `x` lives on."""
         return array_api_compat.device(x)
