@@ -296,3 +296,16 @@ def test_wrong_lists_of_costs(configs, message):
 def test_wrong_calls(change, message):
     with pytest.raises((TypeError, ValueError), match=message):
         IoUCost()(**{**draw(), **change})
+
+
+def test_a_saturated_logit_costs_the_same_when_compiled_by_jax():
+    jax = pytest.importorskip("jax")
+    logits = np.array([[200.0, -200.0, 20.0, 0.0]], dtype=np.float32)
+    cost = build_cost({"type": "FocalLossCost"})
+
+    def price(xs):
+        return cost(pred_logits=xs, gt_labels=jax.numpy.arange(4))
+
+    expected = cost(pred_logits=logits, gt_labels=np.arange(4))
+    np.testing.assert_allclose(expected[0, 0], -20.723, rtol=1e-3)
+    np.testing.assert_allclose(jax.jit(price)(jax.numpy.asarray(logits)), expected, rtol=1e-5, atol=1e-5)

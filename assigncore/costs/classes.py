@@ -8,6 +8,7 @@ from typing import Any
 
 from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob, check_switches
+from assigncore.coordinates import at_least
 from assigncore.costs.base import MatchCost
 from assigncore.costs.masks import per_pixel, sigmoid
 from assigncore.match_scene import MatchScene
@@ -28,8 +29,10 @@ def power(xp: Any, x: Array, exponent: float) -> Array:
 def focal_costs(xp: Any, logits: Array, *, alpha: float, gamma: float, eps: float) -> tuple[Array, Array]:
     """Return what it costs each of `logits` to be true, and what to be false."""
     p = sigmoid(xp, logits)
-    true = -xp.log(p + float(eps)) * float(alpha) * power(xp, 1.0 - p, gamma)
-    false = -xp.log((1.0 - p) + float(eps)) * float(1 - alpha) * power(xp, p, gamma)
+    # The bound changes nothing. It keeps a compiler from adding `eps` to the 1, in which it would vanish.
+    rest = at_least(1.0 - p, 0.0)
+    true = -xp.log(p + float(eps)) * float(alpha) * power(xp, rest, gamma)
+    false = -xp.log(rest + float(eps)) * float(1 - alpha) * power(xp, p, gamma)
     return true, false
 
 
