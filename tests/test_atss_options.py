@@ -135,6 +135,26 @@ def test_the_margin_is_a_knob():
         assert result.pos_mask.sum() == positive
 
 
+@pytest.mark.parametrize(("name", "broken"), [("pred_bboxes", np.inf), ("pred_logits", np.nan)])
+def test_a_broken_prediction_is_no_candidate(name, broken):
+    priors = np.array([[x, 0.0, x + 8.0, 8.0] for x in (0, 1, 40, 41, 42)])
+    arrays = {
+        "priors": priors,
+        "gt_bboxes": priors[:1],
+        "gt_labels": np.array([0]),
+        "pred_bboxes": priors.copy(),
+        "pred_logits": np.zeros((5, 1)),
+        "num_level_priors": (5,),
+    }
+    assigner = ATSSAssigner(topk=5, alpha=0.5)
+    arrays[name][1] = broken
+    expected = assigner.assign(**arrays, prior_valid=np.arange(5) != 1)
+    got = assigner.assign(**arrays)
+    assert got.gt_inds.tolist() == [1, 0, 0, 0, 0]
+    assert got.gt_inds[0] == expected.gt_inds[0]
+    np.testing.assert_array_equal(got.max_overlaps, expected.max_overlaps)
+
+
 @pytest.mark.parametrize(
     ("knobs", "named"),
     [

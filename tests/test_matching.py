@@ -80,6 +80,17 @@ def test_it_is_scipys_matching(problem):
         np.testing.assert_array_equal(matched[rows], columns)
 
 
+@given(problem=problems(most=30))
+def test_forbidden_pairs_leave_what_scipy_leaves_at_a_penalty(problem):
+    """With few and small costs, a penalty in double precision tells what may be matched from what may not."""
+    for matched, cost in zip(linear_sum_assignment(**problem), masked(problem), strict=True):
+        rows, columns = scipy_solver(np.where(np.isfinite(cost), cost, 1e6))
+        allowed = np.isfinite(cost[rows, columns])
+        pairs, total = value(cost, matched)
+        assert pairs == allowed.sum()
+        assert total == pytest.approx(cost[rows, columns][allowed].sum(), abs=1e-5)
+
+
 @given(problem=problems())
 def test_padding_changes_nothing_whatever_it_holds(problem):
     expected = linear_sum_assignment(**problem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -167,7 +167,8 @@ class ATSSAssigner:
         Of equally near priors the first is taken; on a grid this decides often, wherever a ground truth's
         centre lies midway between cells. A prior that several ground truths take goes to the largest
         overlap, then to the first of them. A ground truth with a single candidate has no standard
-        deviation and takes none, as published. An ignored prior that is taken is positive.
+        deviation and takes none, as published. An ignored prior that is taken is positive. With `alpha`, a
+        prior whose prediction is broken is no candidate.
         """
         if self.alpha is not None:
             needed = {"gt_labels": gt_labels, "pred_logits": pred_logits, "pred_bboxes": pred_bboxes}
@@ -190,13 +191,19 @@ class ATSSAssigner:
         levels = check_levels(num_level_priors, scene.shape[1])
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=UNASSIGNED)
+        if self.alpha is not None:
+            _, whole = drop_broken(scene.beside["pred_bboxes"])
+            scene = replace(scene, prior_whole=scene.prior_whole & whole)
         ignored = in_ignore_region(scene, self.iou_calculator, self.ignore_iof_thr)
         candidates = nearest_per_level(scene, levels, self.topk, last_resort=ignored)
         overlaps = self._overlaps(scene, candidates)
-        threshold = adaptive_threshold(scene.xp, overlaps, candidates.found)
+        # Where a calculator or a logit gives NaN, there is no candidate.
+        found = candidates.found & (overlaps == overlaps)
+        overlaps = scene.xp.where(found, overlaps, 0.0)
+        threshold = adaptive_threshold(scene.xp, overlaps, found)
         threshold = threshold[..., None]
         above = overlaps > threshold if self.strictly_above else overlaps >= threshold
-        claims = above & candidates.found & scene.gt_valid[..., None]
+        claims = above & found & scene.gt_valid[..., None]
         claims = claims & centers_inside(scene, candidates, margin=float(self.inside_margin))
         taken, max_overlaps = self._settled(scene, candidates.index, claims, overlaps)
         background = scene.xp.where(ignored, -1, scene.full(0, integers=True))

@@ -10,7 +10,7 @@ from assigncore.assigners.class_columns import check_classes, entropy_cost, know
 from assigncore.assigners.dynamic_k import match_dynamic_k, overlap_cost, weighted
 from assigncore.assigners.grid_candidates import check_maps, grid_candidates
 from assigncore.backend import Array, get_backend, preload_backends
-from assigncore.checks import check_dtype, check_knob, check_shape
+from assigncore.checks import check_knob
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -166,12 +166,10 @@ class YOLOv7Assigner:
         ties. A ground truth without width or height has no candidates of its own. A prediction with a NaN,
         or a box with an infinite coordinate, matches nothing. A label that is no class counts as class 0.
         """
-        backend = get_backend(pred_bboxes, "pred_bboxes")
-        check_shape("pred_bboxes", pred_bboxes, "(..., N, 4)", None, 4)
-        check_dtype("pred_bboxes", pred_bboxes, backend, "real floating")
         scene = read_scene(
             pred_bboxes,
             gt_bboxes,
+            priors_name="pred_bboxes",
             gt_valid=gt_valid,
             prior_valid=prior_valid,
             beside={
@@ -191,7 +189,7 @@ class YOLOv7Assigner:
             near=float(self.near_neighbor_thr),
             factor=float(self.prior_match_thr),
         )
-        xp = scene.xp
+        xp, backend = scene.xp, scene.backend
         if scene.is_empty:
             extras = candidates.extras(xp.full_like(candidates.prior, -1))
             return scene.result(scene.full(0, integers=True), scene.full(0.0), extras)

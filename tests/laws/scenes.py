@@ -19,14 +19,28 @@ ROWS = {
     "prior_valid": "N",
     "approxs": "N",
     "responsible_flags": "N",
+    "pred_bboxes": "N",
+    "pred_scores": "N",
+    "pred_logits": "N",
+    "pred_objectness": "N",
+    "pred_masks": "N",
     "gt_bboxes": "G",
     "gt_labels": "G",
+    "gt_masks": "G",
     "gt_valid": "G",
     "ignore_bboxes": "I",
     "ignore_valid": "I",
 }
 MASKS = {"N": "prior_valid", "G": "gt_valid", "I": "ignore_valid"}
-FLOATS = ("priors", "approxs", "gt_bboxes", "ignore_bboxes")
+PREDICTIONS = ("pred_bboxes", "pred_scores", "pred_logits", "pred_objectness", "pred_masks")
+NOT_BOXES = PREDICTIONS[1:]
+FLOATS = ("priors", "approxs", "gt_bboxes", "ignore_bboxes", *PREDICTIONS)
+
+CLASSES = 10
+"""Labels are below it, and predictions have as many classes."""
+
+MASK_SHAPE = (8, 6)
+"""Height and width of masks."""
 
 BROKEN = (np.nan, np.inf, -np.inf)
 
@@ -60,7 +74,7 @@ def grids(draw, sizes=FULL, dtype=np.float32):
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     boxes = _corners_to_boxes(corners, rng).astype(dtype)
     near = boxes[: sizes.priors, None] + rng.integers(-2, 3, (sizes.priors, sizes.approxs, 4))
-    return _scene(boxes, near.astype(dtype), sizes, rng)
+    return _scene(boxes, near.astype(dtype), sizes, rng, tied=True)
 
 
 @st.composite
@@ -110,7 +124,29 @@ def apart(draw, sizes=FULL):
     return {**scene, **{mask: np.ones_like(scene[mask]) for mask in MASKS.values()}}
 
 
-def _scene(boxes, approxs, sizes, rng):
+def predictions(boxes, rng, *, tied):
+    """Give what might be predicted from priors that are these boxes (N, 4), and masks of as many objects.
+
+    Where it is `tied`, boxes are shifted on the grid and numbers are few, of which some are extreme.
+    """
+    count, dtype = len(boxes), boxes.dtype
+    shift = rng.integers(-1, 2, (count, 4)) if tied else rng.normal(0, 4, (count, 4))
+    # Few kinds of rows, so that what ties does so number by number.
+    kinds = rng.integers(0, 5, (3, CLASSES)) / 4 if tied else rng.uniform(0.02, 0.98, (count, CLASSES))
+    scores = kinds[rng.integers(0, len(kinds), count)] if tied else kinds
+    objectness = rng.integers(-1, 2, count) if tied else rng.normal(0, 2, count)
+    masks = rng.integers(-1, 2, (count, *MASK_SHAPE)) if tied else rng.normal(0, 2, (count, *MASK_SHAPE))
+    found = {
+        "pred_bboxes": boxes + shift,
+        "pred_scores": scores,
+        "pred_logits": 8 * scores - 4,
+        "pred_objectness": objectness,
+        "pred_masks": masks,
+    }
+    return {name: x.astype(dtype) for name, x in found.items()}
+
+
+def _scene(boxes, approxs, sizes, rng, *, tied=False):
     cuts = np.cumsum([sizes.priors, sizes.gts])
     priors, gts, regions = np.split(boxes, cuts)
     return {
@@ -119,10 +155,12 @@ def _scene(boxes, approxs, sizes, rng):
         "approxs": approxs,
         "responsible_flags": rng.random(sizes.priors) < 0.6,
         "gt_bboxes": gts,
-        "gt_labels": rng.integers(0, 80, sizes.gts),
+        "gt_labels": rng.integers(0, CLASSES, sizes.gts),
         "gt_valid": rng.random(sizes.gts) < 0.8,
         "ignore_bboxes": regions,
         "ignore_valid": rng.random(sizes.regions) < 0.7,
+        "gt_masks": rng.random((sizes.gts, *MASK_SHAPE)) < 0.4,
+        **predictions(priors, rng, tied=tied),
     }
 
 
@@ -134,16 +172,20 @@ def with_broken_rows(draw, scenes):
     for name in FLOATS:
         huge = np.finfo(scene[name].dtype).max
         array = scene[name].copy()
-        rows = np.flatnonzero(rng.random(len(array)) < 0.3)
+        rows = np.flatnonzero(rng.random(len(array)) < (0.1 if name in PREDICTIONS else 0.3))
+        if name in NOT_BOXES:
+            # An infinite logit means something, and a NaN matters only to ground truths of its class.
+            array[rows], scene[name] = np.nan, array
+            continue
         places = tuple(rng.integers(0, length, len(rows)) for length in array.shape[1:])
         array[(rows, *places)] = rng.choice([*BROKEN, huge, -huge], len(rows)).astype(array.dtype)
         scene[name] = array
     return scene
 
 
-def any_scenes(sizes=FULL):
-    """Scenes of every kind, with padding and with broken rows; most are full of ties."""
-    kinds = [grids(sizes), grids(sizes), anchors(sizes), floats(sizes)]
+def any_scenes(sizes=FULL, *, tied=True):
+    """Scenes of every kind, with padding and with broken rows; most are full of ties unless told otherwise."""
+    kinds = [grids(sizes), grids(sizes), anchors(sizes), floats(sizes)] if tied else [floats(sizes)]
     return st.one_of(*kinds, *map(with_broken_rows, kinds))
 
 

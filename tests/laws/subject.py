@@ -10,14 +10,20 @@ import numpy as np
 from assigncore import build_assigner, load_backend
 
 from . import readings
+from .scenes import FLOATS, PREDICTIONS, ROWS
 
 BOXES = ("priors", "gt_bboxes", "gt_labels", "gt_valid", "prior_valid")
 REGIONS = ("ignore_bboxes", "ignore_valid")
-OPTIONAL = frozenset(("gt_labels", "gt_valid", "prior_valid", *REGIONS))
+OPTIONAL = frozenset(("gt_labels", "gt_valid", "prior_valid", *REGIONS, "gt_masks", "pred_logits"))
 
 CODE, INDEX, BY_INDEX = "index of a ground truth + 1", "index of one", "looked up by such an index"
 PAIRS, OTHER = "a column for each ground truth", "other"
+BOX = "index of a ground truth, or that of an ignore region + G"
+OF_GTS, IN_TURN, OF_IMAGE = "a row for each ground truth", "rows for all of them in turn", "one for an image"
 """What an output holds, so that a law that moves ground truths knows what must move with them."""
+
+NO_ROWS = (OF_GTS, IN_TURN, OF_IMAGE)
+"""Outputs without a row for each prior."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +36,9 @@ class Subject:
         Name of the test's parameter.
     config : mapping
         What `build_assigner` builds it from.
-    rule : callable
-        Its reading; see `readings`.
+    rule : callable, optional
+        Its reading; see `readings`. Not given: where numbers are rounded by no rule that can be read, the
+        assigner is held against itself, in the same library, on one image.
     takes : tuple of str
         Its array arguments.
     extras : mapping of str to str
@@ -42,15 +49,35 @@ class Subject:
         Gives its arguments that are no arrays, such as ``num_level_priors``, from those that are.
     as_points : bool
         Whether its priors are points with strides, which stand at the centres of a scene's boxes.
+    strides : int
+        How many strides a point has.
     no_label : int
         The label of a prior that is not positive, in an image with ground truths.
     ignores_without_gts : bool
         Whether its ignore regions count in an image without ground truths too.
+    needs : tuple of str
+        What it cannot do without, of what others can.
+    rtol : float
+        How far apart numbers may be where only their order in memory differs: where exponentials or sums
+        of many have a part in them. Of what is decided nothing may differ.
+    tied : bool
+        Whether it keeps to the laws where values tie; else sums of many decide, and it keeps to them where
+        they are clearly apart.
+    fixed : tuple of str
+        Kinds of rows that mean something else elsewhere, such as the cells of a grid.
+    all_or_none : bool
+        Whether a prior is out of play only where all its boxes are broken.
+    counts_broken : tuple of str
+        Kinds of rows that count, where it is asked how many there are, even if they are broken.
+    on_host : bool
+        Whether it needs values on the host, which is allowed to matchings alone.
+    outputs : callable, optional
+        Gives the outputs by name from a result and the arguments. By default all of them.
     """
 
     name: str
     config: Mapping[str, Any]
-    rule: Callable[..., Any]
+    rule: Callable[..., Any] | None
     takes: tuple[str, ...] = BOXES
     extras: Mapping[str, str] = field(default_factory=dict)
     reading_knobs: Mapping[str, Any] = field(default_factory=dict)
@@ -58,6 +85,15 @@ class Subject:
     as_points: bool = False
     no_label: int = -1
     ignores_without_gts: bool = False
+    strides: int = 1
+    needs: tuple[str, ...] = ()
+    rtol: float = 0.0
+    tied: bool = True
+    fixed: tuple[str, ...] = ()
+    all_or_none: bool = False
+    counts_broken: tuple[str, ...] = ()
+    on_host: bool = False
+    outputs: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None
 
     def __str__(self):
         """Name the parameter."""
@@ -76,7 +112,22 @@ class Subject:
     @property
     def kinds(self):
         """Kinds of rows among the arguments: priors, ground truths, perhaps ignore regions."""
-        return ("N", "G", "I") if self.takes_regions else ("N", "G")
+        return tuple(kind for kind in ("N", "G", "I") if kind not in self.fixed and self._counts[kind])
+
+    @property
+    def first(self):
+        """The argument that errors about two of them name first."""
+        return next(name for name in ("priors", *PREDICTIONS) if name in self.takes)
+
+    @property
+    def _counts(self):
+        """An argument that has the rows of each kind."""
+        floats = [name for name in self.takes if name in FLOATS or name == "gt_masks"]
+        return {kind: next((n for n in floats if ROWS[n] == kind), None) for kind in ("N", "G", "I")}
+
+    def count(self, kind, arguments):
+        """Count the rows of a kind."""
+        return len(arguments[self._counts[kind]])
 
     @property
     def takes_regions(self):
@@ -91,18 +142,30 @@ class Subject:
     @property
     def required(self):
         """The arguments that cannot be left out."""
-        return tuple(name for name in self.takes if name not in OPTIONAL)
+        return tuple(name for name in self.takes if name not in OPTIONAL or name in self.needs)
 
     def arguments(self, scene):
         """Pick the arguments from a scene."""
         arguments = {name: scene[name] for name in self.takes}
-        return {**arguments, "priors": _points(scene["priors"])} if self.as_points else arguments
+        if self.as_points:
+            arguments["priors"] = _points(scene["priors"], self.strides)
+        return arguments
+
+    def call(self, **arrays):
+        """Call the assigner."""
+        return self.assigner.assign(**arrays, **self.others(arrays))
 
     def assign(self, **arrays):
-        """Call the assigner; a function of arrays alone, which can be compiled."""
-        result = self.assigner.assign(**arrays, **self.others(arrays))
-        outputs = {"gt_inds": result.gt_inds, "max_overlaps": result.max_overlaps, "labels": result.labels}
-        return {name: x for name, x in {**outputs, **result.extras}.items() if x is not None}
+        """Give the outputs by name; a function of arrays alone, which can be compiled."""
+        return self.outputs_of(self.call(**arrays), arrays)
+
+    def outputs_of(self, result, arrays):
+        """Give the outputs that there are by name."""
+        return all_outputs(result) if self.outputs is None else self.outputs(result, arrays)
+
+    def expected(self, target, arguments):
+        """Give what the outputs for one image must be: what its rule reads as, or what it gives alone."""
+        return self.run(target, arguments) if self.rule is None else self.read(arguments)
 
     @cached_property
     def traces(self):
@@ -137,8 +200,14 @@ class Subject:
         return readings.read_image(self.rule, arguments, **{**knobs, **self.reading_knobs})
 
 
-def _points(boxes):
-    """Give boxes' centres with a stride of 8, broken where the boxes are."""
+def all_outputs(result):
+    """Give all outputs of a result that there are by name."""
+    outputs = {"gt_inds": result.gt_inds, "max_overlaps": result.max_overlaps, "labels": result.labels}
+    return {name: x for name, x in {**outputs, **result.extras}.items() if x is not None}
+
+
+def _points(boxes, strides):
+    """Give boxes' centres with strides of 8, broken where the boxes are."""
     with np.errstate(over="ignore", invalid="ignore"):
         centers = (boxes[:, :2] + boxes[:, 2:]) * boxes.dtype.type(0.5)
-    return np.concatenate([centers, np.full_like(boxes[:, :1], 8)], axis=-1)
+    return np.concatenate([centers, np.full_like(boxes[:, :strides], 8)], axis=-1)

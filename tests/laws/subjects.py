@@ -10,7 +10,9 @@ from types import MappingProxyType
 from . import readings
 from .calculators import CLOSENESS, HALF, IN_HALF, Closeness
 from .subject import BOXES, BY_INDEX, INDEX, OTHER, REGIONS, Subject
+from .subjects_matching import MATCHING_SUBJECTS
 from .subjects_nearest import NEAREST_SUBJECTS
+from .subjects_predictions import PREDICTION_SUBJECTS
 from .subjects_regions import REGION_SUBJECTS
 
 
@@ -78,10 +80,23 @@ SUBJECTS = (
     _ssd_matcher("ssd_matcher-calculator", threshold=0.7, iou_calculator=Closeness()),
     *NEAREST_SUBJECTS,
     *REGION_SUBJECTS,
+    *PREDICTION_SUBJECTS,
+    *MATCHING_SUBJECTS,
 )  # fmt: skip
 
 LEADERS = tuple(s for i, s in enumerate(SUBJECTS) if s.type not in {other.type for other in SUBJECTS[:i]})
 """The first subject of each assigner."""
+
+READ = tuple(s for s in SUBJECTS if s.rule is not None)
+"""The subjects whose rule can be read bit for bit."""
+
+_OTHERS = (*PREDICTION_SUBJECTS, *MATCHING_SUBJECTS)
+
+COMPILED = tuple(s for s in SUBJECTS if s not in _OTHERS or s in LEADERS)
+"""Those that run on every library; of assigners that read predictions, the first of each."""
+
+COMPILED_OFTEN = tuple(s for s in LEADERS if s not in _OTHERS or s.name in ("task_aligned", "hungarian"))
+"""Those that JAX compiles where tests have shapes of their own."""
 
 FEW = LEADERS[:3]
 """Enough where a library compiles for long, and what is tested is common to all assigners."""

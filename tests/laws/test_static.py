@@ -20,7 +20,8 @@ BY_NAME = {subject.name: subject for subject in SUBJECTS}
 
 
 def _arguments(subject, seed=0):
-    return subject.arguments(some_scene(FULL, seed))
+    # Where rounding is by no rule, predictions are apart, so that all libraries decide alike.
+    return subject.arguments(some_scene(FULL, seed, tied=subject.rule is not None))
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
@@ -32,7 +33,8 @@ def test_jax_traces_once_and_reads_nothing(subject):
         arrays = jax.device_put(arguments)
         with jax.transfer_guard("disallow"):
             outputs = subject.jitted(**arrays)
-        assert_same({name: np.asarray(x) for name, x in outputs.items()}, subject.read(arguments))
+        expected = subject.expected(get_target("numpy"), arguments)
+        assert_same({name: np.asarray(x) for name, x in outputs.items()}, expected, subject.rtol)
     assert subject.traces == traces
 
 
@@ -41,16 +43,17 @@ def test_jax_maps_over_images(subject):
     images = [_arguments(subject, seed) for seed in range(3)]
     mapped = jax.jit(jax.vmap(lambda arrays: subject.assign(**arrays)))(stack(images, (3,)))
     for row, image in enumerate(images):
-        assert_same({name: np.asarray(x[row]) for name, x in mapped.items()}, subject.read(image))
+        expected = subject.expected(get_target("jax"), image)
+        assert_same({name: np.asarray(x[row]) for name, x in mapped.items()}, expected, subject.rtol)
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+@pytest.mark.parametrize("subject", [s for s in SUBJECTS if not s.on_host], ids=str)
 def test_pytorch_needs_no_values(subject):
     """On the meta device there are none: whatever read one would fail, as on a GPU it would wait."""
     images = [_arguments(subject, seed) for seed in range(2)]
     arrays = {name: torch.from_numpy(x).to("meta") for name, x in stack(images, (2,)).items()}
     outputs = subject.assign(**arrays)
-    for name, x in subject.read(images[0]).items():
+    for name, x in subject.expected(get_target("numpy"), images[0]).items():
         assert tuple(outputs[name].shape) == (2, *x.shape), name
         assert outputs[name].dtype == torch.from_numpy(x).dtype, name
 
@@ -64,7 +67,8 @@ def _compiled_agrees(subject, backend):
         arrays = {name: torch.from_numpy(x) for name, x in arguments.items()}
         with torch.compiler.set_stance("default" if seed == 0 else "fail_on_recompile"):
             outputs = compiled(**arrays)
-        assert_same({name: target.to_numpy(x) for name, x in outputs.items()}, subject.read(arguments))
+        expected = subject.expected(target, arguments)
+        assert_same({name: target.to_numpy(x) for name, x in outputs.items()}, expected, subject.rtol)
 
 
 @pytest.mark.parametrize("subject", LEADERS, ids=str)
