@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 EXTRA = ("click", "rich", "matplotlib")
@@ -9,6 +10,10 @@ EXTRA = ("click", "rich", "matplotlib")
 
 def main() -> None:
     """Run the command line; what it needs beyond the library itself is imported here and not before."""
+    if sys.argv[1:2] == ["conformance"]:
+        # A command of its own, which needs other packages, and which the core knows by name only.
+        sys.argv.pop(1)
+        sys.exit(importlib.import_module("assigncore.conformance.__main__").main())
     try:
         from assigncore.audit.command import cli
     except ModuleNotFoundError as error:
@@ -16,6 +21,7 @@ def main() -> None:
         if package not in EXTRA:
             raise
         sys.exit(_complain(package))
+    cli.epilog = "`assigncore conformance` proves that every array library gives the same assignment."
     cli()
 
 

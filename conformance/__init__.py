@@ -1,31 +1,43 @@
 """The conformance suite: proof that every array library gives the same assignment.
 
-Golden cases, recorded from the published packages, are replayed through the array signatures of the core on a
-named backend, and each result is held against the answer: ``python -m assigncore.conformance --backend
-numpy``.
+Golden cases, recorded from the published packages, are replayed on a named backend; generated scenes are held
+against NumPy's answers; thirteen laws are checked, and what is declared: ``python -m assigncore.conformance
+--backend numpy``. `check` does the like for an assigner of one's own.
 """
 
 from assigncore.conformance.backends import TARGETS, Mode, Target, available_targets, get_target
+from assigncore.conformance.capabilities import CAPABILITIES, Capabilities, Priors, Ties
 from assigncore.conformance.compare import Agreement, Comparison, compare_case, compare_output
 from assigncore.conformance.goldens import GoldenCase, load_folder, load_packed, variants
+from assigncore.conformance.laws import LAWS
 from assigncore.conformance.replay import REPLAYS, Call, Refusal, Replay
-from assigncore.conformance.runner import CaseResult, Cell, Report, replay_case, run_call, run_cell
+from assigncore.conformance.report import Report, validate_report
+from assigncore.conformance.runner import CaseResult, Cell, Part, replay_case, run_call, run_cell
+from assigncore.conformance.suite import Plan, check, run_plan
 
 __all__ = [
+    "CAPABILITIES",
+    "LAWS",
     "REPLAYS",
     "TARGETS",
     "Agreement",
     "Call",
+    "Capabilities",
     "CaseResult",
     "Cell",
     "Comparison",
     "GoldenCase",
     "Mode",
+    "Part",
+    "Plan",
+    "Priors",
     "Refusal",
     "Replay",
     "Report",
     "Target",
+    "Ties",
     "available_targets",
+    "check",
     "compare_case",
     "compare_output",
     "get_target",
@@ -34,5 +46,7 @@ __all__ = [
     "replay_case",
     "run_call",
     "run_cell",
+    "run_plan",
+    "validate_report",
     "variants",
 ]

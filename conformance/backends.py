@@ -1,134 +1,17 @@
-"""The array libraries under test, by name.
-
-A target is a library on a device, together with what it takes to run a call there: whether it can run here at
-all, how arrays get in and out without losing their dtype, the settings that must hold meanwhile, and how to
-compile.
-"""
+"""The array libraries under test, by name."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from assigncore.backend import ArrayBackend, load_backend
+from assigncore.conformance.targets import Mode, Target
 
 __all__ = ["TARGETS", "Mode", "Target", "available_targets", "get_target"]
-
-AnyArray = NDArray[Any]
-
-
-class Mode(StrEnum):
-    """How a call is run."""
-
-    EAGER = "eager"
-    """Operation by operation."""
-    JIT = "jit"
-    """Compiled as a whole: ``jax.jit``, ``torch.compile(fullgraph=True)``."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """An array library on a device.
-
-    Parameters
-    ----------
-    name : str
-        What it is called on the command line.
-    library : str
-        The library's import name.
-    device : str or None
-        The library's own name for the device; its default device when None.
-    modes : tuple of Mode
-        What the library can do.
-    """
-
-    name: str
-    library: str
-    device: str | None = None
-    modes: tuple[Mode, ...] = (Mode.EAGER,)
-
-    @property
-    def module(self) -> Any:
-        """The library, imported when first asked for."""
-        return importlib.import_module(self.library)
-
-    @property
-    def backend(self) -> ArrayBackend:
-        """The library's backend in assigncore."""
-        return load_backend(self.library)
-
-    @property
-    def version(self) -> str:
-        """The library's version."""
-        return str(self.module.__version__)
-
-    def unavailable(self) -> str:
-        """Say why the target cannot run on this machine.
-
-        Returns
-        -------
-        str
-            The reason; empty when it can run.
-        """
-        try:
-            return self._device_fault(self.module)
-        except ImportError as error:
-            return f"{self.library} cannot be imported: {error}"
-
-    def _device_fault(self, module: Any) -> str:
-        """Say what is wrong with the device, the library being there."""
-        return ""
-
-    @contextmanager
-    def running(self, *, x64: bool) -> Iterator[None]:
-        """Hold the settings under which calls are run, and restore them afterwards.
-
-        Parameters
-        ----------
-        x64 : bool
-            Whether the call computes in float64.
-        """
-        yield
-
-    def native_device(self) -> Any:
-        """Give the device as the library itself spells it; None for its default device."""
-        return self.device
-
-    def from_numpy(self, array: AnyArray) -> Any:
-        """Bring a NumPy array to the target; the dtype stays, as far as `running` allows it."""
-        return self.backend.from_numpy(array, device=self.native_device())
-
-    def to_numpy(self, array: Any) -> AnyArray:
-        """Bring an array of the target back, with its dtype."""
-        return np.asarray(self.backend.to_numpy(array))
-
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Compile a function of keyword arrays as a whole.
-
-        Parameters
-        ----------
-        function : callable
-            Takes and returns arrays of the library.
-
-        Returns
-        -------
-        callable
-
-        Raises
-        ------
-        NotImplementedError
-            The library has no compiler.
-        """
-        return self.backend.compile(function)
 
 
 class TorchTarget(Target):
@@ -138,6 +21,14 @@ class TorchTarget(Target):
         if self.device == "cuda" and not module.cuda.is_available():
             return "no CUDA device"
         return ""
+
+    def elsewhere(self, array: Any) -> Any:
+        """Bring it to the device without memory."""
+        return array.to("meta")
+
+    def without_values(self, array: Any) -> Any:
+        """Bring it to the device without memory."""
+        return array.to("meta")
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Compile with an empty cache, because PyTorch refuses a function after a few recompilations."""
@@ -153,6 +44,15 @@ class JaxTarget(Target):
         """Switch 64-bit numbers on for float64, which JAX would otherwise quietly round to float32."""
         with self.module.enable_x64(x64):
             yield
+
+    def dtype(self, name: str) -> Any:
+        """Give a dtype by its name; the namespace of the standard has none of two bytes."""
+        return getattr(self.module.numpy, name)
+
+    def elsewhere(self, array: Any) -> Any:
+        """Bring it to the next device, where there is one."""
+        devices = self.module.devices()
+        return self.module.device_put(array, devices[1]) if len(devices) > 1 else None
 
 
 class CupyTarget(Target):
@@ -185,18 +85,25 @@ class StrictTarget(Target):
         """Give the device object of this name."""
         return None if self.device is None else self.module.Device(self.device)
 
+    def elsewhere(self, array: Any) -> Any:
+        """Bring it to the second device, or from there to the first."""
+        there = self.module.Device("CPU_DEVICE" if self.device else "device1")
+        return self.backend.from_numpy(self.to_numpy(array), device=there)
 
-_BOTH = (Mode.EAGER, Mode.JIT)
+
+_ALL_MODES = tuple(Mode)
+_WITH_HALF = ("float32", "float64", "float16")
+_ALL_DTYPES = (*_WITH_HALF, "bfloat16")
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         target.name: target
         for target in (
-            Target("numpy", "numpy"),
-            TorchTarget("torch", "torch", "cpu", _BOTH),
-            TorchTarget("torch:cuda", "torch", "cuda", _BOTH),
-            JaxTarget("jax", "jax", None, _BOTH),
-            CupyTarget("cupy", "cupy"),
+            Target("numpy", "numpy", dtypes=_WITH_HALF),
+            TorchTarget("torch", "torch", "cpu", _ALL_MODES, _ALL_DTYPES),
+            TorchTarget("torch:cuda", "torch", "cuda", _ALL_MODES, _ALL_DTYPES),
+            JaxTarget("jax", "jax", None, _ALL_MODES, _ALL_DTYPES, subnormals=False),
+            CupyTarget("cupy", "cupy", dtypes=_WITH_HALF),
             StrictTarget("array_api_strict", "array_api_strict"),
             StrictTarget("array_api_strict:device1", "array_api_strict", "device1"),
         )
@@ -204,7 +111,13 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
 )
 """Every target by its name."""
 
-_ALIASES = {"torch:cpu": "torch"}
+_ALIASES = {
+    "torch:cpu": "torch",
+    "jax:cpu": "jax",
+    "numpy:cpu": "numpy",
+    "cupy:cuda": "cupy",
+    "array_api_strict:cpu": "array_api_strict",
+}
 
 
 def get_target(name: str) -> Target:
@@ -213,7 +126,8 @@ def get_target(name: str) -> Target:
     Parameters
     ----------
     name : str
-        One of `TARGETS`, or ``"torch:cpu"`` for ``"torch"``.
+        One of `TARGETS`, ``"torch:cpu"`` for ``"torch"`` and the like, or ``"module:factory"``, where the
+        factory takes nothing and returns a `Target`: a backend of one's own.
 
     Returns
     -------
@@ -232,10 +146,33 @@ def get_target(name: str) -> Target:
     """
     known = _ALIASES.get(name, name)
     if known not in TARGETS:
+        foreign = _foreign_target(name)
+        if foreign is not None:
+            return foreign
         near = get_close_matches(name, [*TARGETS, *_ALIASES], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"backend {name!r} is not known; expected one of {', '.join(TARGETS)}{hint}")
     return TARGETS[known]
+
+
+def _foreign_target(name: str) -> Target | None:
+    """Call the factory that ``"module:factory"`` names; None where there is no such module."""
+    module, _, factory = name.partition(":")
+    try:
+        make = getattr(importlib.import_module(module), factory, None) if factory else None
+    except ImportError:
+        return None
+    if make is None or not callable(make):
+        return None
+    try:
+        target = make()
+    except TypeError as error:
+        raise ValueError(
+            f"backend {name!r}: the factory cannot be called without arguments: {error}"
+        ) from error
+    if not isinstance(target, Target):
+        raise ValueError(f"backend {name!r}: expected a Target of the factory, got {type(target).__name__}")
+    return target
 
 
 def available_targets() -> tuple[Target, ...]:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from functools import partial
-from itertools import product
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from assigncore.conformance.backends import Mode, Target, available_targets, get_target
+from assigncore.conformance.backends import TARGETS, Mode, Target, available_targets, get_target
+from assigncore.conformance.capabilities import DTYPES
 from assigncore.conformance.goldens import GoldenCase, load_folder, load_packed, variants
-from assigncore.conformance.replay import REPLAYS
-from assigncore.conformance.runner import Report, run_cell
+from assigncore.conformance.laws import LAWS
+from assigncore.conformance.page import write_page
+from assigncore.conformance.report import Report
+from assigncore.conformance.runner import Part
+from assigncore.conformance.suite import Plan, run_plan
 from assigncore.conformance.table import print_report
+from assigncore.registry import ASSIGNERS
 
-__all__ = ["run"]
+__all__ = ["command", "run"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _targets(names: tuple[str, ...]) -> tuple[Target, ...]:
     """Find the named targets, each once, or all that can run here."""
+    if any(":" in name for name in names) and "" not in sys.path:
+        # As `python -m` does: a backend of one's own lies where one works.
+        sys.path.insert(0, "")
     try:
         named = [get_target(name) for name in names]
     except ValueError as error:
@@ -31,11 +41,11 @@ def _targets(names: tuple[str, ...]) -> tuple[Target, ...]:
     return tuple(dict.fromkeys(named)) or available_targets()
 
 
-def _cases(names: tuple[str, ...], folder: Path | None) -> dict[str, tuple[GoldenCase, ...]]:
-    """Load the cases of the named variants, or of all there are."""
+def _goldens(names: tuple[str, ...], folder: Path | None) -> dict[str, tuple[GoldenCase, ...]]:
+    """Load the golden cases of the named assigners, or of all there are."""
     try:
         if folder is None:
-            return {name: load_packed(name) for name in names or variants()}
+            return {name: load_packed(name) for name in variants() if name in names or not names}
         present = [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
         if not present:
             raise click.UsageError(f"no folders of golden cases in {folder}")
@@ -44,72 +54,151 @@ def _cases(names: tuple[str, ...], folder: Path | None) -> dict[str, tuple[Golde
         raise click.UsageError(str(error)) from error
 
 
-def _run_cells(
-    cases: dict[str, tuple[GoldenCase, ...]], targets: Sequence[Target], modes: Sequence[Mode]
-) -> Report:
-    covered = sum(len(group) for variant, group in cases.items() if variant in REPLAYS)
+def _check_names(names: tuple[str, ...], folder: Path | None) -> None:
+    known = {*variants(), *ASSIGNERS.names()}
+    for name in names:
+        if name not in known and folder is None:
+            raise click.UsageError(f"no assigner {name!r}; known are {', '.join(sorted(known))}")
+
+
+def _run(plan: Plan) -> Report:
+    """Run a plan behind a progress bar."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     console = Console(stderr=True)
-    cells = []
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        for target, mode in product(targets, modes):
-            task = progress.add_task(f"{target.name} {mode.value}", total=covered)
-            advance = partial(progress.advance, task)
-            for variant, group in cases.items():
-                cells.append(run_cell(variant, group, target, mode, after_case=advance))
-            progress.remove_task(task)
-    versions = {target.library: target.version for target in targets if not target.unavailable()}
-    return Report(tuple(cells), versions)
+    with ExitStack() as stack:
+        progress = stack.enter_context(
+            Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        )
+        total = sum(job.cases for job in plan.jobs())
+        task = progress.add_task("", total=total)
+        started = 0
+
+        def on_cell(description: str, count: int) -> Callable[[], object]:
+            nonlocal started
+            progress.update(task, description=description, completed=started)
+            started += count
+            return lambda: progress.advance(task)
+
+        return run_plan(plan, on_cell=on_cell)
+
+
+def _list() -> None:
+    for title, names in (
+        (
+            "backends",
+            [
+                f"{name}{f' ({why})' if (why := target.unavailable()) else ''}"
+                for name, target in TARGETS.items()
+            ],
+        ),
+        ("assigners", ASSIGNERS.names()),
+        ("goldens", variants()),
+        ("laws", LAWS),
+        ("modes", [mode.value for mode in Mode]),
+        ("dtypes", DTYPES),
+    ):
+        click.echo(f"{title}: {', '.join(names)}")
+
+
+def _choice(option: str, name: str, values: Iterable[str], text: str) -> Callable[[Function], Function]:
+    return click.option(
+        option, name, multiple=True, type=click.Choice(list(values)), help=f"{text} Repeatable."
+    )
+
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.option(
-    "--backend", "backends", multiple=True, metavar="NAME", help="Repeatable. Default: all that can run here."
+    "--backend",
+    "backends",
+    multiple=True,
+    metavar="NAME",
+    help="Or MODULE:FACTORY for a backend of one's own. Repeatable. Default: all that can run here.",
 )
 @click.option("--assigner", "assigners", multiple=True, metavar="NAME", help="Repeatable. Default: all.")
+@_choice("--part", "parts", [part.value for part in Part], "Default: all.")
+@_choice("--law", "laws", list(LAWS), "Check these laws, and nothing else unless --part says so.")
+@_choice("--mode", "modes", [mode.value for mode in Mode], "Default: all.")
+@_choice("--dtype", "dtypes", list(DTYPES), "Of generated cases. Default: all.")
 @click.option(
-    "--mode",
-    "modes",
-    multiple=True,
-    type=click.Choice([mode.value for mode in Mode]),
-    default=[Mode.EAGER.value],
+    "--cases",
+    type=click.IntRange(0),
+    default=120,
     show_default=True,
-    help="Repeatable.",
+    metavar="N",
+    help="Generated scenes for each cell.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the generated scenes."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time limit of a case.",
 )
 @click.option(
     "--goldens",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Replay every case of this folder (one folder an assigner) in place of the packed ones.",
+    help="Replay every case of this folder (one folder an assigner) in place of the packed ones, and nothing "
+    "else unless --part says so.",
 )
+@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Also write the report here.")
 @click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Also write the report here.",
+    "--html", "html_file", type=_FILE, metavar="FILE", help="Also write one page with pictures here."
 )
+@click.option("--list", "list_only", is_flag=True, help="List the names of everything, and end.")
 def command(
     backends: tuple[str, ...],
     assigners: tuple[str, ...],
+    parts: tuple[str, ...],
+    laws: tuple[str, ...],
     modes: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    cases: int,
+    seed: int,
+    timeout: float,
     goldens: Path | None,
     json_file: Path | None,
+    html_file: Path | None,
+    list_only: bool,
 ) -> int:
-    r"""Replay the golden cases and print how well the backends agree.
+    r"""Prove that every backend agrees: golden cases, generated cases, laws and declarations.
 
     \b
     Exit status: 0 nothing disagrees, 1 something does, 2 the call is wrong or nothing could be run.
     """
-    if json_file is not None and not json_file.parent.is_dir():
-        raise click.UsageError(f"no folder {json_file.parent} to write {json_file.name} to")
+    if list_only:
+        _list()
+        return 0
+    for file in (json_file, html_file):
+        if file is not None and not file.parent.is_dir():
+            raise click.UsageError(f"no folder {file.parent} to write {file.name} to")
+    _check_names(assigners, goldens)
     targets = _targets(backends)
-    cases = _cases(assigners, goldens)
-    report = _run_cells(cases, targets, [Mode(mode) for mode in dict.fromkeys(modes)])
-    print_report(report, {variant: len(group) for variant, group in cases.items()}, Console())
+    only = (Part.LAWS,) if laws else (Part.GOLDENS,) if goldens is not None else tuple(Part)
+    chosen = tuple(Part(part) for part in dict.fromkeys(parts)) or only
+    golden_cases = _goldens(assigners, goldens) if Part.GOLDENS in chosen else {}
+    registered = tuple(name for name in ASSIGNERS.names() if name in assigners or not assigners)
+    plan = Plan(
+        targets, golden_cases, registered, chosen,
+        tuple(Mode(mode) for mode in dict.fromkeys(modes)) or tuple(Mode),
+        tuple(dict.fromkeys(dtypes)) or DTYPES,
+        tuple(dict.fromkeys(laws)) or tuple(LAWS),
+        cases, seed, timeout,
+    )  # fmt: skip
+    report = _run(plan)
+    print_report(report, {variant: len(group) for variant, group in golden_cases.items()}, Console())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
-    if not any(cell.results for cell in report.cells):
+    if html_file is not None:
+        write_page(report, html_file)
+    if not report.compared:
         reasons = "; ".join(dict.fromkeys(f"{cell.target}: {cell.not_run}" for cell in report.cells))
         raise click.UsageError(f"nothing was run ({reasons})")
     return 0 if report.agrees else 1
@@ -129,7 +218,7 @@ def run(arguments: list[str] | None = None) -> int:
         Exit status. A wrong call is one line on stderr.
     """
     try:
-        status = command.main(arguments, prog_name="python -m assigncore.conformance", standalone_mode=False)
+        status = command.main(arguments, prog_name="assigncore conformance", standalone_mode=False)
     except (click.ClickException, OSError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         print("error:", " ".join(message.split()), file=sys.stderr)

@@ -35,6 +35,8 @@ AnyArray = NDArray[Any]
 class Agreement(IntEnum):
     """How well a result agrees with the answer, best first."""
 
+    NOT_RUN = -1
+    """There is nothing to compare, as the message says."""
     IDENTICAL = 0
     """Equal, to the bit."""
     CLOSE = 1
@@ -47,6 +49,8 @@ class Agreement(IntEnum):
     """Another answer."""
     ERROR = 5
     """No answer."""
+    HANG = 6
+    """No answer within the time limit."""
 
     @property
     def agrees(self) -> bool:

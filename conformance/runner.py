@@ -1,10 +1,10 @@
-"""Running golden cases on targets, and summing up how well they agree."""
+"""Running golden cases on targets; the cells all results come in."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,23 @@ from assigncore.conformance.compare import Agreement, Comparison, compare_case
 from assigncore.conformance.goldens import GoldenCase
 from assigncore.conformance.replay import REPLAYS, Call, Refusal, Replay
 
-__all__ = ["NOT_COVERED", "CaseResult", "Cell", "Report", "replay_case", "run_call", "run_cell"]
+__all__ = ["NOT_COVERED", "CaseResult", "Cell", "Part", "replay_case", "run_call", "run_cell"]
 
 NOT_COVERED = "not covered yet"
 """Why a variant is not run that has goldens but no replay."""
 
-SCHEMA_VERSION = 1
-"""Version of the layout of `Report.to_json`."""
+
+class Part(StrEnum):
+    """What the suite consists of."""
+
+    GOLDENS = "goldens"
+    """Recorded answers of published packages."""
+    GENERATED = "generated"
+    """Generated scenes, the sample's annotations and the regression scenes, against NumPy's answers."""
+    LAWS = "laws"
+    """The thirteen laws."""
+    PROMISES = "promises"
+    """What is declared, against what is shown."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,14 @@ class CaseResult:
         The level reached.
     message : str
         What differs or what was raised; empty when identical.
+    margin : float, optional
+        Of a near tie among generated cases, the units in the last place that turn the answer.
     """
 
     case: str
     agreement: Agreement
     message: str = ""
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,10 @@ class Cell:
         One a case; empty where the cell was not run.
     not_run : str
         Why the cell was not run; empty where it was.
+    part : Part, default Part.GOLDENS
+        Which part of the suite the cases belong to.
+    dtype : str
+        The dtype of the inputs; empty where the cases have their own.
     """
 
     variant: str
@@ -65,6 +82,13 @@ class Cell:
     mode: Mode
     results: tuple[CaseResult, ...] = ()
     not_run: str = ""
+    part: Part = Part.GOLDENS
+    dtype: str = ""
+
+    @property
+    def worst(self) -> Agreement:
+        """The worst level of its cases."""
+        return max((result.agreement for result in self.results), default=Agreement.NOT_RUN)
 
     @property
     def failures(self) -> tuple[CaseResult, ...]:
@@ -79,60 +103,6 @@ class Cell:
     def count(self, agreement: Agreement) -> int:
         """Count the cases of one level."""
         return sum(result.agreement is agreement for result in self.results)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run found.
-
-    Parameters
-    ----------
-    cells : tuple of Cell
-        In the order in which they were run.
-    versions : dict of str to str
-        Version of each library that was run.
-    """
-
-    cells: tuple[Cell, ...]
-    versions: dict[str, str]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether something was compared and nothing disagreed."""
-        return any(cell.results for cell in self.cells) and not any(cell.failures for cell in self.cells)
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the report as JSON-serialisable data.
-
-        Returns
-        -------
-        dict
-            ``schema``, ``platform``, ``python``, ``versions``, ``agrees`` and ``cells``.
-        """
-        return {
-            "schema": SCHEMA_VERSION,
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-            "versions": self.versions,
-            "agrees": self.agrees,
-            "cells": [
-                {
-                    "assigner": cell.variant,
-                    "backend": cell.target,
-                    "mode": cell.mode.value,
-                    "not_run": cell.not_run,
-                    "cases": [
-                        {
-                            "case": result.case,
-                            "status": result.agreement.name.lower(),
-                            "message": result.message,
-                        }
-                        for result in cell.results
-                    ],
-                }
-                for cell in self.cells
-            ],
-        }
 
 
 def run_call(call: Call, target: Target, mode: Mode) -> dict[str, np.ndarray[Any, Any] | None]:
@@ -234,6 +204,8 @@ def run_cell(
     """
     if variant not in REPLAYS:
         reason = NOT_COVERED
+    elif mode is Mode.BATCHED:
+        reason = "golden cases are replayed one by one"
     elif mode not in target.modes:
         reason = f"{target.name} has no compiler"
     else:

@@ -1,9 +1,9 @@
-"""The agreement table, as text for a terminal."""
+"""The agreement tables, as text for a terminal."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from assigncore.conformance.compare import Agreement
-from assigncore.conformance.runner import NOT_COVERED, Cell, Report
+from assigncore.conformance.report import Report
+from assigncore.conformance.runner import NOT_COVERED, Cell, Part
 
 __all__ = ["print_report"]
 
@@ -21,15 +22,31 @@ _NOTES = {
     Agreement.EQUIVALENT: "equal cost",
     Agreement.DIFFERENT: "different",
     Agreement.ERROR: "error",
+    Agreement.HANG: "hang",
+}
+
+_TITLES = {
+    Part.GOLDENS: "Golden cases that agree",
+    Part.GENERATED: "Generated cases that agree, all dtypes",
+    Part.LAWS: "Laws obeyed",
+    Part.PROMISES: "Declarations that hold",
 }
 
 _UNLIMITED = 10_000
 
 
-def _cell_text(cell: Cell) -> Text:
-    if cell.not_run:
-        return Text("–" if cell.not_run == NOT_COVERED else "not run", style="dim")
-    return Text(f"{cell.passed}/{len(cell.results)}", style="bold red" if cell.failures else "green")
+def _cells_text(cells: Iterable[Cell]) -> Text:
+    """Sum up the cells of one place in a table; those of several dtypes share it."""
+    run = [cell for cell in cells if not cell.not_run]
+    if not run:
+        covered = any(cell.not_run != NOT_COVERED for cell in cells)
+        return Text("not run" if covered else "–", style="dim")
+    near = sum(cell.count(Agreement.NEAR_TIE) for cell in run)
+    passed = sum(cell.passed - cell.count(Agreement.NOT_RUN) for cell in run)
+    compared = sum(len(cell.results) - cell.count(Agreement.NOT_RUN) for cell in run)
+    failed = any(cell.failures for cell in run)
+    note = f" ~{near}" if near else ""
+    return Text(f"{passed}/{compared}{note}", style="bold red" if failed else "green")
 
 
 def _remarks(cell: Cell) -> Iterator[Text]:
@@ -39,46 +56,58 @@ def _remarks(cell: Cell) -> Iterator[Text]:
         if result.agreement in _NOTES:
             groups.setdefault((result.agreement, result.message), []).append(result.case)
     for (agreement, message), names in groups.items():
-        where = f"{cell.target} {cell.mode.value} {cell.variant}/{names[0]}"
+        dtype = f" {cell.dtype}" if cell.dtype else ""
+        where = f"{cell.target} {cell.mode.value}{dtype} {cell.variant}/{names[0]}"
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
         style = "" if agreement.agrees else "red"
         yield Text(f"{_NOTES[agreement]}: {where}{others}: {message.splitlines()[0]}", style=style)
 
 
+def _print_part(part: Part, cells: list[Cell], case_counts: Mapping[str, int], console: Console) -> None:
+    columns = list(dict.fromkeys((cell.target, cell.mode) for cell in cells))
+    places: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        places.setdefault((cell.variant, cell.target, cell.mode), []).append(cell)
+    goldens = part is Part.GOLDENS
+    table = Table(
+        title=_TITLES[part],
+        caption=f"– {NOT_COVERED}" if goldens else "~ near ties among them",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("assigner", no_wrap=True)
+    if goldens:
+        table.add_column("cases", justify="right", no_wrap=True)
+    for target, mode in columns:
+        # Broken where a reader would break it, so that five backends fit a narrow terminal.
+        name = re.sub("(?<=_)|(?=:)", "\n", target)
+        table.add_column(f"{name}\n{mode.value}", justify="right", no_wrap=True)
+    for variant in case_counts if goldens else dict.fromkeys(cell.variant for cell in cells):
+        row = [_cells_text(places.get((variant, target, mode), [])) for target, mode in columns]
+        table.add_row(variant, *([str(case_counts[variant])] if goldens else []), *row)
+    # A table wider than the terminal is better broken by the terminal than robbed of its numbers.
+    unlimited = console.options.update(max_width=_UNLIMITED)
+    console.width = max(console.width, Measurement.get(console, unlimited, table).maximum)
+    console.print(table)
+
+
 def print_report(report: Report, case_counts: Mapping[str, int], console: Console) -> None:
-    """Print the agreement table, then what was not run, and every case that disagrees or that a tie decides.
+    """Print a table for each part, what was not run, and every case that disagrees or that a tie decides.
 
     Parameters
     ----------
     report : Report
         What was found.
     case_counts : mapping of str to int
-        Number of cases by variant.
+        Number of golden cases by variant.
     console : rich.console.Console
         Where to print. It is made as wide as the table needs.
     """
-    columns = list(dict.fromkeys((cell.target, cell.mode) for cell in report.cells))
-    cells = {(cell.variant, cell.target, cell.mode): cell for cell in report.cells}
-    table = Table(
-        title="Golden cases that agree",
-        caption=f"– {NOT_COVERED}",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    table.add_column("assigner", no_wrap=True)
-    table.add_column("cases", justify="right", no_wrap=True)
-    for target, mode in columns:
-        # Broken where a reader would break it, so that five backends fit a narrow terminal.
-        name = re.sub("(?<=_)|(?=:)", "\n", target)
-        table.add_column(f"{name}\n{mode.value}", justify="right", no_wrap=True)
-    for variant, count in case_counts.items():
-        row = [_cell_text(cells[variant, target, mode]) for target, mode in columns]
-        table.add_row(variant, str(count), *row)
-    # A table wider than the terminal is better broken by the terminal than robbed of its numbers.
-    unlimited = console.options.update(max_width=_UNLIMITED)
-    console.width = max(console.width, Measurement.get(console, unlimited, table).maximum)
-    console.print(table)
+    for part in Part:
+        cells = [cell for cell in report.cells if cell.part is part]
+        if cells:
+            _print_part(part, cells, case_counts, console)
     for reason in dict.fromkeys(
         f"{cell.target} {cell.mode.value}: not run: {cell.not_run}"
         for cell in report.cells

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from assigncore.conformance import cli, load_packed
+from assigncore.conformance import LAWS, cli, load_packed, runner, validate_report
 from assigncore.conformance import replay as replay_module
 
-SMALL = ["--backend", "numpy", "--assigner", "GridAssigner"]
+SMALL = ["--backend", "numpy", "--assigner", "GridAssigner", "--part", "goldens", "--mode", "eager"]
 
 
 def _plant_wrong_assigner(monkeypatch):
@@ -39,7 +39,8 @@ def test_the_json_report_has_every_case(tmp_path, monkeypatch, capsys):
     assert cli.run([*SMALL, "--json", str(file)]) == 0
     report = json.loads(file.read_text())
     (cell,) = report["cells"]
-    assert (report["schema"], report["agrees"]) == (1, True)
+    assert (report["schema"], report["agrees"]) == (2, True)
+    assert validate_report(report) == ()
     assert report["versions"] == {"numpy": np.__version__}
     assert (cell["assigner"], cell["backend"], cell["mode"], cell["not_run"]) == (
         "GridAssigner",
@@ -57,15 +58,48 @@ def test_the_json_report_has_every_case(tmp_path, monkeypatch, capsys):
     assert "different" in {case["status"] for case in report["cells"][0]["cases"]}
 
 
-def test_what_has_no_replay_is_shown_and_not_hidden(capsys):
+def test_what_has_no_replay_is_shown_and_not_hidden(monkeypatch, capsys):
+    without = {name: replay for name, replay in runner.REPLAYS.items() if name != "HungarianAssigner"}
+    monkeypatch.setattr(runner, "REPLAYS", without)
     assert cli.run([*SMALL, "--assigner", "HungarianAssigner"]) == 0
     out = capsys.readouterr().out
     assert "HungarianAssigner" in out
     assert "not covered yet" in out
 
 
+def test_all_parts_run_and_end_in_one_report(tmp_path, capsys):
+    file, page = tmp_path / "report.json", tmp_path / "report.html"
+    arguments = ["--backend", "numpy", "--assigner", "PointAssigner", "--cases", "12", "--seed", "4"]
+    assert cli.run([*arguments, "--json", str(file), "--html", str(page)]) == 0
+    out = capsys.readouterr().out
+    for title in ("Golden cases", "Generated cases", "Laws obeyed", "Declarations that hold"):
+        assert title in out
+    report = json.loads(file.read_text())
+    assert validate_report(report) == ()
+    assert (report["seed"], report["agrees"]) == (4, True)
+    assert {cell["part"] for cell in report["cells"]} == {"goldens", "generated", "laws", "promises"}
+    assert any(case["case"] == "fpn-4-0" for cell in report["cells"] for case in cell["cases"])
+    assert {cell["not_run"] for cell in report["cells"]} >= {"numpy has no bfloat16", "numpy has no compiler"}
+    assert "Every backend agrees" in page.read_text(encoding="utf-8")
+
+
+def test_laws_are_chosen_by_name(tmp_path, capsys):
+    file = tmp_path / "report.json"
+    laws = ["--law", "ties", "--law", "memory"]
+    assert cli.run(["--backend", "numpy", "--assigner", "PointAssigner", *laws, "--json", str(file)]) == 0
+    (cell,) = json.loads(file.read_text())["cells"]
+    assert [case["case"] for case in cell["cases"]] == ["ties", "memory"]
+
+
+def test_everything_has_a_name_that_is_listed(capsys):
+    assert cli.run(["--list"]) == 0
+    out = capsys.readouterr().out
+    for word in ("array_api_strict:device1", "TaskAlignedAssigner", "bfloat16", "batched", *LAWS):
+        assert word in out
+
+
 def test_a_mode_that_a_library_lacks_is_reported_beside_what_ran(capsys):
-    assert cli.run([*SMALL, "--mode", "eager", "--mode", "jit"]) == 0
+    assert cli.run([*SMALL, "--mode", "jit"]) == 0
     assert "numpy jit: not run: numpy has no compiler" in capsys.readouterr().out
 
 
@@ -73,7 +107,8 @@ def test_a_table_wider_than_the_terminal_keeps_its_numbers(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "60")
     backends = ["numpy", "array_api_strict", "array_api_strict:device1", "torch:cuda", "cupy"]
     named = [word for name in backends for word in ("--backend", name)]
-    assert cli.run([*named, "--assigner", "GridAssigner", "--mode", "eager", "--mode", "jit"]) == 0
+    modes = ["--part", "goldens", "--mode", "eager", "--mode", "jit"]
+    assert cli.run([*named, "--assigner", "GridAssigner", *modes]) == 0
     count = len(load_packed("GridAssigner"))
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "GridAssigner" in line]
     assert row.split()[:3] == ["GridAssigner", str(count), f"{count}/{count}"]
@@ -123,8 +158,13 @@ def test_a_folder_of_goldens_takes_the_place_of_the_packed_ones(tmp_path, capsys
         (["--no-such-option"], "--no-such-option"),
         (["--backend"], "--backend"),
         (["extra"], "extra"),
-        (["--backend", "numpy", "--assigner", "HungarianAssigner"], "nothing was run"),
-        (["--backend", "numpy", "--mode", "jit", "--assigner", "GridAssigner"], "nothing was run"),
+        (["--backend", "no_such_module:make"], "no_such_module"),
+        (["--html", "no-such-folder/report.html"], "no-such-folder"),
+        (["--law", "gravity"], "gravity"),
+        (["--dtype", "float8"], "float8"),
+        (["--cases", "-1"], "-1"),
+        (["--backend", "cupy", "--part", "laws", "--assigner", "GridAssigner"], "nothing was run"),
+        ([*SMALL[:-1], "jit"], "nothing was run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -161,6 +201,13 @@ def test_a_missing_package_is_one_line_on_stderr(package):
 
 def test_the_module_runs_as_a_command():
     command = [sys.executable, "-m", "assigncore.conformance", *SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "GridAssigner" in done.stdout
+
+
+def test_it_is_a_command_of_the_project():
+    command = [sys.executable, "-c", "from assigncore.cli import main; main()", "conformance", *SMALL]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "GridAssigner" in done.stdout

@@ -1,0 +1,205 @@
+"""The whole suite: which cells there are, and how each is run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from typing import Any
+
+from assigncore.conformance.backends import Mode, Target, get_target
+from assigncore.conformance.capabilities import Capabilities
+from assigncore.conformance.goldens import GoldenCase
+from assigncore.conformance.laws import LAWS, run_laws
+from assigncore.conformance.matrix import LIMIT, Matrix
+from assigncore.conformance.promises import PROMISES, run_backend_promises, run_promises
+from assigncore.conformance.recipes import Recipe, recipe_of
+from assigncore.conformance.regressions import load_regressions, run_regressions
+from assigncore.conformance.replay import REPLAYS
+from assigncore.conformance.report import Report, describe_target
+from assigncore.conformance.runner import Cell, Part, run_cell
+from assigncore.conformance.scene_kinds import draw_scenes
+from assigncore.conformance.scenes import Scene
+from assigncore.registry import ASSIGNERS
+
+__all__ = ["Plan", "check", "run_plan"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What makes one cell: a description, a callable that takes `after_case`, and a number of cases."""
+
+    description: str
+    run: Callable[..., Cell]
+    cases: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run.
+
+    Parameters
+    ----------
+    targets : tuple of Target
+        The backends.
+    goldens : mapping of str to tuple of GoldenCase
+        Golden cases by variant.
+    assigners : tuple of str
+        Registered assigners for everything else.
+    parts : tuple of Part
+        Parts of the suite.
+    modes : tuple of Mode
+        Modes of golden and generated cases.
+    dtypes : tuple of str
+        Dtypes of generated cases.
+    laws : tuple of str
+        The laws.
+    cases : int, default 120
+        Number of generated scenes; the regression scenes come on top.
+    seed : int, default 0
+        Their seed.
+    limit : float
+        Seconds a case may take.
+    """
+
+    targets: tuple[Target, ...]
+    goldens: Mapping[str, tuple[GoldenCase, ...]] = field(default_factory=dict)
+    assigners: tuple[str, ...] = tuple(ASSIGNERS.names())
+    parts: tuple[Part, ...] = tuple(Part)
+    modes: tuple[Mode, ...] = tuple(Mode)
+    dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+    laws: tuple[str, ...] = tuple(LAWS)
+    cases: int = 120
+    seed: int = 0
+    limit: float = LIMIT
+
+    def scenes(self) -> tuple[Scene, ...]:
+        """Give the scenes of the generated cases."""
+        drawn = tuple(draw_scenes(self.cases, self.seed))
+        return drawn + tuple(regression.scene for regression in load_regressions())
+
+    def jobs(self) -> Iterator[Job]:
+        """List what there is to do."""
+        if Part.GOLDENS in self.parts:
+            yield from self._golden_jobs()
+        if Part.PROMISES in self.parts:
+            for target in self.targets:
+                yield Job(f"{target.name} promises", partial(run_backend_promises, target), 3)
+        if any(part is not Part.GOLDENS for part in self.parts):
+            yield from self._assigner_jobs()
+
+    def _golden_jobs(self) -> Iterator[Job]:
+        for target, mode in product(self.targets, self.modes):
+            if mode is Mode.BATCHED:
+                continue
+            for variant, group in self.goldens.items():
+                count = len(group) if variant in REPLAYS else 0
+                job = partial(run_cell, variant, group, target, mode)
+                yield Job(f"{target.name} {mode.value} {variant}", job, count)
+
+    def _assigner_jobs(self) -> Iterator[Job]:
+        scenes = self.scenes() if Part.GENERATED in self.parts else ()
+        for name in self.assigners:
+            recipe = recipe_of(name)
+            matrix = Matrix(recipe, limit=self.limit)
+            stated = sum(name in regression.dues for regression in load_regressions())
+            for target in self.targets:
+                where = f"{target.name} {name}"
+                if Part.PROMISES in self.parts:
+                    yield Job(f"{where} promises", partial(run_promises, recipe, target), len(PROMISES))
+                if Part.LAWS in self.parts:
+                    job = partial(run_laws, recipe, target, laws=self.laws, limit=self.limit)
+                    yield Job(f"{where} laws", job, len(self.laws))
+                if Part.GENERATED not in self.parts:
+                    continue
+                for mode, dtype in product(self.modes, self.dtypes):
+                    job = partial(matrix.run_cell, target, mode, dtype, scenes)
+                    yield Job(f"{where} {mode.value} {dtype}", job, len(scenes))
+                for dtype in self.dtypes if Mode.EAGER in self.modes else ():
+                    job = partial(run_regressions, name, target, dtype, limit=self.limit)
+                    yield Job(f"{where} regressions {dtype}", job, stated)
+
+
+def run_plan(plan: Plan, *, on_cell: Callable[[str, int], Callable[[], object]] | None = None) -> Report:
+    """Run a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is to be run.
+    on_cell : callable, optional
+        Called with the description and number of cases of each cell before it is run; returns what is to be
+        called after each case.
+
+    Returns
+    -------
+    Report
+    """
+    start = time.perf_counter()
+    cells = []
+    for job in plan.jobs():
+        after_case = None if on_cell is None else on_cell(job.description, job.cases)
+        cells.append(job.run(after_case=after_case))
+    able = [target for target in plan.targets if not target.unavailable()]
+    versions = {target.library: target.version for target in able}
+    backends = {target.name: describe_target(target) for target in able}
+    return Report(tuple(cells), versions, backends, plan.seed, time.perf_counter() - start)
+
+
+def check(
+    assigner: Any,
+    backend: str | Target = "numpy",
+    *,
+    capabilities: Capabilities | None = None,
+    reference: Any = None,
+    cases: int = 36,
+    seed: int = 0,
+    dtypes: Sequence[str] = ("float32", "float64"),
+    modes: Sequence[Mode] = (Mode.EAGER, Mode.BATCHED),
+    limit: float = 60.0,
+) -> Report:
+    """Check one assigner, of this package or of one's own, on one backend: generated cases and all laws.
+
+    Parameters
+    ----------
+    assigner : object or str
+        An assigner, or the name of a registered one.
+    backend : str or Target, default "numpy"
+        Where it runs: a name that the command line takes, or a target.
+    capabilities : Capabilities, optional
+        What it promises. By default what is declared for its class, or its attribute `capabilities`.
+    reference : object, optional
+        An assigner it is held against, on NumPy. By default itself.
+    cases : int, default 36
+        Number of generated scenes.
+    seed : int, default 0
+        Their seed.
+    dtypes, modes : sequence
+        Dtypes and modes of the generated cases.
+    limit : float, default 60
+        Seconds a case may take.
+
+    Returns
+    -------
+    Report
+
+    Examples
+    --------
+    >>> report = check("PointAssigner", "numpy", cases=12)
+    >>> report.agrees
+    True
+    """
+    target = get_target(backend) if isinstance(backend, str) else backend
+    recipe = recipe_of(assigner, capabilities)
+    against = recipe if reference is None else Recipe(recipe.name, reference, recipe.capabilities)
+    start = time.perf_counter()
+    scenes = tuple(draw_scenes(cases, seed))
+    matrix = Matrix(recipe, against, limit=limit)
+    cells = [matrix.run_cell(target, mode, dtype, scenes) for mode, dtype in product(modes, dtypes)]
+    cells.append(run_laws(recipe, target, reference=against, limit=limit))
+    cells.append(run_promises(recipe, target))
+    able = {} if target.unavailable() else {target.name: describe_target(target)}
+    versions = {described["library"]: described["version"] for described in able.values()}
+    return Report(tuple(cells), versions, able, seed, time.perf_counter() - start)

@@ -1,0 +1,207 @@
+"""Faults that were planted on purpose: the suite must catch each and call it by its name."""
+
+from dataclasses import dataclass, fields
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from assigncore import ATSSAssigner, MaxIoUAssigner, PointAssigner, load_backend
+from assigncore.assigners import atss
+from assigncore.conformance import Agreement, Capabilities, Part, Priors, Ties, check
+
+KNOBS = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.4, "ignore_iof_thr": 0.5}
+PROMISE = Capabilities(KNOBS, ties=Ties.LATER, ignores=True)
+
+
+def caught(report):
+    """Give the names of laws and promises that fail, and the kinds of scenes."""
+    assert not report.agrees
+    failures = [(cell.part, result) for cell in report.cells for result in cell.failures]
+    assert all(result.message for _, result in failures)
+    return {result.case.split("-")[0] for _, result in failures}
+
+
+def run(assigner, backend="torch", **options):
+    return check(assigner, backend, cases=12, dtypes=("float32",), **options)
+
+
+@dataclass(frozen=True)
+class Wrapped(MaxIoUAssigner):
+    """An assigner of its own, with the arguments of the one it wraps."""
+
+    def assign(self, priors, gt_bboxes, *, gt_labels=None, gt_valid=None, prior_valid=None,
+               ignore_bboxes=None, ignore_valid=None):  # fmt: skip
+        return self.altered(priors, gt_bboxes, gt_labels=gt_labels, gt_valid=gt_valid, prior_valid=prior_valid,
+                            ignore_bboxes=ignore_bboxes, ignore_valid=ignore_valid)  # fmt: skip
+
+    def altered(self, priors, gt_bboxes, **others):
+        return super().assign(priors, gt_bboxes, **others)
+
+
+def test_what_is_right_is_not_caught():
+    report = run(Wrapped(**KNOBS), capabilities=PROMISE)
+    assert report.agrees
+    assert not any(cell.count(Agreement.NEAR_TIE) for cell in report.cells)
+
+
+def test_strict_for_non_strict():
+    strict = {**KNOBS, "pos_iou_thr": np.nextafter(np.float32(0.5), np.float32(1)).item()}
+    report = run(MaxIoUAssigner(**strict), capabilities=PROMISE, reference=MaxIoUAssigner(**KNOBS))
+    assert "precision" in caught(report)
+    (message,) = [
+        result.message
+        for cell in report.cells
+        if cell.part is Part.LAWS
+        for result in cell.failures
+        if result.case == "precision"
+    ]
+    assert "meet a threshold" in message
+
+
+def test_the_wrong_order_of_ties():
+    backend = load_backend("torch")
+    xp = backend.xp
+
+    def last_of_equals(x, k):
+        count = x.shape[-1]
+        order = count - 1 - xp.argsort(xp.flip(x, axis=-1), axis=-1, stable=True)[..., :k]
+        return xp.take_along_axis(x, order, axis=-1), order
+
+    with mock.patch.object(backend, "k_smallest", last_of_equals):
+        report = run(PointAssigner())
+    assert "ties" in caught(report)
+
+
+def test_the_wrong_order_of_ties_without_a_reference():
+    """On every backend the same wrong order agrees with itself, and yet the law is broken."""
+
+    class LastGroundTruth(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            turned = {k: x[..., ::-1] if k in ("gt_labels", "gt_valid") else x for k, x in others.items()}
+            result = super().altered(priors, gt_bboxes[..., ::-1, :], **turned)
+            count = gt_bboxes.shape[-2]
+            codes = np.where(result.gt_inds > 0, count + 1 - result.gt_inds, result.gt_inds)
+            return type(result)(codes, result.max_overlaps, result.labels, count, {})
+
+    promise = Capabilities(KNOBS, ties=Ties.FIRST, ignores=True)
+    knobs = {**KNOBS, "match_low_quality": False}
+    assert "ties" in caught(run(LastGroundTruth(**knobs), "numpy", capabilities=promise))
+    assert run(MaxIoUAssigner(**knobs), "numpy", capabilities=promise).agrees
+
+
+@pytest.mark.parametrize("mask", ["gt_valid", "prior_valid"])
+def test_a_dropped_padding_mask(mask):
+    class Dropping(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            return super().altered(priors, gt_bboxes, **{**others, mask: None})
+
+    names = caught(run(Dropping(**KNOBS), capabilities=PROMISE, reference=MaxIoUAssigner(**KNOBS)))
+    assert "padding" in names
+    # Alone it agrees with itself, and yet the law is broken.
+    assert "padding" in caught(run(Dropping(**KNOBS), "numpy", capabilities=PROMISE))
+
+
+def test_a_biased_standard_deviation():
+    right = atss.adaptive_threshold
+
+    def biased(xp, overlaps, found):
+        if "torch" not in xp.__name__:
+            return right(xp, overlaps, found)
+        count = xp.sum(xp.astype(found, overlaps.dtype), axis=-1)
+        mean = xp.sum(xp.where(found, overlaps, 0.0), axis=-1) / count
+        deviation = xp.where(found, overlaps - mean[..., None], 0.0)
+        return mean + xp.sqrt(xp.sum(deviation * deviation, axis=-1) / count)
+
+    with mock.patch.object(atss, "adaptive_threshold", biased):
+        report = run(ATSSAssigner(topk=4, ignore_iof_thr=0.5))
+    caught(report)
+    different = [r for cell in report.cells if cell.part is Part.GENERATED for r in cell.failures]
+    assert different
+    assert all(
+        result.agreement is Agreement.DIFFERENT and "gt_inds" in result.message for result in different
+    )
+
+
+def test_a_transfer_to_the_host():
+    class Reading(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            if gt_bboxes.sum().item() == -1:
+                raise AssertionError
+            return super().altered(priors, gt_bboxes, **others)
+
+    assert caught(run(Reading(**KNOBS), capabilities=PROMISE)) >= {"static"}
+
+
+def test_a_transfer_by_the_core_is_counted():
+    class Fetching(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            load_backend("torch").to_numpy(gt_bboxes)
+            return super().altered(priors, gt_bboxes, **others)
+
+    assert "host" in caught(run(Fetching(**KNOBS), capabilities=PROMISE))
+
+
+def test_a_write_to_an_input():
+    class Writing(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            gt_bboxes[..., 0] += 0.25
+            return super().altered(priors, gt_bboxes, **others)
+
+    assert "purity" in caught(run(Writing(**KNOBS), capabilities=PROMISE))
+
+
+def test_what_never_comes_back_is_a_hang():
+    class Hanging(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            import time
+
+            time.sleep(3)
+            raise AssertionError
+
+    reference = MaxIoUAssigner(**KNOBS)
+    from assigncore.conformance.backends import Mode, get_target
+    from assigncore.conformance.matrix import Matrix
+    from assigncore.conformance.recipes import recipe_of
+    from assigncore.conformance.scene_kinds import draw_scenes
+
+    matrix = Matrix(recipe_of(Hanging(**KNOBS), PROMISE), recipe_of(reference), limit=0.05)
+    cell = matrix.run_cell(get_target("numpy"), Mode.EAGER, "float32", list(draw_scenes(5)))
+    assert [result.agreement for result in cell.results] == [Agreement.HANG]
+    assert "0.05 s" in cell.results[0].message
+
+
+def test_more_and_less_than_what_is_declared():
+    from assigncore.conformance.backends import Mode
+
+    modest = Capabilities(KNOBS, ties=Ties.LATER, ignores=False, dtypes=("float32",), modes=(Mode.EAGER,))
+    names = caught(run(MaxIoUAssigner(**KNOBS), "numpy", capabilities=modest, modes=(Mode.EAGER,)))
+    assert {"ignore", "dtypes", "modes"} <= names
+
+    class Refusing(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            if priors.dtype == np.float16:
+                raise TypeError("no float16")
+            return super().altered(priors, gt_bboxes, **others)
+
+    report = run(Refusing(**KNOBS), "numpy", capabilities=PROMISE)
+    messages = [
+        result.message for cell in report.cells for result in cell.failures if result.case == "dtypes"
+    ]
+    assert messages == ["float16 is declared and not shown"]
+
+
+def test_the_host_declared_and_not_shown():
+    promise = Capabilities({}, Priors.POINTS, host=True)
+    report = run(PointAssigner(), capabilities=promise)
+    (message,) = [r.message for cell in report.cells for r in cell.failures if r.case == "host"]
+    assert message == "the host is declared to take part and does not"
+
+
+def test_an_assigner_carries_its_own_declaration():
+    @dataclass(frozen=True)
+    class Own(PointAssigner):
+        capabilities = Capabilities({}, Priors.POINTS)
+
+    assert [knob.name for knob in fields(Own)] == ["scale", "pos_num"]
+    assert check(Own(), "numpy", cases=12).agrees
