@@ -217,19 +217,22 @@ def _targets_by_image(case: GoldenCase) -> AnyArray:
 
 def _lists(result: AssignResult, level: int, in_strides: Array, targets: Array) -> tuple[Array, ...]:
     """List the positives of a level in the published order, then -1 up to the most there could be."""
-    xp = get_backend(result.gt_inds).xp
+    backend = get_backend(result.gt_inds)
+    xp, device = backend.xp, backend.device_of(result.gt_inds)
     extras = {name.removeprefix("candidate_"): x for name, x in result.extras.items()}
     images, each = (int(n) for n in extras["prior"].shape)
     each //= int(in_strides.shape[0])
     extras = {name: x[:, level * each : (level + 1) * each] for name, x in extras.items()}
     rows = (images * each,)
     if images * each == 0:
-        integers = xp.zeros((0, LISTS["positive_infos"]), dtype=extras["prior"].dtype)
-        return integers, *(xp.zeros((0, LISTS[name]), dtype=targets.dtype) for name in list(LISTS)[1:])
+        integers = xp.zeros((0, LISTS["positive_infos"]), dtype=extras["prior"].dtype, device=device)
+        rest = list(LISTS)[1:]
+        return integers, *(xp.zeros((0, LISTS[name]), dtype=targets.dtype, device=device) for name in rest)
     code = xp.reshape(extras["gt_inds"], rows)
     listed = (code > 0)[:, None]
     order = xp.argsort(xp.astype(code <= 0, xp.int32), stable=True)
-    image = xp.broadcast_to(xp.arange(images, dtype=code.dtype)[:, None], (images, each))
+    image = xp.arange(images, dtype=code.dtype, device=device)[:, None]
+    image = xp.broadcast_to(image, (images, each))
     infos = xp.stack(
         [xp.reshape(x, rows) for x in (image, extras["anchor"], extras["x"], extras["y"])], axis=-1
     )
