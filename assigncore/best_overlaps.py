@@ -134,12 +134,12 @@ class BestOverlaps:
         overlaps_nothing = eligible & (self.of_gt == 0.0)
         best = self._plan.at_their_best(self._of_gt_by_tile, self.of_gt, eligible & ~overlaps_nothing)
         last = best.per_prior(last_in, self.gt_inds)
-        if best.skips:
+        if best.skips and not pairs.backend.surely_all(~overlaps_nothing):
             device = pairs.backend.device_of(last)
             numbers = xp.arange(1, int(eligible.shape[-1]) + 1, dtype=last.dtype, device=device)
             everywhere = xp.max(xp.where(overlaps_nothing, numbers, 0), axis=-1)[:, None]
             last = xp.maximum(last, everywhere)
-        return xp.where(pairs.counted, last, 0)
+        return pairs.backend.keep(pairs.counted, last, 0)
 
 
 def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:

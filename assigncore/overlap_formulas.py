@@ -67,13 +67,20 @@ def overlaps_of_checked(
     if not is_aligned:
         area1, area2 = area1[..., :, None], area2[..., None, :]
         c1, c2 = tuple(c[..., :, None] for c in c1), tuple(c[..., None, :] for c in c2)
-    width = at_least(rounded(xp.minimum(c1[2], c2[2]) - xp.maximum(c1[0], c2[0])), 0.0)
-    height = rounded(xp.minimum(c1[3], c2[3]) - xp.maximum(c1[1], c2[1]))
+    # Each temporary is this function's own, so what follows may be written over it.
+    width = xp.minimum(c1[2], c2[2])
+    width -= xp.maximum(c1[0], c2[0])
+    height = xp.minimum(c1[3], c2[3])
+    height -= xp.maximum(c1[1], c2[1])
+    overlap = at_least(rounded(width), 0.0)
+    overlap *= rounded(height)
     # One clamp serves a negative height and, like `rounded_product`, the rounding of the product.
-    overlap = at_least(rounded(width * height), 0.0)
+    overlap = at_least(rounded(overlap), 0.0)
     if mode == "iof":
         return rounded(divided(overlap, at_least(area1, eps)))
-    union = rounded(rounded(area1 + area2) - overlap)
+    union = rounded(area1 + area2)
+    union -= overlap
+    union = rounded(union)
     if mode in ("diou", "ciou"):
         return _penalised_iou(xp, c1, c2, overlap / (union + PENALTY_EPS), with_aspect=mode == "ciou")
     if eps_added:
@@ -81,7 +88,8 @@ def overlaps_of_checked(
             overlap / (rounded(rounded(at_least(area1, 0.0) + at_least(area2, 0.0)) - overlap) + eps)
         )
     union = at_least(union, eps)
-    iou = rounded(overlap / union)
+    overlap /= union
+    iou = rounded(overlap)
     if mode == "iou":
         return iou
     enclosing_width = at_least(rounded(xp.maximum(c1[2], c2[2]) - xp.minimum(c1[0], c2[0])), 0.0)

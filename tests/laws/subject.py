@@ -99,10 +99,9 @@ class Subject:
         """Name the parameter."""
         return self.name
 
-    @cached_property
-    def assigner(self):
-        """The assigner."""
-        return build_assigner(self.config)
+    def __post_init__(self):
+        """Build the assigner at once: a compiler that meets it first could not."""
+        object.__setattr__(self, "assigner", build_assigner(self.config))
 
     @property
     def type(self):
