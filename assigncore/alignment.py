@@ -8,11 +8,12 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.coordinates import columns
+from assigncore.elementary import power
 from assigncore.overlaps import measure_of, zero_when_disjoint
 from assigncore.pairs import Pairs, TilePairs
 from assigncore.scene import Scene
 from assigncore.selection import FAR, Candidates, gather_priors, k_smallest_per_gt
-from assigncore.tiles import Tile, TileView, dense_tiles
+from assigncore.tiles import TileView, cut_tiles
 from assigncore.touching import touching_pairs
 
 __all__ = ["Alignment", "best_aligned", "power"]
@@ -91,22 +92,7 @@ class Alignment:
     def metrics(self, pairs: Pairs, overlaps: Array) -> Array:
         """Return the metrics of pairs with these overlaps, (b, g, n)."""
         scores = pairs.of_classes(self.pred_scores, self.label)
-        return power(self.scene.xp, scores, self.alpha) * power(self.scene.xp, overlaps, self.beta)
-
-
-def power(xp: Any, x: Array, exponent: float) -> Array:
-    """Raise to a power not below 0, as a product where it is a small integer; to the power 0 all is 1."""
-    if exponent == 0:
-        return xp.ones_like(x)
-    if exponent == 0.5:
-        return xp.sqrt(x)
-    if exponent != int(exponent) or exponent > 16:
-        return x ** float(exponent)
-    half, odd = divmod(int(exponent), 2)
-    if half == 0:
-        return x
-    squared = power(xp, x * x, half)
-    return squared * x if odd else squared
+        return power(scores, self.alpha) * power(overlaps, self.beta)
 
 
 def best_aligned(alignment: Alignment, k: int, *, only_inside: bool) -> Candidates:
@@ -130,7 +116,7 @@ def best_aligned(alignment: Alignment, k: int, *, only_inside: bool) -> Candidat
     scene, xp = alignment.scene, alignment.scene.xp
     boxes = _as_boxes(xp, alignment.centers) if only_inside else alignment.pred_bboxes
     sparse = only_inside or (alignment.zero_when_disjoint and alignment.beta > 0)
-    traced = any(map(scene.backend.is_traced, (boxes, scene.gt_bboxes, alignment.pred_scores)))
+    arrays = (scene.gt_bboxes, boxes, alignment.pred_scores)
     k = min(k, scene.shape[1])
 
     def values(pairs: Pairs, possible: Array) -> Array:
@@ -142,20 +128,13 @@ def best_aligned(alignment: Alignment, k: int, *, only_inside: bool) -> Candidat
         possible = view.of_priors(alignment.counted)[:, None, :] & view.of_gts(scene.gt_valid)[:, :, None]
         return values(TilePairs(view), possible)
 
-    if sparse and scene.backend.reads_host(boxes) and not traced:
+    if sparse and all(map(scene.backend.reads_host, arrays)):
         regions = alignment.regions if only_inside else scene.gt_bboxes
         best = _best_listed(alignment, boxes, regions, k, values)
     else:
-        tiles = _tiles(scene, traced=traced)
+        tiles = cut_tiles(scene.backend, arrays, *scene.shape)
         best = k_smallest_per_gt(scene.backend, tiles, scene.gt_bboxes, k, in_tile)
     return Candidates(best.index, xp.where(best.value > 0, FAR, best.value))
-
-
-def _tiles(scene: Scene, *, traced: bool) -> list[Tile]:
-    images, n_priors, n_gts = scene.shape
-    if traced:
-        return [Tile(slice(0, images), slice(0, n_priors))]
-    return dense_tiles(images, n_priors, n_gts, scene.backend.pairs_per_tile(scene.gt_bboxes))
 
 
 def _as_boxes(xp: Any, points: Array) -> Array:

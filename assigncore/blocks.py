@@ -149,7 +149,7 @@ class BlockPlan:
         wanted = np.where(to_numpy(eligible), to_numpy(of_gt), np.nan).reshape(-1)
         kept = [np.zeros((0, 2), dtype=np.int64)]
         for view, values in zip(self.views, best, strict=True):
-            at_best = to_numpy(values) == wanted[view.pair_keys()]
+            at_best = to_numpy(values) == wanted[view.pair_keys]
             rows = np.broadcast_to(view.rows[:, None], view.gts.shape)
             kept.append(np.stack([rows[at_best], view.gts[at_best]], axis=-1))
         row, gt = np.unique(np.concatenate(kept), axis=0).T
@@ -190,7 +190,7 @@ class BlockPlan:
         """Join what tiles say of their pairs, each (b, g, n), into (B, G, N); 0 where there is none."""
         xp, (images, n_priors, n_gts) = self.backend.xp, self.shape
         rows = [
-            (view.pair_keys() * self.n_blocks + (view.rows % self.n_blocks)[:, None]).reshape(-1)
+            (view.pair_keys * self.n_blocks + (view.rows % self.n_blocks)[:, None]).reshape(-1)
             for view in self.views
         ]
         flat = [xp.reshape(part, (-1, self.length)) for part in parts]
@@ -237,7 +237,7 @@ class BlockPlan:
 
     def _pair_index(self, like: Array) -> Array:
         """Return the places among all B x G of the pairs of all tiles, (1, K)."""
-        keys = [view.pair_keys().reshape(-1) for view in self.views]
+        keys = [view.pair_keys.reshape(-1) for view in self.views]
         return self.backend.host_indices(np.concatenate(keys)[None, :], like)
 
 
@@ -276,7 +276,7 @@ class BlockView:
     def of_gts(self, x: Array) -> Array:
         """Cut `x` (B, G, ...) to the tile: (b, g, ...)."""
         xp, tail = self.backend.xp, x.shape[2:]
-        index = self.backend.host_indices(self.pair_keys().reshape(-1), x)
+        index = self.backend.host_indices(self.pair_keys.reshape(-1), x)
         return xp.reshape(xp.take(xp.reshape(x, (-1, *tail)), index, axis=0), (*self.gts.shape, *tail))
 
     def of_images(self, x: Array) -> Array:
@@ -293,7 +293,8 @@ class BlockView:
         first = (self.rows % self.plan.n_blocks)[:, None] * self.plan.length
         return self.backend.host_indices(first, like)
 
+    @cached_property
     def pair_keys(self) -> Host:
-        """Return the places of the pairs of images and ground truths among all B x G, (b, g)."""
+        """The places of the pairs of images and ground truths among all B x G, (b, g)."""
         keys: Host = (self.rows // self.plan.n_blocks)[:, None] * self.plan.shape[2] + self.gts
         return keys

@@ -13,7 +13,7 @@ from assigncore.conflicts import best_claim
 from assigncore.pairs import ListedPairs, Pairs, TilePairs, all_rows
 from assigncore.scene import Scene
 from assigncore.selection import FAR, Candidates, gather_priors, k_smallest_per_gt
-from assigncore.tiles import Tile, TileView, dense_tiles, per_prior
+from assigncore.tiles import Tile, TileView, cut_tiles, per_prior
 
 __all__ = [
     "Winners",
@@ -169,11 +169,8 @@ def _places(scene: Scene, n: int) -> Array:
 
 def _tiles(scene: Scene, entries: Array) -> list[Tile]:
     """Cut the pairs of all ground truths with entries (B, E)."""
-    backend, (images, _, n_gts) = scene.backend, scene.shape
-    n_entries = int(entries.shape[1])
-    if backend.is_traced(entries):
-        return [Tile(slice(0, images), slice(0, n_entries))]
-    return dense_tiles(images, n_entries, n_gts, backend.pairs_per_tile(scene.gt_bboxes))
+    images, _, n_gts = scene.shape
+    return cut_tiles(scene.backend, (scene.gt_bboxes, entries), images, int(entries.shape[1]), n_gts)
 
 
 def best_of_winners(alignment: Alignment, winners: Winners, k: int) -> Winners:

@@ -9,7 +9,7 @@ from assigncore.best_overlaps import PairwiseOverlaps
 from assigncore.checks import check_dtype, check_shape
 from assigncore.pair_plan import DensePlan
 from assigncore.scene import Beside, Scene, read_scene
-from assigncore.tiles import Tile, View, dense_tiles
+from assigncore.tiles import View, cut_tiles
 
 __all__ = ["GivenOverlaps", "read_overlaps"]
 
@@ -26,10 +26,7 @@ class GivenOverlaps(PairwiseOverlaps):
         """Cut the pairs into tiles."""
         backend, table = self.backend, self.gt_bboxes
         images, n_gts, n_priors = (int(n) for n in table.shape)
-        tiles = [Tile(slice(0, images), slice(0, n_priors))]
-        if not backend.is_traced(table):
-            tiles = dense_tiles(images, n_priors, n_gts, max(n_gts, backend.pairs_per_tile(table)))
-        return DensePlan(backend, tiles, table)
+        return DensePlan(backend, cut_tiles(backend, (table,), images, n_priors, n_gts), table)
 
     def of(self, view: View) -> Array:
         """Return the overlaps (b, g, n) of a tile."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
@@ -15,6 +15,7 @@ __all__ = [
     "TileView",
     "View",
     "by_images",
+    "cut_tiles",
     "dense_tiles",
     "join_tiles",
     "per_prior",
@@ -123,14 +124,41 @@ def plan_tiles(backend: ArrayBackend, priors: Array, gt_bboxes: Array) -> list[T
     """
     images, n_gts = int(gt_bboxes.shape[0]), int(gt_bboxes.shape[1])
     n_priors, per_prior = int(priors.shape[-2]), n_gts * prod(priors.shape[1:-2])
+    # Very short blocks would spend more on what is kept of each tile than they save.
+    fewest = SHORTEST_BLOCK * per_prior
+    return cut_tiles(backend, (priors, gt_bboxes), images, n_priors, per_prior, fewest=fewest)
+
+
+def cut_tiles(
+    backend: ArrayBackend,
+    arrays: Sequence[Array],
+    images: int,
+    n_priors: int,
+    per_prior: int,
+    *,
+    fewest: int = 0,
+) -> list[Tile]:
+    """Cut all pairs into tiles of the size that suits the backend; into one beneath a compiler.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        Says how large a tile may be.
+    arrays : sequence of arrays
+        What is computed with, any of which a compiler may trace. The first one's dtype and device count.
+    images, n_priors : int
+        How many there are: B, N.
+    per_prior : int
+        Pairs of one prior in one image.
+    fewest : int, default 0
+        Pairs a tile has at least, where the memory budget allows and there are so many.
+    """
     whole = [Tile(slice(0, images), slice(0, n_priors))]
-    if backend.is_traced(priors) or backend.is_traced(gt_bboxes):
+    if any(map(backend.is_traced, arrays)):
         return whole
-    limit = backend.pairs_per_tile(priors)
+    limit = max(backend.pairs_per_tile(arrays[0]), min(fewest, backend.most_pairs(arrays[0])))
     if images * per_prior * n_priors <= limit:
         return whole
-    # Very short blocks would spend more on what is kept of each tile than they save.
-    limit = max(limit, min(SHORTEST_BLOCK * per_prior, backend.most_pairs(priors)))
     return dense_tiles(images, n_priors, per_prior, limit)
 
 

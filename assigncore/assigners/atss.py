@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from assigncore.assigners.class_columns import known_labels
 from assigncore.backend import Array, preload_backends
 from assigncore.boxes import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.claims import pairs_of, settle_among_all
 from assigncore.conflicts import best_claim
 from assigncore.coordinates import drop_broken, rounded_product
+from assigncore.elementary import running_sum
 from assigncore.ignoring import in_ignore_region
 from assigncore.levels import check_levels, nearest_per_level
 from assigncore.overlaps import BboxOverlaps2D, measure_of
@@ -191,12 +193,13 @@ class ATSSAssigner:
         levels = check_levels(num_level_priors, scene.shape[1])
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=UNASSIGNED)
+        compared = scene.priors
         if self.alpha is not None:
-            _, whole = drop_broken(scene.beside["pred_bboxes"])
+            compared, whole = drop_broken(scene.beside["pred_bboxes"])
             scene = replace(scene, prior_whole=scene.prior_whole & whole)
         ignored = in_ignore_region(scene, self.iou_calculator, self.ignore_iof_thr)
         candidates = nearest_per_level(scene, levels, self.topk, last_resort=ignored)
-        overlaps = self._overlaps(scene, candidates)
+        overlaps = self._overlaps(scene, candidates, compared)
         # Where a calculator or a logit gives NaN, there is no candidate.
         found = candidates.found & (overlaps == overlaps)
         overlaps = scene.xp.where(found, overlaps, 0.0)
@@ -209,10 +212,9 @@ class ATSSAssigner:
         background = scene.xp.where(ignored, -1, scene.full(0, integers=True))
         return scene.result(scene.xp.where(taken > 0, taken, background), max_overlaps)
 
-    def _overlaps(self, scene: Scene, candidates: Candidates) -> Array:
-        """Return what the candidates compare by, (B, G, K)."""
+    def _overlaps(self, scene: Scene, candidates: Candidates, boxes: Array) -> Array:
+        """Return what the candidates compare by, with `boxes` (B or 1, N, 4) of the priors, (B, G, K)."""
         measure = measure_of(self.iou_calculator, "iou")
-        boxes = scene.priors if self.alpha is None else drop_broken(scene.beside["pred_bboxes"])[0]
         boxes = gather_priors(scene.backend, boxes, candidates.index)
         overlaps = measure(scene.gt_bboxes[..., None, :], boxes)[..., 0, :]
         if self.alpha is None:
@@ -243,9 +245,7 @@ def class_scores(scene: Scene, candidates: Candidates) -> Array:
     """Return the candidates' scores for the classes of their ground truths, (B, G, K)."""
     xp = scene.xp
     logits = gather_priors(scene.backend, scene.beside["pred_logits"], candidates.index)
-    n_classes = int(logits.shape[-1])
-    label = xp.where(scene.gt_valid, scene.gt_labels, 0)
-    label = xp.where((label >= 0) & (label < n_classes), label, 0)
+    label = known_labels(scene, int(logits.shape[-1]))
     label = xp.broadcast_to(label[..., None, None], (*logits.shape[:-1], 1))
     return 1 / (1 + xp.exp(-xp.take_along_axis(logits, label, axis=-1)[..., 0]))
 
@@ -261,17 +261,10 @@ def adaptive_threshold(xp: Any, overlaps: Array, found: Array) -> Array:
     several = count > 1
     first = overlaps[..., 0]
     shifted = xp.where(found, overlaps - first[..., None], 0.0)
-    mean = first + _running_sum(shifted) / xp.where(several, count, 1.0)
+    mean = first + running_sum(shifted) / xp.where(several, count, 1.0)
     deviation = xp.where(found, overlaps - mean[..., None], 0.0)
-    variance = _running_sum(rounded_product(deviation, deviation)) / xp.where(several, count - 1, 1.0)
+    variance = running_sum(rounded_product(deviation, deviation)) / xp.where(several, count - 1, 1.0)
     return xp.where(several, mean + xp.sqrt(variance), float("inf"))
-
-
-def _running_sum(x: Array) -> Array:
-    total = x[..., 0]
-    for i in range(1, int(x.shape[-1])):
-        total = total + x[..., i]
-    return total
 
 
 def centers_inside(scene: Scene, candidates: Candidates, *, margin: float) -> Array:

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from assigncore.backend import Array, ArrayBackend, get_backend, load_backend
+from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.coordinates import at_least, rounded_product
+from assigncore.elementary import running_sum
 from assigncore.overlaps import zero_when_disjoint
 from assigncore.scene import Scene
-from assigncore.tiles import Tile, TileView, by_images, dense_tiles, join_tiles, per_prior
+from assigncore.tiles import Tile, TileView, by_images, cut_tiles, join_tiles, per_prior
 
 __all__ = ["Price", "any_pair", "match_dynamic_k", "overlap_cost", "weighted"]
 
@@ -43,6 +44,11 @@ def weighted(cost: Array, weight: float) -> Array:
     return cost if weight == 1 else rounded_product(cost, float(weight))
 
 
+def dynamic_count(largest: Array) -> Array:
+    """Add the negated largest overlaps (..., K) up, and truncate: the dynamic k, 1 at least, (...)."""
+    return at_least(get_backend(largest).xp.floor(-running_sum(largest)), 1.0)
+
+
 def any_pair(scene: Scene, holds: Callable[[Scene, TileView], Array]) -> Array:
     """Tell which priors hold with any valid ground truth, (B, N).
 
@@ -59,10 +65,11 @@ def any_pair(scene: Scene, holds: Callable[[Scene, TileView], Array]) -> Array:
         False also where a prior takes no part or is broken.
     """
     backend = scene.backend
-    if backend.reads_host(scene.priors) and backend.name != "numpy":
+    twin = backend.host_twin(scene.priors)
+    if twin is not None:
         # What is all comparisons is quicker there, and its answer is read on the host anyway.
         compared = {name: backend.to_numpy(getattr(scene, name)) for name in _COMPARED}
-        host = replace(scene, backend=load_backend("numpy"), **cast("dict[str, Any]", compared))
+        host = replace(scene, backend=twin, **cast("dict[str, Any]", compared))
         return backend.from_numpy(any_pair(host, holds), backend.device_of(scene.priors))
 
     def reduce(view: TileView) -> Array:
@@ -177,13 +184,9 @@ class Offer:
 
 def _tiles(scene: Scene, n_rows: int, entries: int, block: int = 0) -> list[Tile]:
     """Cut the pairs within the memory budget, on the host into tiles of `block` entries or more."""
-    backend, images = scene.backend, scene.shape[0]
-    if backend.is_traced(scene.priors) or backend.is_traced(scene.gt_bboxes):
-        return [Tile(slice(0, images), slice(0, n_rows))]
-    limit = backend.pairs_per_tile(scene.priors)
-    if backend.reads_host(scene.priors):
-        limit = min(max(limit, block), backend.most_pairs(scene.priors))
-    return dense_tiles(images, n_rows, entries, limit)
+    arrays = (scene.priors, scene.gt_bboxes)
+    fewest = block if scene.backend.reads_host(scene.priors) else 0
+    return cut_tiles(scene.backend, arrays, scene.shape[0], n_rows, entries, fewest=fewest)
 
 
 def _counted_rows(backend: ArrayBackend, counted: Array) -> tuple[Array | None, Array]:
@@ -263,10 +266,7 @@ def _settle(scene: Scene, offer: Offer, n_rows: int, nothing: float) -> tuple[Ar
     backend, xp = scene.backend, scene.xp
     images, n_gts, k = (int(n) for n in offer.index.shape)
     device = backend.device_of(scene.priors)
-    total = offer.largest[..., 0]
-    for i in range(1, k):
-        total = total + offer.largest[..., i]
-    dynamic_k = at_least(xp.floor(-total), 1.0)
+    dynamic_k = dynamic_count(offer.largest)
     rank = xp.arange(k, dtype=dynamic_k.dtype, device=device)
     chosen = (rank < dynamic_k[..., None]) & (offer.cost < FORBIDDEN)
     place = xp.arange(1, n_gts + 1, dtype=offer.index.dtype, device=device)[None, :, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from assigncore.assigners.class_columns import label_rows, pairwise_sum
 from assigncore.backend import Array, get_backend
 from assigncore.coordinates import at_least, rounded_product
+from assigncore.elementary import power
 
 __all__ = ["focal_costs_of_scores"]
 
@@ -45,5 +46,4 @@ def _focal_loss(right: Array, weight: float, gamma: float) -> Array:
     """Return the loss where `right` is the probability given to what is the case."""
     right = at_least(right, LEAST_SCORE)
     wrong = at_least(1 - right, 0.0)
-    factor = wrong * wrong if gamma == 2 else wrong**gamma
-    return rounded_product(-get_backend(right).xp.log(right) * weight, factor)
+    return rounded_product(-get_backend(right).xp.log(right) * weight, power(wrong, gamma))

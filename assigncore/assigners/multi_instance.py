@@ -12,7 +12,7 @@ from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
-from assigncore.tiles import Tile, TileView, dense_tiles, join_tiles
+from assigncore.tiles import TileView, cut_tiles, join_tiles
 
 __all__ = ["MultiInstanceAssigner"]
 
@@ -187,9 +187,7 @@ class MultiInstanceAssigner:
         box_inds = xp.full(missing, -1, dtype=backend.integer_dtype(rows), device=device)
         if k == 0:
             return overlaps, box_inds
-        tiles = [Tile(slice(0, images), slice(0, n_rows))]
-        if not (backend.is_traced(rows) or backend.is_traced(boxes.bboxes)):
-            tiles = dense_tiles(images, n_rows, n_boxes, backend.pairs_per_tile(rows))
+        tiles = cut_tiles(backend, (rows, boxes.bboxes), images, n_rows, n_boxes)
         parts = [self._in_tile(TileView(backend, tile, rows), rows, boxes, k) for tile in tiles]
         best, at = (join_tiles(xp, tiles, list(part)) for part in zip(*parts, strict=True))
         return xp.concat([best, overlaps], axis=1), xp.concat([at, box_inds], axis=1)

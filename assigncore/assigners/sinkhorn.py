@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assigncore.assigners.class_columns import check_classes, class_columns, known_labels
+from assigncore.assigners.dynamic_k import dynamic_count
 from assigncore.assigners.focal_scores import focal_costs_of_scores
 from assigncore.backend import Array, ArrayBackend, preload_backends
 from assigncore.boxes import box_centers
@@ -271,10 +272,7 @@ class SinkhornAssigner:
         xp = backend.xp
         k = min(self.candidate_topk, int(overlaps.shape[-1]))
         largest, _ = backend.k_smallest(-overlaps, k)
-        total = largest[..., 0]
-        for i in range(1, k):
-            total = total + largest[..., i]
-        return xp.where(xp.any(pairs, axis=-1), at_least(xp.floor(-total), 1.0), 0.0)
+        return xp.where(xp.any(pairs, axis=-1), dynamic_count(largest), 0.0)
 
 
 def _tiles(scene: Scene, entries: int) -> list[Tile]:

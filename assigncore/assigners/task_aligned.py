@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assigncore.alignment import Alignment, best_aligned
+from assigncore.assigners.class_columns import known_labels
 from assigncore.backend import Array, preload_backends
 from assigncore.boxes import box_centers
 from assigncore.checks import check_knob, check_switches
@@ -204,8 +205,6 @@ class TaskAlignedAssigner:
         """Bring together what the metric is computed from."""
         xp = scene.xp
         pred_bboxes, whole = drop_broken(scene.beside["pred_bboxes"])
-        n_classes = int(scene.beside["pred_scores"].shape[-1])
-        label = scene.gt_labels
         is_points = int(scene.priors.shape[-1]) == 3
         return Alignment(
             scene=scene,
@@ -215,7 +214,7 @@ class TaskAlignedAssigner:
             pred_scores=scene.beside["pred_scores"],
             regions=with_smallest_side(xp, scene.gt_bboxes, float(self.smallest_side)),
             margin=self.inside_margin,
-            label=xp.where((label >= 0) & (label < n_classes), label, 0),  # type: ignore[operator]
+            label=known_labels(scene, int(scene.beside["pred_scores"].shape[-1])),
             calculator=self.iou_calculator,  # type: ignore[arg-type]
             alpha=self.alpha,
             beta=self.beta,

@@ -10,7 +10,7 @@ from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob
 from assigncore.coordinates import drop_broken
 from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_costs, needed_inputs
-from assigncore.costs.classes import power
+from assigncore.elementary import power
 from assigncore.match_scene import MatchScene, read_match_scene
 from assigncore.matching import Solver, check_nonfinite, match_scene, repeated
 from assigncore.overlaps import BboxOverlaps2D, measure_of
@@ -198,5 +198,5 @@ class TopkHungarianAssigner:
         label = xp.where((label >= 0) & (label < int(scores.shape[-1])), label, 0)
         scores = xp.broadcast_to(scores, (images, *scores.shape[1:]))
         score = xp.take_along_axis(scores, label[..., None], axis=-1)[..., 0]
-        metrics = power(xp, score, self.alpha) * power(xp, overlaps, self.beta)
+        metrics = power(score, self.alpha) * power(overlaps, self.beta)
         return xp.where(matched >= 0, overlaps, none), xp.where(matched >= 0, metrics, none)

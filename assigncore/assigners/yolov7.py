@@ -9,8 +9,9 @@ from typing import Any
 from assigncore.assigners.class_columns import check_classes, entropy_cost, known_labels
 from assigncore.assigners.dynamic_k import match_dynamic_k, overlap_cost, weighted
 from assigncore.assigners.grid_candidates import check_maps, grid_candidates
-from assigncore.backend import Array, get_backend, preload_backends
+from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob
+from assigncore.elementary import sigmoid
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -222,13 +223,7 @@ def _scores(scene: Scene, view: TileView, prior: Array) -> Array:
         gather_priors(scene.backend, x if x.shape[0] == 1 else x[(view.tile.images, ...)], prior)
         for x in (scene.beside["pred_logits"], scene.beside["pred_objectness"][..., None])
     )
-    return xp.sqrt(_sigmoid(logits) * _sigmoid(objectness))
-
-
-def _sigmoid(x: Array) -> Array:
-    xp = get_backend(x).xp
-    small = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, xp.ones_like(x), small) / (1 + small)
+    return xp.sqrt(sigmoid(logits) * sigmoid(objectness))
 
 
 def first_of_each(scene: Scene, prior: Array, gt_inds: Array, overlaps: Array) -> tuple[Array, Array]:

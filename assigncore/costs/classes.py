@@ -10,29 +10,21 @@ from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import at_least
 from assigncore.costs.base import MatchCost
-from assigncore.costs.masks import per_pixel, sigmoid
+from assigncore.costs.masks import per_pixel
+from assigncore.elementary import power, sigmoid
 from assigncore.match_scene import MatchScene
 from assigncore.registry import COSTS
 
-__all__ = ["BinaryFocalLossCost", "ClassificationCost", "FocalLossCost", "focal_costs", "power"]
-
-
-def power(xp: Any, x: Array, exponent: float) -> Array:
-    """Raise to a power; the usual ones as products, which round alike everywhere."""
-    if exponent == 0:
-        return xp.ones_like(x)
-    if exponent in (1, 2):
-        return x if exponent == 1 else x * x
-    return x ** float(exponent)
+__all__ = ["BinaryFocalLossCost", "ClassificationCost", "FocalLossCost", "focal_costs"]
 
 
 def focal_costs(xp: Any, logits: Array, *, alpha: float, gamma: float, eps: float) -> tuple[Array, Array]:
     """Return what it costs each of `logits` to be true, and what to be false."""
-    p = sigmoid(xp, logits)
+    p = sigmoid(logits)
     # The bound changes nothing. It keeps a compiler from adding `eps` to the 1, in which it would vanish.
     rest = at_least(1.0 - p, 0.0)
-    true = -xp.log(p + float(eps)) * float(alpha) * power(xp, rest, gamma)
-    false = -xp.log(rest + float(eps)) * float(1 - alpha) * power(xp, p, gamma)
+    true = -xp.log(p + float(eps)) * float(alpha) * power(rest, gamma)
+    false = -xp.log(rest + float(eps)) * float(1 - alpha) * power(p, gamma)
     return true, false
 
 

@@ -12,7 +12,7 @@ from assigncore.costs.base import MatchCost
 from assigncore.costs.points import sample_masks
 from assigncore.match_scene import PREDICTIONS, MatchScene
 from assigncore.registry import build_cost
-from assigncore.tiles import Tile, dense_tiles
+from assigncore.tiles import Tile, cut_tiles
 
 __all__ = ["build_costs", "cost_terms", "needed_inputs", "weighted_sum"]
 
@@ -140,9 +140,7 @@ def _joined(xp: Any, parts: list[Array], axis: int) -> Array:
 def _tiles(scene: MatchScene, arrays: Mapping[str, Array]) -> list[Tile]:
     """Cut the predictions into blocks, all of them at once beneath a compiler."""
     images, n_priors, n_gts = scene.shape
-    backend, like = scene.backend, next(x for name, x in arrays.items() if name in PREDICTIONS)
-    if backend.is_traced(like):
-        return [Tile(slice(0, images), slice(0, n_priors))]
+    like = next(x for name, x in arrays.items() if name in PREDICTIONS)
     widths = [n_gts]
     for name, x in arrays.items():
         if name == "pred_masks":
@@ -151,8 +149,8 @@ def _tiles(scene: MatchScene, arrays: Mapping[str, Array]) -> list[Tile]:
         elif name in PREDICTIONS:
             widths.append(_length_of_row(x) // READ_ONCE)
     per_prior = max(widths)
-    shortest = min(max(SMALLEST_BLOCK, FEWEST_PRIORS * per_prior), backend.most_pairs(like))
-    return dense_tiles(images, n_priors, per_prior, max(backend.pairs_per_tile(like), shortest))
+    fewest = max(SMALLEST_BLOCK, FEWEST_PRIORS * per_prior)
+    return cut_tiles(scene.backend, (like,), images, n_priors, per_prior, fewest=fewest)
 
 
 def _length_of_row(x: Array) -> int:

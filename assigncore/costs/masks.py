@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import at_least
 from assigncore.costs.base import MatchCost
+from assigncore.elementary import sigmoid
 from assigncore.match_scene import MatchScene
 from assigncore.registry import COSTS
 
-__all__ = ["CrossEntropyLossCost", "DiceCost", "per_pixel", "sigmoid"]
-
-
-def sigmoid(xp: Any, x: Array) -> Array:
-    """Return the logistic function of `x`; no exponential overflows."""
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+__all__ = ["CrossEntropyLossCost", "DiceCost", "per_pixel"]
 
 
 def per_pixel(scene: MatchScene, true: Array, false: Array, masks: Array) -> Array:
@@ -95,7 +89,7 @@ class DiceCost(MatchCost):
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the Dice coefficients."""
         xp, gt, eps = scene.xp, arrays["gt_masks"], float(self.eps)
-        pred = sigmoid(xp, arrays["pred_masks"]) if self.pred_act else arrays["pred_masks"]
+        pred = sigmoid(arrays["pred_masks"]) if self.pred_act else arrays["pred_masks"]
         common = 2.0 * (pred @ xp.matrix_transpose(gt))
         if not self.naive_dice:
             pred, gt = pred * pred, gt * gt
