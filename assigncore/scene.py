@@ -15,8 +15,6 @@ from assigncore.result import AssignResult
 
 __all__ = ["Beside", "Scene", "read_inputs", "read_scene"]
 
-_PRIOR_COLUMNS = {4: "(..., N, 4)", 3: "(..., N, 3)"}
-
 
 @dataclass(frozen=True)
 class Beside:
