@@ -17,6 +17,12 @@ settings.register_profile(
 settings.load_profile("laws")
 
 
+def pytest_configure(config):
+    """Let yapf, which mmengine imports, write its grammars before workers start: several at once read half a file."""
+    if not hasattr(config, "workerinput"):
+        import yapf  # noqa: F401
+
+
 def pytest_generate_tests(metafunc):
     """Run a test that asks for a `target`, and names none itself, on every library that can run here."""
     named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
