@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -11,6 +12,8 @@ from assigncore.adapters.host import cached_pairs_per_tile, k_smallest
 from assigncore.backend import Array, ArrayBackend
 
 __all__ = ["NumpyBackend"]
+
+LOG_10 = math.log(10)
 
 
 class NumpyBackend(ArrayBackend):
@@ -44,6 +47,15 @@ class NumpyBackend(ArrayBackend):
         """Take a scalar for what it is."""
         return np.maximum(x, x.dtype.type(bound))
 
+    def power_of_ten(self, x: Array) -> Array:
+        """Take float64's exponential for float32: its rounding is the right one, NumPy's power less often so.
+
+        It is also several times as quick.
+        """
+        if x.dtype != np.float32:
+            return super().power_of_ten(x)
+        return np.exp(np.multiply(x, LOG_10, dtype=np.float64)).astype(np.float32)
+
     def l1_distance(self, a: Array, b: Array) -> Array:
         """Add up in place."""
         total = np.abs(a[..., :, None, 0] - b[..., None, :, 0])
@@ -61,7 +73,7 @@ class NumpyBackend(ArrayBackend):
             return best, np.argmax(x, axis=axis)
         shape = [1] * x.ndim
         shape[axis] = x.shape[axis]
-        places = np.arange(x.shape[axis], dtype=np.int32).reshape(shape)
+        places = np.arange(x.shape[axis]).reshape(shape)
         return best, _first_held(x == np.expand_dims(best, axis), places, axis)
 
     def first_largest(self, x: Array, numbers: Array) -> tuple[Array, Array]:
@@ -69,7 +81,7 @@ class NumpyBackend(ArrayBackend):
         best = np.max(x, axis=-2)
         if np.isnan(best).any():
             return super().first_largest(x, numbers)
-        return best, _first_held(x == best[..., None, :], numbers.astype(np.int32), -2)
+        return best, _first_held(x == best[..., None, :], numbers, -2)
 
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
         """Select, where the portable version sorts."""
@@ -99,6 +111,12 @@ class NumpyBackend(ArrayBackend):
 
 
 def _first_held(holds: Array, numbers: Array, axis: int) -> Array:
-    """Return the least of the `numbers` along `axis` where it holds, as it does somewhere."""
-    nowhere = np.iinfo(np.int32).max
-    return np.min(np.where(holds, numbers, nowhere), axis=axis).astype(np.int64)
+    """Return the least of the `numbers` along `axis`, from 0 up, where it holds, as it does somewhere.
+
+    Counted down they are products, which unlike a selection are quick however often it holds, and quicker
+    the shorter the integers are.
+    """
+    beyond = int(numbers.max()) + 1
+    short = np.int16 if beyond <= np.iinfo(np.int16).max else np.int32
+    down = (beyond - numbers).astype(short)
+    return np.subtract(beyond, np.max(holds * down, axis=axis), dtype=np.int64)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, cast
 
-import array_api_compat.torch as xp
+import array_api_compat.torch as compat
 import numpy as np
 import torch
 from torch.utils import _pytree as pytree
@@ -18,6 +19,24 @@ from assigncore.result import AssignResult
 __all__ = ["TorchBackend"]
 
 
+def _take(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int) -> torch.Tensor:
+    return torch.index_select(x, axis, indices)
+
+
+def _take_along_axis(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int = -1) -> torch.Tensor:
+    return torch.take_along_dim(x, indices, dim=axis)
+
+
+def _namespace() -> ModuleType:
+    """Return array-api-compat's namespace, but for negative indices, which the standard leaves undefined.
+
+    Making them count from the end costs more than the gathering itself.
+    """
+    own = ModuleType(compat.__name__, compat.__doc__)
+    vars(own).update({**vars(compat), "take": _take, "take_along_axis": _take_along_axis})
+    return own
+
+
 class TorchBackend(ArrayBackend):
     """Primitives of PyTorch."""
 
@@ -25,7 +44,7 @@ class TorchBackend(ArrayBackend):
     array_types = (torch.Tensor, torch.nn.Parameter)
 
     def __init__(self) -> None:
-        super().__init__(xp)
+        super().__init__(_namespace())
 
     def is_traced(self, x: Array) -> bool:
         """Whether ``torch.compile`` or ``torch.export`` is tracing."""
@@ -75,9 +94,24 @@ class TorchBackend(ArrayBackend):
         return x.detach()
 
     def max_and_argmax(self, x: Array, axis: int) -> tuple[Array, Array]:
-        """Take both from one reduction, which is documented to return the first index."""
-        best, place = torch.max(x, dim=axis)
-        return best, place
+        """Take both from one reduction, which is documented to return the first index.
+
+        It is not vectorised along an outer axis, where NumPy looks for the index on the host.
+        """
+        twin = self.host_twin(x) if axis % x.ndim < x.ndim - 1 else None
+        if twin is None:
+            best, place = torch.max(x, dim=axis)
+            return best, place
+        found = twin.max_and_argmax(x.numpy(), axis)
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+    def first_largest(self, x: Array, numbers: Array) -> tuple[Array, Array]:
+        """Let NumPy look on the host, for the same reason."""
+        twin = self.host_twin(x)
+        if twin is None:
+            return super().first_largest(x, numbers)
+        best, number = twin.first_largest(x.numpy(), numbers.numpy())
+        return torch.from_numpy(best), torch.from_numpy(number)
 
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
         """Select on keys that join a float32 value's ordered bits with its index, so that none are equal.

@@ -79,6 +79,10 @@ class ArrayBackend:
         """Return the larger of each value of `x` and `bound`; NaN stays."""
         return self.xp.maximum(x, self.xp.full((), bound, dtype=x.dtype, device=self.device_of(x)))
 
+    def power_of_ten(self, x: Array) -> Array:
+        """Return 10 to the power of each value."""
+        return 10.0**x
+
     def l1_distance(self, a: Array, b: Array) -> Array:
         """Sum absolute differences of columns, (..., M, D) and (..., N, D) to (..., M, N), left to right."""
         total = self.xp.abs(a[..., :, None, 0] - b[..., None, :, 0])

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import numpy as np
-
+from assigncore.assigners.counted_rows import RowView, counted_rows, row_tiles
 from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.coordinates import at_least, rounded_product
 from assigncore.elementary import running_sum
 from assigncore.overlaps import zero_when_disjoint
 from assigncore.scene import Scene
-from assigncore.tiles import Tile, TileView, by_images, cut_tiles, join_tiles, per_prior
+from assigncore.tiles import Tile, TileView, by_images, cut_tiles, per_prior
 
 __all__ = ["Price", "any_pair", "match_dynamic_k", "overlap_cost", "weighted"]
 
@@ -24,12 +23,6 @@ _COMPARED = ("priors", "gt_bboxes", "gt_valid", "prior_whole")
 """Arrays of a scene that decide by position alone which priors count."""
 
 FORBIDDEN = float("inf")
-
-WORTHWHILE = 0.75
-"""Share of priors that count up to which the others are left out; only speed depends on it."""
-
-BLOCK = 2**18
-"""Entries of a tile that runs on the host's own memory, where that is within the budget."""
 
 
 def overlap_cost(calculator: Any, overlaps: Array, eps: float, weight: float) -> Array:
@@ -76,7 +69,7 @@ def any_pair(scene: Scene, holds: Callable[[Scene, TileView], Array]) -> Array:
         valid = view.of_gts(scene.gt_valid)[..., None]
         return scene.xp.any(holds(scene, view) & valid, axis=1)
 
-    tiles = _tiles(scene, scene.shape[1], scene.shape[2])
+    tiles = cut_tiles(backend, (scene.priors, scene.gt_bboxes), *scene.shape)
     return per_prior(backend, tiles, scene.gt_bboxes, reduce) & scene.prior_whole
 
 
@@ -117,14 +110,14 @@ def match_dynamic_k(
     first has it. An overlap that is negative or NaN counts as 0.
     """
     backend, n_priors = scene.backend, scene.shape[1]
-    rows, inside = _counted_rows(backend, counted)
+    rows, inside = counted_rows(backend, counted)
     n_rows = int(inside.shape[1])
     if n_rows == 0:
         return scene.full(0, integers=True), scene.full(nothing)
-    tiles = _tiles(scene, n_rows, entries, block=BLOCK)
     k = min(k, n_rows)
+    tiles = row_tiles(scene, rows, inside, entries, k)
     parts = [_offer(scene, RowView(backend, tile, scene.gt_bboxes, rows), inside, k, price) for tile in tiles]
-    offer = _joined(backend, tiles, parts, k)
+    offer = _joined(backend, tiles, parts, k, n_rows)
     gt_inds, overlaps = _settle(scene, offer, n_rows, nothing)
     if rows is None:
         return gt_inds, overlaps
@@ -132,32 +125,6 @@ def match_dynamic_k(
         backend.scatter_max(rows, gt_inds, n_priors),
         backend.scatter_max(rows, overlaps, n_priors, fill=nothing),
     )
-
-
-@dataclass(frozen=True)
-class RowView(TileView):
-    """A view whose tile cuts chosen rows of the priors, (B, V) of integers, in place of all priors."""
-
-    rows: Array | None
-
-    def of_priors(self, x: Array, axis: int = 1) -> Array:
-        """Pick what belongs to the rows of the tile: (b or 1, n, ...) of `x` (B or 1, N, ...)."""
-        if self.rows is None or axis != 1:
-            return super().of_priors(x, axis)
-        xp, rows = self.backend.xp, self.rows[self.tile.images, self.tile.priors]
-        own = x if x.shape[0] == 1 else x[(self.tile.images, ...)]
-        if rows.shape[0] == 1:
-            if x.ndim != 3 or x.shape[-1] > 4:
-                return xp.take(own[0, ...], rows[0, :], axis=0)[None, ...]
-            # Boxes and points are kept as columns, see `collapse`, and stay so.
-            picked = xp.take(xp.matrix_transpose(own[0, ...]), rows[0, :], axis=1)
-            return xp.matrix_transpose(picked)[None, ...]
-        n_priors = int(x.shape[1])
-        if own.shape[0] > 1:
-            first = np.arange(int(own.shape[0])) * n_priors
-            rows = rows + self.backend.host_indices(first, rows)[:, None]
-        flat = xp.reshape(own, (int(own.shape[0]) * n_priors, *x.shape[2:]))
-        return xp.reshape(xp.take(flat, xp.reshape(rows, (-1,)), axis=0), (*rows.shape, *x.shape[2:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,36 +149,6 @@ class Offer:
     overlap_there: Array
 
 
-def _tiles(scene: Scene, n_rows: int, entries: int, block: int = 0) -> list[Tile]:
-    """Cut the pairs within the memory budget, on the host into tiles of `block` entries or more."""
-    arrays = (scene.priors, scene.gt_bboxes)
-    fewest = block if scene.backend.reads_host(scene.priors) else 0
-    return cut_tiles(scene.backend, arrays, scene.shape[0], n_rows, entries, fewest=fewest)
-
-
-def _counted_rows(backend: ArrayBackend, counted: Array) -> tuple[Array | None, Array]:
-    """List the priors that count, ascending, where the host can tell and it spares work; else all, as None.
-
-    Returns
-    -------
-    rows : array (B, V) of integers, or None
-        Priors of each image; one with fewer than V is filled up.
-    inside : array (B, V) of bool
-        False where a row does not count.
-    """
-    if not backend.reads_host(counted):
-        return None, counted
-    host = backend.to_numpy(counted)
-    counts = host.sum(axis=-1)
-    longest = int(counts.max(initial=0))
-    if longest > WORTHWHILE * host.shape[1]:
-        return None, counted
-    inside = np.arange(longest) < counts[:, None]
-    rows = np.zeros(inside.shape, dtype=np.int64)
-    rows[inside] = np.nonzero(host)[1]
-    return backend.host_indices(rows, counted), backend.from_numpy(inside, backend.device_of(counted))
-
-
 def _offer(scene: Scene, view: RowView, inside: Array, k: int, price: Price) -> Offer:
     """Reduce the pairs of a tile to what the choice needs."""
     backend, xp = scene.backend, scene.xp
@@ -234,8 +171,8 @@ def _offer(scene: Scene, view: RowView, inside: Array, k: int, price: Price) -> 
     )
 
 
-def _joined(backend: ArrayBackend, tiles: list[Tile], parts: list[Offer], k: int) -> Offer:
-    """Join the offers of all tiles."""
+def _joined(backend: ArrayBackend, tiles: list[Tile], parts: list[Offer], k: int, n_rows: int) -> Offer:
+    """Join the offers of all tiles, over `n_rows` rows, of which those of an image may lack the last."""
     if len(parts) == 1:
         return parts[0]
     xp = backend.xp
@@ -256,9 +193,19 @@ def _joined(backend: ArrayBackend, tiles: list[Tile], parts: list[Offer], k: int
         index=xp.concat(index, axis=0),
         cost=xp.concat(cost, axis=0),
         overlap=xp.concat(overlap, axis=0),
-        cheapest=join_tiles(xp, tiles, [part.cheapest for part in parts]),
-        overlap_there=join_tiles(xp, tiles, [part.overlap_there for part in parts]),
+        cheapest=_over_rows(xp, by_images(tiles, [part.cheapest for part in parts]), n_rows),
+        overlap_there=_over_rows(xp, by_images(tiles, [part.overlap_there for part in parts]), n_rows),
     )
+
+
+def _over_rows(xp: Any, images: list[list[Array]], n_rows: int) -> Array:
+    """Join what tiles say of rows, each (b, n), into (B, n_rows); 0 where none does."""
+    joined = []
+    for parts in images:
+        short = n_rows - sum(int(part.shape[1]) for part in parts)
+        filler = xp.broadcast_to(xp.zeros_like(parts[0][:, :1]), (parts[0].shape[0], short))
+        joined.append(xp.concat([*parts, filler], axis=-1))
+    return xp.concat(joined, axis=0)
 
 
 def _settle(scene: Scene, offer: Offer, n_rows: int, nothing: float) -> tuple[Array, Array]:

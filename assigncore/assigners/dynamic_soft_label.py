@@ -18,6 +18,7 @@ from assigncore.backend import Array, get_backend, preload_backends
 from assigncore.boxes import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import at_least, columns, divided, drop_broken, rounded_product
+from assigncore.elementary import sigmoid
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -212,7 +213,7 @@ class DynamicSoftLabelAssigner:
         xp = get_backend(x).xp
         small = xp.exp(-xp.abs(x))
         entropy = at_least(x, 0.0) + xp.log1p(small)
-        probability = xp.where(x >= 0, xp.ones_like(x), small) / (1 + small)
+        probability = sigmoid(x, small)
         own_entropy = label_rows(entropy, labels)
         error = overlaps - label_rows(probability, labels)
         soft = own_entropy - rounded_product(label_rows(x, labels), overlaps)
@@ -232,7 +233,7 @@ class DynamicSoftLabelAssigner:
         apart = xp.sqrt(rounded_product(dx, dx) + rounded_product(dy, dy))
         stride = xp.where(stride > 0, stride, 1.0)[:, None, :]
         exponent = divided(apart, stride) - float(self.soft_center_radius)
-        return 10.0 ** -at_least(-exponent, -LARGEST_EXPONENT)
+        return get_backend(priors).power_of_ten(-at_least(-exponent, -LARGEST_EXPONENT))
 
 
 def _in_box(scene: Scene, view: TileView) -> Array:
