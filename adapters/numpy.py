@@ -43,9 +43,10 @@ class NumpyBackend(ArrayBackend):
             return kind == "real floating" and dtype.name in {"bfloat16"}
         return super().is_dtype(dtype, kind)
 
-    def at_least(self, x: Array, bound: float) -> Array:
+    def at_least(self, x: Array, bound: float, *, own: bool = False) -> Array:
         """Take a scalar for what it is."""
-        return np.maximum(x, x.dtype.type(bound))
+        out = x if own and isinstance(x, np.ndarray) else None
+        return np.maximum(x, x.dtype.type(bound), out=out)
 
     def power_of_ten(self, x: Array) -> Array:
         """Take float64's exponential for float32: its rounding is the right one, NumPy's power less often so.

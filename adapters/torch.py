@@ -74,9 +74,9 @@ class TorchBackend(ArrayBackend):
         within_budget = self.most_pairs(x)
         return cached_pairs_per_tile(within_budget) if x.device.type == "cpu" else within_budget
 
-    def at_least(self, x: Array, bound: float) -> Array:
+    def at_least(self, x: Array, bound: float, *, own: bool = False) -> Array:
         """Clamp: no scalar is made a tensor."""
-        return torch.clamp(x, min=bound)
+        return x.clamp_(min=bound) if own else torch.clamp(x, min=bound)
 
     def l1_distance(self, a: Array, b: Array) -> Array:
         """Let NumPy add up in place on the host; the same sums, without a temporary for each."""

@@ -75,8 +75,8 @@ class ArrayBackend:
         """Return `x` where `mask` is true, else `fill`; `x` itself where that is known to be everywhere."""
         return x if self.surely_all(mask) else self.xp.where(mask, x, fill)
 
-    def at_least(self, x: Array, bound: float) -> Array:
-        """Return the larger of each value of `x` and `bound`; NaN stays."""
+    def at_least(self, x: Array, bound: float, *, own: bool = False) -> Array:
+        """Return the larger of each value of `x` and `bound`; NaN stays. `x` may be overwritten if `own`."""
         return self.xp.maximum(x, self.xp.full((), bound, dtype=x.dtype, device=self.device_of(x)))
 
     def power_of_ten(self, x: Array) -> Array:

@@ -9,9 +9,12 @@ from assigncore.backend import Array, get_backend
 __all__ = ["at_least", "by_columns", "collapse", "columns", "divided", "drop_broken", "rounded_product"]
 
 
-def at_least(x: Array, bound: float) -> Array:
-    """Return the larger of each value of `x` and `bound`; NaN stays."""
-    return get_backend(x).at_least(x, bound)
+def at_least(x: Array, bound: float, *, own: bool = False) -> Array:
+    """Return the larger of each value of `x` and `bound`; NaN stays.
+
+    An `x` that is the caller's `own`, made by a computation that nothing else refers to, may be overwritten.
+    """
+    return get_backend(x).at_least(x, bound, own=own)
 
 
 def rounded_product(a: Array, b: Array | float) -> Array:
@@ -21,7 +24,7 @@ def rounded_product(a: Array, b: Array | float) -> Array:
     compiler can contract the two.
     """
     product = a * b
-    return at_least(product, float(get_backend(a).xp.finfo(product.dtype).min))
+    return at_least(product, float(get_backend(a).xp.finfo(product.dtype).min), own=True)
 
 
 def divided(x: Array, divisor: Array | float) -> Array:

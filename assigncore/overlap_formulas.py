@@ -72,10 +72,10 @@ def overlaps_of_checked(
     width -= xp.maximum(c1[0], c2[0])
     height = xp.minimum(c1[3], c2[3])
     height -= xp.maximum(c1[1], c2[1])
-    overlap = at_least(rounded(width), 0.0)
+    overlap = at_least(rounded(width), 0.0, own=True)
     overlap *= rounded(height)
     # One clamp serves a negative height and, like `rounded_product`, the rounding of the product.
-    overlap = at_least(rounded(overlap), 0.0)
+    overlap = at_least(rounded(overlap), 0.0, own=True)
     if mode == "iof":
         return rounded(divided(overlap, at_least(area1, eps)))
     union = rounded(area1 + area2)
@@ -87,7 +87,7 @@ def overlaps_of_checked(
         return rounded(
             overlap / (rounded(rounded(at_least(area1, 0.0) + at_least(area2, 0.0)) - overlap) + eps)
         )
-    union = at_least(union, eps)
+    union = at_least(union, eps, own=True)
     overlap /= union
     iou = rounded(overlap)
     if mode == "iou":

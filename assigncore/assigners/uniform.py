@@ -157,7 +157,7 @@ class UniformAssigner:
     def _nearest(self, scene: Scene, boxes: Array, counted: Array) -> Candidates:
         """Find the boxes nearest to each ground truth by the L1 distance of centre and size."""
         # Infinitely far once, in place of a mask over all pairs.
-        shapes = scene.xp.where(counted[..., None], xyxy_to_cxcywh(boxes), FAR)
+        shapes = scene.backend.keep(counted[..., None], xyxy_to_cxcywh(boxes), FAR)
         shapes, targets = by_columns(shapes), xyxy_to_cxcywh(scene.gt_bboxes)
 
         def distance(view: TileView) -> Array:
