@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
+from assigncore.conformance.foreign import (
+    describe_point,
+    foreign_points,
+    target_of_factory,
+    target_of_points,
+)
 from assigncore.conformance.targets import Mode, Target
 
 __all__ = ["TARGETS", "Mode", "Target", "available_targets", "get_target"]
@@ -18,8 +23,8 @@ class TorchTarget(Target):
     """PyTorch on a device."""
 
     def _device_fault(self, module: Any) -> str:
-        if self.device == "cuda" and not module.cuda.is_available():
-            return "no CUDA device"
+        if self.on_cuda and not module.cuda.is_available():
+            return f"torch {module.__version__} cannot use the CUDA device"
         return ""
 
     def elsewhere(self, array: Any) -> Any:
@@ -63,8 +68,13 @@ class CupyTarget(Target):
         try:
             count = runtime.getDeviceCount()
         except runtime.CUDARuntimeError as error:
-            return f"no CUDA device: {error}"
-        return "" if count else "no CUDA device"
+            return f"cupy cannot use the CUDA device: {error}"
+        return "" if count else "cupy finds no CUDA device"
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether it computes on a CUDA device: nowhere else."""
+        return True
 
 
 class StrictTarget(Target):
@@ -126,8 +136,9 @@ def get_target(name: str) -> Target:
     Parameters
     ----------
     name : str
-        One of `TARGETS`, ``"torch:cpu"`` for ``"torch"`` and the like, or ``"module:factory"``, where the
-        factory takes nothing and returns a `Target`: a backend of one's own.
+        One of `TARGETS`, ``"torch:cpu"`` for ``"torch"`` and the like; the name of an installed entry point
+        of group ``assigncore.backends``; or ``"module:factory"``. The factory of either takes nothing and
+        returns a `Target`: a backend of one's own.
 
     Returns
     -------
@@ -137,7 +148,7 @@ def get_target(name: str) -> Target:
     Raises
     ------
     ValueError
-        There is no such target.
+        There is no such target, two of the name, or what makes it is broken.
 
     Examples
     --------
@@ -145,33 +156,30 @@ def get_target(name: str) -> Target:
     'torch'
     """
     known = _ALIASES.get(name, name)
-    if known not in TARGETS:
-        foreign = _foreign_target(name)
-        if foreign is not None:
-            return foreign
-        near = get_close_matches(name, [*TARGETS, *_ALIASES], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"backend {name!r} is not known; expected one of {', '.join(TARGETS)}{hint}")
-    return TARGETS[known]
+    points = foreign_points().get(name, ())
+    if known in TARGETS:
+        if points:
+            also = " and ".join(describe_point(point) for point in points)
+            raise ValueError(f"backend {name!r} is both the suite's own and {also}; rename the latter")
+        return TARGETS[known]
+    if points:
+        return _unlike_own(name, target_of_points(name, points))
+    near = get_close_matches(name, [*TARGETS, *_ALIASES, *foreign_points()], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    if ":" not in name:
+        expected = ", ".join((*TARGETS, *foreign_points(), "MODULE:FACTORY"))
+        raise ValueError(f"backend {name!r} is not known; expected one of {expected}{hint}")
+    try:
+        target = target_of_factory(name)
+    except ValueError as error:
+        raise ValueError(f"{error}{hint}") from error
+    return _unlike_own(name, target)
 
 
-def _foreign_target(name: str) -> Target | None:
-    """Call the factory that ``"module:factory"`` names; None where there is no such module."""
-    module, _, factory = name.partition(":")
-    try:
-        make = getattr(importlib.import_module(module), factory, None) if factory else None
-    except ImportError:
-        return None
-    if make is None or not callable(make):
-        return None
-    try:
-        target = make()
-    except TypeError as error:
-        raise ValueError(
-            f"backend {name!r}: the factory cannot be called without arguments: {error}"
-        ) from error
-    if not isinstance(target, Target):
-        raise ValueError(f"backend {name!r}: expected a Target of the factory, got {type(target).__name__}")
+def _unlike_own(name: str, target: Target) -> Target:
+    """Refuse a foreign target called as one of the suite's own, for which reports would take it."""
+    if target.name in TARGETS or target.name in _ALIASES:
+        raise ValueError(f"backend {name!r}: its target is called {target.name!r}, as the suite's own is")
     return target
 
 

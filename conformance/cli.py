@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,11 +14,14 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from assigncore.conformance.backends import TARGETS, Mode, Target, available_targets, get_target
+from assigncore.conformance.backends import TARGETS, Mode, Target, get_target
 from assigncore.conformance.capabilities import DTYPES
+from assigncore.conformance.foreign import foreign_points
 from assigncore.conformance.goldens import GoldenCase, load_folder, load_packed, variants
+from assigncore.conformance.guarantees import GUARANTEES
 from assigncore.conformance.laws import LAWS
 from assigncore.conformance.page import write_page
+from assigncore.conformance.promises import PROMISES
 from assigncore.conformance.report import Report
 from assigncore.conformance.runner import Part
 from assigncore.conformance.suite import Plan, run_plan
@@ -30,15 +34,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _targets(names: tuple[str, ...]) -> tuple[Target, ...]:
-    """Find the named targets, each once, or all that can run here."""
+    """Find the named targets, each once, or all of the suite's own."""
     if any(":" in name for name in names) and "" not in sys.path:
         # As `python -m` does: a backend of one's own lies where one works.
         sys.path.insert(0, "")
     try:
-        named = [get_target(name) for name in names]
+        named = tuple(dict.fromkeys(get_target(name) for name in names))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    return tuple(dict.fromkeys(named)) or available_targets()
+    called = [target.name for target in named]
+    if twice := sorted({name for name in called if called.count(name) > 1}):
+        raise click.UsageError(f"two backends make a target called {', '.join(twice)}")
+    return named or tuple(TARGETS.values())
 
 
 def _goldens(names: tuple[str, ...], folder: Path | None) -> dict[str, tuple[GoldenCase, ...]]:
@@ -58,7 +65,10 @@ def _check_names(names: tuple[str, ...], folder: Path | None) -> None:
     known = {*variants(), *ASSIGNERS.names()}
     for name in names:
         if name not in known and folder is None:
-            raise click.UsageError(f"no assigner {name!r}; known are {', '.join(sorted(known))}")
+            by_lower = {one.lower(): one for one in known}
+            near = get_close_matches(name.lower(), by_lower, n=1)
+            hint = f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+            raise click.UsageError(f"no assigner {name!r}; known are {', '.join(sorted(known))}{hint}")
 
 
 def _run(plan: Plan) -> Report:
@@ -82,18 +92,26 @@ def _run(plan: Plan) -> Report:
         return run_plan(plan, on_cell=on_cell)
 
 
+def _able(name: str) -> str:
+    """Give a backend's name, with why it cannot run where it cannot."""
+    try:
+        why = get_target(name).unavailable()
+    except ValueError as error:
+        why = str(error)
+    return f"{name} ({why})" if why else name
+
+
 def _list() -> None:
+    foreign = foreign_points()
     for title, names in (
-        (
-            "backends",
-            [
-                f"{name}{f' ({why})' if (why := target.unavailable()) else ''}"
-                for name, target in TARGETS.items()
-            ],
-        ),
+        ("backends", map(_able, TARGETS)),
+        ("installed backends", map(_able, foreign) if foreign else ("none",)),
+        ("parts", [part.value for part in Part]),
         ("assigners", ASSIGNERS.names()),
         ("goldens", variants()),
         ("laws", LAWS),
+        ("promises", PROMISES),
+        ("guarantees", GUARANTEES),
         ("modes", [mode.value for mode in Mode]),
         ("dtypes", DTYPES),
     ):
@@ -115,7 +133,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "backends",
     multiple=True,
     metavar="NAME",
-    help="Or MODULE:FACTORY for a backend of one's own. Repeatable. Default: all that can run here.",
+    help="One of --list, or MODULE:FACTORY for a backend of one's own. Repeatable. Default: all of the "
+    "suite's own; those that cannot run here say why.",
 )
 @click.option("--assigner", "assigners", multiple=True, metavar="NAME", help="Repeatable. Default: all.")
 @_choice("--part", "parts", [part.value for part in Part], "Default: all.")
@@ -168,7 +187,7 @@ def command(
     html_file: Path | None,
     list_only: bool,
 ) -> int:
-    r"""Prove that every backend agrees: golden cases, generated cases, laws and declarations.
+    r"""Prove that every backend agrees: golden and generated cases, laws, declarations, guarantees.
 
     \b
     Exit status: 0 nothing disagrees, 1 something does, 2 the call is wrong or nothing could be run.
@@ -181,8 +200,8 @@ def command(
             raise click.UsageError(f"no folder {file.parent} to write {file.name} to")
     _check_names(assigners, goldens)
     targets = _targets(backends)
-    only = (Part.LAWS,) if laws else (Part.GOLDENS,) if goldens is not None else tuple(Part)
-    chosen = tuple(Part(part) for part in dict.fromkeys(parts)) or only
+    implied = ((Part.LAWS,) if laws else ()) + ((Part.GOLDENS,) if goldens is not None else ())
+    chosen = tuple(dict.fromkeys((*implied, *map(Part, parts)))) or tuple(Part)
     golden_cases = _goldens(assigners, goldens) if Part.GOLDENS in chosen else {}
     registered = tuple(name for name in ASSIGNERS.names() if name in assigners or not assigners)
     plan = Plan(
@@ -197,10 +216,11 @@ def command(
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
     if html_file is not None:
-        write_page(report, html_file)
+        write_page(report, html_file, golden_cases)
     if not report.compared:
-        reasons = "; ".join(dict.fromkeys(f"{cell.target}: {cell.not_run}" for cell in report.cells))
-        raise click.UsageError(f"nothing was run ({reasons})")
+        reasons = dict.fromkeys(f"{cell.target}: {cell.not_run}" for cell in report.cells if cell.not_run)
+        told = "; ".join(reasons) or "these parts have no case for these backends and assigners"
+        raise click.UsageError(f"nothing was run ({told})")
     return 0 if report.agrees else 1
 
 

@@ -6,7 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["Hang", "within"]
+__all__ = ["LIMIT", "Hang", "within"]
+
+LIMIT = 300.0
+"""Default time limit of a case in seconds; the first compiled one includes compiling."""
 
 T = TypeVar("T")
 

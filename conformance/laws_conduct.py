@@ -9,7 +9,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from assigncore.conformance.backends import Mode, get_target
+from assigncore.conformance.backends import TARGETS, Mode
 from assigncore.conformance.bench import Bench, Broken, NotApplicable, demand, whole
 from assigncore.conformance.scene_kinds import draw_scene
 from assigncore.conformance.scenes import Scene
@@ -35,7 +35,7 @@ def namespace(bench: Bench) -> None:
         for name, x in assign(**arrays).items():
             demand(type(x) is type(some), f"{name} is a {type(x).__name__}, expected {type(some).__name__}")
             demand(array_api_compat.device(x) == home, f"{name} is not on the device of the inputs")
-        other = get_target("array_api_strict" if bench.target.library == "numpy" else "numpy")
+        other = TARGETS["array_api_strict" if bench.target.library == "numpy" else "numpy"]
         for name in bench.image_axes():
             if not other.unavailable():
                 foreign = other.from_numpy(np.asarray(bench.target.to_numpy(arrays[name])))

@@ -12,20 +12,18 @@ from numpy.typing import NDArray
 from assigncore.conformance.backends import Mode, Target
 from assigncore.conformance.capabilities import Ties
 from assigncore.conformance.compare import Agreement
-from assigncore.conformance.deadline import Hang, within
+from assigncore.conformance.deadline import LIMIT, Hang, within
 from assigncore.conformance.padded import pad_scenes
 from assigncore.conformance.recipes import Recipe
 from assigncore.conformance.runner import CaseResult, Cell, Part
 from assigncore.conformance.scenes import Level, Scene, round_to
 from assigncore.conformance.verdict import judge
 
-__all__ = ["LIMIT", "Matrix", "why_not"]
+__all__ = ["Matrix", "why_not"]
 
 AnyArray = NDArray[Any]
 Arrays = Mapping[str, AnyArray]
-
-LIMIT = 300.0
-"""Default time limit of a case in seconds; the first compiled one includes compiling."""
+Under = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 IMAGES = 8
 """Scenes of a batch."""
@@ -41,6 +39,9 @@ def why_not(recipe: Recipe, target: Target, mode: Mode, dtype: str) -> str:
     >>> why_not(recipe_of("PointAssigner"), get_target("numpy"), Mode.JIT, "float32")
     'numpy has no compiler'
     """
+    reason = target.unavailable()
+    if reason:
+        return reason
     if mode not in target.modes:
         return f"{target.name} has no compiler" if mode is Mode.JIT else f"{target.name} has no mode {mode}"
     if mode not in recipe.capabilities.modes:
@@ -49,7 +50,7 @@ def why_not(recipe: Recipe, target: Target, mode: Mode, dtype: str) -> str:
         return f"{target.name} has no {dtype}"
     if dtype not in recipe.capabilities.dtypes:
         return f"{recipe.name} does not take {dtype}"
-    return target.unavailable()
+    return ""
 
 
 class Matrix:
@@ -100,6 +101,7 @@ class Matrix:
         scenes: Sequence[Scene],
         *,
         after_case: Callable[[], object] | None = None,
+        under: Under = lambda function: function,
     ) -> Cell:
         """Run all scenes in one cell of the matrix.
 
@@ -115,6 +117,8 @@ class Matrix:
             The cases.
         after_case : callable, optional
             Called when a case is done.
+        under : callable, optional
+            Gives the function that is to be called in place of the assigner's.
 
         Returns
         -------
@@ -128,7 +132,7 @@ class Matrix:
             skips = {scene.name: self._skip(scene, target, dtype) for scene in scenes}
             results += [CaseResult(name, Agreement.NOT_RUN, skip) for name, skip in skips.items() if skip]
             scenes = [scene for scene in scenes if not skips[scene.name]]
-            for result in produce(target, mode, dtype, scenes):
+            for result in produce(target, mode, dtype, scenes, under):
                 results.append(result)
                 if after_case is not None:
                     after_case()
@@ -145,16 +149,16 @@ class Matrix:
         return ""
 
     def _one_by_one(
-        self, target: Target, _mode: Mode, dtype: str, scenes: Sequence[Scene]
+        self, target: Target, _mode: Mode, dtype: str, scenes: Sequence[Scene], under: Under
     ) -> Iterator[CaseResult]:
         for scene in scenes:
-            function = self.recipe.call(self.recipe.statics(scene))
+            function = under(self.recipe.call(self.recipe.statics(scene)))
             yield self._judged(
                 scene, dtype, self._attempt(target, function, self.recipe.arrays(scene), dtype), every=True
             )
 
     def _in_batches(
-        self, target: Target, mode: Mode, dtype: str, scenes: Sequence[Scene]
+        self, target: Target, mode: Mode, dtype: str, scenes: Sequence[Scene], under: Under
     ) -> Iterator[CaseResult]:
         groups: dict[tuple[Level, ...], list[Scene]] = {}
         for scene in scenes:
@@ -166,7 +170,7 @@ class Matrix:
                 # Compiled code is for one shape: the last batch is filled up.
                 filled = (some * IMAGES)[:IMAGES] if mode is Mode.JIT else some
                 batch = pad_scenes(self.recipe, filled, like=group)
-                function = self.recipe.call(batch.statics)
+                function = under(self.recipe.call(batch.statics))
                 if mode is Mode.JIT:
                     compiled = compiled or target.compile(function)
                     function = compiled

@@ -2,182 +2,264 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
+from assigncore.conformance.backends import Mode
 from assigncore.conformance.compare import Agreement
-from assigncore.conformance.regressions import load_regressions
+from assigncore.conformance.goldens import GoldenCase
+from assigncore.conformance.page_style import STYLE
+from assigncore.conformance.pictures import Exhibit, find_exhibit
 from assigncore.conformance.report import Report
 from assigncore.conformance.runner import CaseResult, Cell, Part
-from assigncore.conformance.scene_kinds import draw_scene
-from assigncore.conformance.scenes import Scene
 
 __all__ = ["render_page", "write_page"]
 
-_STYLE = """
-:root{color-scheme:light dark;--line:#8886}
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px}
-th,td{border:1px solid var(--line);padding:.2rem .5rem;text-align:right;white-space:nowrap}
-th:first-child{text-align:left;position:sticky;left:0;background:Canvas}
-.identical,.close{background:#2e7d3222}.near_tie,.equivalent{background:#f9a82544}
-.different,.error,.hang{background:#c6282855;font-weight:600}.not_run{color:GrayText}
-details{border-top:1px solid var(--line);padding:.4rem 0}summary{cursor:pointer}
-.case{display:flex;gap:1rem;flex-wrap:wrap;margin:.6rem 0}
-.case pre{white-space:pre-wrap;max-width:60rem;margin:0}
-svg{width:16rem;height:16rem;border:1px solid var(--line);background:Canvas}
-"""
+Goldens = Mapping[str, tuple[GoldenCase, ...]]
 
-_SHOWN = 12
-"""Cases of a cell that are shown with their scenes; the others are named."""
+_GROUPS = 12
+"""Groups of cases of a cell that are shown; cases with one message are a group."""
 
-_SYMBOLS = {
-    Agreement.NOT_RUN: "not run", Agreement.IDENTICAL: "identical", Agreement.CLOSE: "close",
-    Agreement.NEAR_TIE: "near tie", Agreement.EQUIVALENT: "equivalent", Agreement.DIFFERENT: "different",
-    Agreement.ERROR: "error", Agreement.HANG: "hang",
-}  # fmt: skip
+_OPENED = 8
+"""Cells with failures that are open at first: a page on which everything fails stays a page."""
 
+_LEVELS = {
+    Agreement.IDENTICAL: ("=", "identical", "equal to the bit"),
+    Agreement.CLOSE: ("≈", "close", "integers equal, real numbers within the tolerance"),
+    Agreement.NEAR_TIE: ("~", "near tie", "rounding decides; the margin is listed"),
+    Agreement.EQUIVALENT: ("≡", "equivalent", "another matching of the same total cost"),
+    Agreement.DIFFERENT: ("≠", "different", "another answer, or a rule that does not hold"),
+    Agreement.ERROR: ("!", "error", "no answer"),
+    Agreement.HANG: ("∞", "hang", "no answer within the time limit"),
+    Agreement.NOT_RUN: ("–", "not run", "for the reason below"),
+}
 
-def _scene(name: str) -> Scene | None:
-    for regression in load_regressions():
-        if regression.scene.name == name:
-            return regression.scene
-    try:
-        return draw_scene(name)
-    except ValueError:
-        return None
+_TITLES = {
+    Part.GOLDENS: "Golden cases",
+    Part.GENERATED: "Generated cases",
+    Part.LAWS: "Laws",
+    Part.PROMISES: "Declarations",
+    Part.GUARANTEES: "Guarantees on a CUDA device",
+}
 
 
-def _download(scene: Scene) -> str:
-    """Give the scene's inputs as a link that holds them."""
-    data = {
-        "name": scene.name,
-        "levels": [[level.height, level.width, level.stride] for level in scene.levels],
-        "arrays": {name: x.tolist() for name, x in scene.arrays.items()},
-    }
-    coded = base64.b64encode(json.dumps(data).encode()).decode()
-    return f'<a download="{scene.name}.json" href="data:application/json;base64,{coded}">inputs</a>'
+def _badge(level: Agreement, text: str = "") -> str:
+    glyph, name, _ = _LEVELS[level]
+    return f'<span class="badge {level.name.lower()}">{glyph} {html.escape(text or name)}</span>'
 
 
-def _picture(scene: Scene) -> str:
-    """Draw ground truths over the priors' centres, as far as their numbers can be drawn."""
-    boxes, priors = scene.arrays["gt_bboxes"], scene.arrays["priors"]
-    finite = [x[np.all(np.isfinite(x), axis=-1)] for x in (boxes, priors)]
-    everything = np.concatenate(finite).reshape(-1, 2)
-    if not len(everything):
-        return ""
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    side = float(max(*(high - low), np.finfo(float).tiny))
-    shapes = []
-    for x1, y1, x2, y2 in (finite[1].reshape(-1, 2, 2) - low).reshape(-1, 4) / side * 100:
-        shapes.append(f'<circle cx="{(x1 + x2) / 2:.2f}" cy="{(y1 + y2) / 2:.2f}" r=".7" fill="GrayText"/>')
-    for number, box in enumerate((finite[0].reshape(-1, 2, 2) - low).reshape(-1, 4) / side * 100):
-        (x1, x2), (y1, y2) = sorted(box[::2]), sorted(box[1::2])
-        shapes.append(
-            f'<rect x="{x1:.2f}" y="{y1:.2f}" width="{x2 - x1:.2f}" height="{y2 - y1:.2f}" fill="none" '
-            f'stroke="hsl({number * 47 % 360} 70% 50%)" stroke-width=".8"/>'
+@dataclass
+class _Details:
+    """What is told of single cases, and the inputs they refer to, each of which the page holds once."""
+
+    goldens: Goldens
+    exhibits: dict[str, Exhibit] = field(default_factory=dict)
+    opened: int = 0
+
+    def of(self, cell: Cell, key: str) -> str:
+        """Tell the cases of a cell that a reader should know of."""
+        told = [result for result in cell.results if result.agreement >= Agreement.NEAR_TIE]
+        if not told:
+            return ""
+        told.sort(key=lambda result: (-result.agreement, result.message))
+        groups = [list(group) for _, group in groupby(told, key=lambda r: (r.agreement, r.message))]
+        opens = bool(cell.failures) and self.opened < _OPENED
+        self.opened += opens
+        where = " ".join(filter(None, (cell.variant, "on", cell.target, cell.mode.value, cell.dtype)))
+        rest = ", ".join(map(_named, (result for group in groups[_GROUPS:] for result in group)))
+        return (
+            f'<details id="{key}"{" open" if opens else ""}><summary>{_badge(cell.worst)} '
+            f"{html.escape(where)}: {len(told)} of {len(cell.results)} cases</summary>"
+            + "".join(self._group(cell, group) for group in groups[:_GROUPS])
+            + (f"<p>Further: {rest}.</p>" if rest else "")
+            + "</details>"
         )
-    return f'<svg viewBox="-2 -2 104 104" role="img" aria-label="{scene.name}">{"".join(shapes)}</svg>'
+
+    def _group(self, cell: Cell, group: Sequence[CaseResult]) -> str:
+        first = group[0]
+        exhibit = find_exhibit(cell, first, self.goldens)
+        picture = link = ""
+        if exhibit is not None:
+            self.exhibits[exhibit.key] = exhibit
+            picture = f'<svg class="small" viewBox="-4 -4 108 108"><use href="#{exhibit.key}-picture"/></svg>'
+            link = f' <a href="#{exhibit.key}">inputs</a>'
+        names = ", ".join(map(_named, group))
+        return (
+            f'<div class="case">{picture}<div><p>{_badge(first.agreement)} <b>{names}</b>{link}</p>'
+            f"<pre>{html.escape(first.message)}</pre></div></div>"
+        )
+
+    def inputs(self) -> str:
+        """Show all inputs that were referred to."""
+        if not self.exhibits:
+            return ""
+        entries = []
+        for key, exhibit in self.exhibits.items():
+            name, note = html.escape(exhibit.name), html.escape(exhibit.note)
+            entries.append(
+                f'<figure id="{key}">{exhibit.picture()}<figcaption><b>{name}</b><br>{note}<br>'
+                f"{exhibit.link()}</figcaption></figure>"
+            )
+        return (
+            "<h2>Inputs</h2><p>Boxes are ground truths, with the number that <code>gt_inds</code> gives "
+            "them; dashed ones are padding. Dots are the centres of priors.</p>"
+            f'<div class="inputs">{"".join(entries)}</div>'
+        )
 
 
-def _case(result: CaseResult) -> str:
-    scene = _scene(result.case)
-    picture, link = ("", "") if scene is None else (_picture(scene), _download(scene))
-    margin = "" if result.margin is None else f" margin {result.margin:g} units in the last place;"
-    text = html.escape(result.message)
-    return (
-        f'<div class="case">{picture}<div><b>{html.escape(result.case)}</b> '
-        f"{_SYMBOLS[result.agreement]};{margin} {link}<pre>{text}</pre></div></div>"
-    )
+def _named(result: CaseResult) -> str:
+    margin = "" if result.margin is None else f" (margin {result.margin:g} units in the last place)"
+    return html.escape(result.case) + margin
 
 
-def _details(cell: Cell) -> str:
-    told = [r for r in cell.results if r.agreement >= Agreement.NEAR_TIE]
-    if not told:
-        return ""
-    told.sort(key=lambda result: -result.agreement)
-    more = ", ".join(html.escape(result.case) for result in told[_SHOWN:])
-    where = html.escape(f"{cell.part.value}: {cell.variant} on {cell.target}, {cell.mode.value} {cell.dtype}")
-    opened = " open" if cell.failures else ""
-    return (
-        f'<details{opened}><summary><span class="{cell.worst.name.lower()}">{_SYMBOLS[cell.worst]}</span> '
-        f"{where}: {len(told)} of {len(cell.results)}</summary>"
-        + "".join(_case(result) for result in told[:_SHOWN])
-        + (f"<p>And {more}.</p>" if more else "")
-        + "</details>"
-    )
+def _summed(cells: Sequence[Cell], link: str = "", *, idle: bool = False) -> str:
+    """Give the entry for cells that share a place in a table, which is idle where it has no other answer."""
+    run = [cell for cell in cells if not cell.not_run and cell.results]
+    if not run:
+        why = html.escape("; ".join(dict.fromkeys(cell.not_run or "no case" for cell in cells)))
+        return f'<td class="not_run" title="{why}">{f"not run: {why}" if idle else "–"}</td>'
+    worst = max(cell.worst for cell in run)
+    counts = {level: sum(cell.count(level) for cell in run) for level in _LEVELS}
+    compared = sum(counts.values()) - counts[Agreement.NOT_RUN]
+    passed = sum(count for level, count in counts.items() if level.agrees) - counts[Agreement.NOT_RUN]
+    title = "; ".join(f"{count} {_LEVELS[level][1]}" for level, count in counts.items() if count)
+    text = f"{_LEVELS[worst][0]} {passed}/{compared}"
+    shown = f'<a href="#{link}">{text}</a>' if link else text
+    return f'<td class="{worst.name.lower()}" title="{title}">{shown}</td>'
 
 
-def _table(cells: Sequence[Cell]) -> str:
-    columns = list(dict.fromkeys((cell.target, cell.mode, cell.dtype) for cell in cells))
-    by_place = {(cell.variant, cell.target, cell.mode, cell.dtype): cell for cell in cells}
-    head = "".join(f"<th>{html.escape(t)}<br>{m.value}<br>{html.escape(d)}</th>" for t, m, d in columns)
-    rows = []
+def _rows(
+    cells: Sequence[Cell], columns: Iterable[tuple[str, ...]], depth: int, links: Mapping[int, str]
+) -> str:
+    """Give a row for each assigner; a column is the first `depth` of target, mode and dtype."""
+    places: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in cells:
+        place = (cell.target, cell.mode.value, cell.dtype)[:depth]
+        places.setdefault((cell.variant, *place), []).append(cell)
+    rows, idle = [], all(cell.not_run for cell in cells)
     for variant in dict.fromkeys(cell.variant for cell in cells):
-        entries = (_entry(by_place.get((variant, *column))) for column in columns)
+        entries = []
+        for column in columns:
+            own = places.get((variant, *column), [])
+            link = next((links[id(cell)] for cell in own if id(cell) in links), "")
+            entries.append(_summed(own, link, idle=idle))
         rows.append(f"<tr><th>{html.escape(variant)}</th>{''.join(entries)}</tr>")
-    return f'<div class="wide"><table><tr><th>assigner</th>{head}</tr>{"".join(rows)}</table></div>'
+    return "".join(rows)
 
 
-def _entry(cell: Cell | None) -> str:
-    if cell is None:
-        return "<td></td>"
-    if cell.not_run or not cell.results:
-        return f'<td class="not_run" title="{html.escape(cell.not_run or "no case")}">not run</td>'
-    counts = "; ".join(f"{cell.count(level)} {name}" for level, name in _SYMBOLS.items() if cell.count(level))
-    worst = cell.worst.name.lower()
-    compared = len(cell.results) - cell.count(Agreement.NOT_RUN)
-    text = f"{_SYMBOLS[cell.worst]} {cell.passed - cell.count(Agreement.NOT_RUN)}/{compared}"
-    return f'<td class="{worst}" title="{counts}">{text}</td>'
+def _header(columns: Sequence[tuple[str, ...]], depth: int) -> str:
+    """Give one row for targets, one for modes and one for dtypes, neighbours joined."""
+    rows = []
+    for level in range(depth):
+        entries = []
+        for prefix, group in groupby(columns, key=lambda column: column[: level + 1]):
+            name = html.escape(prefix[-1]).replace(" ", "<br>", 1)
+            entries.append(f'<th colspan="{len(list(group))}">{name}</th>')
+        corner = f'<th rowspan="{depth}">assigner</th>' if level == 0 else ""
+        rows.append(f"<tr>{corner}{''.join(entries)}</tr>")
+    return "".join(rows)
 
 
-def _reasons(cells: Iterable[Cell]) -> str:
-    reasons = dict.fromkeys(
-        f"{cell.target} {cell.mode.value}: {cell.not_run}" for cell in cells if cell.not_run
+def _table(cells: Sequence[Cell], depth: int, links: Mapping[int, str]) -> str:
+    # What was run nowhere is told at the end; a table of nothing else shows what it would hold.
+    shown = [cell for cell in cells if not cell.not_run] or cells
+    targets, modes = list(dict.fromkeys(cell.target for cell in shown)), list(Mode)
+    ordered = sorted(shown, key=lambda cell: (targets.index(cell.target), modes.index(cell.mode)))
+    columns = list(dict.fromkeys((c.target, c.mode.value, c.dtype)[:depth] for c in ordered))
+    return (
+        f'<div class="wide"><table><thead>{_header(columns, depth)}</thead>'
+        f"<tbody>{_rows(cells, columns, depth, links)}</tbody></table></div>"
     )
-    items = "".join(f"<li>{html.escape(reason)}</li>" for reason in reasons)
+
+
+def _legend(report: Report) -> str:
+    counts = {level: sum(cell.count(level) for cell in report.cells) for level in _LEVELS}
+    items = "".join(
+        f"<li>{_badge(level)} <b>{counts[level]}</b> {meaning}</li>"
+        for level, (_, _, meaning) in _LEVELS.items()
+    )
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _not_run(cells: Iterable[Cell]) -> str:
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    for cell in cells:
+        if cell.not_run:
+            reasons.setdefault((cell.target, cell.not_run), {})[cell.mode.value] = None
+    items = "".join(
+        f"<li>{html.escape(target)} {', '.join(modes)}: not run: {html.escape(reason)}</li>"
+        for (target, reason), modes in reasons.items()
+    )
     return f"<h2>Not run</h2><ul>{items}</ul>" if items else ""
 
 
-def render_page(report: Report) -> str:
+def _backends(report: Report) -> str:
+    heads = ("backend", "library", "version", "device", "model", "driver")
+    rows = (
+        (name, *(described.get(head, "") for head in heads[1:]))
+        for name, described in report.backends.items()
+    )
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(x)}</td>" for x in row) + "</tr>" for row in rows)
+    head = "".join(f"<th>{head}</th>" for head in heads)
+    return f'<div class="wide"><table class="text"><tr>{head}</tr>{body}</table></div>'
+
+
+def render_page(report: Report, goldens: Goldens | None = None) -> str:
     """Write the page, in HTML that needs no network.
 
     Parameters
     ----------
     report : Report
         What a run found.
+    goldens : mapping of str to tuple of GoldenCase, optional
+        The golden cases that were run, whose inputs are shown where they fail.
 
     Returns
     -------
     str
     """
     data = report.to_json()
-    verdict = "Every backend agrees" if report.agrees else "Something disagrees"
-    backends = "".join(
-        f"<li>{html.escape(', '.join((name, *filter(None, described.values()))))}</li>"
-        for name, described in report.backends.items()
-    )
+    details = _Details(goldens or {})
+    links: dict[int, str] = {}
     parts = []
     for part in Part:
         cells = [cell for cell in report.cells if cell.part is part]
+        told = []
+        for number, cell in enumerate(cells):
+            key = f"{part.value}-{number}"
+            if text := details.of(cell, key):
+                links[id(cell)] = key
+                told.append(text)
         if cells:
-            parts.append(f"<h2>{part.value.capitalize()}</h2>{_table(cells)}")
-            parts.append("".join(_details(cell) for cell in cells))
+            depth = 3 if any(cell.dtype for cell in cells) else 2
+            parts.append(f"<h2>{_TITLES[part]}</h2>{_table(cells, depth, links)}{''.join(told)}")
+    overview = _table(report.cells, 1, {}) if report.cells else ""
+    verdict = "Every backend agrees" if report.agrees else "Something disagrees"
+    verdict = verdict if report.compared else "Nothing was run"
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>Conformance</title>'
-        f"<style>{_STYLE}</style><h1>{verdict}</h1>"
+        f"<style>{STYLE}</style><h1>{verdict}</h1>"
         f"<p>assigncore {data['project']}, {data['compared']} cases, seed {data['seed']}, "
         f"{data['duration_s']:.0f} s; {html.escape(data['platform'])}, Python {data['python']}.</p>"
-        f"<ul>{backends}</ul>{''.join(parts)}{_reasons(report.cells)}</html>\n"
+        f"{_backends(report)}{_legend(report)}<h2>All parts</h2>{overview}"
+        f"{''.join(parts)}{_not_run(report.cells)}{details.inputs()}</html>\n"
     )
 
 
-def write_page(report: Report, path: Path) -> None:
-    """Write the page to a file."""
-    path.write_text(render_page(report), encoding="utf-8")
+def write_page(report: Report, path: Path, goldens: Goldens | None = None) -> None:
+    """Write the page to a file.
+
+    Parameters
+    ----------
+    report : Report
+        What a run found.
+    path : pathlib.Path
+        The file.
+    goldens : mapping of str to tuple of GoldenCase, optional
+        The golden cases that were run, whose inputs are shown where they fail.
+    """
+    path.write_text(render_page(report, goldens), encoding="utf-8")

@@ -14,11 +14,11 @@ from assigncore.conformance.backends import Mode, Target
 from assigncore.conformance.bench import Bench, Broken, NotApplicable, demand
 from assigncore.conformance.capabilities import DTYPES, undeclared
 from assigncore.conformance.compare import Agreement
+from assigncore.conformance.deadline import LIMIT, Hang, within
 from assigncore.conformance.matrix import Matrix
 from assigncore.conformance.recipes import Recipe
 from assigncore.conformance.runner import CaseResult, Cell, Part
 from assigncore.conformance.scene_kinds import draw_scene
-from assigncore.registry import ASSIGNERS
 
 __all__ = ["PROMISES", "run_backend_promises", "run_promises"]
 
@@ -29,8 +29,10 @@ BACKEND = "(backend)"
 def _declared(bench: Bench) -> None:
     """Be declared, if registered."""
     name = bench.recipe.name
-    registered = name in ASSIGNERS.names() and ASSIGNERS.get(name) is type(bench.recipe.assigner)
-    demand(not (registered and name in undeclared()), f"{name} is registered and declares nothing")
+    demand(
+        not (bench.recipe.is_registered and name in undeclared()),
+        f"{name} is registered and declares nothing",
+    )
 
 
 def _shown(bench: Bench, mode: Mode, dtype: str) -> bool:
@@ -78,7 +80,9 @@ PROMISES: Mapping[str, Callable[[Bench], None]] = MappingProxyType(
 """What is held against each assigner's declaration. Its tie promise and ignore regions are laws."""
 
 
-def run_promises(recipe: Recipe, target: Target, *, after_case: Callable[[], object] | None = None) -> Cell:
+def run_promises(
+    recipe: Recipe, target: Target, *, limit: float = LIMIT, after_case: Callable[[], object] | None = None
+) -> Cell:
     """Hold an assigner against its declaration on a target.
 
     Parameters
@@ -87,18 +91,21 @@ def run_promises(recipe: Recipe, target: Target, *, after_case: Callable[[], obj
         The assigner.
     target : Target
         Where it runs.
+    limit : float, default 300
+        Seconds a promise may take.
     after_case : callable, optional
         Called when a promise is done.
     """
     reason = target.unavailable()
     bench = Bench(recipe, recipe, target)
-    results = (
-        () if reason else _checked({k: partial(check, bench) for k, check in PROMISES.items()}, after_case)
-    )
+    checks = {name: partial(check, bench) for name, check in PROMISES.items()}
+    results = () if reason else _checked(checks, limit, after_case)
     return Cell(recipe.name, target.name, Mode.EAGER, results, reason, Part.PROMISES)
 
 
-def run_backend_promises(target: Target, *, after_case: Callable[[], object] | None = None) -> Cell:
+def run_backend_promises(
+    target: Target, *, limit: float = LIMIT, after_case: Callable[[], object] | None = None
+) -> Cell:
     """Hold a backend against its declaration: its dtypes, its compiler, subnormal numbers."""
     reason = target.unavailable()
     checks: dict[str, Callable[[], None]] = {
@@ -106,7 +113,7 @@ def run_backend_promises(target: Target, *, after_case: Callable[[], object] | N
         "compiler": lambda: _backend_compiler(target),
         "subnormals": lambda: _backend_subnormals(target),
     }
-    results = () if reason else _checked(checks, after_case)
+    results = () if reason else _checked(checks, limit, after_case)
     return Cell(BACKEND, target.name, Mode.EAGER, results, reason, Part.PROMISES)
 
 
@@ -154,11 +161,11 @@ def _backend_subnormals(target: Target) -> None:
 
 
 def _checked(
-    checks: Mapping[str, Callable[[], None]], after_case: Callable[[], object] | None
+    checks: Mapping[str, Callable[[], None]], limit: float, after_case: Callable[[], object] | None
 ) -> tuple[CaseResult, ...]:
     results = []
     for name, check in checks.items():
-        results.append(_check(name, check))
+        results.append(_check(name, partial(within, limit, check)))
         if after_case is not None:
             after_case()
     return tuple(results)
@@ -171,6 +178,8 @@ def _check(name: str, check: Callable[[], None]) -> CaseResult:
         return CaseResult(name, Agreement.NOT_RUN, str(error))
     except Broken as error:
         return CaseResult(name, Agreement.DIFFERENT, str(error))
+    except Hang as error:
+        return CaseResult(name, Agreement.HANG, str(error))
     except Exception as error:
         return CaseResult(name, Agreement.ERROR, f"{type(error).__name__}: {error}"[:500])
     return CaseResult(name, Agreement.IDENTICAL)

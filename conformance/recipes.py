@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from assigncore.conformance.capabilities import CAPABILITIES, Capabilities, Priors, capabilities_of
 from assigncore.conformance.scenes import Scene
-from assigncore.registry import build_assigner
+from assigncore.registry import ASSIGNERS, build_assigner
 
 __all__ = ["Recipe", "recipe_of"]
 
@@ -85,6 +85,11 @@ class Recipe:
                 raise TypeError(f"{self.name}.assign needs {name!r}, which the suite does not know")
             given.append(name)
         return tuple(given)
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether its class is one of the registry's, not one of the same name."""
+        return self.name in ASSIGNERS.names() and ASSIGNERS.get(self.name) is type(self.assigner)
 
     @property
     def by_level(self) -> bool:

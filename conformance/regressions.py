@@ -57,7 +57,7 @@ def load_regressions() -> tuple[Regression, ...]:
     Examples
     --------
     >>> [regression.scene.name for regression in load_regressions()][0]
-    'conflict_won_without_choosing'
+    'biased_standard_deviation'
     """
     folder = files("assigncore.conformance") / "regression_scenes"
     paths = sorted(

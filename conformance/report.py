@@ -9,11 +9,12 @@ from typing import Any
 
 from assigncore.conformance.backends import Mode, Target
 from assigncore.conformance.compare import Agreement
+from assigncore.conformance.devices import cuda_driver
 from assigncore.conformance.runner import Cell, Part
 
 __all__ = ["SCHEMA_VERSION", "Report", "describe_target", "validate_report"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the layout of `Report.to_json`."""
 
 
@@ -95,12 +96,11 @@ def _cell(cell: Cell) -> dict[str, Any]:
 def describe_target(target: Target) -> dict[str, str]:
     """Name a target's library, version and device, with the device's model and driver where it has them."""
     model, driver = platform.processor() or platform.machine(), ""
-    if target.device == "cuda":
-        model, driver = target.module.cuda.get_device_name(), str(target.module.version.cuda)
+    if target.on_cuda and target.library == "torch":
+        model, driver = target.module.cuda.get_device_name(), f"CUDA {cuda_driver()}"
     elif target.library == "cupy":
-        runtime = target.module.cuda.runtime
-        model = runtime.getDeviceProperties(0)["name"].decode()
-        driver = str(runtime.driverGetVersion())
+        properties = target.module.cuda.runtime.getDeviceProperties(target.module.cuda.Device().id)
+        model, driver = properties["name"].decode(), f"CUDA {cuda_driver()}"
     return {
         "library": target.library,
         "version": target.version,
@@ -146,7 +146,7 @@ def validate_report(data: Any) -> tuple[str, ...]:
     >>> validate_report(Report((), {}).to_json())
     ()
     >>> validate_report({"schema": 1})
-    ('schema: got 1, expected 2',)
+    ('schema: got 1, expected 3',)
     """
     if not isinstance(data, dict):
         return (f"expected a mapping, got {type(data).__name__}",)

@@ -11,6 +11,7 @@ import numpy as np
 
 from assigncore.conformance.backends import Mode, Target
 from assigncore.conformance.compare import Agreement, Comparison, compare_case
+from assigncore.conformance.deadline import LIMIT, Hang, within
 from assigncore.conformance.goldens import GoldenCase
 from assigncore.conformance.replay import REPLAYS, Call, Refusal, Replay
 
@@ -31,6 +32,8 @@ class Part(StrEnum):
     """The thirteen laws."""
     PROMISES = "promises"
     """What is declared, against what is shown."""
+    GUARANTEES = "guarantees"
+    """On a CUDA device: the host never waits, and a CUDA graph captures the call."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,9 @@ def run_call(call: Call, target: Target, mode: Mode) -> dict[str, np.ndarray[Any
         return {name: None if array is None else target.to_numpy(array) for name, array in outputs.items()}
 
 
-def replay_case(replay: Replay, case: GoldenCase, target: Target, mode: Mode = Mode.EAGER) -> CaseResult:
+def replay_case(
+    replay: Replay, case: GoldenCase, target: Target, mode: Mode = Mode.EAGER, *, limit: float = LIMIT
+) -> CaseResult:
     """Replay one golden case and hold the result against what is due.
 
     Parameters
@@ -141,6 +146,8 @@ def replay_case(replay: Replay, case: GoldenCase, target: Target, mode: Mode = M
         Where to run it.
     mode : Mode, default Mode.EAGER
         How to run it.
+    limit : float, default 300
+        Seconds it may take.
 
     Returns
     -------
@@ -153,7 +160,9 @@ def replay_case(replay: Replay, case: GoldenCase, target: Target, mode: Mode = M
         return CaseResult(case.name, Agreement.ERROR, str(error))
     outcome = Comparison(Agreement.IDENTICAL)
     try:
-        outputs = run_call(replay.prepare(case), target, mode)
+        outputs = within(limit, lambda: run_call(replay.prepare(case), target, mode))
+    except Hang as error:
+        outcome = Comparison(Agreement.HANG, str(error))
     except Exception as error:
         if isinstance(due, Refusal):
             message = due.fault(error, compiled=mode is Mode.JIT)
@@ -174,6 +183,7 @@ def run_cell(
     target: Target,
     mode: Mode = Mode.EAGER,
     *,
+    limit: float = LIMIT,
     after_case: Callable[[], object] | None = None,
 ) -> Cell:
     """Replay the cases of a variant on a target.
@@ -188,6 +198,8 @@ def run_cell(
         Where to run them.
     mode : Mode, default Mode.EAGER
         How to run them.
+    limit : float, default 300
+        Seconds a case may take.
     after_case : callable, optional
         Called when a case is done, to show progress.
 
@@ -195,6 +207,7 @@ def run_cell(
     -------
     Cell
         Not run, with the reason, where the variant is not covered yet or the target or mode cannot be had.
+        After a hang the cell ends, since what hangs cannot be ended.
 
     Examples
     --------
@@ -206,15 +219,15 @@ def run_cell(
         reason = NOT_COVERED
     elif mode is Mode.BATCHED:
         reason = "golden cases are replayed one by one"
-    elif mode not in target.modes:
+    elif not (reason := target.unavailable()) and mode not in target.modes:
         reason = f"{target.name} has no compiler"
-    else:
-        reason = target.unavailable()
     if reason:
         return Cell(variant, target.name, mode, not_run=reason)
     results = []
     for case in cases:
-        results.append(replay_case(REPLAYS[variant], case, target, mode))
+        results.append(replay_case(REPLAYS[variant], case, target, mode, limit=limit))
         if after_case is not None:
             after_case()
+        if results[-1].agreement is Agreement.HANG:
+            break
     return Cell(variant, target.name, mode, tuple(results))

@@ -11,9 +11,11 @@ from typing import Any
 
 from assigncore.conformance.backends import Mode, Target, get_target
 from assigncore.conformance.capabilities import Capabilities
+from assigncore.conformance.deadline import LIMIT
 from assigncore.conformance.goldens import GoldenCase
+from assigncore.conformance.guarantees import GUARANTEE_CASES, run_guarantees
 from assigncore.conformance.laws import LAWS, run_laws
-from assigncore.conformance.matrix import LIMIT, Matrix
+from assigncore.conformance.matrix import Matrix
 from assigncore.conformance.promises import PROMISES, run_backend_promises, run_promises
 from assigncore.conformance.recipes import Recipe, recipe_of
 from assigncore.conformance.regressions import load_regressions, run_regressions
@@ -86,7 +88,8 @@ class Plan:
             yield from self._golden_jobs()
         if Part.PROMISES in self.parts:
             for target in self.targets:
-                yield Job(f"{target.name} promises", partial(run_backend_promises, target), 3)
+                job = partial(run_backend_promises, target, limit=self.limit)
+                yield Job(f"{target.name} promises", job, 3)
         if any(part is not Part.GOLDENS for part in self.parts):
             yield from self._assigner_jobs()
 
@@ -96,7 +99,7 @@ class Plan:
                 continue
             for variant, group in self.goldens.items():
                 count = len(group) if variant in REPLAYS else 0
-                job = partial(run_cell, variant, group, target, mode)
+                job = partial(run_cell, variant, group, target, mode, limit=self.limit)
                 yield Job(f"{target.name} {mode.value} {variant}", job, count)
 
     def _assigner_jobs(self) -> Iterator[Job]:
@@ -108,10 +111,13 @@ class Plan:
             for target in self.targets:
                 where = f"{target.name} {name}"
                 if Part.PROMISES in self.parts:
-                    yield Job(f"{where} promises", partial(run_promises, recipe, target), len(PROMISES))
+                    job = partial(run_promises, recipe, target, limit=self.limit)
+                    yield Job(f"{where} promises", job, len(PROMISES))
                 if Part.LAWS in self.parts:
                     job = partial(run_laws, recipe, target, laws=self.laws, limit=self.limit)
                     yield Job(f"{where} laws", job, len(self.laws))
+                if Part.GUARANTEES in self.parts and target.on_cuda:
+                    yield Job(f"{where} guarantees", partial(run_guarantees, matrix, target), GUARANTEE_CASES)
                 if Part.GENERATED not in self.parts:
                     continue
                 for mode, dtype in product(self.modes, self.dtypes):
@@ -160,7 +166,7 @@ def check(
     modes: Sequence[Mode] = (Mode.EAGER, Mode.BATCHED),
     limit: float = 60.0,
 ) -> Report:
-    """Check one assigner, of this package or of one's own, on one backend: generated cases and all laws.
+    """Check one assigner, of this package or of one's own, on one backend, by all that needs no goldens.
 
     Parameters
     ----------
@@ -173,7 +179,7 @@ def check(
     reference : object, optional
         An assigner it is held against, on NumPy. By default itself.
     cases : int, default 36
-        Number of generated scenes.
+        Number of generated scenes; the regression scenes come on top.
     seed : int, default 0
         Their seed.
     dtypes, modes : sequence
@@ -195,11 +201,15 @@ def check(
     recipe = recipe_of(assigner, capabilities)
     against = recipe if reference is None else Recipe(recipe.name, reference, recipe.capabilities)
     start = time.perf_counter()
-    scenes = tuple(draw_scenes(cases, seed))
+    scenes = (*draw_scenes(cases, seed), *(regression.scene for regression in load_regressions()))
     matrix = Matrix(recipe, against, limit=limit)
     cells = [matrix.run_cell(target, mode, dtype, scenes) for mode, dtype in product(modes, dtypes)]
+    if recipe.is_registered:
+        cells += [run_regressions(recipe.name, target, dtype, limit=limit) for dtype in dtypes]
     cells.append(run_laws(recipe, target, reference=against, limit=limit))
-    cells.append(run_promises(recipe, target))
+    cells.append(run_promises(recipe, target, limit=limit))
+    if target.on_cuda:
+        cells.append(run_guarantees(matrix, target))
     able = {} if target.unavailable() else {target.name: describe_target(target)}
     versions = {described["library"]: described["version"] for described in able.values()}
     return Report(tuple(cells), versions, able, seed, time.perf_counter() - start)

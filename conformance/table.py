@@ -30,6 +30,7 @@ _TITLES = {
     Part.GENERATED: "Generated cases that agree, all dtypes",
     Part.LAWS: "Laws obeyed",
     Part.PROMISES: "Declarations that hold",
+    Part.GUARANTEES: "Guarantees kept on a CUDA device",
 }
 
 _UNLIMITED = 10_000
@@ -49,6 +50,10 @@ def _cells_text(cells: Iterable[Cell]) -> Text:
     return Text(f"{passed}/{compared}{note}", style="bold red" if failed else "green")
 
 
+def _idle(cell: Cell) -> bool:
+    return bool(cell.not_run) and cell.not_run != NOT_COVERED
+
+
 def _remarks(cell: Cell) -> Iterator[Text]:
     """Name the cases of a cell that a reader should know of, those with the same message together."""
     groups: dict[tuple[Agreement, str], list[str]] = {}
@@ -64,14 +69,18 @@ def _remarks(cell: Cell) -> Iterator[Text]:
 
 
 def _print_part(part: Part, cells: list[Cell], case_counts: Mapping[str, int], console: Console) -> None:
-    columns = list(dict.fromkeys((cell.target, cell.mode) for cell in cells))
+    # What was run nowhere is told below the tables; a table of nothing else shows what it would hold.
+    columns = list(dict.fromkeys((cell.target, cell.mode) for cell in cells if not _idle(cell)))
+    columns = columns or list(dict.fromkeys((cell.target, cell.mode) for cell in cells))
     places: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         places.setdefault((cell.variant, cell.target, cell.mode), []).append(cell)
     goldens = part is Part.GOLDENS
+    told = [f"– {NOT_COVERED}"] if any(cell.not_run == NOT_COVERED for cell in cells) else []
+    told += ["~ near ties among them"] if any(cell.count(Agreement.NEAR_TIE) for cell in cells) else []
     table = Table(
         title=_TITLES[part],
-        caption=f"– {NOT_COVERED}" if goldens else "~ near ties among them",
+        caption="; ".join(told) or None,
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
@@ -92,6 +101,15 @@ def _print_part(part: Part, cells: list[Cell], case_counts: Mapping[str, int], c
     console.print(table)
 
 
+def _reasons(cells: Iterable[Cell]) -> dict[tuple[str, str], dict[str, None]]:
+    """Give the modes that were not run by target and reason."""
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    for cell in cells:
+        if _idle(cell):
+            reasons.setdefault((cell.target, cell.not_run), {})[cell.mode.value] = None
+    return reasons
+
+
 def print_report(report: Report, case_counts: Mapping[str, int], console: Console) -> None:
     """Print a table for each part, what was not run, and every case that disagrees or that a tie decides.
 
@@ -108,12 +126,9 @@ def print_report(report: Report, case_counts: Mapping[str, int], console: Consol
         cells = [cell for cell in report.cells if cell.part is part]
         if cells:
             _print_part(part, cells, case_counts, console)
-    for reason in dict.fromkeys(
-        f"{cell.target} {cell.mode.value}: not run: {cell.not_run}"
-        for cell in report.cells
-        if cell.not_run not in ("", NOT_COVERED)
-    ):
-        console.print(reason, style="dim", highlight=False, markup=False)
+    for (target, reason), modes in _reasons(report.cells).items():
+        line = f"{target} {', '.join(modes)}: not run: {reason}"
+        console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
     for cell in report.cells:
         for remark in _remarks(cell):
             console.print(remark, soft_wrap=True)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assigncore.backend import ArrayBackend, load_backend
+from assigncore.conformance.devices import NO_CUDA, cuda_devices
 
 __all__ = ["Mode", "Target"]
 
@@ -86,9 +87,16 @@ class Target:
             The reason; empty when it can run.
         """
         try:
-            return self._device_fault(self.module)
+            reason = self._device_fault(self.module)
         except ImportError as error:
-            return f"{self.library} cannot be imported: {error}"
+            reason = f"{self.library} cannot be imported: {error}"
+        # Without a device it is of no interest what else is missing.
+        return NO_CUDA if reason and self.on_cuda and not cuda_devices() else reason
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether it computes on a CUDA device."""
+        return self.device == "cuda"
 
     def _device_fault(self, module: Any) -> str:
         """Say what is wrong with the device, the library being there."""

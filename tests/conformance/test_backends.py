@@ -1,7 +1,11 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from assigncore.conformance import TARGETS, Mode, available_targets, get_target
+from assigncore.conformance import TARGETS, Mode, available_targets, get_target, targets
+from assigncore.conformance import devices as module_devices
 
 HERE = available_targets()
 DTYPES = ("float32", "float64", "int64", "uint8", "bool")
@@ -97,3 +101,74 @@ def test_an_available_target_has_a_version():
     for target in HERE:
         assert target.unavailable() == ""
         assert target.version[0].isdigit()
+
+
+def fake_torch(*, available):
+    cuda = SimpleNamespace(is_available=lambda: available)
+    return SimpleNamespace(cuda=cuda, __version__="2.13.0+cpu")
+
+
+def fake_cupy(count):
+    def ask():
+        if isinstance(count, Exception):
+            raise count
+        return count
+
+    return SimpleNamespace(
+        cuda=SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=ask, CUDARuntimeError=OSError))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "devices", "reason"),
+    [
+        ("torch:cuda", fake_torch(available=True), 1, ""),
+        # ROCm: PyTorch calls its devices so, and there is no driver of CUDA.
+        ("torch:cuda", fake_torch(available=True), 0, ""),
+        ("torch:cuda", fake_torch(available=False), 0, "no CUDA device"),
+        ("torch:cuda", fake_torch(available=False), 1, "torch 2.13.0+cpu cannot use the CUDA device"),
+        ("torch:cuda", None, 0, "no CUDA device"),
+        ("torch", None, 0, "torch cannot be imported: import of torch halted; None in sys.modules"),
+        ("cupy:cuda", None, 0, "no CUDA device"),
+        ("cupy:cuda", None, 1, "cupy cannot be imported: import of cupy halted; None in sys.modules"),
+        ("cupy:cuda", fake_cupy(1), 1, ""),
+        ("cupy:cuda", fake_cupy(0), 0, "no CUDA device"),
+        ("cupy:cuda", fake_cupy(0), 1, "cupy finds no CUDA device"),
+        ("cupy:cuda", fake_cupy(OSError("old driver")), 1, "cupy cannot use the CUDA device: old driver"),
+    ],
+)
+def test_a_missing_device_is_told_from_a_missing_library(name, module, devices, reason, monkeypatch):
+    target = get_target(name)
+    monkeypatch.setitem(sys.modules, target.library, module)
+    monkeypatch.setattr(targets, "cuda_devices", lambda: devices)
+    assert target.unavailable() == reason
+
+
+class Driver:
+    """Answers as the CUDA driver does, with a status and through pointers."""
+
+    def __init__(self, status, value):
+        self.status, self.value = status, value
+
+    def cuInit(self, _):  # noqa: N802
+        return 0
+
+    def __getattr__(self, question):
+        def answer(pointer):
+            pointer._obj.value = self.value
+            return self.status
+
+        return answer
+
+
+def test_the_driver_is_asked(monkeypatch):
+    for driver, devices, version in (
+        (None, 0, ""),
+        (Driver(0, 2), 2, "0.0"),
+        (Driver(100, 2), 0, ""),
+        (Driver(0, 12040), 12040, "12.4"),
+    ):
+        monkeypatch.setattr(module_devices, "_load", lambda driver=driver: driver)
+        module_devices.cuda_devices.cache_clear()
+        assert (module_devices.cuda_devices(), module_devices.cuda_driver()) == (devices, version)
+    module_devices.cuda_devices.cache_clear()

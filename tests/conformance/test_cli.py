@@ -5,8 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from assigncore.conformance import LAWS, cli, load_packed, runner, validate_report
+from assigncore.conformance import LAWS, Part, cli, load_packed, runner, validate_report
 from assigncore.conformance import replay as replay_module
+from assigncore.conformance.guarantees import GUARANTEES
+from assigncore.conformance.promises import PROMISES
 
 SMALL = ["--backend", "numpy", "--assigner", "GridAssigner", "--part", "goldens", "--mode", "eager"]
 
@@ -39,7 +41,7 @@ def test_the_json_report_has_every_case(tmp_path, monkeypatch, capsys):
     assert cli.run([*SMALL, "--json", str(file)]) == 0
     report = json.loads(file.read_text())
     (cell,) = report["cells"]
-    assert (report["schema"], report["agrees"]) == (2, True)
+    assert (report["schema"], report["agrees"]) == (3, True)
     assert validate_report(report) == ()
     assert report["versions"] == {"numpy": np.__version__}
     assert (cell["assigner"], cell["backend"], cell["mode"], cell["not_run"]) == (
@@ -89,12 +91,24 @@ def test_laws_are_chosen_by_name(tmp_path, capsys):
     assert cli.run(["--backend", "numpy", "--assigner", "PointAssigner", *laws, "--json", str(file)]) == 0
     (cell,) = json.loads(file.read_text())["cells"]
     assert [case["case"] for case in cell["cases"]] == ["ties", "memory"]
+    parts = ["--part", "promises", *laws, "--json", str(file)]
+    assert cli.run(["--backend", "numpy", "--assigner", "PointAssigner", *parts]) == 0
+    assert {cell["part"] for cell in json.loads(file.read_text())["cells"]} == {"laws", "promises"}
 
 
 def test_everything_has_a_name_that_is_listed(capsys):
     assert cli.run(["--list"]) == 0
     out = capsys.readouterr().out
-    for word in ("array_api_strict:device1", "TaskAlignedAssigner", "bfloat16", "batched", *LAWS):
+    names = (
+        "array_api_strict:device1",
+        "TaskAlignedAssigner",
+        "bfloat16",
+        "batched",
+        *LAWS,
+        *PROMISES,
+        *GUARANTEES,
+    )
+    for word in (*names, *Part):
         assert word in out
 
 
@@ -151,14 +165,25 @@ def test_a_folder_of_goldens_takes_the_place_of_the_packed_ones(tmp_path, capsys
     ("arguments", "word"),
     [
         (["--backend", "nunpy"], "did you mean 'numpy'"),
-        (["--assigner", "MaxIou"], "MaxIou"),
+        (["--assigner", "maxiou_assigner"], "did you mean 'MaxIoUAssigner'"),
         (["--mode", "quick"], "quick"),
         (["--goldens", "no-such-folder"], "no-such-folder"),
         (["--json", "no-such-folder/report.json"], "no-such-folder"),
         (["--no-such-option"], "--no-such-option"),
         (["--backend"], "--backend"),
         (["extra"], "extra"),
-        (["--backend", "no_such_module:make"], "no_such_module"),
+        (
+            ["--backend", "no_such_module:make"],
+            "module 'no_such_module' cannot be imported: ModuleNotFoundError",
+        ),
+        (["--backend", "os:nothing"], "module 'os' has no attribute 'nothing'"),
+        (["--backend", "torch:cud"], "did you mean 'torch:cuda'"),
+        (["--backend", "os:sep"], "expected a factory that returns a Target, got str"),
+        (["--backend", "os:getcwd"], "expected a Target of the factory, got str"),
+        (["--backend", "os:stat"], "the factory, called without arguments, raises TypeError"),
+        (["--backend", "os:"], "expected MODULE:FACTORY"),
+        (["--backend", "a:b:c"], "expected MODULE:FACTORY"),
+        (["--part", "guarantees", "--backend", "numpy"], "no case for these backends"),
         (["--html", "no-such-folder/report.html"], "no-such-folder"),
         (["--law", "gravity"], "gravity"),
         (["--dtype", "float8"], "float8"),

@@ -1,5 +1,6 @@
 """Faults that were planted on purpose: the suite must catch each and call it by its name."""
 
+import time
 from dataclasses import dataclass, fields
 from unittest import mock
 
@@ -8,7 +9,25 @@ import pytest
 
 from assigncore import ATSSAssigner, MaxIoUAssigner, PointAssigner, load_backend
 from assigncore.assigners import atss
-from assigncore.conformance import Agreement, Capabilities, Part, Priors, Ties, check
+from assigncore.conformance import (
+    Agreement,
+    Capabilities,
+    Mode,
+    Part,
+    Priors,
+    Replay,
+    Ties,
+    check,
+    get_target,
+    load_packed,
+    promises,
+    run_cell,
+    runner,
+)
+from assigncore.conformance.calls import answered
+from assigncore.conformance.matrix import Matrix
+from assigncore.conformance.recipes import recipe_of
+from assigncore.conformance.scene_kinds import draw_scenes
 
 KNOBS = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.4, "ignore_iof_thr": 0.5}
 PROMISE = Capabilities(KNOBS, ties=Ties.LATER, ignores=True)
@@ -115,12 +134,29 @@ def test_a_biased_standard_deviation():
 
     with mock.patch.object(atss, "adaptive_threshold", biased):
         report = run(ATSSAssigner(topk=4, ignore_iof_thr=0.5))
-    caught(report)
-    different = [r for cell in report.cells if cell.part is Part.GENERATED for r in cell.failures]
+    assert "biased_standard_deviation" in caught(report)
+    stated = [r for cell in report.cells if cell.dtype == "float32 as stated" for r in cell.failures]
+    assert [(r.case, r.message) for r in stated] == [
+        ("biased_standard_deviation", "prior 0 got 1, expected 0")
+    ]
+    different = [
+        r for cell in report.cells if cell.part is Part.GENERATED for r in cell.failures if r not in stated
+    ]
     assert different
     assert all(
         result.agreement is Agreement.DIFFERENT and "gt_inds" in result.message for result in different
     )
+
+
+def test_a_biased_standard_deviation_on_every_backend():
+    """NumPy shares the fault, so that all backends agree: what is stated tells all the same."""
+
+    def biased(xp, overlaps, found):
+        return xp.mean(overlaps, axis=-1) + xp.std(overlaps, axis=-1)
+
+    with mock.patch.object(atss, "adaptive_threshold", biased):
+        report = run(ATSSAssigner(topk=4, ignore_iof_thr=0.5), "numpy")
+    assert "biased_standard_deviation" in caught(report)
 
 
 def test_a_transfer_to_the_host():
@@ -154,26 +190,36 @@ def test_a_write_to_an_input():
 def test_what_never_comes_back_is_a_hang():
     class Hanging(Wrapped):
         def altered(self, priors, gt_bboxes, **others):
-            import time
-
             time.sleep(3)
             raise AssertionError
 
     reference = MaxIoUAssigner(**KNOBS)
-    from assigncore.conformance.backends import Mode, get_target
-    from assigncore.conformance.matrix import Matrix
-    from assigncore.conformance.recipes import recipe_of
-    from assigncore.conformance.scene_kinds import draw_scenes
-
     matrix = Matrix(recipe_of(Hanging(**KNOBS), PROMISE), recipe_of(reference), limit=0.05)
     cell = matrix.run_cell(get_target("numpy"), Mode.EAGER, "float32", list(draw_scenes(5)))
     assert [result.agreement for result in cell.results] == [Agreement.HANG]
     assert "0.05 s" in cell.results[0].message
 
 
-def test_more_and_less_than_what_is_declared():
-    from assigncore.conformance.backends import Mode
+def test_goldens_and_promises_have_a_time_limit_too(monkeypatch):
+    case = load_packed("GridAssigner")[0]
 
+    def wait(_):
+        time.sleep(1)
+        raise AssertionError
+
+    monkeypatch.setattr(runner, "REPLAYS", {"GridAssigner": Replay(wait, answered)})
+    monkeypatch.setattr(promises, "PROMISES", {"declared": wait})
+    recipe = recipe_of("GridAssigner")
+    for cell in (
+        run_cell("GridAssigner", (case, case), get_target("numpy"), limit=0.05),
+        promises.run_promises(recipe, get_target("numpy"), limit=0.05),
+    ):
+        assert [(r.agreement, r.message) for r in cell.results] == [
+            (Agreement.HANG, "no answer within 0.05 s")
+        ]
+
+
+def test_more_and_less_than_what_is_declared():
     modest = Capabilities(KNOBS, ties=Ties.LATER, ignores=False, dtypes=("float32",), modes=(Mode.EAGER,))
     names = caught(run(MaxIoUAssigner(**KNOBS), "numpy", capabilities=modest, modes=(Mode.EAGER,)))
     assert {"ignore", "dtypes", "modes"} <= names
