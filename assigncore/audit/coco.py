@@ -131,7 +131,8 @@ def load_coco(path: Path, *, source: str | None = None) -> Dataset:
     Raises
     ------
     AuditError
-        If the file cannot be read, is not COCO, has an image without id or size, or has no usable annotation.
+        If the file cannot be read, is not COCO, has an image without id or size, or has no usable annotation
+        of an object, crowd regions not counted.
 
     Notes
     -----
@@ -169,7 +170,7 @@ def load_coco(path: Path, *, source: str | None = None) -> Dataset:
         if skipped:
             why = f"none of the {len(skipped)} annotations can be used, the first is {skipped[0]}"
         raise AuditError(f"{path}: {why}")
-    return Dataset(
+    dataset = Dataset(
         source or str(path),
         tuple(images.values()),
         {image_id: tuple(found) for image_id, found in annotations.items()},
@@ -177,6 +178,12 @@ def load_coco(path: Path, *, source: str | None = None) -> Dataset:
         tuple(skipped),
         num_clipped,
     )
+    if not any(map(dataset.objects, dataset.images)):
+        why = f"annotations: expected objects, got nothing but crowd regions ({len(seen)} with iscrowd 1)"
+        if skipped:
+            why += f"; {len(skipped)} more cannot be used, the first is {skipped[0]}"
+        raise AuditError(f"{path}: {why}")
+    return dataset
 
 
 def _read_images(path: Path, entries: Sequence[Any]) -> dict[int | str, Image]:

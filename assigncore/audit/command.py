@@ -171,7 +171,7 @@ def audit(
         detections = load_results("--predictions", predictions, dataset, with_classes=True)
     settings = Settings(found, at, batch_size, boxes, detections, seed)
     runs = _run_all(plans, dataset, scale, settings)
-    _warn(dataset, detections)
+    _warn(dataset, boxes, detections)
     where = backend if device is None else f"{backend} ({device})"
     console = Console()
     print_runs(console, runs, dataset, scale, where)
@@ -209,14 +209,16 @@ def _read(path: Path | None) -> Dataset:
         return load_coco(sample, source=f"bundled sample {SAMPLE} (DeepForest, Weinstein et al. 2020, MIT)")
 
 
-def _warn(dataset: Dataset, predictions: Results | None) -> None:
-    """Name the broken annotations, and the predictions that are not used, on stderr."""
+def _warn(dataset: Dataset, *results: Results | None) -> None:
+    """Name the broken annotations, and the proposals and predictions that are not used, on stderr."""
     for skipped in dataset.skipped[:MAX_WARNINGS]:
         click.echo(" ".join(f"Warning: {dataset.source}: {skipped}; skipped".split()), err=True)
     more = len(dataset.skipped) - MAX_WARNINGS
     if more > 0:
         click.echo(f"Warning: {dataset.source}: {more} more broken annotations skipped", err=True)
-    for line in () if predictions is None else predictions.warnings():
+    lines = [line for found in results if found is not None for line in found.warnings()]
+    # Each once: one file can hold both proposals and predictions.
+    for line in dict.fromkeys(lines):
         click.echo(" ".join(f"Warning: {line}".split()), err=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ COUNT_EDGES = (1, 2, 4, 8, 16)
 COUNT_LABELS = ("1", "2-3", "4-7", "8-15", "16+")
 COUNT_COLORS = ("#7fb8dd", "#4a94c9", "#2273b3", "#0b5394", "#07305c")
 PANEL = 7.0
+PICTURE = re.compile(r"(?P<rank>\d{2,})_(?P<stem>.+)\.png")
 
 
 def draw_gallery(
@@ -43,7 +45,7 @@ def draw_gallery(
     dataset, settings
         As the runs had them; the chosen images are assigned once more.
     out : Path
-        Each run draws into ``out / name / gallery``.
+        Each run draws into ``out / name / gallery``, in place of what an earlier one drew there.
     images : Path or None
         Folder of the image files. An image that is not there is drawn as a blank canvas.
     count : int
@@ -55,16 +57,32 @@ def draw_gallery(
         Number of pictures drawn.
     """
     chosen = choose(runs, dataset, count)
-    for run in runs:
-        folder = out / slug(run.plan.name) / "gallery"
+    folders = [out / slug(run.plan.name) / "gallery" for run in runs]
+    # All of them before any is drawn: two names can make the same folder.
+    for folder in folders:
+        _remove_earlier(folder)
+    for run, folder in zip(runs, folders, strict=True):
         at_size = {frame.image.id: frame for frame in run.findings.objects.frames}
         frames = [at_size[image.id] for image in chosen]
         done = {one.frame.image.id: one for one in assign_images(run.plan, dataset, frames, settings)}
         for rank, frame in enumerate(frames, start=1):
             crowds = frame.boxes(dataset.crowds(frame.image))
             figure = image_figure(run, done[frame.image.id], crowds, images)
-            save(figure, folder / f"{rank:02d}_{slug(Path(frame.image.file_name).stem)}.png")
+            save(figure, folder / _picture_name(rank, Path(frame.image.file_name).stem))
     return len(chosen) * len(runs)
+
+
+def _picture_name(rank: int, stem: str) -> str:
+    """Name the picture of the image that comes `rank`-th."""
+    return f"{rank:02d}_{slug(stem)}.png"
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove the pictures that an earlier run drew, told by their names; any other file stays."""
+    for path in folder.glob("*.png"):
+        named = PICTURE.fullmatch(path.name)
+        if named and path.name == _picture_name(int(named["rank"]), named["stem"]) and path.is_file():
+            path.unlink()
 
 
 def choose(runs: Sequence[Run], dataset: Dataset, count: int) -> list[Image]:

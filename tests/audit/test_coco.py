@@ -147,6 +147,24 @@ def test_nothing_usable_is_an_error_that_shows_the_first(document, write):
         load_coco(write({**document, "annotations": []}))
 
 
+def test_crowd_regions_alone_are_nothing_to_audit(document, write):
+    for annotation in document["annotations"]:
+        annotation["iscrowd"] = 1
+    with pytest.raises(
+        AuditError, match=r"expected objects, got nothing but crowd regions \(5 with iscrowd 1\)$"
+    ):
+        load_coco(write(document))
+
+
+def test_crowd_regions_and_broken_objects_are_nothing_to_audit(document, write):
+    for annotation in document["annotations"]:
+        annotation["bbox"][2] *= 1 if annotation.get("iscrowd") else -1
+    with pytest.raises(
+        AuditError, match=r"\(1 with iscrowd 1\); 4 more .*, the first is annotation 11: bbox: "
+    ):
+        load_coco(write(document))
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(AuditError, match="no such file"):
         load_coco(tmp_path / "nowhere.json")

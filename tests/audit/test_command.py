@@ -57,6 +57,23 @@ def test_no_gallery_if_none_is_wanted(command, document, write, tmp_path):
     ]
 
 
+def test_the_gallery_of_an_earlier_run_goes_and_nothing_else_does(command, document, write, tmp_path):
+    options = ("audit", write(document), "--assigner", "atss", "--out", tmp_path / "o")
+    assert command(*options, "--assigner", "rpn").exit_code == 0
+    folder = tmp_path / "o" / "atss" / "gallery"
+    assert sorted(p.name for p in folder.iterdir()) == ["01_a.png", "02_b.png"]
+    kept = ["1_a.png", "01_a b.png", "002_b.png", "01_.png", "01_a.jpg", "notes.txt", "01_a.png.txt"]
+    for name in kept:
+        (folder / name).write_text("mine")
+    (folder / "03_folder.png").mkdir()
+    assert command(*options, "--gallery", 1).exit_code == 0
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*kept, "03_folder.png", "01_a.png"])
+    others = tmp_path / "o" / "rpn" / "gallery"
+    assert len(list(others.iterdir())) == 2
+    assert command(*options, "--gallery", 0).exit_code == 0
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*kept, "03_folder.png"])
+
+
 def test_simulated_proposals_are_announced(command, document, write):
     result = command("audit", write(document), "--assigner", "faster-rcnn-rcnn")
     assert "SIMULATED" in result.stdout

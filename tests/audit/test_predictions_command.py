@@ -2,10 +2,34 @@
 
 import json
 
+import pytest
+
 
 def said(result):
     """Return the lines on stderr."""
     return result.stderr.splitlines()
+
+
+NOT_USED = [
+    "entry at index 1: bbox: expected four finite numbers x y width height, got [20, 30]; skipped",
+    "1 entries of images that the annotations do not list are not used: 99",
+]
+
+
+@pytest.mark.parametrize("options", [("--proposals",), ("--predictions",), ("--proposals", "--predictions")])
+def test_what_is_not_used_of_a_results_file_is_named_once(options, command, document, write):
+    results = [
+        {"image_id": 7, "category_id": 4, "bbox": [99, 101, 41, 50], "score": 0.75},
+        {"image_id": 3, "category_id": 9, "bbox": [20, 30], "score": 0.5},
+        {"image_id": 99, "category_id": 9, "bbox": [20, 30, 10, 10], "score": 0.5},
+    ]
+    path = write(results, "results.json")
+    given = [part for option in options for part in (option, path)]
+    names = ("--assigner", "faster-rcnn-rcnn", "--assigner", "detr")
+    result = command("audit", write(document), *names, *given)
+    assert result.exit_code == 0
+    assert said(result) == [f"Warning: {path}: {line}" for line in NOT_USED]
+    assert "2 of its entries are not used" in " ".join(result.stdout.split())
 
 
 def test_predictions_are_simulated_or_given_and_the_report_says_which(command, document, write, tmp_path):
