@@ -79,7 +79,7 @@ class SetMatcher(torch.nn.Module):
         ------
         ValueError
             If a cost is not finite: the message names the term, image, prediction and target. If shapes do
-            not fit.
+            not fit, or there is not one target for each image.
         KeyError
             If an entry is missing.
         """
@@ -108,6 +108,7 @@ class SetMatcher(torch.nn.Module):
         return self._match([outputs, *outputs.get(self.auxiliary, ())], targets)
 
     def _match(self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> list[Any]:
+        self._check_entries(layers, targets)
         if not targets:
             return [[] for _ in layers]
         inputs = {
@@ -117,12 +118,31 @@ class SetMatcher(torch.nn.Module):
         for name, entry in self.ground_truths.items():
             rows = [self._prepared(name, target[entry]) for target in targets]
             inputs[name] = _padded(entry, rows)
-        sizes = [len(target[entry]) for target in targets]
+        sizes = [
+            _size(place, target, tuple(self.ground_truths.values())) for place, target in enumerate(targets)
+        ]
         device = inputs[name].device
         most = torch.arange(max(sizes), device=device)
         valid = most < torch.tensor(sizes, device=device)[:, None]
         gt_inds = self._assign(inputs, valid).gt_inds.cpu()
         return [_pairs(layer) for layer in (gt_inds if len(layers) > 1 else gt_inds[None])]
+
+    def _check_entries(self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> None:
+        """Check that nothing is missing, and that there is a target for each image."""
+        for what, given, entries in (
+            ("outputs", layers, self.predictions.values()),
+            ("targets", targets, self.ground_truths.values()),
+        ):
+            for place, one in enumerate(given):
+                missing = [entry for entry in entries if entry not in one]
+                if missing:
+                    where = what if what == "outputs" else f"{what}[{place}]"
+                    raise KeyError(
+                        f"{where}: expected {', '.join(missing)}, got {', '.join(one) or 'nothing'}"
+                    )
+        images = len(layers[0][next(iter(self.predictions.values()))])
+        if len(targets) != images:
+            raise ValueError(f"targets: expected {images}, one for each image, got {len(targets)}")
 
     def _prepared(self, name: str, x: Tensor) -> Tensor:
         """Bring an entry to the core's form: boxes in pixels, corner to corner."""
@@ -151,6 +171,15 @@ def _padded(entry: str, rows: Sequence[Tensor]) -> Tensor:
     if len(shapes) > 1:
         raise ValueError(f"{entry}: expected one shape (G, ...) for all images, got {sorted(shapes)}")
     return pad_sequence(list(rows), batch_first=True)
+
+
+def _size(place: int, target: Target, entries: Sequence[str]) -> int:
+    """Return how many objects the target of an image has."""
+    sizes = {entry: len(target[entry]) for entry in entries}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{size} of {entry}" for entry, size in sizes.items())
+        raise ValueError(f"targets[{place}]: expected as many {' as '.join(sizes)}, got {told}")
+    return next(iter(sizes.values()))
 
 
 def _pairs(gt_inds: Tensor) -> Pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -47,6 +48,10 @@ class NumpyBackend(ArrayBackend):
         """Take a scalar for what it is."""
         out = x if own and isinstance(x, np.ndarray) else None
         return np.maximum(x, x.dtype.type(bound), out=out)
+
+    def unwarned(self) -> AbstractContextManager[Any]:
+        """Set what NumPy does at such a place."""
+        return np.errstate(invalid="ignore", over="ignore")
 
     def power_of_ten(self, x: Array) -> Array:
         """Take float64's exponential for float32: its rounding is the right one, NumPy's power less often so.

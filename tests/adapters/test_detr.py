@@ -281,3 +281,20 @@ def test_no_images_and_no_predictions_have_no_pairs():
     assert [len(i) for i, _ in matcher(outputs, targets)] == [0, 0]
     outputs, targets = draw(0, queries=0)
     assert [len(i) for i, _ in matcher(outputs, targets)] == [0, 0, 0]
+
+
+def test_targets_that_do_not_fit_are_named():
+    outputs, targets = draw(3)
+    matcher, last = detr.HungarianMatcher(), dict(targets[2])
+    for count in (0, 1, 4):
+        with pytest.raises(ValueError, match=rf"^targets: expected 3, one for each image, got {count}$"):
+            matcher(outputs, (targets * 2)[:count])
+    with pytest.raises(KeyError, match="outputs: expected pred_boxes, got pred_logits"):
+        matcher({"pred_logits": outputs["pred_logits"]}, targets)
+    labels = last.pop("labels")
+    with pytest.raises(KeyError, match=r"targets\[2\]: expected labels, got boxes"):
+        matcher(outputs, [*targets[:2], last])
+    with pytest.raises(
+        ValueError, match=r"targets\[2\]: expected as many labels as boxes, got 4 of labels, 6"
+    ):
+        matcher(outputs, [*targets[:2], {"labels": labels[:4], **last}])
