@@ -64,6 +64,8 @@ class Refusal:
             return "got a result, expected a ValueError or TypeError"
         kinds = ("ValueError", "TypeError")
         quoted = compiled and any(f"{kind}{mark}" in str(error) for kind in kinds for mark in "(:")
+        # PyTorch's compiler has words of its own for an argument that there is not.
+        quoted = quoted or (compiled and "failed to bind arguments" in str(error))
         if not quoted and not isinstance(error, ValueError | TypeError):
             return f"got {type(error).__name__}: {error}; expected a ValueError or TypeError"
         missing = [word for word in self.mentions if word not in str(error)]

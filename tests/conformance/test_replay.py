@@ -102,6 +102,9 @@ def test_a_compiler_may_quote_the_refusal_in_an_error_of_its_own():
     assert refusal.fault(quoting, compiled=True) == ""
     assert "RuntimeError" in refusal.fault(quoting)
     assert "RuntimeError" in refusal.fault(RuntimeError("mode ciou cannot be compiled"), compiled=True)
+    unbound = RuntimeError("failed to bind arguments when attempting to inline: mode, ciou")
+    assert refusal.fault(unbound, compiled=True) == ""
+    assert "RuntimeError" in refusal.fault(unbound)
 
 
 def test_a_wrong_call_that_returns_is_different_and_one_that_fails_darkly_an_error():
