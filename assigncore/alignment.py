@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from assigncore.backend import Array
+from assigncore.backend import Array, get_backend
 from assigncore.coordinates import columns
 from assigncore.elementary import power
 from assigncore.overlaps import measure_of, zero_when_disjoint
@@ -16,7 +16,7 @@ from assigncore.selection import FAR, Candidates, gather_priors, k_smallest_per_
 from assigncore.tiles import TileView, cut_tiles
 from assigncore.touching import touching_pairs
 
-__all__ = ["Alignment", "best_aligned", "power"]
+__all__ = ["Alignment", "aligned", "best_aligned"]
 
 NONE = 1.0
 """Stands for no candidate among the negated metrics, which are not positive. Finite, as searches like it."""
@@ -92,7 +92,13 @@ class Alignment:
     def metrics(self, pairs: Pairs, overlaps: Array) -> Array:
         """Return the metrics of pairs with these overlaps, (b, g, n)."""
         scores = pairs.of_classes(self.pred_scores, self.label)
-        return power(scores, self.alpha) * power(overlaps, self.beta)
+        return aligned(scores, overlaps, self.alpha, self.beta)
+
+
+def aligned(scores: Array, overlaps: Array, alpha: float, beta: float) -> Array:
+    """Return the metrics ``scores**alpha * overlaps**beta``; NaN for an infinite score and no overlap."""
+    with get_backend(scores).unwarned():
+        return power(scores, alpha) * power(overlaps, beta)
 
 
 def best_aligned(alignment: Alignment, k: int, *, only_inside: bool) -> Candidates:

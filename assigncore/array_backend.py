@@ -9,6 +9,7 @@ adapter's version agrees with the portable one bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import array_api_compat
@@ -79,6 +80,10 @@ class ArrayBackend:
         """Return the larger of each value of `x` and `bound`; NaN stays. `x` may be overwritten if `own`."""
         return self.xp.maximum(x, self.xp.full((), bound, dtype=x.dtype, device=self.device_of(x)))
 
+    def unwarned(self) -> AbstractContextManager[Any]:
+        """Return a context without warnings of what infinities and NaN, of padding say, are computed to."""
+        return nullcontext()
+
     def power_of_ten(self, x: Array) -> Array:
         """Return 10 to the power of each value."""
         return 10.0**x
@@ -135,12 +140,7 @@ class ArrayBackend:
         x : array (..., g, n)
             Values.
         numbers : array (..., g, 1) of integers
-            Numbers of the rows, ascending.
-
-        Returns
-        -------
-        array (..., n), array (..., n) of integers
-            The largest values and the numbers.
+            Numbers of the rows, ascending, of which (..., n) are returned.
         """
         xp = self.xp
         best, place = self.max_and_argmax(x, axis=-2)

@@ -3,14 +3,26 @@
 A box is ``x1, y1, x2, y2`` in pixels, with no extra pixel added to its sides, unless a function says
 otherwise. Pairwise functions take ``(..., M, 4)`` and ``(..., N, 4)`` and return ``(..., M, N)``; aligned
 ones take two arrays of one shape and return a value for each row. Leading dimensions broadcast.
+
+Every function checks its arguments and raises half precision to float32 before it computes, conversions
+included. Results are differentiable where the library differentiates.
 """
 
 from __future__ import annotations
 
-from assigncore.backend import Array, get_backend
-from assigncore.checks import check_dtype, check_shape, common_backend, raise_precision
-from assigncore.coordinates import columns, drop_broken, rounded_product
-from assigncore.overlap_formulas import Mode, overlaps_of_checked
+from assigncore import box_formulas
+from assigncore.aligned_overlaps import aligned_ciou, aligned_diou, aligned_giou, aligned_iof, aligned_iou
+from assigncore.backend import Array, ArrayBackend, get_backend
+from assigncore.box_checks import checked_arrays
+from assigncore.checks import check_knob
+from assigncore.coordinates import columns, drop_broken
+from assigncore.pairwise_overlaps import (
+    pairwise_ciou,
+    pairwise_diou,
+    pairwise_giou,
+    pairwise_iof,
+    pairwise_iou,
+)
 
 __all__ = [
     "aligned_ciou",
@@ -34,130 +46,190 @@ __all__ = [
 
 
 def box_area(boxes: Array) -> Array:
-    """Return the areas of boxes (..., N, 4) in square pixels, (..., N).
+    """Compute the areas of boxes.
 
-    A box inverted along one axis has a negative area, one inverted along both a positive one.
+    Parameters
+    ----------
+    boxes : array (..., 4)
+        Boxes x1, y1, x2, y2 in pixels: (..., N, 4), or a single one.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> float(box_area(np.array([0.0, 0.0, 4.0, 5.0])))
-    20.0
-    """
-    x1, y1, x2, y2 = columns(boxes)
-    return rounded_product(x2 - x1, y2 - y1)
+    Returns
+    -------
+    array (...)
+        Square pixels, in the dtype of `boxes`, at least float32.
 
-
-def box_centers(boxes: Array) -> Array:
-    """Return the centres x, y of boxes (..., N, 4) in pixels, (..., N, 2)."""
-    return (boxes[..., :2] + boxes[..., 2:4]) * 0.5
-
-
-def xyxy_to_cxcywh(boxes: Array) -> Array:
-    """Turn corners x1, y1, x2, y2 into centre and size cx, cy, w, h, (..., N, 4).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> xyxy_to_cxcywh(np.array([[0.0, 0.0, 4.0, 6.0]])).tolist()
-    [[2.0, 3.0, 4.0, 6.0]]
-    """
-    xp = get_backend(boxes, "boxes").xp
-    return xp.concat([box_centers(boxes), boxes[..., 2:4] - boxes[..., :2]], axis=-1)
-
-
-def cxcywh_to_xyxy(boxes: Array) -> Array:
-    """Turn centre and size cx, cy, w, h into corners x1, y1, x2, y2, (..., N, 4)."""
-    xp = get_backend(boxes, "boxes").xp
-    half = boxes[..., 2:4] * 0.5
-    return xp.concat([boxes[..., :2] - half, boxes[..., :2] + half], axis=-1)
-
-
-def xywh_to_xyxy(boxes: Array) -> Array:
-    """Turn corner and size x, y, w, h, as COCO writes boxes, into corners x1, y1, x2, y2, (..., N, 4)."""
-    xp = get_backend(boxes, "boxes").xp
-    return xp.concat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:4]], axis=-1)
-
-
-def _overlaps(a: Array, b: Array, mode: Mode, *, is_aligned: bool) -> Array:
-    """Check, raise half precision, drop broken boxes, compute."""
-    backend = common_backend({"a": a, "b": b})
-    for name, x in (("a", a), ("b", b)):
-        check_shape(name, x, "(..., N, 4)", None, 4)
-        check_dtype(name, x, backend, "real floating")
-    if is_aligned and a.shape[-2] != b.shape[-2]:
-        raise ValueError(f"b: expected {a.shape[-2]} rows, as many as a, got {b.shape[-2]}")
-    a, b = raise_precision(backend, a, b)
-    (a, _), (b, _) = drop_broken(a), drop_broken(b)
-    return overlaps_of_checked(a, b, mode, is_aligned=is_aligned)
-
-
-def pairwise_iou(a: Array, b: Array) -> Array:
-    """Compute intersection over union of each box with each, (..., M, 4) and (..., N, 4) to (..., M, N).
+    Raises
+    ------
+    TypeError
+        If `boxes` is no array of real floating numbers.
+    ValueError
+        If its last dimension is not 4.
 
     Notes
     -----
-    The union has a floor of 1e-6, so two empty boxes at one place have IoU 0. A box with a NaN or infinite
-    coordinate counts as an empty one.
+    A box inverted along one axis has a negative area, one inverted along both a positive one. NaN and
+    infinite coordinates go through the arithmetic.
 
     Examples
     --------
     >>> import numpy as np
-    >>> boxes = np.array([[0.0, 0.0, 4.0, 2.0], [9.0, 9.0, 10.0, 10.0]])
-    >>> pairwise_iou(np.array([[0.0, 0.0, 4.0, 4.0]]), boxes)
-    array([[0.5, 0. ]])
+    >>> box_area(np.array([[0.0, 0.0, 4.0, 5.0], [3.0, 3.0, 3.0, 3.0]]))
+    array([20.,  0.])
     """
-    return _overlaps(a, b, "iou", is_aligned=False)
+    (boxes,) = checked_arrays(boxes=(boxes, (4,)))
+    return box_formulas.box_area(boxes)
 
 
-def pairwise_iof(a: Array, b: Array) -> Array:
-    """Compute the fraction of each `a` that each `b` covers, (..., M, N): intersection over foreground."""
-    return _overlaps(a, b, "iof", is_aligned=False)
+def box_centers(boxes: Array) -> Array:
+    """Compute the centres of boxes.
+
+    Parameters
+    ----------
+    boxes : array (..., 4)
+        Boxes x1, y1, x2, y2 in pixels: (..., N, 4), or a single one.
+
+    Returns
+    -------
+    array (..., 2)
+        x, y in pixels, in the dtype of `boxes`, at least float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`box_area` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> box_centers(np.array([[0.0, 0.0, 4.0, 5.0]]))
+    array([[2. , 2.5]])
+    """
+    (boxes,) = checked_arrays(boxes=(boxes, (4,)))
+    return box_formulas.box_centers(boxes)
 
 
-def pairwise_giou(a: Array, b: Array) -> Array:
-    """Compute generalised IoU (Rezatofighi et al., 2019) of each box with each, (..., M, N)."""
-    return _overlaps(a, b, "giou", is_aligned=False)
+def xyxy_to_cxcywh(boxes: Array) -> Array:
+    """Turn corners into centre and size.
+
+    Parameters
+    ----------
+    boxes : array (..., 4)
+        x1, y1, x2, y2, in pixels or any other unit: (..., N, 4), or a single box.
+
+    Returns
+    -------
+    array (..., 4)
+        cx, cy, w, h in the same unit, in the dtype of `boxes`, at least float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`box_area` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> xyxy_to_cxcywh(np.array([[0.0, 0.0, 4.0, 6.0]]))
+    array([[2., 3., 4., 6.]])
+    """
+    (boxes,) = checked_arrays(boxes=(boxes, (4,)))
+    return box_formulas.xyxy_to_cxcywh(boxes)
 
 
-def pairwise_diou(a: Array, b: Array) -> Array:
-    """Compute distance IoU (Zheng et al., 2020) of each box with each, (..., M, N)."""
-    return _overlaps(a, b, "diou", is_aligned=False)
+def cxcywh_to_xyxy(boxes: Array) -> Array:
+    """Turn centre and size, as DETR predicts boxes, into corners.
+
+    Parameters
+    ----------
+    boxes : array (..., 4)
+        cx, cy, w, h, in pixels or any other unit: (..., N, 4), or a single box.
+
+    Returns
+    -------
+    array (..., 4)
+        x1, y1, x2, y2 in the same unit, in the dtype of `boxes`, at least float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`box_area` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cxcywh_to_xyxy(np.array([[2.0, 3.0, 4.0, 6.0]]))
+    array([[0., 0., 4., 6.]])
+    """
+    (boxes,) = checked_arrays(boxes=(boxes, (4,)))
+    return box_formulas.cxcywh_to_xyxy(boxes)
 
 
-def pairwise_ciou(a: Array, b: Array) -> Array:
-    """Compute complete IoU (Zheng et al., 2020) of each box with each, (..., M, N)."""
-    return _overlaps(a, b, "ciou", is_aligned=False)
+def xywh_to_xyxy(boxes: Array) -> Array:
+    """Turn corner and size, as COCO writes boxes, into corners.
 
+    Parameters
+    ----------
+    boxes : array (..., 4)
+        x, y, w, h, in pixels or any other unit: (..., N, 4), or a single box.
 
-def aligned_iou(a: Array, b: Array) -> Array:
-    """Compute intersection over union row by row, (..., N, 4) twice to (..., N)."""
-    return _overlaps(a, b, "iou", is_aligned=True)
+    Returns
+    -------
+    array (..., 4)
+        x1, y1, x2, y2 in the same unit, in the dtype of `boxes`, at least float32.
 
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`box_area` does.
 
-def aligned_iof(a: Array, b: Array) -> Array:
-    """Compute the fraction of `a` that `b` covers row by row, (..., N)."""
-    return _overlaps(a, b, "iof", is_aligned=True)
-
-
-def aligned_giou(a: Array, b: Array) -> Array:
-    """Compute generalised IoU row by row, (..., N)."""
-    return _overlaps(a, b, "giou", is_aligned=True)
-
-
-def aligned_diou(a: Array, b: Array) -> Array:
-    """Compute distance IoU row by row, (..., N)."""
-    return _overlaps(a, b, "diou", is_aligned=True)
-
-
-def aligned_ciou(a: Array, b: Array) -> Array:
-    """Compute complete IoU row by row, (..., N)."""
-    return _overlaps(a, b, "ciou", is_aligned=True)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> xywh_to_xyxy(np.array([[1.0, 2.0, 4.0, 6.0]]))
+    array([[1., 2., 5., 8.]])
+    """
+    (boxes,) = checked_arrays(boxes=(boxes, (4,)))
+    return box_formulas.xywh_to_xyxy(boxes)
 
 
 def pairwise_l1(a: Array, b: Array) -> Array:
-    """Sum the absolute differences of columns, (..., M, D) and (..., N, D) to (..., M, N), left to right."""
-    return get_backend(a, "a").l1_distance(a, b)
+    """Sum the absolute differences of the columns of each row with each.
+
+    Parameters
+    ----------
+    a, b : array (..., M, D) and (..., N, D)
+        Rows of D numbers, at least one, in any unit; leading dimensions broadcast.
+
+    Returns
+    -------
+    array (..., M, N)
+        Distances in the same unit, in the common dtype, at least float32. Empty where there are no rows.
+
+    Raises
+    ------
+    TypeError
+        If an input is no array of real floating numbers, or they are of different libraries.
+    ValueError
+        If a shape does not fit, or the arrays are on different devices.
+
+    Notes
+    -----
+    The columns are added from the first to the last, so the bits are the same in every library. A row with a
+    NaN has no distance but NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pairwise_l1(np.array([[0.0, 0.0]]), np.array([[3.0, -4.0], [0.0, 1.0]]))
+    array([[7., 1.]])
+    """
+    a, b = checked_arrays(a=(a, ("M", "D")), b=(b, ("N", "D")))
+    if a.shape[-1] != b.shape[-1] or a.shape[-1] == 0:
+        raise ValueError(
+            f"a, b: expected equally many columns, at least one, got {tuple(a.shape)} and {tuple(b.shape)}"
+        )
+    # The portable version, since an adapter's may work on the host's memory, where there are no gradients.
+    return ArrayBackend.l1_distance(get_backend(a, "a"), a, b)
 
 
 def points_in_boxes(points: Array, boxes: Array, *, margin: float = 0.0) -> Array:
@@ -166,16 +238,29 @@ def points_in_boxes(points: Array, boxes: Array, *, margin: float = 0.0) -> Arra
     Parameters
     ----------
     points : array (..., N, 2)
-        x, y in pixels; further columns are passed over.
+        x, y in pixels; of points that have a stride, ``points[..., :2]``.
     boxes : array (..., G, 4)
-        Boxes.
+        Boxes x1, y1, x2, y2 in pixels; leading dimensions broadcast.
     margin : float, default 0.0
         How far inside, in pixels: the least distance to a side must be greater.
 
     Returns
     -------
     array (..., G, N) of bool
-        Boxes first, as in every pairwise array of the core.
+        Boxes first, as in every pairwise array of the core. Empty where there are no points or boxes.
+
+    Raises
+    ------
+    TypeError
+        If an input is no array of real floating numbers, they are of different libraries, or `margin` is no
+        number.
+    ValueError
+        If a shape does not fit, the arrays are on different devices, or `margin` is not finite.
+
+    Notes
+    -----
+    A point on a side is outside with a margin of 0. No point is inside a box with a NaN or infinite
+    coordinate, nor is a point that has one inside any.
 
     Examples
     --------
@@ -183,6 +268,10 @@ def points_in_boxes(points: Array, boxes: Array, *, margin: float = 0.0) -> Arra
     >>> points_in_boxes(np.array([[1.0, 1.0], [4.0, 1.0]]), np.array([[0.0, 0.0, 4.0, 4.0]]))
     array([[ True, False]])
     """
+    check_knob("margin", margin)
+    points, boxes = checked_arrays(points=(points, ("N", 2)), boxes=(boxes, ("G", 4)))
+    boxes, whole = drop_broken(boxes)
     x1, y1, x2, y2 = (c[..., :, None] for c in columns(boxes))
     x, y = points[..., None, :, 0], points[..., None, :, 1]
-    return (x - x1 > margin) & (y - y1 > margin) & (x2 - x > margin) & (y2 - y > margin)
+    inside = (x - x1 > margin) & (y - y1 > margin) & (x2 - x > margin) & (y2 - y > margin)
+    return inside & whole[..., :, None]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from assigncore.backend import Array, get_backend
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.scene import Scene
 from assigncore.selection import Candidates, k_nearest
 

@@ -158,7 +158,8 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> Ma
     arrays = {name: x for name, x in inputs.items() if x is not None}
     for name, reader in needed.items():
         if name not in arrays:
-            raise ValueError(f"{name}: expected an array, since {reader} reads it, got None")
+            kind = "a pair (height, width) or an array" if name == "image_shape" else "an array"
+            raise ValueError(f"{name}: expected {kind}, since {reader} reads it, got None")
     for some in (PREDICTIONS, GROUND_TRUTHS):
         if not any(name in arrays for name in some):
             raise ValueError(f"{', '.join(some)}: expected at least one of them, got None of all")

@@ -15,7 +15,18 @@ _budget: ContextVar[int] = ContextVar("assigncore_memory_budget", default=DEFAUL
 
 
 def current_memory_budget() -> int:
-    """Return the budget in force, in bytes."""
+    """Return the budget in force.
+
+    Returns
+    -------
+    int
+        Bytes; 256 MB unless it was set.
+
+    Examples
+    --------
+    >>> current_memory_budget() == DEFAULT_MEMORY_BUDGET
+    True
+    """
     return _budget.get()
 
 
@@ -30,10 +41,26 @@ def set_memory_budget(n_bytes: int) -> None:
     n_bytes : int
         At least 1; the default is 256 MB.
 
+    Returns
+    -------
+    None
+        The budget in force before is not kept; :func:`current_memory_budget` tells it.
+
     Raises
     ------
     ValueError
         If `n_bytes` is not a positive integer.
+
+    See Also
+    --------
+    memory_budget : the same within a ``with`` block.
+
+    Examples
+    --------
+    >>> set_memory_budget(64 * 2**20)
+    >>> current_memory_budget() // 2**20
+    64
+    >>> set_memory_budget(DEFAULT_MEMORY_BUDGET)
     """
     _budget.set(_checked(n_bytes))
 
@@ -46,6 +73,16 @@ def memory_budget(n_bytes: int) -> Iterator[None]:
     ----------
     n_bytes : int
         At least 1.
+
+    Yields
+    ------
+    None
+        The budget in force before comes back at the end, whatever happens within.
+
+    Raises
+    ------
+    ValueError
+        If `n_bytes` is not a positive integer.
 
     Examples
     --------

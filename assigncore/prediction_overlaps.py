@@ -80,6 +80,19 @@ class SmoothedIoU(_OneMode):
     eps : float, default 1e-9
         What is added to the union, in square pixels. A negative area counts as 0.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `eps` is no finite number, or not positive.
+
+    Notes
+    -----
+    Empty boxes overlap nothing. The only mode is ``"iou"``; how to call it says `__call__`.
+
+    References
+    ----------
+    Li et al., "YOLOv6: A Single-Stage Object Detection Framework for Industrial Applications", 2022.
+
     Examples
     --------
     >>> import numpy as np
@@ -104,7 +117,18 @@ class SmoothedIoU(_OneMode):
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
 class PositiveCIoU(_OneMode):
-    """Complete IoU (Zheng et al., 2020), and 0 where its penalties exceed it, as YOLOv8 compares predictions.
+    """Complete IoU, and 0 where its penalties exceed it, as YOLOv8 compares predictions.
+
+    It has no knobs; how to call it says `__call__`.
+
+    Notes
+    -----
+    The numbers are those of :func:`assigncore.boxes.pairwise_ciou`, and 0 in place of negative ones; so
+    boxes that share no area, empty ones too, have 0. The only mode is ``"iou"``.
+
+    References
+    ----------
+    Zheng et al., "Distance-IoU Loss", 2020.
 
     Examples
     --------

@@ -27,6 +27,20 @@ class PriorGrid:
         Number of priors of each level; sums to N.
     strides : tuple of (int, int)
         Stride of each level in pixels, (x, y).
+
+    Notes
+    -----
+    A level whose feature map has no cell has no priors; a grid of no cells at all has ``priors`` (0, 4) or
+    (0, 3).
+
+    Examples
+    --------
+    >>> from assigncore.priors import PointGenerator
+    >>> grid = PointGenerator(strides=(8, 16)).grid([(1, 2), (1, 1)])
+    >>> grid.priors.tolist()
+    [[4.0, 4.0, 8.0], [12.0, 4.0, 8.0], [8.0, 8.0, 16.0]]
+    >>> grid.num_level_priors, grid.level_index().tolist()
+    ((2, 1), [0, 0, 1])
     """
 
     priors: Array
@@ -102,7 +116,22 @@ class PriorGenerator(ABC):
         return tuple((-(-height // y), -(-width // x)) for x, y in self.stride_pairs)
 
     def num_level_priors(self, featmap_sizes: Sequence[Size]) -> tuple[int, ...]:
-        """Count the priors of every level, given each level's feature map size (rows, columns)."""
+        """Count the priors of every level.
+
+        Parameters
+        ----------
+        featmap_sizes : sequence of (int, int)
+            Rows and columns of each level's feature map.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        ValueError
+            If there is not one size of two non-negative ints for each stride.
+        """
         self._check_sizes(featmap_sizes)
         return tuple(h * w * n for (h, w), n in zip(featmap_sizes, self.num_base_priors, strict=True))
 

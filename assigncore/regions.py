@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend, get_backend
-from assigncore.boxes import box_area, box_centers
+from assigncore.box_formulas import box_area, box_centers
 from assigncore.coordinates import columns, rounded_product
 from assigncore.pair_plan import plan_pairs
 from assigncore.tiles import View

@@ -132,6 +132,16 @@ def build_assigner(config: Mapping[str, Any]) -> Any:
 def build_overlap_calculator(config: Mapping[str, Any] | Callable[..., Any]) -> Any:
     """Build an overlap calculator from a config dict; a calculator that is built already passes through.
 
+    Parameters
+    ----------
+    config : mapping or callable
+        ``type`` names the calculator, every other item is one of its knobs. A callable is returned as it is.
+
+    Returns
+    -------
+    callable
+        As :class:`assigncore.overlaps.OverlapCalculator` says.
+
     Raises
     ------
     TypeError
@@ -146,6 +156,17 @@ def build_overlap_calculator(config: Mapping[str, Any] | Callable[..., Any]) -> 
 
 def build_cost(config: Mapping[str, Any] | Callable[..., Any]) -> Any:
     """Build a match cost from a config dict; a cost that is built already passes through.
+
+    Parameters
+    ----------
+    config : mapping or callable
+        ``type`` names the cost, every other item is one of its knobs. A callable is returned as it is.
+
+    Returns
+    -------
+    object
+        A frozen dataclass that maps arrays to the costs (..., N, G): see
+        :class:`assigncore.costs.MatchCost`.
 
     Raises
     ------

@@ -28,6 +28,14 @@ class ApproxMaxIoUAssigner(MaxIoUAssigner):
 match_low_quality, gpu_assign_thr, iou_calculator
         As in :class:`MaxIoUAssigner`.
 
+    Notes
+    -----
+    A prior whose approximations overlap several ground truths equally goes to the first of them, one that
+    several ground truths take for low quality goes to the last; which of the approximations it was decides
+    nothing. A broken approximation counts for none; a prior that is broken, or all of whose approximations
+    are, overlaps nothing. With no ground truths, no priors, or no approximations of a prior (A = 0), all is
+    background with overlap 0, even in ignore regions.
+
     References
     ----------
     Wang et al., "Region Proposal by Guided Anchoring", 2019.

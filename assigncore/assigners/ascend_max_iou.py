@@ -35,7 +35,13 @@ match_low_quality, gpu_assign_thr, iou_calculator
     ``neg_mask`` (..., N) of bool; ``anchor_gt_indices`` (..., N), the ground truth from 0 that each prior
     overlaps most or was taken by, background priors included; and, with labels, ``anchor_gt_labels``
     (..., N), its class; both are 0 in an image without ground truths. Ignore regions and empty inputs, which
-    the published code cannot take, behave as in :class:`MaxIoUAssigner`.
+    the published code cannot take, behave as in :class:`MaxIoUAssigner`. Ties fall as there: a prior that
+    overlaps several ground truths equally goes to the first, one that several take goes to the last.
+
+    References
+    ----------
+    Ren et al., "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks", 2015.
+    Chen et al., "MMDetection: Open MMLab Detection Toolbox and Benchmark", 2019.
 
     Examples
     --------

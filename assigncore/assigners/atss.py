@@ -9,7 +9,7 @@ from typing import Any
 
 from assigncore.assigners.class_columns import known_labels
 from assigncore.backend import Array, preload_backends
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.claims import pairs_of, settle_among_all
 from assigncore.conflicts import best_claim

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from assigncore.backend import Array, get_backend, preload_backends
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.overlaps import BboxOverlaps2D, zero_when_disjoint
 from assigncore.pair_plan import plan_pairs

@@ -15,7 +15,7 @@ from assigncore.assigners.class_columns import (
 )
 from assigncore.assigners.dynamic_k import any_pair, match_dynamic_k, overlap_cost
 from assigncore.backend import Array, get_backend, preload_backends
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import at_least, columns, divided, drop_broken, rounded_product
 from assigncore.elementary import sigmoid

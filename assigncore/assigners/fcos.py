@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assigncore.backend import Array, preload_backends
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import collapse, columns, rounded_product
 from assigncore.levels import check_levels

@@ -52,6 +52,11 @@ class GreedyMatcher:
     TypeError, ValueError
         If a knob is of a wrong type or out of range.
 
+    References
+    ----------
+    Avis, "A Survey of Heuristics for the Weighted Matching Problem", 1983. Preis, "Linear Time
+    1/2-Approximation Algorithm for Maximum Weighted Matching in General Graphs", 1999.
+
     Examples
     --------
     >>> import numpy as np

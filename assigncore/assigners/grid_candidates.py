@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assigncore.backend import Array, get_backend
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import at_least, columns, divided
 from assigncore.scene import Scene

@@ -29,7 +29,8 @@ class MaxIoUAssigner:
     Parameters
     ----------
     pos_iou_thr : float
-        A prior whose best overlap is at least this is assigned to the ground truth that has it.
+        A prior whose best overlap is at least this is assigned to the ground truth that has it. As published
+        any number will do: above 1 none is, and at 0 or below all are.
     neg_iou_thr : float or tuple of two floats
         A prior whose best overlap is from 0 to below this is background. For a tuple: from its first to
         below its second value. Any other type, an ``int`` or a ``list``, makes no background at all, as

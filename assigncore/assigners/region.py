@@ -15,7 +15,7 @@ from assigncore.assigners.region_grids import (
     size_of_image,
 )
 from assigncore.backend import Array, preload_backends
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import divided
 from assigncore.levels import check_levels

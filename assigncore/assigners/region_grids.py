@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array, get_backend
-from assigncore.boxes import box_area
+from assigncore.box_formulas import box_area
 from assigncore.checks import check_knob
 from assigncore.coordinates import at_least, rounded_product
 from assigncore.scene import Scene

@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.assigners.class_columns import check_classes, entropy_cost, known_labels
 from assigncore.assigners.dynamic_k import any_pair, match_dynamic_k, overlap_cost, weighted
 from assigncore.backend import Array, preload_backends
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
 from assigncore.overlaps import BboxOverlaps2D, measure_of

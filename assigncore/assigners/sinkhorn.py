@@ -10,7 +10,7 @@ from assigncore.assigners.class_columns import check_classes, class_columns, kno
 from assigncore.assigners.dynamic_k import dynamic_count
 from assigncore.assigners.focal_scores import focal_costs_of_scores
 from assigncore.backend import Array, ArrayBackend, preload_backends
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
 from assigncore.overlaps import BboxOverlaps2D, measure_of

@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.alignment import Alignment, best_aligned
 from assigncore.assigners.class_columns import known_labels
 from assigncore.backend import Array, preload_backends
-from assigncore.boxes import box_centers
+from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.claims import Winners, best_of_winners, fillers_in_reach, settle
 from assigncore.coordinates import columns, drop_broken

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from assigncore.alignment import aligned
 from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob
 from assigncore.coordinates import drop_broken
 from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_costs, needed_inputs
-from assigncore.elementary import power
 from assigncore.match_scene import MatchScene, read_match_scene
 from assigncore.matching import Solver, check_nonfinite, match_scene, repeated
 from assigncore.overlaps import BboxOverlaps2D, measure_of
@@ -198,5 +198,5 @@ class TopkHungarianAssigner:
         label = xp.where((label >= 0) & (label < int(scores.shape[-1])), label, 0)
         scores = xp.broadcast_to(scores, (images, *scores.shape[1:]))
         score = xp.take_along_axis(scores, label[..., None], axis=-1)[..., 0]
-        metrics = power(score, self.alpha) * power(overlaps, self.beta)
+        metrics = aligned(score, overlaps, self.alpha, self.beta)
         return xp.where(matched >= 0, overlaps, none), xp.where(matched >= 0, metrics, none)

@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.assigners.thresholds import overlaps_with_gts
 from assigncore.backend import Array, preload_backends
 from assigncore.best_overlaps import best_of_gts, best_of_priors
-from assigncore.boxes import pairwise_l1, xyxy_to_cxcywh
+from assigncore.box_formulas import pairwise_l1, xyxy_to_cxcywh
 from assigncore.checks import check_knob
 from assigncore.coordinates import by_columns, drop_broken
 from assigncore.overlaps import BboxOverlaps2D, measure_of

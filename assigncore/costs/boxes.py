@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from assigncore.backend import Array, preload_backends
-from assigncore.boxes import pairwise_l1, xyxy_to_cxcywh
+from assigncore.box_formulas import pairwise_l1, xyxy_to_cxcywh
 from assigncore.checks import check_knob
 from assigncore.coordinates import divided, drop_broken
 from assigncore.costs.base import MatchCost

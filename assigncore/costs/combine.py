@@ -29,6 +29,16 @@ READ_ONCE = 4
 def build_costs(configs: Mapping[str, Any] | MatchCost | Sequence[Any]) -> tuple[MatchCost, ...]:
     """Build match costs from one config or several; costs that are built already pass through.
 
+    Parameters
+    ----------
+    configs : match cost or config mapping, or a sequence of them
+        ``type`` names the cost, every other item is one of its knobs.
+
+    Returns
+    -------
+    tuple of match costs
+        In the order given.
+
     Raises
     ------
     TypeError
@@ -54,7 +64,23 @@ def build_costs(configs: Mapping[str, Any] | MatchCost | Sequence[Any]) -> tuple
 
 
 def needed_inputs(costs: Iterable[MatchCost]) -> dict[str, str]:
-    """Return the inputs that costs read, each with the first cost that does; a weight of 0 reads nothing."""
+    """Return the inputs that costs read, each with the first cost that does.
+
+    Parameters
+    ----------
+    costs : iterable of match costs
+        One of weight 0 reads nothing.
+
+    Returns
+    -------
+    dict of str to str
+        The names of arrays, as in every signature, to the names of costs' classes.
+
+    Examples
+    --------
+    >>> needed_inputs(build_costs({"type": "IoUCost"}))
+    {'pred_bboxes': 'IoUCost', 'gt_bboxes': 'IoUCost'}
+    """
     needed: dict[str, str] = {}
     for cost in costs:
         if cost.weight != 0:
@@ -66,12 +92,28 @@ def needed_inputs(costs: Iterable[MatchCost]) -> dict[str, str]:
 def weighted_sum(scene: MatchScene, costs: Sequence[MatchCost]) -> Array:
     """Add up the costs of all pairs, each times its weight, from the first to the last.
 
-    A cost of weight 0 is not computed.
+    Parameters
+    ----------
+    scene : MatchScene
+        What is matched: B images, N predictions and G ground truths.
+    costs : sequence of match costs
+        The terms; one of weight 0 is not computed. Without any, every pair costs 0.
 
     Returns
     -------
     array (B, N, G)
         In the computing dtype, a block of predictions at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from assigncore.match_scene import read_match_scene
+    >>> costs = build_costs({"type": "IoUCost", "iou_mode": "iou", "weight": 2.0})
+    >>> boxes = np.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 2.0]])
+    >>> scene = read_match_scene({"pred_bboxes": boxes, "gt_bboxes": boxes[:1]}, needed_inputs(costs))
+    >>> weighted_sum(scene, costs)[0]
+    array([[-2.],
+           [-1.]])
     """
     weighed = [cost for cost in costs if cost.weight != 0]
 
@@ -88,7 +130,41 @@ def weighted_sum(scene: MatchScene, costs: Sequence[MatchCost]) -> Array:
 
 
 def cost_terms(scene: MatchScene, costs: Sequence[MatchCost]) -> dict[str, Array]:
-    """Return each weighted cost (B, N, G) by the name of its class, numbered where there are several."""
+    """Compute each cost of all pairs, times its weight, by the name of its class.
+
+    Parameters
+    ----------
+    scene : MatchScene
+        What is matched: B images, N predictions and G ground truths.
+    costs : sequence of match costs
+        The terms; one of weight 0 is computed too.
+
+    Returns
+    -------
+    dict of str to array (B, N, G)
+        In the order of `costs` and in the computing dtype; the second cost of a class is named
+        ``"IoUCost 2"``, and so on. Empty arrays where there are no predictions or no ground truths.
+
+    Raises
+    ------
+    KeyError
+        If `scene` lacks what a cost reads; see `needed_inputs`.
+
+    Notes
+    -----
+    Nothing is masked: padding has whatever cost its numbers give, and a pair whose cost cannot be told costs
+    NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from assigncore.match_scene import read_match_scene
+    >>> costs = build_costs([{"type": "IoUCost", "iou_mode": "iou"}, {"type": "IoUCost", "weight": 2.0}])
+    >>> boxes = np.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 2.0]])
+    >>> scene = read_match_scene({"pred_bboxes": boxes, "gt_bboxes": boxes[:1]}, needed_inputs(costs))
+    >>> {name: term[0, :, 0].tolist() for name, term in cost_terms(scene, costs).items()}
+    {'IoUCost': [-1.0, -0.5], 'IoUCost 2': [-2.0, -1.0]}
+    """
 
     def each(arrays: Mapping[str, Array]) -> list[Array]:
         return [_weighted(scene, cost, arrays) for cost in costs]
@@ -127,7 +203,8 @@ def _in_blocks(
         for tile in tiles:
             shared = _of_images(scene, arrays, tile) if shared is None else shared
             shape = (tile.images.stop - tile.images.start, tile.num_priors, scene.shape[2])
-            parts = compute({**shared, **_of_predictions(scene, arrays, tile)})
+            with scene.backend.unwarned():
+                parts = compute({**shared, **_of_predictions(scene, arrays, tile)})
             blocks.append([xp.broadcast_to(part, shape) for part in parts])
         images.append([_joined(xp, list(parts), 1) for parts in zip(*blocks, strict=True)])
     return [_joined(xp, list(parts), 0) for parts in zip(*images, strict=True)]

@@ -185,7 +185,11 @@ def test_wrong_knobs(build, message):
 @pytest.mark.parametrize(
     ("assign", "change", "message"),
     [
-        (detr, {"image_shape": None}, "image_shape: expected an array, since BBoxL1Cost reads it, got None"),
+        (
+            detr,
+            {"image_shape": None},
+            r"image_shape: expected a pair \(height, width\) or an array, since BBoxL1Cost reads it, got None",
+        ),
         (detr, {"gt_labels": None}, "gt_labels: expected an array, since FocalLossCost reads it"),
         (detr, {"pred_bboxes": np.zeros((19, 4))}, r"pred_logits: expected shape \(..., 19, C\)"),
         (detr, {"gt_valid": np.ones(5, dtype=bool)}, r"gt_valid: expected shape \(..., 4\)"),

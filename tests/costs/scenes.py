@@ -1,0 +1,74 @@
+"""What is matched, the costs that are tested, and what they read as a pair at a time."""
+
+import numpy as np
+
+from assigncore import build_cost
+from assigncore.conformance.reference_matching import pair_cost
+
+SIZE = (80, 120)
+
+PUBLISHED = {
+    "pred_bboxes": "bboxes",
+    "pred_logits": "scores",
+    "pred_masks": "masks",
+}
+
+CONFIGS = [
+    {"type": "ClassificationCost", "weight": 2.0},
+    {"type": "FocalLossCost", "weight": 2.0},
+    {"type": "FocalLossCost", "alpha": 0.5, "gamma": 1.5, "eps": 1e-8},
+    {"type": "FocalLossCost", "gamma": 0},
+    {"type": "FocalLossCost", "gamma": 1, "binary_input": True, "weight": 20.0},
+    {"type": "FocalLossCost", "gamma": 3, "binary_input": True},
+    {"type": "BinaryFocalLossCost", "weight": 2.0},
+    {"type": "BBoxL1Cost", "weight": 5.0},
+    {"type": "BBoxL1Cost", "box_format": "xywh"},
+    {"type": "IoUCost", "weight": 2.0},
+    {"type": "DiceCost"},
+    {"type": "DiceCost", "pred_act": True, "eps": 1.0, "weight": 5.0},
+    {"type": "DiceCost", "pred_act": True, "naive_dice": False},
+    {"type": "CrossEntropyLossCost", "weight": 5.0},
+]
+
+
+def boxes(rng, *shape):
+    low = rng.uniform(0, 60, (*shape, 2))
+    return np.concatenate([low, low + rng.uniform(2, 40, (*shape, 2))], axis=-1)
+
+
+def draw(seed=0, n=7, g=3, classes=6, lead=(), dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    arrays = {
+        "pred_bboxes": boxes(rng, *lead, n),
+        "pred_logits": rng.normal(0, 2, (*lead, n, classes)),
+        "pred_masks": rng.normal(0, 2, (*lead, n, 4, 5)),
+        "gt_bboxes": boxes(rng, *lead, g),
+        "positive_maps": rng.integers(0, 2, (*lead, g, classes)),
+    }
+    return {
+        **{name: x.astype(dtype) for name, x in arrays.items()},
+        "gt_labels": rng.integers(0, classes, (*lead, g)),
+        "gt_masks": rng.integers(0, 2, (*lead, g, 4, 5)).astype(bool),
+        "text_token_mask": rng.integers(0, 2, (*lead, classes)).astype(bool),
+    }
+
+
+def read(config, arrays):
+    """The cost of every pair by the definition."""
+    inputs = {
+        PUBLISHED.get(name, name): x.astype(np.float64) if x.dtype.kind == "f" else x
+        for name, x in arrays.items()
+    }
+    inputs["text_token_mask"] = inputs["text_token_mask"][None]
+    of_pair = pair_cost(config, inputs, SIZE)
+    n, g = len(inputs["bboxes"]), len(inputs["gt_labels"])
+    return config.get("weight", 1.0) * np.array([[of_pair(i, j) for j in range(g)] for i in range(n)])
+
+
+def compute(config, arrays, target=None):
+    cost = build_cost(config)
+    if target is None:
+        return cost(**arrays, image_shape=SIZE)
+    with target.running(x64=False):
+        brought = {name: target.from_numpy(x) for name, x in arrays.items()}
+        return target.to_numpy(cost(**brought, image_shape=SIZE))

@@ -1,0 +1,1 @@
+"""Linear sum assignment over a batch."""

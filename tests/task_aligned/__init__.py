@@ -1,0 +1,1 @@
+"""Task-aligned assignment: TOOD and the YOLO detectors that follow it."""
