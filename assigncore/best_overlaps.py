@@ -194,8 +194,9 @@ def _settle_ties_of_nothing(best: BestOverlaps) -> BestOverlaps:
     """Give an overlap with nothing to the first that counts: in tiles, what does not count ties with it."""
     pairs, xp = best._pairs, best._pairs.backend.xp
     nothing = 0.0 if pairs.zero_when_disjoint else NOWHERE
-    first_gt = xp.argmax(xp.astype(pairs.gt_valid, xp.int8), axis=-1)[:, None]
-    first_prior = xp.argmax(xp.astype(pairs.counted, xp.int8), axis=-1)[:, None]
+    # Of shorter integers, PyTorch's compiler for CPUs takes the places from beyond the array.
+    first_gt = xp.argmax(xp.astype(pairs.gt_valid, xp.int32), axis=-1)[:, None]
+    first_prior = xp.argmax(xp.astype(pairs.counted, xp.int32), axis=-1)[:, None]
     any_counted = xp.any(pairs.counted, axis=-1)[:, None]
     return replace(
         best,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from assigncore import ATSSAssigner, PointAssigner, UniformAssigner
+from assigncore import ATSSAssigner, GridAssigner, PointAssigner, UniformAssigner
 from assigncore.priors import AnchorGenerator
 
 GRID = AnchorGenerator(strides=(8, 16, 32), ratios=(1.0,), scales=(4.0,)).grid(((16, 16), (8, 8), (4, 4)))
@@ -45,3 +45,21 @@ def test_compiled_is_eager(assign, arrays):
     assert (expected.gt_inds > 0).any()
     np.testing.assert_array_equal(got.gt_inds.numpy(), expected.gt_inds)
     np.testing.assert_array_equal(got.labels.numpy(), expected.labels)
+
+
+def test_a_ground_truth_that_overlaps_nothing_takes_the_first_prior_there_is():
+    # At this size PyTorch's compiler once read past the end of the flags among which the first is sought.
+    x, y = np.meshgrid(np.arange(8), np.arange(7))
+    low = np.stack([x.ravel(), y.ravel()], axis=-1) * np.float32(16)
+    arrays = {
+        "priors": np.concatenate([low, low + 16], axis=-1),
+        "gt_bboxes": np.array([[0, 64, 16, 80], [64, 64, 74, 74], [128, 128, 144, 144]], dtype=np.float32),
+        "gt_labels": np.array([3, 4, 5]),
+        "responsible_flags": np.zeros(56, dtype=np.bool_),
+    }
+    assigner = GridAssigner(0.5, 0.5, min_pos_iou=-2.0, gt_max_assign_all=False)
+    expected = assigner.assign(**arrays)
+    compiled = torch.compile(assigner.assign, fullgraph=True)
+    got = compiled(**{name: torch.tensor(x) for name, x in arrays.items()})
+    np.testing.assert_array_equal(got.gt_inds.numpy(), expected.gt_inds)
+    np.testing.assert_array_equal(got.max_overlaps.numpy(), expected.max_overlaps)
