@@ -67,16 +67,23 @@ class JaxBackend(ArrayBackend):
         return jnp.zeros((index.shape[0], size), dtype=index.dtype).at[rows, places].add(1, mode="drop")
 
     def linear_sum_assignment(self, cost: Array) -> Array:
-        """Call the host back where the costs are traced, which ``jax.vmap`` does once for its whole batch."""
+        """Call the host back where the costs are traced, which ``jax.vmap`` does once for its whole batch.
+
+        JAX may call from a thread in which float64 is not switched on, whatever it is where the call was
+        made, and would round the costs. So they travel as bits, and the answer in 32 of them.
+        """
         if not self.is_traced(cost):
             return super().linear_sum_assignment(cost)
-        dtype = self.integer_dtype(cost)
-        return jax.pure_callback(
-            lambda each: solve_batch(np.asarray(each)).astype(dtype),
-            jax.ShapeDtypeStruct(cost.shape[:-1], dtype),  # type: ignore[no-untyped-call]
-            cost,
-            vmap_method="expand_dims",
-        )
+        is_double = cost.dtype == jnp.float64
+        bits = jax.lax.bitcast_convert_type(cost, jnp.uint32) if is_double else cost
+
+        def solve(each: Array) -> np.ndarray[Any, Any]:
+            host = np.ascontiguousarray(each)
+            return solve_batch(host.view(np.float64)[..., 0] if is_double else host).astype(np.int32)
+
+        shape = jax.ShapeDtypeStruct(cost.shape[:-1], jnp.int32)  # type: ignore[no-untyped-call]
+        columns = jax.pure_callback(solve, shape, bits, vmap_method="expand_dims")
+        return columns.astype(self.integer_dtype(cost))
 
     def iterate(
         self,

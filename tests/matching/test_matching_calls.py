@@ -1,5 +1,7 @@
 """The matching in every library, compiled and on threads; empty and broken problems; calls it refuses."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -114,3 +116,19 @@ def test_a_large_batch_under_jit_ends():
 def test_wrong_calls(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         linear_sum_assignment(**{"cost": np.zeros((2, 3)), **arguments})
+
+
+def test_jax_solves_in_float64_from_whatever_thread_it_calls_back():
+    # The other diagonal is the cheapest by less than float32 tells apart, in which all pairs would tie.
+    cost = np.tile(1.0 - 1e-12 * np.eye(30)[:, ::-1], (40, 1, 1))
+
+    def match(x):
+        # Work enough for JAX not to do it in the thread of the caller.
+        return linear_sum_assignment(x + 0.0 * (x @ x) @ x)
+
+    with jax.enable_x64(True):
+        x = jax.numpy.asarray(cost)
+        # Which thread it is differs from call to call, most of all of those that compile.
+        found = [np.asarray(jax.jit(partial(match))(x)) for _ in range(10)]
+    assert {columns.dtype for columns in found} == {np.dtype(np.int64)}
+    assert all((columns == np.arange(30)[::-1]).all() for columns in found)
