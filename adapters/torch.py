@@ -87,7 +87,8 @@ class TorchBackend(ArrayBackend):
 
     def host_twin(self, x: Array) -> ArrayBackend | None:
         """Return NumPy's where the tensor is an eager one in the host's memory."""
-        return load_backend("numpy") if self.reads_host(x) else None
+        readable = self.reads_host(x) and x.dtype != torch.bfloat16
+        return load_backend("numpy") if readable else None
 
     def stop_gradient(self, x: Array) -> Array:
         """Detach."""

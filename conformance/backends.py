@@ -15,6 +15,7 @@ from assigncore.conformance.foreign import (
     target_of_points,
 )
 from assigncore.conformance.targets import Mode, Target
+from assigncore.host_twin import without_host_twin
 
 __all__ = ["TARGETS", "Mode", "Target", "available_targets", "get_target"]
 
@@ -26,6 +27,12 @@ class TorchTarget(Target):
         if self.on_cuda and not module.cuda.is_available():
             return f"torch {module.__version__} cannot use the CUDA device"
         return ""
+
+    @contextmanager
+    def running(self, *, x64: bool) -> Iterator[None]:
+        """Let PyTorch compute what NumPy would do for it: it is PyTorch that is to agree."""
+        with without_host_twin():
+            yield
 
     def elsewhere(self, array: Any) -> Any:
         """Bring it to the device without memory."""

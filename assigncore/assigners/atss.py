@@ -15,6 +15,7 @@ from assigncore.claims import pairs_of, settle_among_all
 from assigncore.conflicts import best_claim
 from assigncore.coordinates import drop_broken, rounded_product
 from assigncore.elementary import running_sum
+from assigncore.host_twin import on_host_twin
 from assigncore.ignoring import in_ignore_region
 from assigncore.levels import check_levels, nearest_per_level
 from assigncore.overlaps import BboxOverlaps2D, measure_of
@@ -111,6 +112,7 @@ class ATSSAssigner:
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -11,6 +11,7 @@ import numpy as np
 from assigncore.backend import Array, get_backend, preload_backends
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
+from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, zero_when_disjoint
 from assigncore.pair_plan import plan_pairs
 from assigncore.regions import (
@@ -91,6 +92,7 @@ class CenterRegionAssigner:
         check_switches(self)
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -9,6 +9,7 @@ from assigncore.backend import Array, preload_backends
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import collapse, columns, rounded_product
+from assigncore.host_twin import on_host_twin
 from assigncore.levels import check_levels
 from assigncore.regions import SizeRank, emptied, rank_by_size, reduce_in_reach
 from assigncore.registry import ASSIGNERS
@@ -80,6 +81,7 @@ class FCOSAssigner:
         check_switches(self)
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -10,6 +10,7 @@ from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, ov
 from assigncore.backend import Array, preload_backends
 from assigncore.best_overlaps import best_of_priors, best_overlaps
 from assigncore.checks import check_switches
+from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -71,6 +72,7 @@ class GridAssigner:
         check_switches(self)
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -15,6 +15,7 @@ from assigncore.costs import (
     build_costs,
     needed_inputs,
 )
+from assigncore.host_twin import on_host_twin
 from assigncore.match_scene import read_match_scene
 from assigncore.matching import check_copies, check_nonfinite, one_to_one
 from assigncore.registry import ASSIGNERS
@@ -81,6 +82,7 @@ class MaskHungarianAssigner:
         check_copies(self.repeat, self.groups)
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         gt_masks: Array,

@@ -11,6 +11,7 @@ from assigncore.backend import Array, get_backend, preload_backends
 from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
 from assigncore.checks import check_knob, check_switches
 from assigncore.given_overlaps import read_overlaps
+from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -112,6 +113,7 @@ class Matcher:
             )
         return cls((low_threshold, high_threshold), (0, -1, 1), allow_low_quality_matches)
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -10,6 +10,7 @@ from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, ov
 from assigncore.backend import Array, preload_backends
 from assigncore.best_overlaps import BestOverlaps, best_overlaps
 from assigncore.checks import check_knob, check_switches
+from assigncore.host_twin import on_host_twin
 from assigncore.ignoring import in_ignore_region
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
@@ -90,6 +91,7 @@ class MaxIoUAssigner:
         check_switches(self)
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

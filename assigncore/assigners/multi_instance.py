@@ -8,6 +8,7 @@ from typing import Any
 
 from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob, check_switches
+from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -85,6 +86,7 @@ class MultiInstanceAssigner:
         check_switches(self)
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -9,6 +9,7 @@ from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.conflicts import best_claim
 from assigncore.coordinates import at_least, divided
+from assigncore.host_twin import on_host_twin
 from assigncore.levels import HIGHEST_POWER, truncated_log
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
@@ -63,6 +64,7 @@ class PointAssigner:
         check_knob("pos_num", self.pos_num, at_least=1, integer=True)
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -18,6 +18,7 @@ from assigncore.backend import Array, preload_backends
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import divided
+from assigncore.host_twin import on_host_twin
 from assigncore.levels import check_levels
 from assigncore.priors import inside_image
 from assigncore.regions import emptied, inside, reduce_in_reach
@@ -80,6 +81,7 @@ class RegionAssigner:
         check_knob("ignore_ratio", self.ignore_ratio, at_least=0)
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -11,6 +11,7 @@ from assigncore.backend import Array, preload_backends
 from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
 from assigncore.checks import check_knob
 from assigncore.given_overlaps import read_overlaps
+from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -61,6 +62,7 @@ class SSDMatcher:
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -13,6 +13,7 @@ from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.claims import Winners, best_of_winners, fillers_in_reach, settle
 from assigncore.coordinates import columns, drop_broken
+from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.pairs import ListedPairs, all_rows
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
@@ -119,6 +120,7 @@ class TaskAlignedAssigner:
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

@@ -11,6 +11,7 @@ from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob
 from assigncore.coordinates import drop_broken
 from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_costs, needed_inputs
+from assigncore.host_twin import on_host_twin
 from assigncore.match_scene import MatchScene, read_match_scene
 from assigncore.matching import Solver, check_nonfinite, match_scene, repeated
 from assigncore.overlaps import BboxOverlaps2D, measure_of
@@ -95,6 +96,7 @@ class TopkHungarianAssigner:
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         gt_bboxes: Array,

@@ -12,6 +12,7 @@ from assigncore.best_overlaps import best_of_gts, best_of_priors
 from assigncore.box_formulas import pairwise_l1, xyxy_to_cxcywh
 from assigncore.checks import check_knob
 from assigncore.coordinates import by_columns, drop_broken
+from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -71,6 +72,7 @@ class UniformAssigner:
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         priors: Array,

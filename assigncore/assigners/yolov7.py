@@ -12,6 +12,7 @@ from assigncore.assigners.grid_candidates import check_maps, grid_candidates
 from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob
 from assigncore.elementary import sigmoid
+from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
@@ -101,6 +102,7 @@ class YOLOv7Assigner:
         object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
         preload_backends()
 
+    @on_host_twin
     def assign(
         self,
         gt_bboxes: Array,

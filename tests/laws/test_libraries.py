@@ -1,8 +1,10 @@
 """The libraries under the laws, by name: what cannot run here is skipped once, with its reason."""
 
 import pytest
+import torch
 
 from assigncore.conformance import TARGETS as KNOWN
+from assigncore.host_twin import without_host_twin
 
 from .checking import TARGETS, assert_same
 from .scenes import FULL
@@ -23,3 +25,18 @@ def test_a_library_that_can_run_is_under_the_laws(name):
     got = SUBJECTS[0].run(target, arguments, eagerly=True)
     assert_same(got, SUBJECTS[0].read(arguments))
     assert (got["gt_inds"] > 0).any()
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_pytorch_gets_of_numpy_what_it_would_compute(subject):
+    arguments = subject.arguments(some_scene(FULL, tied=subject.tied))
+    tensors = {name: torch.tensor(x) for name, x in arguments.items()}
+    got = subject.assign(**tensors)
+    with without_host_twin():
+        own = subject.assign(**tensors)
+    assert {name: x.dtype for name, x in got.items()} == {name: x.dtype for name, x in own.items()}
+    assert_same(
+        {name: x.numpy() for name, x in got.items()},
+        {name: x.numpy() for name, x in own.items()},
+        subject.rtol,
+    )
