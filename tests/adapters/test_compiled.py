@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from assigncore.adapters import detectron2, mmyolo, torchvision, ultralytics
+from assigncore.host_twin import without_host_twin
 
 from .modules import assert_same
 
@@ -52,4 +53,6 @@ CALLS = {
 def test_a_compiler_sees_one_graph(function, arguments):
     torch.compiler.reset()
     compiled = torch.compile(lambda *args: function(*args), fullgraph=True, backend="eager")
-    assert_same(compiled(*arguments), function(*arguments))
+    # NumPy's arc tangent, of CIoU, rounds otherwise.
+    with without_host_twin():
+        assert_same(compiled(*arguments), function(*arguments))
