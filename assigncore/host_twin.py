@@ -21,6 +21,9 @@ Assign = TypeVar("Assign", bound=Callable[..., AssignResult])
 SMALL = 2**22
 """Pairs up to which a scene is small: beyond, an array library's threads outweigh what its calls cost."""
 
+FEW = 2**20
+"""Numbers that a small scene's arrays have at most: predictions of many classes or pixels are work too."""
+
 _limit = ContextVar("pairs up to which a scene is small", default=SMALL)
 
 _PRIORS = {"priors": 2, "pred_logits": 2, "pred_bboxes": 2, "pred_masks": 3}
@@ -68,13 +71,13 @@ def _is_array(x: Any) -> bool:
 
 
 def _library_with_twin(given: Mapping[str, Any]) -> ArrayBackend | None:
-    """Return the one library of all arrays, if NumPy can work on the memory of each."""
+    """Return the one library of all arrays, if they are few numbers in memory that NumPy can work on."""
     arrays = [x for x in given.values() if _is_array(x)]
     if not arrays:
         return None
     backend = get_backend(arrays[0])
     ours = all(isinstance(x, backend.array_types) and backend.host_twin(x) is not None for x in arrays)
-    return backend if ours else None
+    return backend if ours and sum(prod(x.shape) for x in arrays) <= FEW else None
 
 
 def _num_pairs(given: Mapping[str, Any]) -> float:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from assigncore import AssignResult
-from assigncore.host_twin import SMALL, on_host_twin, without_host_twin
+from assigncore.host_twin import FEW, SMALL, on_host_twin, without_host_twin
 
 PRIORS, GTS = torch.rand(5, 4), torch.rand(3, 4)
 
@@ -52,6 +52,14 @@ def test_others_are_left_where_they_are():
 def test_large_scenes_are_left_with_the_threads(images, twin):
     priors = torch.zeros(SMALL // 1024, 4)
     assert is_twin(priors, torch.zeros(images, 1024, 4)) is twin
+
+
+@pytest.mark.parametrize(("more", "twin"), [(0, True), (1, False)])
+def test_so_are_many_numbers(more, twin):
+    assert (
+        is_twin(torch.zeros(FEW // 8 + more, 4), torch.zeros(1, 4), gt_labels=torch.zeros(FEW // 2 - 4))
+        is twin
+    )
 
 
 def test_parts_of_others_get_the_library_they_were_made_for():
