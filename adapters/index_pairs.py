@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -129,17 +129,10 @@ class SetMatcher(torch.nn.Module):
 
     def _check_entries(self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> None:
         """Check that nothing is missing, and that there is a target for each image."""
-        for what, given, entries in (
-            ("outputs", layers, self.predictions.values()),
-            ("targets", targets, self.ground_truths.values()),
-        ):
-            for place, one in enumerate(given):
-                missing = [entry for entry in entries if entry not in one]
-                if missing:
-                    where = what if what == "outputs" else f"{what}[{place}]"
-                    raise KeyError(
-                        f"{where}: expected {', '.join(missing)}, got {', '.join(one) or 'nothing'}"
-                    )
+        for layer in layers:
+            _require("outputs", layer, self.predictions.values())
+        for place, target in enumerate(targets):
+            _require(f"targets[{place}]", target, self.ground_truths.values())
         images = len(layers[0][next(iter(self.predictions.values()))])
         if len(targets) != images:
             raise ValueError(f"targets: expected {images}, one for each image, got {len(targets)}")
@@ -171,6 +164,13 @@ def _padded(entry: str, rows: Sequence[Tensor]) -> Tensor:
     if len(shapes) > 1:
         raise ValueError(f"{entry}: expected one shape (G, ...) for all images, got {sorted(shapes)}")
     return pad_sequence(list(rows), batch_first=True)
+
+
+def _require(where: str, given: Mapping[str, Any], entries: Iterable[str]) -> None:
+    """Check that a mapping has some entries."""
+    missing = [entry for entry in entries if entry not in given]
+    if missing:
+        raise KeyError(f"{where}: expected {', '.join(missing)}, got {', '.join(given) or 'nothing'}")
 
 
 def _size(place: int, target: Target, entries: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from assigncore.adapters.host import cached_pairs_per_tile, k_smallest
+from assigncore.adapters.host import cached_pairs_per_tile
 from assigncore.adapters.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
 from assigncore.result import AssignResult
@@ -121,8 +121,9 @@ class TorchBackend(ArrayBackend):
         order below. Adding 0 turns the negative zero, whose bits differ from zero's, into zero. On the host
         NumPy selects, without keys.
         """
-        if self.reads_host(x):
-            values, places = k_smallest(x.detach().numpy(), k)
+        twin = self.host_twin(x)
+        if twin is not None:
+            values, places = twin.k_smallest(x.detach().numpy(), k)
             return torch.from_numpy(values), torch.from_numpy(places)
         if x.dtype != torch.float32 or k >= x.shape[-1]:
             return super().k_smallest(x, k)

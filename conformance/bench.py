@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assigncore.conformance.backends import Target
+from assigncore.conformance.compare import Agreement
+from assigncore.conformance.deadline import Hang, within
 from assigncore.conformance.recipes import Recipe
-from assigncore.conformance.scenes import MASKS, ROWS, Scene, round_to
+from assigncore.conformance.runner import CaseResult
+from assigncore.conformance.scenes import MASKS, ROWS, Scene, native_arrays, round_to
 from assigncore.conformance.verdict import compare_outputs
 
-__all__ = ["Bench", "Broken", "NotApplicable", "demand", "whole"]
+__all__ = ["Bench", "Broken", "NotApplicable", "demand", "run_checks", "whole"]
 
 AnyArray = NDArray[Any]
 Arrays = Mapping[str, AnyArray]
@@ -34,6 +37,32 @@ def demand(condition: bool, message: str) -> None:
     """Raise `Broken` with the message where the condition is false."""
     if not condition:
         raise Broken(message)
+
+
+def run_checks(
+    checks: Mapping[str, Callable[[], None]], limit: float, after_case: Callable[[], object] | None
+) -> tuple[CaseResult, ...]:
+    """Run checks, each within `limit` seconds, to a case each; `after_case` is called when one is done."""
+    results = []
+    for name, check in checks.items():
+        results.append(_outcome(name, check, limit))
+        if after_case is not None:
+            after_case()
+    return tuple(results)
+
+
+def _outcome(name: str, check: Callable[[], None], limit: float) -> CaseResult:
+    try:
+        within(limit, check)
+    except NotApplicable as error:
+        return CaseResult(name, Agreement.NOT_RUN, str(error))
+    except Broken as error:
+        return CaseResult(name, Agreement.DIFFERENT, str(error))
+    except Hang as error:
+        return CaseResult(name, Agreement.HANG, str(error))
+    except Exception as error:
+        return CaseResult(name, Agreement.ERROR, f"{type(error).__name__}: {error}"[:500])
+    return CaseResult(name, Agreement.IDENTICAL)
 
 
 def whole(scene: Scene) -> Scene:
@@ -61,12 +90,7 @@ class Bench:
 
     def native(self, arrays: Arrays, dtype: str = "float32") -> dict[str, Any]:
         """Bring arrays to the target, real numbers in a dtype."""
-        return {
-            name: self.target.in_dtype(round_to(x, dtype), dtype)
-            if x.dtype.kind == "f"
-            else self.target.from_numpy(x)
-            for name, x in arrays.items()
-        }
+        return native_arrays(self.target, arrays, dtype)
 
     def call(
         self,

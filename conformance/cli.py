@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from assigncore.conformance.backends import TARGETS, Mode, Target, get_target
 from assigncore.conformance.capabilities import DTYPES
+from assigncore.conformance.deadline import LIMIT
 from assigncore.conformance.foreign import foreign_points
 from assigncore.conformance.goldens import GoldenCase, load_folder, load_packed, variants
 from assigncore.conformance.guarantees import GUARANTEES
@@ -155,7 +156,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
-    default=300.0,
+    default=LIMIT,
     show_default=True,
     metavar="SECONDS",
     help="Time limit of a case.",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from assigncore.conformance import laws_answers, laws_conduct
 from assigncore.conformance.backends import Mode, Target
-from assigncore.conformance.bench import Bench, Broken, NotApplicable
-from assigncore.conformance.compare import Agreement
-from assigncore.conformance.deadline import Hang, within
+from assigncore.conformance.bench import Bench, run_checks
+from assigncore.conformance.deadline import LIMIT
 from assigncore.conformance.recipes import Recipe
-from assigncore.conformance.runner import CaseResult, Cell, Part
+from assigncore.conformance.runner import Cell, Part
 
 __all__ = ["LAWS", "run_laws"]
 
@@ -41,7 +41,7 @@ def run_laws(
     *,
     laws: Iterable[str] = tuple(LAWS),
     reference: Recipe | None = None,
-    limit: float = 300.0,
+    limit: float = LIMIT,
     after_case: Callable[[], object] | None = None,
 ) -> Cell:
     """Check the laws of one assigner on one target.
@@ -75,24 +75,11 @@ def run_laws(
     [('codes', 'IDENTICAL'), ('ties', 'IDENTICAL')]
     """
     reason = target.unavailable()
-    results: list[CaseResult] = []
     bench = Bench(recipe, reference or recipe, target)
-    for name in () if reason else laws:
-        results.append(_check(name, bench, limit))
-        if after_case is not None:
-            after_case()
-    return Cell(recipe.name, target.name, Mode.EAGER, tuple(results), reason, Part.LAWS)
+    checks = {name: partial(_hold, name, bench) for name in laws}
+    results = () if reason else run_checks(checks, limit, after_case)
+    return Cell(recipe.name, target.name, Mode.EAGER, results, reason, Part.LAWS)
 
 
-def _check(name: str, bench: Bench, limit: float) -> CaseResult:
-    try:
-        within(limit, lambda: LAWS[name](bench))
-    except NotApplicable as error:
-        return CaseResult(name, Agreement.NOT_RUN, str(error))
-    except Broken as error:
-        return CaseResult(name, Agreement.DIFFERENT, str(error))
-    except Hang as error:
-        return CaseResult(name, Agreement.HANG, str(error))
-    except Exception as error:
-        return CaseResult(name, Agreement.ERROR, f"{type(error).__name__}: {error}"[:500])
-    return CaseResult(name, Agreement.IDENTICAL)
+def _hold(law: str, bench: Bench) -> None:
+    LAWS[law](bench)

@@ -16,7 +16,7 @@ from assigncore.conformance.deadline import LIMIT, Hang, within
 from assigncore.conformance.padded import pad_scenes
 from assigncore.conformance.recipes import Recipe
 from assigncore.conformance.runner import CaseResult, Cell, Part
-from assigncore.conformance.scenes import Level, Scene, round_to
+from assigncore.conformance.scenes import Level, Scene, native_arrays, round_to
 from assigncore.conformance.verdict import judge
 
 __all__ = ["Matrix", "why_not"]
@@ -187,12 +187,7 @@ class Matrix:
         def run() -> dict[str, AnyArray]:
             with target.running(x64=dtype == "float64"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                native = {
-                    name: target.in_dtype(round_to(x, dtype), dtype)
-                    if x.dtype.kind == "f"
-                    else target.from_numpy(x)
-                    for name, x in arrays.items()
-                }
+                native = native_arrays(target, arrays, dtype)
                 with np.errstate(all="ignore"):
                     outputs = function(**native)
                 return {name: target.to_numpy(x) for name, x in outputs.items()}

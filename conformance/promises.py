@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from assigncore.conformance.backends import Mode, Target
-from assigncore.conformance.bench import Bench, Broken, NotApplicable, demand
+from assigncore.conformance.bench import Bench, NotApplicable, demand, run_checks
 from assigncore.conformance.capabilities import DTYPES, undeclared
-from assigncore.conformance.compare import Agreement
-from assigncore.conformance.deadline import LIMIT, Hang, within
+from assigncore.conformance.deadline import LIMIT
 from assigncore.conformance.matrix import Matrix
 from assigncore.conformance.recipes import Recipe
-from assigncore.conformance.runner import CaseResult, Cell, Part
+from assigncore.conformance.runner import Cell, Part
 from assigncore.conformance.scene_kinds import draw_scene
 
 __all__ = ["PROMISES", "run_backend_promises", "run_promises"]
@@ -99,7 +98,7 @@ def run_promises(
     reason = target.unavailable()
     bench = Bench(recipe, recipe, target)
     checks = {name: partial(check, bench) for name, check in PROMISES.items()}
-    results = () if reason else _checked(checks, limit, after_case)
+    results = () if reason else run_checks(checks, limit, after_case)
     return Cell(recipe.name, target.name, Mode.EAGER, results, reason, Part.PROMISES)
 
 
@@ -113,7 +112,7 @@ def run_backend_promises(
         "compiler": lambda: _backend_compiler(target),
         "subnormals": lambda: _backend_subnormals(target),
     }
-    results = () if reason else _checked(checks, limit, after_case)
+    results = () if reason else run_checks(checks, limit, after_case)
     return Cell(BACKEND, target.name, Mode.EAGER, results, reason, Part.PROMISES)
 
 
@@ -158,28 +157,3 @@ def _backend_subnormals(target: Target) -> None:
         kept == target.subnormals,
         f"subnormal numbers are {'kept' if kept else 'taken for 0'}, against what is declared",
     )
-
-
-def _checked(
-    checks: Mapping[str, Callable[[], None]], limit: float, after_case: Callable[[], object] | None
-) -> tuple[CaseResult, ...]:
-    results = []
-    for name, check in checks.items():
-        results.append(_check(name, partial(within, limit, check)))
-        if after_case is not None:
-            after_case()
-    return tuple(results)
-
-
-def _check(name: str, check: Callable[[], None]) -> CaseResult:
-    try:
-        check()
-    except NotApplicable as error:
-        return CaseResult(name, Agreement.NOT_RUN, str(error))
-    except Broken as error:
-        return CaseResult(name, Agreement.DIFFERENT, str(error))
-    except Hang as error:
-        return CaseResult(name, Agreement.HANG, str(error))
-    except Exception as error:
-        return CaseResult(name, Agreement.ERROR, f"{type(error).__name__}: {error}"[:500])
-    return CaseResult(name, Agreement.IDENTICAL)

@@ -24,7 +24,7 @@ from assigncore.conformance.compare import Agreement
 from assigncore.conformance.deadline import Hang, within
 from assigncore.conformance.recipes import recipe_of
 from assigncore.conformance.runner import CaseResult, Cell, Part
-from assigncore.conformance.scenes import MASKS, Level, Scene, round_to, scene_of
+from assigncore.conformance.scenes import MASKS, Level, Scene, native_arrays, scene_of
 from assigncore.registry import build_assigner
 
 __all__ = ["Regression", "load_regressions", "run_regressions"]
@@ -126,12 +126,7 @@ def _run_due(regression: Regression, name: str, target: Target, dtype: str, limi
 
     def run() -> tuple[Agreement, str]:
         with target.running(x64=dtype == "float64"):
-            native = {
-                key: target.in_dtype(round_to(x, dtype), dtype)
-                if x.dtype.kind == "f"
-                else target.from_numpy(x)
-                for key, x in recipe.arrays(scene).items()
-            }
+            native = native_arrays(target, recipe.arrays(scene), dtype)
             function = recipe.call(recipe.statics(scene))
             if "elsewhere" in due:
                 return _refused(function, native, target, due)

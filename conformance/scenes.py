@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MASKS", "PYRAMID", "ROWS", "Level", "Scene", "round_to", "scene_of"]
+from assigncore.conformance.targets import Target
+
+__all__ = ["MASKS", "PYRAMID", "ROWS", "Level", "Scene", "native_arrays", "round_to", "scene_of"]
 
 AnyArray = NDArray[Any]
 
@@ -214,3 +216,11 @@ def round_to(array: AnyArray, dtype: str) -> AnyArray:
     bits = single.view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
     return np.where(np.isnan(single), single, rounded.astype(np.uint32).view(np.float32))
+
+
+def native_arrays(target: Target, arrays: Mapping[str, AnyArray], dtype: str) -> dict[str, Any]:
+    """Bring arrays to a target, real numbers rounded to a dtype and in it."""
+    return {
+        name: target.in_dtype(round_to(x, dtype), dtype) if x.dtype.kind == "f" else target.from_numpy(x)
+        for name, x in arrays.items()
+    }

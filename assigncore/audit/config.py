@@ -60,6 +60,11 @@ class Plan:
         """Name in tables, reports and file names."""
         return self.settings.name
 
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """What the assigner is called with, by name."""
+        return inspect.signature(self.assigner.assign).parameters
+
 
 @dataclass(frozen=True)
 class Override:
@@ -210,12 +215,11 @@ def _build_priors(name: str, section: str, config: Mapping[str, Any]) -> Priors:
 def _check_pairing(plan: Plan) -> None:
     """Refuse an assigner whose result cannot be counted, or that cannot work on such priors."""
     kind, given = type(plan.assigner).__name__, type(plan.priors).__name__
-    takes_priors = "priors" in inspect.signature(plan.assigner.assign).parameters
     if isinstance(plan.assigner, MultiInstanceAssigner):
         raise ValueError(
             f"assigner: expected one that gives a prior one object at most, got {kind}, which gives several"
         )
-    if isinstance(plan.priors, Queries) and takes_priors:
+    if isinstance(plan.priors, Queries) and "priors" in plan.parameters:
         raise ValueError(
             f"priors: {kind} needs priors, got {given}, which have none; expected another base, as 'rpn'"
         )
@@ -228,7 +232,7 @@ def _check_pairing(plan: Plan) -> None:
 
 def _build_approxs(plan: Plan, config: Mapping[str, Any]) -> BoxGenerator:
     """Build what lays the approximations, and check that they can stand for the priors."""
-    if "approxs" not in inspect.signature(plan.assigner.assign).parameters:
+    if "approxs" not in plan.parameters:
         raise ValueError(f"approxs: {type(plan.assigner).__name__} takes none")
     approxs, priors = _build_priors(plan.name, "approxs", config), plan.priors
     if not isinstance(approxs, BoxGenerator) or not isinstance(priors, PriorGenerator):

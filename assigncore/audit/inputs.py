@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -50,7 +49,7 @@ def gather_inputs(
     AuditError
         If the signature requires what there is not, or cannot leave out what must be left out.
     """
-    takes, kind = _parameters(plan), type(plan.assigner).__name__
+    takes, kind = plan.parameters, type(plan.assigner).__name__
     host = {"gt_labels": batch.gt_labels, "gt_valid": batch.gt_valid, "image_shape": batch.image_shapes}
     if batch.ignore_valid.any():
         host |= {"ignore_bboxes": batch.ignore_bboxes, "ignore_valid": batch.ignore_valid}
@@ -81,21 +80,21 @@ def gather_inputs(
 def places(plan: Plan, priors: Array, gt_bboxes: Array) -> dict[str, Array]:
     """Name the boxes that the assigner is given; one that matches queries knows no priors."""
     given = zip(PLACES, (priors, gt_bboxes), strict=True)
-    return {name: array for name, array in given if name in _parameters(plan)}
+    return {name: array for name, array in given if name in plan.parameters}
 
 
 def reads_predictions(plan: Plan) -> bool:
     """Tell whether the method with its knobs looks at predictions."""
     if isinstance(plan.priors, Queries) or any(
-        name.startswith("pred_") and _must_have(plan, name) for name in _parameters(plan)
+        name.startswith("pred_") and _must_have(plan, name) for name in plan.parameters
     ):
         return True
-    return "pred_logits" in _parameters(plan) and getattr(plan.assigner, "alpha", None) is not None
+    return "pred_logits" in plan.parameters and getattr(plan.assigner, "alpha", None) is not None
 
 
 def predicts_own_priors(plan: Plan) -> bool:
     """Tell whether, where no predictions are given, the priors can stand in: boxes are all that is read."""
-    names = [name for name in _parameters(plan) if name.startswith("pred_")]
+    names = [name for name in plan.parameters if name.startswith("pred_")]
     return names == ["pred_bboxes"] and _must_have(plan, "pred_bboxes")
 
 
@@ -124,16 +123,16 @@ def what_is_compared(plan: Plan) -> str:
 
 def uses_crowds(plan: Plan) -> bool:
     """Tell whether the plan's method and knobs leave crowd regions out of training."""
-    return "ignore_bboxes" in _parameters(plan) and getattr(plan.assigner, "ignore_iof_thr", 1) > 0
+    return "ignore_bboxes" in plan.parameters and getattr(plan.assigner, "ignore_iof_thr", 1) > 0
 
 
 def _predictions(plan: Plan, batch: Batch, predicted: Predicted) -> dict[str, Any]:
     """Name the predictions as assigners do; scores as logits only where they are wanted."""
     found = {"pred_bboxes": predicted.boxes, "pred_scores": predicted.scores}
-    if "pred_logits" in _parameters(plan):
+    if "pred_logits" in plan.parameters:
         softmax = any(isinstance(cost, SOFTMAX_COSTS) for cost in _costs(plan))
         found["pred_logits"] = (as_softmax_logits if softmax else as_logits)(predicted.scores)
-    if "pred_objectness" in _parameters(plan):
+    if "pred_objectness" in plan.parameters:
         # Results hold the product of both; the class's factor is taken for all of it.
         found["pred_objectness"] = as_logits(np.ones_like(predicted.scores[..., 0]))
     if compares_masks(plan):
@@ -148,9 +147,5 @@ def _costs(plan: Plan) -> Sequence[MatchCost]:
 
 
 def _must_have(plan: Plan, name: str) -> bool:
-    parameter = _parameters(plan).get(name)
+    parameter = plan.parameters.get(name)
     return parameter is not None and parameter.default is parameter.empty
-
-
-def _parameters(plan: Plan) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(plan.assigner.assign).parameters
