@@ -19,7 +19,14 @@ from assigncore.coordinates import divided, drop_broken
 from assigncore.overlap_formulas import Mode, overlaps_of_checked
 from assigncore.registry import OVERLAP_CALCULATORS
 
-__all__ = ["BboxOverlaps2D", "OverlapCalculator", "measure_of", "round_to_half", "zero_when_disjoint"]
+__all__ = [
+    "BboxOverlaps2D",
+    "OverlapCalculator",
+    "at_most_one",
+    "measure_of",
+    "round_to_half",
+    "zero_when_disjoint",
+]
 
 PUBLISHED_MODES: tuple[Mode, ...] = ("iou", "iof", "giou")
 
@@ -37,6 +44,8 @@ class OverlapCalculator(Protocol):
 
     Any callable of this form will do. One that has a true attribute ``zero_when_disjoint`` promises overlaps
     that are never negative, and 0 for boxes that share no area; pairs that cannot touch are then skipped.
+    One that also has a true attribute ``at_most_one`` promises that none is above 1 in mode ``"iou"``; what
+    pairs cost at least is then known beforehand.
     """
 
     def __call__(self, b1: Array, b2: Array, mode: str = "iou") -> Array:
@@ -83,6 +92,11 @@ class BboxOverlaps2D:
     @property
     def zero_when_disjoint(self) -> bool:
         """Whether pairs that share no area are 0 by the formula; in half precision they may be NaN."""
+        return self.dtype != "fp16"
+
+    @property
+    def at_most_one(self) -> bool:
+        """Whether no rounding makes more than 1 of an overlap; in half precision it does."""
         return self.dtype != "fp16"
 
     def __call__(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
@@ -182,3 +196,8 @@ def measure_of(calculator: Any, mode: str) -> Callable[[Array, Array], Array]:
 def zero_when_disjoint(calculator: Any) -> bool:
     """Whether a calculator promises 0 for boxes that share no area, and never less."""
     return bool(getattr(calculator, "zero_when_disjoint", False))
+
+
+def at_most_one(calculator: Any) -> bool:
+    """Whether a calculator promises overlaps from 0 to 1 in mode ``"iou"``."""
+    return zero_when_disjoint(calculator) and bool(getattr(calculator, "at_most_one", False))

@@ -13,7 +13,7 @@ from assigncore.coordinates import columns, divided, rounded_product
 from assigncore.near_points import near_points
 from assigncore.tiles import Tile, TileView, by_images, dense_tiles
 
-__all__ = ["Candidates", "gather_priors", "k_nearest", "k_smallest_per_gt"]
+__all__ = ["Candidates", "best_of_tiles", "gather_priors", "k_nearest", "k_smallest_per_gt"]
 
 Pick = Callable[[Array], Array]
 
@@ -172,29 +172,29 @@ def k_smallest_per_gt(
     Candidates
         The smallest first; of equal ones, the first. K is the least of `k` and the number of priors.
     """
-    xp = backend.xp
-    if len(tiles) == 1:
-        values = measure(TileView(backend, tiles[0], like))
-        value, index = backend.k_smallest(values, min(k, tiles[0].num_priors))
-        return Candidates(index, value)
-    n_priors = max(tile.priors.stop for tile in tiles)
     parts = []
     for tile in tiles:
-        view = TileView(backend, tile, like)
-        value, index = backend.k_smallest(measure(view), min(k, tile.num_priors))
+        value, index = backend.k_smallest(measure(TileView(backend, tile, like)), min(k, tile.num_priors))
         parts.append(Candidates(index + tile.priors.start, value))
-    merged = [_merged(backend, row, min(k, n_priors)) for row in by_images(tiles, parts)]
+    return best_of_tiles(backend, tiles, parts, min(k, max(tile.priors.stop for tile in tiles)))
+
+
+def best_of_tiles(backend: ArrayBackend, tiles: list[Tile], parts: list[Candidates], k: int) -> Candidates:
+    """Merge the candidates (b, G, ...) that tiles name, the smallest first: (B, G, K).
+
+    Of equal ones, the first; each tile must name its `k` smallest, or all that it has.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    xp = backend.xp
+    merged = []
+    for row in by_images(tiles, parts):
+        value, order = backend.k_smallest(xp.concat([part.value for part in row], axis=-1), k)
+        index = xp.concat([part.index for part in row], axis=-1)
+        merged.append(Candidates(xp.take_along_axis(index, order, axis=-1), value))
     return Candidates(
         xp.concat([row.index for row in merged], axis=0), xp.concat([row.value for row in merged], axis=0)
     )
-
-
-def _merged(backend: ArrayBackend, parts: list[Candidates], k: int) -> Candidates:
-    """Merge the candidates that the tiles of some images name, in the order of the tiles."""
-    xp = backend.xp
-    value, order = backend.k_smallest(xp.concat([part.value for part in parts], axis=-1), k)
-    index = xp.concat([part.index for part in parts], axis=-1)
-    return Candidates(xp.take_along_axis(index, order, axis=-1), value)
 
 
 def gather_priors(backend: ArrayBackend, x: Array, index: Array) -> Array:

@@ -10,12 +10,12 @@ from assigncore.backend import Array, ArrayBackend
 from assigncore.scene import Scene
 from assigncore.tiles import Tile, TileView, cut_tiles
 
-__all__ = ["RowView", "counted_rows", "row_tiles"]
+__all__ = ["WORTHWHILE", "RowView", "Rows", "counted_rows", "num_counted"]
 
 WORTHWHILE = 0.75
-"""Share of priors that count up to which the others are left out; only speed depends on it."""
+"""Share of the priors up to which it pays to leave the others out; only speed depends on it."""
 
-BLOCK = 2**19
+BLOCK = 2**18
 """Entries of a tile that runs on the host's own memory, where that is within the budget."""
 
 
@@ -45,54 +45,66 @@ class RowView(TileView):
         return xp.reshape(xp.take(flat, xp.reshape(rows, (-1,)), axis=0), (*rows.shape, *x.shape[2:]))
 
 
-def counted_rows(backend: ArrayBackend, counted: Array) -> tuple[Array | None, Array]:
-    """List the priors that count, ascending, where the host can tell and it spares work; else all, as None.
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some priors of each image.
 
-    Returns
-    -------
-    rows : array (B, V) of integers, or None
-        Priors of each image; one with fewer than V is filled up.
+    Attributes
+    ----------
+    index : array (B, V) of integers, or None
+        The priors, ascending; an image with fewer than V is filled up. None stands for all priors.
     inside : array (B, V) of bool
         False where a row does not count.
     """
+
+    index: Array | None
+    inside: Array
+
+    @property
+    def count(self) -> int:
+        """Rows of an image: V."""
+        return int(self.inside.shape[1])
+
+    def views(self, scene: Scene, entries: int, fewest: int) -> list[RowView]:
+        """Cut the pairs of ground truths and rows, image by image where no tile could hold two.
+
+        Parameters
+        ----------
+        scene : Scene
+            The inputs.
+        entries : int
+            Numbers per row that are kept at once.
+        fewest : int
+            Rows an image has in its tiles at least; it has no more than count, where it has tiles of its own.
+        """
+        backend, arrays = scene.backend, (scene.priors, scene.gt_bboxes)
+        block = BLOCK if backend.reads_host(scene.priors) else 0
+        tiles = cut_tiles(backend, arrays, int(self.inside.shape[0]), self.count, entries, fewest=block)
+        if self.index is not None and tiles[0].images == slice(0, 1):
+            counts = [max(int(n), fewest) for n in backend.to_numpy(self.inside).sum(axis=-1)]
+            tiles = [
+                Tile(slice(image, image + 1), tile.priors)
+                for image, count in enumerate(counts)
+                for tile in cut_tiles(backend, arrays, 1, count, entries, fewest=block)
+            ]
+        return [RowView(backend, tile, scene.gt_bboxes, self.index) for tile in tiles]
+
+
+def counted_rows(backend: ArrayBackend, counted: Array) -> Rows:
+    """List the priors that count, (B, N) of bool, where the host can tell and it spares work; else all."""
     if not backend.reads_host(counted):
-        return None, counted
+        return Rows(None, counted)
     host = backend.to_numpy(counted)
     counts = host.sum(axis=-1)
     if counts.sum() > WORTHWHILE * host.size:
-        return None, counted
+        return Rows(None, counted)
     longest = int(counts.max(initial=0))
     inside = np.arange(longest) < counts[:, None]
     rows = np.zeros(inside.shape, dtype=np.int64)
     rows[inside] = np.nonzero(host)[1]
-    return backend.host_indices(rows, counted), backend.from_numpy(inside, backend.device_of(counted))
+    return Rows(backend.host_indices(rows, counted), backend.from_numpy(inside, backend.device_of(counted)))
 
 
-def row_tiles(scene: Scene, rows: Array | None, inside: Array, entries: int, fewest_rows: int) -> list[Tile]:
-    """Cut the pairs of ground truths and rows, image by image where no tile could hold two.
-
-    Parameters
-    ----------
-    scene : Scene
-        The inputs.
-    rows, inside : arrays (B, V)
-        As :func:`counted_rows` gives them.
-    entries : int
-        Numbers per row that are kept at once.
-    fewest_rows : int
-        Rows an image has in its tiles at least; it has no more than count, where it has tiles of its own.
-    """
-    backend, arrays = scene.backend, (scene.priors, scene.gt_bboxes)
-    images, n_rows = int(inside.shape[0]), int(inside.shape[1])
-    fewest = BLOCK if backend.reads_host(scene.priors) else 0
-    tiles = cut_tiles(backend, arrays, images, n_rows, entries, fewest=fewest)
-    if rows is None or tiles[0].images != slice(0, 1):
-        return tiles
-    counts = backend.to_numpy(inside).sum(axis=-1)
-    return [
-        Tile(slice(image, image + 1), tile.priors)
-        for image in range(images)
-        for tile in cut_tiles(
-            backend, arrays, 1, max(int(counts[image]), fewest_rows), entries, fewest=fewest
-        )
-    ]
+def num_counted(backend: ArrayBackend, rows: Rows) -> int:
+    """Count the rows that count in all images, on the host."""
+    return int(np.count_nonzero(backend.to_numpy(rows.inside)))

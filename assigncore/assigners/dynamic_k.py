@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
-from assigncore.assigners.counted_rows import RowView, counted_rows, row_tiles
-from assigncore.backend import Array, ArrayBackend, get_backend
+import numpy as np
+
+from assigncore.assigners.counted_rows import WORTHWHILE, Rows, counted_rows, num_counted
+from assigncore.assigners.offers import (
+    FORBIDDEN,
+    Offer,
+    Pricing,
+    dynamic_count,
+    largest_overlaps,
+    offer_rows,
+    offer_with_demand,
+)
+from assigncore.backend import Array, get_backend
 from assigncore.coordinates import at_least, rounded_product
-from assigncore.elementary import running_sum
 from assigncore.overlaps import zero_when_disjoint
 from assigncore.scene import Scene
-from assigncore.tiles import Tile, TileView, by_images, cut_tiles, per_prior
 
-__all__ = ["Price", "any_pair", "match_dynamic_k", "overlap_cost", "weighted"]
+__all__ = ["Shortlist", "match_dynamic_k", "overlap_cost", "weighted"]
 
-Price = Callable[[TileView], tuple[Array, Array]]
-"""Maps the view of a tile to overlaps and costs (b, g, n); a cost that is not finite forbids the pair."""
 
-_COMPARED = ("priors", "gt_bboxes", "gt_valid", "prior_whole")
-"""Arrays of a scene that decide by position alone which priors count."""
+@dataclass(frozen=True, eq=False)
+class Shortlist:
+    """Priors that are most likely enough for all ground truths to choose from.
 
-FORBIDDEN = float("inf")
+    Attributes
+    ----------
+    listed : array (B, N) of bool
+        Which they are.
+    floor : float
+        What any other prior that counts costs any ground truth at least.
+    predictions : array (B or 1, N, C)
+        All that can make a cost infinite, or NaN.
+    limit : float
+        The largest size of predictions that surely makes none so.
+    """
+
+    listed: Array
+    floor: float
+    predictions: Array
+    limit: float
 
 
 def overlap_cost(calculator: Any, overlaps: Array, eps: float, weight: float) -> Array:
@@ -37,44 +59,14 @@ def weighted(cost: Array, weight: float) -> Array:
     return cost if weight == 1 else rounded_product(cost, float(weight))
 
 
-def dynamic_count(largest: Array) -> Array:
-    """Add the negated largest overlaps (..., K) up, and truncate: the dynamic k, 1 at least, (...)."""
-    return at_least(get_backend(largest).xp.floor(-running_sum(largest)), 1.0)
-
-
-def any_pair(scene: Scene, holds: Callable[[Scene, TileView], Array]) -> Array:
-    """Tell which priors hold with any valid ground truth, (B, N).
-
-    Parameters
-    ----------
-    scene : Scene
-        Neither without priors nor without ground truths.
-    holds : callable
-        Maps the scene, in whatever library, and the view of a tile to booleans (b, g, n).
-
-    Returns
-    -------
-    array (B, N) of bool
-        False also where a prior takes no part or is broken.
-    """
-    backend = scene.backend
-    twin = backend.host_twin(scene.priors)
-    if twin is not None:
-        # What is all comparisons is quicker there, and its answer is read on the host anyway.
-        compared = {name: backend.to_numpy(getattr(scene, name)) for name in _COMPARED}
-        host = replace(scene, backend=twin, **cast("dict[str, Any]", compared))
-        return backend.from_numpy(any_pair(host, holds), backend.device_of(scene.priors))
-
-    def reduce(view: TileView) -> Array:
-        valid = view.of_gts(scene.gt_valid)[..., None]
-        return scene.xp.any(holds(scene, view) & valid, axis=1)
-
-    tiles = cut_tiles(backend, (scene.priors, scene.gt_bboxes), *scene.shape)
-    return per_prior(backend, tiles, scene.gt_bboxes, reduce) & scene.prior_whole
-
-
 def match_dynamic_k(
-    scene: Scene, counted: Array, k: int, price: Price, *, entries: int, nothing: float
+    scene: Scene,
+    counted: Array,
+    k: int,
+    pricing: Pricing,
+    *,
+    nothing: float,
+    shortlist: Shortlist | None = None,
 ) -> tuple[Array, Array]:
     """Match each ground truth with its dynamic k cheapest priors, and each prior with one ground truth.
 
@@ -90,12 +82,13 @@ def match_dynamic_k(
         False where a prior cannot be chosen and its overlaps do not count.
     k : int
         How many overlaps are added up, and the most priors a ground truth can choose.
-    price : callable
-        Gives overlaps and costs of the pairs of a tile.
-    entries : int
-        Numbers per prior that pricing keeps at once: ground truths, or classes where they are more.
+    pricing : Pricing
+        Gives overlaps and costs.
     nothing : float
         The overlap of a prior that nobody has; less than any other.
+    shortlist : Shortlist, optional
+        Spares costs; it changes nothing, since all priors are priced where it turns out too short. The host
+        must be able to read the arrays.
 
     Returns
     -------
@@ -110,112 +103,84 @@ def match_dynamic_k(
     first has it. An overlap that is negative or NaN counts as 0.
     """
     backend, n_priors = scene.backend, scene.shape[1]
-    rows, inside = counted_rows(backend, counted)
-    n_rows = int(inside.shape[1])
-    if n_rows == 0:
+    rows = counted_rows(backend, counted)
+    if rows.count == 0:
         return scene.full(0, integers=True), scene.full(nothing)
-    k = min(k, n_rows)
-    tiles = row_tiles(scene, rows, inside, entries, k)
-    parts = [_offer(scene, RowView(backend, tile, scene.gt_bboxes, rows), inside, k, price) for tile in tiles]
-    offer = _joined(backend, tiles, parts, k, n_rows)
-    gt_inds, overlaps = _settle(scene, offer, n_rows, nothing)
-    if rows is None:
+    k = min(k, rows.count)
+    found = None if shortlist is None else _shortlisted(scene, rows, counted, k, pricing, shortlist)
+    if found is None:
+        found = rows, *offer_with_demand(scene, rows, k, pricing)
+    rows, offer, wanted = found
+    gt_inds, overlaps = _settle(scene, offer, wanted, rows.count, nothing)
+    if rows.index is None:
         return gt_inds, overlaps
     return (
-        backend.scatter_max(rows, gt_inds, n_priors),
-        backend.scatter_max(rows, overlaps, n_priors, fill=nothing),
+        backend.scatter_max(rows.index, gt_inds, n_priors),
+        backend.scatter_max(rows.index, overlaps, n_priors, fill=nothing),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Offer:
-    """What the choice of the ground truths needs to know of all pairs.
+def _shortlisted(
+    scene: Scene, rows: Rows, counted: Array, k: int, pricing: Pricing, shortlist: Shortlist
+) -> tuple[Rows, Offer, Array] | None:
+    """Offer the listed rows, and all to images with a ground truth for which they are too few or too dear.
 
-    Attributes
-    ----------
-    largest : array (B, G, K)
-        The largest overlaps of each ground truth, negated.
-    index, cost, overlap : arrays (B, G, K)
-        The cheapest priors of each ground truth, cheapest first.
-    cheapest, overlap_there : arrays (B, N)
-        The ground truth, from 0, that each prior is cheapest for, and the overlap with it.
+    Returns
+    -------
+    tuple of Rows, Offer, array (B, G), or None
+        The rows, their offer, and how many each ground truth wants; None where that depends on the costs of
+        others, or no image is served by the list.
     """
-
-    largest: Array
-    index: Array
-    cost: Array
-    overlap: Array
-    cheapest: Array
-    overlap_there: Array
-
-
-def _offer(scene: Scene, view: RowView, inside: Array, k: int, price: Price) -> Offer:
-    """Reduce the pairs of a tile to what the choice needs."""
-    backend, xp = scene.backend, scene.xp
-    overlaps, cost = price(view)
-    cut = inside[view.tile.images, view.tile.priors]
-    pairs = cut[:, None, :] & view.of_gts(scene.gt_valid)[..., None] & (cost < FORBIDDEN)
-    cost = xp.where(pairs, cost, FORBIDDEN)
-    overlaps = xp.where(pairs & (overlaps > 0), overlaps, 0.0)
-    k = min(k, view.tile.num_priors)
-    largest, _ = backend.k_smallest(-overlaps, k)
-    value, index = backend.k_smallest(cost, k)
-    _, cheapest = backend.max_and_argmax(-cost, axis=1)
-    return Offer(
-        largest=largest,
-        index=index + view.tile.priors.start,
-        cost=value,
-        overlap=xp.take_along_axis(overlaps, index, axis=-1),
-        cheapest=cheapest,
-        overlap_there=xp.take_along_axis(overlaps, cheapest[:, None, :], axis=1)[:, 0, :],
-    )
+    backend = scene.backend
+    listed = counted_rows(backend, counted & shortlist.listed)
+    if not 0 < num_counted(backend, listed) <= WORTHWHILE * num_counted(backend, rows):
+        return None
+    most = largest_overlaps(scene, rows, k, pricing)
+    if not _are_moderate(scene, rows, most.index, shortlist):
+        return None
+    wanted = dynamic_count(most.value)
+    offer = offer_rows(scene, listed, min(k, listed.count), pricing)
+    served = _serves(scene, offer, wanted, shortlist.floor)
+    if served.all():
+        return listed, offer, wanted
+    if not served.any():
+        return None
+    kept = backend.from_numpy(served[:, None], backend.device_of(counted))
+    listed = counted_rows(backend, counted & (shortlist.listed | ~kept))
+    return listed, offer_rows(scene, listed, min(k, listed.count), pricing), wanted
 
 
-def _joined(backend: ArrayBackend, tiles: list[Tile], parts: list[Offer], k: int, n_rows: int) -> Offer:
-    """Join the offers of all tiles, over `n_rows` rows, of which those of an image may lack the last."""
-    if len(parts) == 1:
-        return parts[0]
-    xp = backend.xp
-    largest: list[Array] = []
-    index: list[Array] = []
-    cost: list[Array] = []
-    overlap: list[Array] = []
-    for row in by_images(tiles, parts):
-        most, _ = backend.k_smallest(xp.concat([part.largest for part in row], axis=-1), k)
-        value, order = backend.k_smallest(xp.concat([part.cost for part in row], axis=-1), k)
-        largest.append(most)
-        cost.append(value)
-        for joined, name in ((index, "index"), (overlap, "overlap")):
-            whole = xp.concat([getattr(part, name) for part in row], axis=-1)
-            joined.append(xp.take_along_axis(whole, order, axis=-1))
-    return Offer(
-        largest=xp.concat(largest, axis=0),
-        index=xp.concat(index, axis=0),
-        cost=xp.concat(cost, axis=0),
-        overlap=xp.concat(overlap, axis=0),
-        cheapest=_over_rows(xp, by_images(tiles, [part.cheapest for part in parts]), n_rows),
-        overlap_there=_over_rows(xp, by_images(tiles, [part.overlap_there for part in parts]), n_rows),
-    )
+def _are_moderate(scene: Scene, rows: Rows, index: Array, shortlist: Shortlist) -> bool:
+    """Tell whether no cost of some rows (B, G, K) can be infinite, so that all their overlaps count."""
+    backend = scene.backend
+    predictions = backend.to_numpy(shortlist.predictions)
+    for image, of_image in enumerate(backend.to_numpy(index)):
+        prior = np.unique(of_image)
+        if rows.index is not None:
+            prior = backend.to_numpy(rows.index)[image][prior]
+        asked = predictions[image if len(predictions) > 1 else 0][prior]
+        if not (asked.max() <= shortlist.limit and asked.min() >= -shortlist.limit):
+            return False
+    return True
 
 
-def _over_rows(xp: Any, images: list[list[Array]], n_rows: int) -> Array:
-    """Join what tiles say of rows, each (b, n), into (B, n_rows); 0 where none does."""
-    joined = []
-    for parts in images:
-        short = n_rows - sum(int(part.shape[1]) for part in parts)
-        filler = xp.broadcast_to(xp.zeros_like(parts[0][:, :1]), (parts[0].shape[0], short))
-        joined.append(xp.concat([*parts, filler], axis=-1))
-    return xp.concat(joined, axis=0)
+def _serves(scene: Scene, offer: Offer, wanted: Array, floor: float) -> np.ndarray[Any, Any]:
+    """Tell in which images each ground truth finds as many rows as it wants below the floor, (B,)."""
+    cost, valid = scene.backend.to_numpy(offer.cost), scene.backend.to_numpy(scene.gt_valid)
+    last = scene.backend.to_numpy(wanted).astype(np.int64)[..., None] - 1
+    reaches = last < cost.shape[-1]
+    dearest = np.take_along_axis(cost, np.where(reaches, last, 0), axis=-1)
+    served: np.ndarray[Any, Any] = np.all((reaches & (dearest < floor))[..., 0] | ~valid, axis=-1)
+    return served
 
 
-def _settle(scene: Scene, offer: Offer, n_rows: int, nothing: float) -> tuple[Array, Array]:
-    """Let each ground truth choose, then give each prior to one."""
+def _settle(scene: Scene, offer: Offer, wanted: Array, n_rows: int, nothing: float) -> tuple[Array, Array]:
+    """Let each ground truth choose as many rows as it wanted, then give each row to one."""
     backend, xp = scene.backend, scene.xp
     images, n_gts, k = (int(n) for n in offer.index.shape)
     device = backend.device_of(scene.priors)
-    dynamic_k = dynamic_count(offer.largest)
-    rank = xp.arange(k, dtype=dynamic_k.dtype, device=device)
-    chosen = (rank < dynamic_k[..., None]) & (offer.cost < FORBIDDEN)
+    rank = xp.arange(k, dtype=wanted.dtype, device=device)
+    chosen = (rank < wanted[..., None]) & (offer.cost < FORBIDDEN)
     place = xp.arange(1, n_gts + 1, dtype=offer.index.dtype, device=device)[None, :, None]
     flat = (images, n_gts * k)
     index = xp.reshape(offer.index, flat)

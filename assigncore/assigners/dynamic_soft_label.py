@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from assigncore.assigners.any_pair import any_pair
 from assigncore.assigners.class_columns import (
     check_classes,
     class_columns,
@@ -13,14 +14,15 @@ from assigncore.assigners.class_columns import (
     label_rows,
     pairwise_sum,
 )
-from assigncore.assigners.dynamic_k import any_pair, match_dynamic_k, overlap_cost
+from assigncore.assigners.dynamic_k import Shortlist, match_dynamic_k, overlap_cost
+from assigncore.assigners.offers import Pricing
 from assigncore.backend import Array, get_backend, preload_backends
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import at_least, columns, divided, drop_broken, rounded_product
 from assigncore.elementary import sigmoid
 from assigncore.host_twin import on_host_twin
-from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.overlaps import BboxOverlaps2D, at_most_one, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
@@ -39,6 +41,15 @@ EPS = 1e-7
 
 LARGEST_EXPONENT = 38.0
 """Largest power of ten that float32 holds."""
+
+NEAR = 2.0
+"""Strides beyond the soft radius where priors are dear: 100, and two boxes without overlap cost 48."""
+
+MODERATE = 1e3
+"""Weights and radii up to which rounding changes powers of ten by less than a hundredth."""
+
+LARGEST_LOGIT = 1e18
+"""Logits up to which no cost is infinite."""
 
 
 @ASSIGNERS.register
@@ -183,28 +194,41 @@ class DynamicSoftLabelAssigner:
         boxes, whole = drop_broken(scene.beside["pred_bboxes"])
         labels = known_labels(scene, n_classes)
         centers = box_centers(scene.gt_bboxes) if gt_masks is None else centers_of_mass(scene)
-        inside = any_pair(scene, _in_box) & whole
-        counted = scene.prior_whole & whole if self.select_outside else inside
+        inside, near = any_pair(scene, self._inside_and_near, centers)
+        counted = scene.prior_whole & whole if self.select_outside else inside & whole
 
-        def price(view: TileView) -> tuple[Array, Array]:
-            overlaps = measure_of(self.iou_calculator, "iou")(
-                view.of_gts(scene.gt_bboxes), view.of_priors(boxes)
-            )
+        def overlaps(view: TileView) -> Array:
+            return measure_of(self.iou_calculator, "iou")(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
+
+        def costs(view: TileView, overlaps: Array) -> Array:
             logits = view.of_priors(scene.beside["pred_logits"])
             cost = self._class_cost(logits, view.of_gts(labels), overlaps) + overlap_cost(
                 self.iou_calculator, overlaps, EPS, self.iou_weight
             )
             cost = cost + self._soft_prior(view.of_priors(scene.priors), view.of_gts(centers))
             if not self.select_outside:
-                return overlaps, cost
+                return cost
             dear = xp.where(xp.isfinite(cost), xp.full_like(cost, OUTSIDE), cost)
-            return overlaps, xp.where(view.of_priors(inside)[:, None, :], cost, dear)
+            return xp.where(view.of_priors(inside)[:, None, :], cost, dear)
 
-        gt_inds, overlaps = match_dynamic_k(
-            scene, counted, self.topk, price, entries=max(scene.shape[2], n_classes), nothing=UNASSIGNED
+        gt_inds, max_overlaps = match_dynamic_k(
+            scene,
+            counted,
+            self.topk,
+            Pricing(overlaps, costs, entries=max(scene.shape[2], n_classes)),
+            nothing=UNASSIGNED,
+            shortlist=self._shortlist(scene, near),
         )
         decided = xp.any(counted, axis=-1)[:, None] | ~scene.prior_valid
-        return scene.result(gt_inds, xp.where(decided, overlaps, 0.0))
+        return scene.result(gt_inds, xp.where(decided, max_overlaps, 0.0))
+
+    def _shortlist(self, scene: Scene, near: Array) -> Shortlist | None:
+        """List the priors near a centre; the power of ten makes all others dear, whatever their scores."""
+        moderate = 0 <= self.iou_weight <= MODERATE and abs(self.soft_center_radius) <= MODERATE
+        if not (moderate and at_most_one(self.iou_calculator) and scene.backend.reads_host(near)):
+            return None
+        floor = 0.99 * 10.0**NEAR - 2 * EPS * self.iou_weight
+        return Shortlist(near, floor, scene.beside["pred_logits"], LARGEST_LOGIT)
 
     def _class_cost(self, logits: Array, labels: Array, overlaps: Array) -> Array:
         """Sum the cross-entropies with soft labels, weighed by the square of the error, (b, g, n).
@@ -228,21 +252,28 @@ class DynamicSoftLabelAssigner:
 
     def _soft_prior(self, priors: Array, centers: Array) -> Array:
         """Return ten to the power of the distance in strides beyond the soft radius, (b, g, n)."""
-        xp = get_backend(priors).xp
-        x, y, stride = columns(priors)[:3]
-        center_x, center_y = (c[..., None] for c in columns(centers))
-        dx, dy = x[:, None, :] - center_x, y[:, None, :] - center_y
-        apart = xp.sqrt(rounded_product(dx, dx) + rounded_product(dy, dy))
-        stride = xp.where(stride > 0, stride, 1.0)[:, None, :]
+        dx, dy, stride = _offsets(priors, centers)
+        apart = get_backend(priors).xp.sqrt(rounded_product(dx, dx) + rounded_product(dy, dy))
         exponent = divided(apart, stride) - float(self.soft_center_radius)
         return get_backend(priors).power_of_ten(-at_least(-exponent, -LARGEST_EXPONENT))
 
+    def _inside_and_near(self, scene: Scene, view: TileView, centers: Array) -> tuple[Array, Array]:
+        """Tell which points are in which boxes, and which are near which centres, (b, g, n)."""
+        priors = view.of_priors(scene.priors)
+        x, y = (c[:, None, :] for c in columns(priors)[:2])
+        x1, y1, x2, y2 = (c[..., None] for c in columns(view.of_gts(scene.gt_bboxes)))
+        inside = (x > x1) & (x < x2) & (y > y1) & (y < y2)
+        dx, dy, stride = _offsets(priors, view.of_gts(centers))
+        reach = stride * max(0.0, float(self.soft_center_radius) + NEAR)
+        return inside, dx * dx + dy * dy <= reach * reach
 
-def _in_box(scene: Scene, view: TileView) -> Array:
-    """Tell which points are in which boxes, (b, g, n)."""
-    x, y = (c[:, None, :] for c in columns(view.of_priors(scene.priors))[:2])
-    x1, y1, x2, y2 = (c[..., None] for c in columns(view.of_gts(scene.gt_bboxes)))
-    return (x > x1) & (x < x2) & (y > y1) & (y < y2)
+
+def _offsets(priors: Array, centers: Array) -> tuple[Array, Array, Array]:
+    """Return how far points are from centres along x and y, (b, g, n), and what is a stride, (b, 1, n)."""
+    xp = get_backend(priors).xp
+    x, y, stride = (c[:, None, :] for c in columns(priors)[:3])
+    center_x, center_y = (c[..., None] for c in columns(centers))
+    return x - center_x, y - center_y, xp.where(stride > 0, stride, 1.0)
 
 
 def centers_of_mass(scene: Scene) -> Array:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import log1p
 from typing import Any
 
-from assigncore.assigners.class_columns import check_classes, entropy_cost, known_labels
-from assigncore.assigners.dynamic_k import any_pair, match_dynamic_k, overlap_cost, weighted
+from assigncore.assigners.any_pair import any_pair
+from assigncore.assigners.class_columns import check_classes, entropy_cost, known_labels, least_entropy_cost
+from assigncore.assigners.dynamic_k import Shortlist, match_dynamic_k, overlap_cost, weighted
+from assigncore.assigners.offers import Pricing
 from assigncore.backend import Array, preload_backends
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
 from assigncore.host_twin import on_host_twin
-from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.overlaps import BboxOverlaps2D, at_most_one, measure_of
 from assigncore.registry import ASSIGNERS, build_overlap_calculator
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
@@ -26,6 +29,12 @@ UNASSIGNED = -1e5
 
 OUTSIDE = 1e5
 """What a pair costs more where the point is not both in the box and near its centre."""
+
+MODERATE = 1e6
+"""Weights up to which no cost of finite scores is infinite."""
+
+ROUNDING = 1.0
+"""More than a sum of about `OUTSIDE` is rounded by in float32."""
 
 
 @ASSIGNERS.register
@@ -170,10 +179,10 @@ class SimOTAAssigner:
         boxes, whole = drop_broken(scene.beside["pred_bboxes"])
         labels = known_labels(scene, n_classes)
 
-        def price(view: TileView) -> tuple[Array, Array]:
-            overlaps = measure_of(self.iou_calculator, "iou")(
-                view.of_gts(scene.gt_bboxes), view.of_priors(boxes)
-            )
+        def overlaps(view: TileView) -> Array:
+            return measure_of(self.iou_calculator, "iou")(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
+
+        def costs(view: TileView, overlaps: Array) -> Array:
             scores = view.of_priors(scene.beside["pred_scores"])
             if self.sqrt_scores:
                 scores = xp.sqrt(at_least(scores, 0.0))
@@ -182,23 +191,34 @@ class SimOTAAssigner:
                 self.iou_calculator, overlaps, float(self.eps), self.iou_weight
             )
             in_box, near_center = self._regions(scene, view)
-            return overlaps, xp.where(in_box & near_center, cost, cost + OUTSIDE)
+            return xp.where(in_box & near_center, cost, cost + OUTSIDE)
 
-        def in_either(scene: Scene, view: TileView) -> Array:
+        def in_either_and_both(scene: Scene, view: TileView) -> tuple[Array, Array]:
             in_box, near_center = self._regions(scene, view)
-            return in_box | near_center
+            return in_box | near_center, in_box & near_center
 
-        counted = any_pair(scene, in_either) & whole
-        gt_inds, overlaps = match_dynamic_k(
+        in_either, in_both = any_pair(scene, in_either_and_both)
+        counted = in_either & whole
+        gt_inds, max_overlaps = match_dynamic_k(
             scene,
             counted,
             self.candidate_topk,
-            price,
-            entries=max(scene.shape[2], n_classes),
+            Pricing(overlaps, costs, entries=max(scene.shape[2], n_classes)),
             nothing=UNASSIGNED,
+            shortlist=self._shortlist(scene, in_both, n_classes),
         )
         decided = xp.any(counted, axis=-1)[:, None] | ~scene.prior_valid
-        return scene.result(gt_inds, xp.where(decided, overlaps, 0.0))
+        return scene.result(gt_inds, xp.where(decided, max_overlaps, 0.0))
+
+    def _shortlist(self, scene: Scene, in_both: Array, n_classes: int) -> Shortlist | None:
+        """List the priors that are in a box and near its centre, where all others are known to be dear."""
+        moderate = all(0 <= weight <= MODERATE for weight in (self.cls_weight, self.iou_weight, self.eps))
+        if not (moderate and at_most_one(self.iou_calculator) and scene.backend.reads_host(in_both)):
+            return None
+        scores = scene.beside["pred_scores"]
+        least = self.cls_weight * least_entropy_cost(scores, n_classes) - self.iou_weight * log1p(self.eps)
+        finite = float(scene.xp.finfo(scores.dtype).max)
+        return Shortlist(in_both, OUTSIDE + least - ROUNDING, scores, finite)
 
     def _regions(self, scene: Scene, view: TileView) -> tuple[Array, Array]:
         """Tell which points are in which boxes, and which are near their centres, each (b, g, n)."""

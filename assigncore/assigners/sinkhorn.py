@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assigncore.assigners.class_columns import check_classes, class_columns, known_labels
-from assigncore.assigners.dynamic_k import dynamic_count
 from assigncore.assigners.focal_scores import focal_costs_of_scores
+from assigncore.assigners.offers import dynamic_count
 from assigncore.backend import Array, ArrayBackend, preload_backends
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob

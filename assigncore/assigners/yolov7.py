@@ -9,6 +9,7 @@ from typing import Any
 from assigncore.assigners.class_columns import check_classes, entropy_cost, known_labels
 from assigncore.assigners.dynamic_k import match_dynamic_k, overlap_cost, weighted
 from assigncore.assigners.grid_candidates import check_maps, grid_candidates
+from assigncore.assigners.offers import Pricing
 from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob
 from assigncore.elementary import sigmoid
@@ -201,19 +202,20 @@ class YOLOv7Assigner:
         takes_part = xp.broadcast_to(scene.prior_whole, scene.shape[:2])
         counted = candidates.found & xp.take_along_axis(takes_part, candidates.prior, axis=-1)
 
-        def price(view: TileView) -> tuple[Array, Array]:
-            measure = measure_of(self.iou_calculator, "iou")
-            overlaps = measure(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
+        def overlaps(view: TileView) -> Array:
+            return measure_of(self.iou_calculator, "iou")(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
+
+        def costs(view: TileView, overlaps: Array) -> Array:
             scores = _scores(scene, view, view.of_priors(candidates.prior))
             cost = weighted(entropy_cost(scores, view.of_gts(labels)), self.cls_weight)
-            return overlaps, cost + overlap_cost(self.iou_calculator, overlaps, EPS, self.iou_weight)
+            return cost + overlap_cost(self.iou_calculator, overlaps, EPS, self.iou_weight)
 
         of_candidates = replace(scene, priors=boxes, prior_valid=counted, prior_whole=counted)
-        entries = max(scene.shape[2], n_classes)
-        gt_inds, overlaps = match_dynamic_k(
-            of_candidates, counted, self.candidate_topk, price, entries=entries, nothing=UNASSIGNED
+        pricing = Pricing(overlaps, costs, entries=max(scene.shape[2], n_classes))
+        gt_inds, taken_overlaps = match_dynamic_k(
+            of_candidates, counted, self.candidate_topk, pricing, nothing=UNASSIGNED
         )
-        taken, max_overlaps = first_of_each(scene, candidates.prior, gt_inds, overlaps)
+        taken, max_overlaps = first_of_each(scene, candidates.prior, gt_inds, taken_overlaps)
         codes = xp.where(counted, gt_inds, -1)
         return scene.result(taken, max_overlaps, candidates.extras(codes))
 
