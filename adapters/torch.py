@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from types import ModuleType
 from typing import Any, cast
 
@@ -27,13 +28,22 @@ def _take_along_axis(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int = -
     return torch.take_along_dim(x, indices, dim=axis)
 
 
-def _namespace() -> ModuleType:
-    """Return array-api-compat's namespace, but for negative indices, which the standard leaves undefined.
+def _result_type(*arrays_and_dtypes: Any) -> torch.dtype:
+    if all(isinstance(x, torch.dtype) for x in arrays_and_dtypes):
+        return reduce(torch.promote_types, arrays_and_dtypes)
+    return cast("torch.dtype", compat.result_type(*arrays_and_dtypes))
 
-    Making them count from the end costs more than the gathering itself.
+
+def _namespace() -> ModuleType:
+    """Return array-api-compat's namespace, but for what costs too much or cannot be compiled.
+
+    Making negative indices count from the end, which the standard leaves undefined, costs more than the
+    gathering itself. The common dtype of float32 and a half precision is found by an operation on tensors,
+    which ``torch.compile`` refuses.
     """
     own = ModuleType(compat.__name__, compat.__doc__)
-    vars(own).update({**vars(compat), "take": _take, "take_along_axis": _take_along_axis})
+    ours = {"take": _take, "take_along_axis": _take_along_axis, "result_type": _result_type}
+    vars(own).update({**vars(compat), **ours})
     return own
 
 

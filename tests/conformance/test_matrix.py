@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from assigncore.conformance import CAPABILITIES, LAWS, Agreement, Mode, available_targets, get_target
 from assigncore.conformance.deadline import Hang, within
@@ -37,6 +38,21 @@ def test_the_matrix_agrees(name, target):
 def test_the_matrix_agrees_compiled_by_jax(name):
     scenes = [draw_scene(f"{kind}-8-0") for kind in ("fpn", "ties", "crowd", "real", "degenerate")]
     cell = Matrix(recipe_of(name)).run_cell(get_target("jax"), Mode.JIT, "float32", scenes)
+    assert len(cell.results) == len(scenes)
+    assert cell.failures == ()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", [name for name, one in CAPABILITIES.items() if Mode.JIT in one.modes])
+def test_half_precision_is_traced_by_pytorch(name, dtype):
+    """Under mixed precision assigners are compiled for it; that they can be traced is all that is quick."""
+
+    def traced(function):
+        torch.compiler.reset()
+        return torch.compile(function, fullgraph=True, backend="eager")
+
+    scenes = [draw_scene(f"{kind}-8-0") for kind in ("fpn", "ties", "half")]
+    cell = Matrix(recipe_of(name)).run_cell(get_target("torch"), Mode.BATCHED, dtype, scenes, under=traced)
     assert len(cell.results) == len(scenes)
     assert cell.failures == ()
 
