@@ -30,8 +30,8 @@ def _take_along_axis(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int = -
 
 def _result_type(*arrays_and_dtypes: Any) -> torch.dtype:
     if all(isinstance(x, torch.dtype) for x in arrays_and_dtypes):
-        return reduce(torch.promote_types, arrays_and_dtypes)
-    return cast("torch.dtype", compat.result_type(*arrays_and_dtypes))
+        return cast("torch.dtype", reduce(torch.promote_types, arrays_and_dtypes))
+    return compat.result_type(*arrays_and_dtypes)
 
 
 def _namespace() -> ModuleType:
