@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from assigncore.assigners import MultiInstanceAssigner
 from assigncore.audit.coco import read_json
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import ExactSize, ImageScale, parse_scale
+from assigncore.audit.pairing import check_pairing
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS, Preset
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
@@ -194,7 +194,7 @@ def _build(preset: Preset) -> Plan:
     try:
         priors = _build_priors(preset.name, "priors", preset.priors)
         plan = Plan(preset, priors, build_assigner(dict(preset.assigner)), scale=scale)
-        _check_pairing(plan)
+        check_pairing(plan.assigner, plan.priors, plan.parameters)
         return plan if preset.approxs is None else replace(plan, approxs=_build_approxs(plan, preset.approxs))
     except (ValueError, TypeError) as error:
         raise AuditError(f"{preset.name}: {error}") from None
@@ -210,24 +210,6 @@ def _build_priors(name: str, section: str, config: Mapping[str, Any]) -> Priors:
         if knob not in known:
             raise AuditError(f"{name}: {section}: {_unknown(f'knob of {kind}', knob, known)}")
     return PRIORS[kind](**knobs)
-
-
-def _check_pairing(plan: Plan) -> None:
-    """Refuse an assigner whose result cannot be counted, or that cannot work on such priors."""
-    kind, given = type(plan.assigner).__name__, type(plan.priors).__name__
-    if isinstance(plan.assigner, MultiInstanceAssigner):
-        raise ValueError(
-            f"assigner: expected one that gives a prior one object at most, got {kind}, which gives several"
-        )
-    if isinstance(plan.priors, Queries) and "priors" in plan.parameters:
-        raise ValueError(
-            f"priors: {kind} needs priors, got {given}, which have none; expected another base, as 'rpn'"
-        )
-    # A sum of costs is for queries; what else takes no priors is for the predictions that dense heads make.
-    if hasattr(plan.assigner, "match_costs") and not isinstance(plan.priors, Queries):
-        raise ValueError(
-            f"priors: {kind} matches queries, got {given}; expected Queries, as the base 'detr' has them"
-        )
 
 
 def _build_approxs(plan: Plan, config: Mapping[str, Any]) -> BoxGenerator:

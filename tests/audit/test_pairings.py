@@ -4,7 +4,10 @@ import pytest
 
 from assigncore.audit.config import make_plans
 from assigncore.audit.errors import AuditError
+from assigncore.audit.pairing import OF_STRIDED_POINTS
 from assigncore.audit.presets import PRESETS
+from assigncore.conformance.capabilities import CAPABILITIES
+from assigncore.conformance.capabilities import Priors as Kind
 from assigncore.registry import ASSIGNERS
 
 THRESHOLDS = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.4}
@@ -80,3 +83,25 @@ def test_several_objects_a_prior_are_not_counted(base, config):
         AuditError, match=r"^own: assigner: expected one that .* got MultiInstanceAssigner, .* several$"
     ):
         make_plans([], [config("MultiInstanceAssigner", base)], [])
+
+
+@pytest.mark.parametrize(("kind", "base"), [("SimOTAAssigner", "rpn"), ("DynamicSoftLabelAssigner", "tood"),
+                                            ("SinkhornAssigner", "yolov8")])  # fmt: skip
+def test_other_priors_are_no_points_with_two_strides(kind, base, config):
+    with pytest.raises(
+        AuditError, match=f"^own: priors: {kind} takes points with two strides, got .*'yolox'"
+    ):
+        make_plans([], [config(kind, base)], [])
+
+
+@pytest.mark.parametrize("kind", ["MaxIoUAssigner", "TaskAlignedAssigner", "PointAssigner"])
+def test_points_with_two_strides_are_no_boxes(kind, config):
+    with pytest.raises(
+        AuditError, match=f"^own: priors: {kind} would take points with two strides for boxes"
+    ):
+        make_plans([], [config(kind, "yolox")], [])
+
+
+def test_what_takes_points_with_two_strides_is_what_the_suite_has_declared():
+    declared = {name for name, one in CAPABILITIES.items() if one.priors is Kind.STRIDED}
+    assert declared == OF_STRIDED_POINTS
