@@ -216,9 +216,13 @@ class SimOTAAssigner:
         if not (moderate and at_most_one(self.iou_calculator) and scene.backend.reads_host(in_both)):
             return None
         scores = scene.beside["pred_scores"]
-        least = self.cls_weight * least_entropy_cost(scores, n_classes) - self.iou_weight * log1p(self.eps)
-        finite = float(scene.xp.finfo(scores.dtype).max)
-        return Shortlist(in_both, OUTSIDE + least - ROUNDING, scores, finite)
+        least = self.cls_weight * least_entropy_cost(scores, n_classes)
+        if self.sqrt_scores or (least < -OUTSIDE / 2 and bool(scene.xp.min(scores) >= 0)):
+            least = 0.0
+        floor = OUTSIDE + least - self.iou_weight * log1p(self.eps) - ROUNDING
+        if floor <= 0:
+            return None
+        return Shortlist(in_both, floor, scores, float(scene.xp.finfo(scores.dtype).max))
 
     def _regions(self, scene: Scene, view: TileView) -> tuple[Array, Array]:
         """Tell which points are in which boxes, and which are near their centres, each (b, g, n)."""

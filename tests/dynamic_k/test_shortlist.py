@@ -30,9 +30,9 @@ def priced(monkeypatch):
     return shares
 
 
-def large_scene(subject, seed, n_gts=5):
+def large_scene(subject, seed, n_gts=5, n_classes=4):
     """Draw boxes of up to 160 pixels on 2,000 priors, with predictions of the right size for them."""
-    inputs = subject.draw(seed, n_gts=n_gts, size=320)
+    inputs = subject.draw(seed, n_gts=n_gts, n_classes=n_classes, size=320)
     rng = np.random.default_rng(seed)
     near = inputs["gt_bboxes"][rng.integers(0, n_gts, len(inputs["priors"]))]
     moved = near + rng.normal(0, 3, near.shape)
@@ -111,6 +111,15 @@ def test_weights_that_bound_nothing_take_no_list(knobs, priced):
     inputs = large_scene(SIM_OTA, 0)
     same(outputs(SIM_OTA.build(**knobs).assign(**inputs)), SIM_OTA.reading(inputs, knobs))
     assert [listed for listed, _ in priced] == [False]
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_of_many_classes_the_least_score_bounds_the_cost(negative, priced):
+    inputs = large_scene(SIM_OTA, 0, n_classes=1300)
+    if negative:
+        inputs["pred_scores"][7, 0] = -1e-9
+    same(outputs(SIM_OTA.build().assign(**inputs)), SIM_OTA.reading(inputs, {}))
+    assert priced[0][0] is not negative
 
 
 @pytest.mark.parametrize("score", [-1e30, -5.0, 7.0])
