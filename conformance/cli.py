@@ -25,6 +25,7 @@ from assigncore.conformance.page import write_page
 from assigncore.conformance.promises import PROMISES
 from assigncore.conformance.report import Report
 from assigncore.conformance.runner import Part
+from assigncore.conformance.sharing import Killed
 from assigncore.conformance.suite import Plan, run_plan
 from assigncore.conformance.table import print_report
 from assigncore.registry import ASSIGNERS
@@ -72,7 +73,7 @@ def _check_names(names: tuple[str, ...], folder: Path | None) -> None:
             raise click.UsageError(f"no assigner {name!r}; known are {', '.join(sorted(known))}{hint}")
 
 
-def _run(plan: Plan) -> Report:
+def _run(plan: Plan, processes: int) -> Report:
     """Run a plan behind a progress bar."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     console = Console(stderr=True)
@@ -90,7 +91,7 @@ def _run(plan: Plan) -> Report:
             started += count
             return lambda: progress.advance(task)
 
-        return run_plan(plan, on_cell=on_cell)
+        return run_plan(plan, on_cell=on_cell, processes=processes)
 
 
 def _able(name: str) -> str:
@@ -162,6 +163,14 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Time limit of a case.",
 )
 @click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that share the assigners.",
+)
+@click.option(
     "--goldens",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="FOLDER",
@@ -183,6 +192,7 @@ def command(
     cases: int,
     seed: int,
     timeout: float,
+    jobs: int,
     goldens: Path | None,
     json_file: Path | None,
     html_file: Path | None,
@@ -212,7 +222,7 @@ def command(
         tuple(dict.fromkeys(laws)) or tuple(LAWS),
         cases, seed, timeout,
     )  # fmt: skip
-    report = _run(plan)
+    report = _run(plan, jobs)
     print_report(report, {variant: len(group) for variant, group in golden_cases.items()}, Console())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
@@ -240,7 +250,7 @@ def run(arguments: list[str] | None = None) -> int:
     """
     try:
         status = command.main(arguments, prog_name="assigncore conformance", standalone_mode=False)
-    except (click.ClickException, OSError) as error:
+    except (click.ClickException, OSError, Killed) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         print("error:", " ".join(message.split()), file=sys.stderr)
         return 2

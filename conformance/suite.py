@@ -24,18 +24,10 @@ from assigncore.conformance.report import Report, describe_target
 from assigncore.conformance.runner import Cell, Part, run_cell
 from assigncore.conformance.scene_kinds import draw_scenes
 from assigncore.conformance.scenes import Scene
+from assigncore.conformance.sharing import Job, run_shared
 from assigncore.registry import ASSIGNERS
 
 __all__ = ["Plan", "check", "run_plan"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What makes one cell: a description, a callable that takes `after_case`, and a number of cases."""
-
-    description: str
-    run: Callable[..., Cell]
-    cases: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ class Plan:
         if Part.PROMISES in self.parts:
             for target in self.targets:
                 job = partial(run_backend_promises, target, limit=self.limit)
-                yield Job(f"{target.name} promises", job, 3)
+                yield Job("backends", f"{target.name} promises", job, 3)
         if any(part is not Part.GOLDENS for part in self.parts):
             yield from self._assigner_jobs()
 
@@ -100,7 +92,7 @@ class Plan:
             for variant, group in self.goldens.items():
                 count = len(group) if variant in REPLAYS else 0
                 job = partial(run_cell, variant, group, target, mode, limit=self.limit)
-                yield Job(f"{target.name} {mode.value} {variant}", job, count)
+                yield Job(f"goldens {variant}", f"{target.name} {mode.value} {variant}", job, count)
 
     def _assigner_jobs(self) -> Iterator[Job]:
         scenes = self.scenes() if Part.GENERATED in self.parts else ()
@@ -112,23 +104,29 @@ class Plan:
                 where = f"{target.name} {name}"
                 if Part.PROMISES in self.parts:
                     job = partial(run_promises, recipe, target, limit=self.limit)
-                    yield Job(f"{where} promises", job, len(PROMISES))
+                    yield Job(name, f"{where} promises", job, len(PROMISES))
                 if Part.LAWS in self.parts:
                     job = partial(run_laws, recipe, target, laws=self.laws, limit=self.limit)
-                    yield Job(f"{where} laws", job, len(self.laws))
+                    yield Job(name, f"{where} laws", job, len(self.laws))
                 if Part.GUARANTEES in self.parts and target.on_cuda:
-                    yield Job(f"{where} guarantees", partial(run_guarantees, matrix, target), GUARANTEE_CASES)
+                    job = partial(run_guarantees, matrix, target)
+                    yield Job(name, f"{where} guarantees", job, GUARANTEE_CASES)
                 if Part.GENERATED not in self.parts:
                     continue
                 for mode, dtype in product(self.modes, self.dtypes):
                     job = partial(matrix.run_cell, target, mode, dtype, scenes)
-                    yield Job(f"{where} {mode.value} {dtype}", job, len(scenes))
+                    yield Job(name, f"{where} {mode.value} {dtype}", job, len(scenes))
                 for dtype in self.dtypes if Mode.EAGER in self.modes else ():
                     job = partial(run_regressions, name, target, dtype, limit=self.limit)
-                    yield Job(f"{where} regressions {dtype}", job, stated)
+                    yield Job(name, f"{where} regressions {dtype}", job, stated)
 
 
-def run_plan(plan: Plan, *, on_cell: Callable[[str, int], Callable[[], object]] | None = None) -> Report:
+def run_plan(
+    plan: Plan,
+    *,
+    on_cell: Callable[[str, int], Callable[[], object]] | None = None,
+    processes: int = 1,
+) -> Report:
     """Run a plan.
 
     Parameters
@@ -138,20 +136,32 @@ def run_plan(plan: Plan, *, on_cell: Callable[[str, int], Callable[[], object]] 
     on_cell : callable, optional
         Called with the description and number of cases of each cell before it is run; returns what is to be
         called after each case.
+    processes : int, default 1
+        Processes that share the assigners. With several, `on_cell` is called when a cell is done.
 
     Returns
     -------
     Report
+
+    Raises
+    ------
+    Killed
+        One of several processes was killed; a `RuntimeError`.
     """
     start = time.perf_counter()
-    cells = []
-    for job in plan.jobs():
-        after_case = None if on_cell is None else on_cell(job.description, job.cases)
-        cells.append(job.run(after_case=after_case))
+    cells = _run_here(plan, on_cell) if processes == 1 else run_shared(plan, processes, on_cell)
     able = [target for target in plan.targets if not target.unavailable()]
     versions = {target.library: target.version for target in able}
     backends = {target.name: describe_target(target) for target in able}
     return Report(tuple(cells), versions, backends, plan.seed, time.perf_counter() - start)
+
+
+def _run_here(plan: Plan, on_cell: Callable[[str, int], Callable[[], object]] | None) -> list[Cell]:
+    cells = []
+    for job in plan.jobs():
+        after_case = None if on_cell is None else on_cell(job.description, job.cases)
+        cells.append(job.run(after_case=after_case))
+    return cells
 
 
 def check(

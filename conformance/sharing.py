@@ -1,0 +1,132 @@
+"""A plan shared among processes, an assigner at a time."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Protocol
+
+from assigncore.conformance.runner import Cell
+
+__all__ = ["Job", "Killed", "Plans", "run_shared"]
+
+POLL = 0.2
+"""Seconds between two looks at what the processes have done."""
+
+OnCell = Callable[[str, int], Callable[[], object]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What makes one cell.
+
+    Parameters
+    ----------
+    share : str
+        Jobs of one share run in one process, in turn.
+    description : str
+        What progress is told by.
+    run : callable
+        Takes `after_case`, and gives the cell.
+    cases : int
+        How many it has.
+    """
+
+    share: str
+    description: str
+    run: Callable[..., Cell]
+    cases: int = 0
+
+
+class Killed(RuntimeError):  # noqa: N818
+    """A process has ended before its share was done."""
+
+
+class Plans(Protocol):
+    """What lists jobs, the same ones in every process; it can be pickled."""
+
+    def jobs(self) -> Iterator[Job]:
+        """List what there is to do."""
+
+
+def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> list[Cell]:
+    """Run the jobs of a plan in several processes, each of which ends with its share.
+
+    What a library has compiled for an assigner is thus forgotten with it.
+
+    Parameters
+    ----------
+    plan : Plans
+        Lists the jobs.
+    processes : int
+        How many run at once.
+    on_cell : callable, optional
+        As for :func:`assigncore.conformance.run_plan`, but called when a cell is done.
+
+    Returns
+    -------
+    list of Cell
+        In the order of the jobs, whoever ran them.
+
+    Raises
+    ------
+    Killed
+        A process was killed, most often for want of memory.
+    """
+    shares = dict.fromkeys(job.share for job in plan.jobs())
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    context = get_context("spawn")
+    with context.Manager() as manager:
+        told = manager.Queue()
+        with ProcessPoolExecutor(processes, context, _start, (threads,), max_tasks_per_child=1) as pool:
+            futures = [pool.submit(_run_share, plan, share, told) for share in shares]
+            try:
+                _watch(futures, told, on_cell)
+                numbered = [pair for future in futures for pair in future.result()]
+            except BrokenProcessPool as error:
+                raise Killed(
+                    "a process of the suite was killed, most often for want of memory; expected fewer --jobs"
+                ) from error
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+    return [cell for _, cell in sorted(numbered, key=lambda pair: pair[0])]
+
+
+def _start(threads: int) -> None:
+    """Leave each process its part of the cores; libraries read this when they are imported."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def _run_share(plan: Plans, share: str, told: Any) -> list[tuple[int, Cell]]:
+    """Run one share, and tell of each cell; the cells come with their place among all."""
+    numbered = []
+    for number, job in enumerate(plan.jobs()):
+        if job.share == share:
+            numbered.append((number, job.run()))
+            told.put((job.description, job.cases))
+    return numbered
+
+
+def _watch(futures: list[Future[Any]], told: Any, on_cell: OnCell | None) -> None:
+    """Pass on what is told until all is done, or something fails."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, POLL, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        while True:
+            try:
+                description, cases = told.get_nowait()
+            except queue.Empty:
+                break
+            if on_cell is not None:
+                after_case = on_cell(description, cases)
+                for _ in range(cases):
+                    after_case()
