@@ -25,7 +25,7 @@ from assigncore.conformance.page import write_page
 from assigncore.conformance.promises import PROMISES
 from assigncore.conformance.report import Report
 from assigncore.conformance.runner import Part
-from assigncore.conformance.sharing import Killed
+from assigncore.conformance.sharing import SharingError
 from assigncore.conformance.suite import Plan, run_plan
 from assigncore.conformance.table import print_report
 from assigncore.registry import ASSIGNERS
@@ -250,7 +250,7 @@ def run(arguments: list[str] | None = None) -> int:
     """
     try:
         status = command.main(arguments, prog_name="assigncore conformance", standalone_mode=False)
-    except (click.ClickException, OSError, Killed) as error:
+    except (click.ClickException, OSError, SharingError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         print("error:", " ".join(message.split()), file=sys.stderr)
         return 2

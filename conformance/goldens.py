@@ -87,6 +87,18 @@ class GoldenCase:
     def __str__(self) -> str:
         return f"{self.variant}/{self.name}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what a process can be sent: a read-only mapping is none of it."""
+        return {key: dict(x) if isinstance(x, MappingProxyType) else x for key, x in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make all that was sent read-only again."""
+        for key, value in state.items():
+            for array in value.values() if isinstance(value, dict) else (value,):
+                if isinstance(array, np.ndarray):
+                    array.flags.writeable = False
+            object.__setattr__(self, key, MappingProxyType(value) if isinstance(value, dict) else value)
+
 
 def _revive(value: Any) -> Any:
     """Undo the JSON spelling of tuples, ``{"__tuple__": [...]}``, at any depth."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 
 from assigncore.conformance.runner import Cell
 
-__all__ = ["Job", "Killed", "Plans", "run_shared"]
+__all__ = ["Job", "Plans", "SharingError", "run_shared"]
 
 POLL = 0.2
 """Seconds between two looks at what the processes have done."""
@@ -43,8 +44,8 @@ class Job:
     cases: int = 0
 
 
-class Killed(RuntimeError):  # noqa: N818
-    """A process has ended before its share was done."""
+class SharingError(RuntimeError):
+    """The work cannot be shared, or a process has ended before its share was done."""
 
 
 class Plans(Protocol):
@@ -75,9 +76,13 @@ def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> li
 
     Raises
     ------
-    Killed
-        A process was killed, most often for want of memory.
+    SharingError
+        The plan cannot be sent to a process, or one was killed, most often for want of memory.
     """
+    try:
+        pickle.dumps(plan)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise SharingError(f"no process can be sent this plan ({error}); expected --jobs 1") from error
     shares = dict.fromkeys(job.share for job in plan.jobs())
     threads = max(1, (os.cpu_count() or 1) // processes)
     context = get_context("spawn")
@@ -89,7 +94,7 @@ def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> li
                 _watch(futures, told, on_cell)
                 numbered = [pair for future in futures for pair in future.result()]
             except BrokenProcessPool as error:
-                raise Killed(
+                raise SharingError(
                     "a process of the suite was killed, most often for want of memory; expected fewer --jobs"
                 ) from error
             except BaseException:

@@ -145,8 +145,8 @@ def run_plan(
 
     Raises
     ------
-    Killed
-        One of several processes was killed; a `RuntimeError`.
+    SharingError
+        Several processes cannot share the plan, or one was killed; a `RuntimeError`.
     """
     start = time.perf_counter()
     cells = _run_here(plan, on_cell) if processes == 1 else run_shared(plan, processes, on_cell)
