@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 from assigncore.conformance.runner import Cell
 
-__all__ = ["Job", "Plans", "SharingError", "run_shared"]
+__all__ = ["Job", "OnCell", "Plans", "SharingError", "run_shared"]
 
 POLL = 0.2
 """Seconds between two looks at what the processes have done."""
 
 OnCell = Callable[[str, int], Callable[[], object]]
+"""Takes the description and the number of cases of a cell; gives what is called after each case."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> li
         The plan cannot be sent to a process, or one was killed, most often for want of memory.
     """
     try:
-        pickle.dumps(plan)
+        sent = pickle.dumps(plan)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise SharingError(f"no process can be sent this plan ({error}); expected --jobs 1") from error
     shares = dict.fromkeys(job.share for job in plan.jobs())
@@ -89,7 +90,7 @@ def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> li
     with context.Manager() as manager:
         told = manager.Queue()
         with ProcessPoolExecutor(processes, context, _start, (threads,), max_tasks_per_child=1) as pool:
-            futures = [pool.submit(_run_share, plan, share, told) for share in shares]
+            futures = [pool.submit(_run_share, sent, share, told) for share in shares]
             try:
                 _watch(futures, told, on_cell)
                 numbered = [pair for future in futures for pair in future.result()]
@@ -109,8 +110,9 @@ def _start(threads: int) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
-def _run_share(plan: Plans, share: str, told: Any) -> list[tuple[int, Cell]]:
-    """Run one share, and tell of each cell; the cells come with their place among all."""
+def _run_share(sent: bytes, share: str, told: Any) -> list[tuple[int, Cell]]:
+    """Run one share of a pickled plan, and tell of each cell; the cells come with their place among all."""
+    plan: Plans = pickle.loads(sent)
     numbered = []
     for number, job in enumerate(plan.jobs()):
         if job.share == share:

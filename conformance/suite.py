@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -24,7 +24,7 @@ from assigncore.conformance.report import Report, describe_target
 from assigncore.conformance.runner import Cell, Part, run_cell
 from assigncore.conformance.scene_kinds import draw_scenes
 from assigncore.conformance.scenes import Scene
-from assigncore.conformance.sharing import Job, run_shared
+from assigncore.conformance.sharing import Job, OnCell, run_shared
 from assigncore.registry import ASSIGNERS
 
 __all__ = ["Plan", "check", "run_plan"]
@@ -121,12 +121,7 @@ class Plan:
                     yield Job(name, f"{where} regressions {dtype}", job, stated)
 
 
-def run_plan(
-    plan: Plan,
-    *,
-    on_cell: Callable[[str, int], Callable[[], object]] | None = None,
-    processes: int = 1,
-) -> Report:
+def run_plan(plan: Plan, *, on_cell: OnCell | None = None, processes: int = 1) -> Report:
     """Run a plan.
 
     Parameters
@@ -156,7 +151,7 @@ def run_plan(
     return Report(tuple(cells), versions, backends, plan.seed, time.perf_counter() - start)
 
 
-def _run_here(plan: Plan, on_cell: Callable[[str, int], Callable[[], object]] | None) -> list[Cell]:
+def _run_here(plan: Plan, on_cell: OnCell | None) -> list[Cell]:
     cells = []
     for job in plan.jobs():
         after_case = None if on_cell is None else on_cell(job.description, job.cases)
