@@ -4,7 +4,14 @@ BIN := $(VENV)/bin
 # Seen as one package by mypy, which does not follow the mapping of folders to packages in pyproject.toml.
 TYPES := build/mypy
 
-.PHONY: demo test lint format bench clean
+# What `make gpu` takes: the seconds it may take in all, the device (cpu is a rehearsal), anything for small sizes,
+# and the record of a run that is to be completed.
+BUDGET ?= 300
+DEVICE ?= cuda
+QUICK ?=
+RESUME ?=
+
+.PHONY: demo test lint format bench gpu clean
 
 demo: $(VENV)/.audit
 	$(BIN)/assigncore audit --out out/demo
@@ -23,6 +30,11 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py
+
+# Runs from the bare checkout, with the packages that $(PYTHON) has: there may be no network to install others.
+gpu:
+	$(PYTHON) benchmarks/gpu --device $(DEVICE) --budget $(BUDGET) $(if $(QUICK),--quick) \
+		$(if $(RESUME),--resume $(RESUME)) --json $(or $(RESUME),gpu.json) --page gpu.md
 
 # Each stamp says that the environment holds an extra of the project as pyproject.toml states it.
 $(VENV)/.%: pyproject.toml | $(VENV)

@@ -36,7 +36,7 @@ def atss(
     to_sides = torch.cat([at - gt_bboxes[None, :, :2], gt_bboxes[None, :, 2:] - at], dim=-1)
     positive = (candidate_overlaps >= threshold) & (to_sides.min(-1).values > 0.01)
     table = torch.full_like(overlaps, UNASSIGNED)
-    gts = torch.arange(len(gt_bboxes)).expand_as(candidates)
+    gts = torch.arange(len(gt_bboxes), device=priors.device).expand_as(candidates)
     table[candidates[positive], gts[positive]] = candidate_overlaps[positive]
     best, best_gt = table.max(dim=1)
     gt_inds = torch.where(best != UNASSIGNED, best_gt + 1, 0)
@@ -51,9 +51,9 @@ def point(
     centers, sides = _centers(gt_bboxes), (gt_bboxes[:, 2:] - gt_bboxes[:, :2]).clamp(min=1e-6)
     gt_level = ((sides / scale).log2().sum(-1) / 2).int()
     gt_level = gt_level.clamp(int(level.min()), int(level.max()))
-    gt_inds = torch.zeros(len(points), dtype=torch.int64)
-    recorded = torch.full((len(points),), math.inf)
-    everyone = torch.arange(len(points))
+    gt_inds = torch.zeros(len(points), dtype=torch.int64, device=priors.device)
+    recorded = torch.full((len(points),), math.inf, device=priors.device)
+    everyone = torch.arange(len(points), device=priors.device)
     for i in range(len(gt_bboxes)):
         members = everyone[level == gt_level[i]]
         distance = ((points[members] - centers[i]) / sides[i]).norm(dim=1)
@@ -85,8 +85,8 @@ def region(
     gt_level = (octave + 0.5).floor().clamp(0, len(anchor_strides) - 1).int().tolist()
     levels = priors.split(list(num_level_priors))
     centers = [_centers(anchors / stride) for anchors, stride in zip(levels, anchor_strides, strict=True)]
-    gt_inds = [torch.zeros(count, dtype=torch.int64) for count in num_level_priors]
-    beside = [torch.zeros(count, dtype=torch.bool) for count in num_level_priors]
+    gt_inds = [torch.zeros(count, dtype=torch.int64, device=priors.device) for count in num_level_priors]
+    beside = [torch.zeros(count, dtype=torch.bool, device=priors.device) for count in num_level_priors]
 
     def within(gt: Tensor, level: int, ratio: float) -> Tensor:
         area = _central_cells(gt / anchor_strides[level], ratio, featmap_sizes[level])
@@ -102,7 +102,10 @@ def region(
     result[torch.cat(beside)] = -1
     if allowed_border >= 0:
         height, width = (side + allowed_border for side in image_shape)
-        low, high = (priors[:, :2] >= -allowed_border).all(-1), priors[:, 2:] < torch.tensor([width, height])
+        low, high = (
+            (priors[:, :2] >= -allowed_border).all(-1),
+            priors[:, 2:] < torch.tensor([width, height], device=priors.device),
+        )
         result[~(low & high.all(-1))] = -1
     return result, _labels(result, gt_labels, otherwise=0)
 
@@ -123,11 +126,11 @@ def center_region(
     in_shadow = (_covered(priors, _scaled(gt_bboxes, neg_scale)) > min_pos_iof) & ~in_core
     by_size = (gt_bboxes[:, 2:] - gt_bboxes[:, :2]).prod(-1).argsort(descending=True, stable=True)
     rank = torch.empty_like(by_size)
-    rank[by_size] = torch.arange(len(gt_bboxes))
+    rank[by_size] = torch.arange(len(gt_bboxes), device=priors.device)
     best, chosen = torch.where(in_core, rank, -1).max(dim=1)
     gt_inds = torch.where(best >= 0, chosen + 1, 0)
     outranked = in_core.clone()
-    outranked[torch.arange(len(priors)), chosen] = False
+    outranked[torch.arange(len(priors), device=priors.device), chosen] = False
     shadows = torch.cat([in_shadow.nonzero(), outranked.nonzero()])
     shadows[:, 1] = gt_labels[shadows[:, 1]]
     labels = _labels(gt_inds, gt_labels)
@@ -154,13 +157,13 @@ def uniform(
         for boxes in (pred_bboxes, priors)
     ]
     index = torch.cat(nearest, dim=1).flatten()
-    gt = torch.arange(len(gt_bboxes)).repeat(2 * match_times)
+    gt = torch.arange(len(gt_bboxes), device=priors.device).repeat(2 * match_times)
     overlaps = pairwise_iou(gt_bboxes, priors)
-    gt_inds = torch.zeros(len(priors), dtype=torch.int64)
+    gt_inds = torch.zeros(len(priors), dtype=torch.int64, device=priors.device)
     gt_inds[pairwise_iou(gt_bboxes, pred_bboxes).max(dim=0).values > neg_ignore_thr] = -1
     positive = overlaps[gt, index] >= pos_ignore_thr
     # A plain ``gt_inds[index] = ...`` leaves open, from some thousand entries on, which of a prior's is last.
-    turns = torch.arange(1, len(index) + 1)
+    turns = torch.arange(1, len(index) + 1, device=priors.device)
     last = torch.zeros_like(gt_inds).scatter_reduce(0, index, turns, "amax")
     gt_inds = torch.where(last > 0, torch.where(positive, gt + 1, -1)[last - 1], gt_inds)
     labels = _labels(gt_inds, gt_labels)
@@ -193,7 +196,7 @@ def _central_cells(box: Tensor, ratio: float, size: tuple[int, int]) -> Tensor:
     edge = (1 - ratio) / 2
     height, width = size
     low, high = (1 - edge) * box[:2] + edge * box[2:], edge * box[:2] + (1 - edge) * box[2:]
-    limits = torch.tensor([width, height, width, height], dtype=box.dtype)
+    limits = torch.tensor([width, height, width, height], dtype=box.dtype, device=box.device)
     return torch.cat([low, high]).round().clamp(min=0).minimum(limits)
 
 

@@ -41,13 +41,13 @@ def task_aligned(
     centers = ((priors[:, :2] + priors[:, 2:]) / 2)[index]
     to_sides = torch.cat([centers - gt_bboxes[None, :, :2], gt_bboxes[None, :, 2:] - centers], dim=-1)
     positive = (values > 0) & (to_sides.min(-1).values > 0.01)
-    gts = torch.arange(len(gt_bboxes)).expand_as(index)
+    gts = torch.arange(len(gt_bboxes), device=priors.device).expand_as(index)
     table = torch.full_like(overlaps, UNASSIGNED)
     table[index[positive], gts[positive]] = overlaps[index[positive], gts[positive]]
     best, best_gt = table.max(dim=1)
     taken = best != UNASSIGNED
     gt_inds = torch.where(taken, best_gt + 1, 0)
-    aligned = torch.where(taken, metrics[torch.arange(len(priors)), best_gt], 0)
+    aligned = torch.where(taken, metrics[torch.arange(len(priors), device=priors.device), best_gt], 0)
     return gt_inds, best, _labels(gt_inds, gt_labels), aligned
 
 
@@ -115,7 +115,7 @@ def hungarian(
     """Match one to one by focal, L1 and GIoU costs; returns `gt_inds` and `labels`, each (N,)."""
     focal, distance, overlap = (cost["weight"] for cost in match_costs)
     height, width = image_shape
-    scale = torch.tensor([width, height, width, height])
+    scale = torch.tensor([width, height, width, height], device=pred_bboxes.device)
     p = pred_logits.sigmoid()
     negative = -(1 - p + FOCAL_EPS).log() * (1 - FOCAL_ALPHA) * p.pow(FOCAL_GAMMA)
     positive = -(p + FOCAL_EPS).log() * FOCAL_ALPHA * (1 - p).pow(FOCAL_GAMMA)
@@ -168,8 +168,8 @@ def _dynamic_k(
         matching[contested] = 0
         matching[contested, cheapest] = 1
     taken = matching.sum(1) > 0
-    gt_inds = torch.zeros(len(valid), dtype=torch.int64)
-    max_overlaps = torch.full((len(valid),), unassigned)
+    gt_inds = torch.zeros(len(valid), dtype=torch.int64, device=valid.device)
+    max_overlaps = torch.full((len(valid),), unassigned, device=valid.device)
     rows = valid.nonzero()[:, 0][taken]
     gt_inds[rows] = matching[taken].argmax(1) + 1
     max_overlaps[rows] = (matching * overlaps).sum(1)[taken]
@@ -177,9 +177,10 @@ def _dynamic_k(
 
 
 def _solved(cost: Tensor, gt_labels: Tensor) -> tuple[Tensor, Tensor]:
-    rows, columns = linear_sum_assignment(cost.numpy())
+    rows, columns = linear_sum_assignment(cost.cpu().numpy())
     gt_inds = torch.zeros(len(cost), dtype=torch.int64)
     gt_inds[torch.from_numpy(rows)] = torch.from_numpy(columns) + 1
+    gt_inds = gt_inds.to(cost.device)
     return gt_inds, _labels(gt_inds, gt_labels)
 
 

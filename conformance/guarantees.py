@@ -5,14 +5,20 @@ The laws show the same without a device, by tensors that have no values; here it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from assigncore.conformance.backends import Mode, Target
+from assigncore.conformance.cuda import (
+    NotCaptured,
+    Synchronised,
+    forbidden_synchronisation,
+    record_graph,
+    wait,
+)
 from assigncore.conformance.matrix import Matrix, why_not
 from assigncore.conformance.recipes import Recipe
 from assigncore.conformance.runner import CaseResult, Cell, Part
@@ -30,41 +36,15 @@ _SCENES = (
 )  # fmt: skip
 """One batch: that nothing is read does not depend on how many there are."""
 
-_WARM_UPS = 3
-"""Calls before a capture: libraries set themselves up during the first ones, which no graph can hold."""
-
-
-class Synchronised(Exception):  # noqa: N818
-    """The host waited for the device."""
-
-
-class NotCaptured(Exception):  # noqa: N818
-    """A CUDA graph could not capture the call."""
-
-
-@contextmanager
-def _forbidden_synchronisation(torch: Any) -> Iterator[None]:
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
-
 
 def _no_synchronisation(torch: Any, function: Function) -> Function:
     """Run a function a second time with every wait of the host forbidden."""
 
     def call(**arrays: Any) -> Any:
         function(**arrays)
-        torch.cuda.synchronize()
-        try:
-            with _forbidden_synchronisation(torch):
-                return function(**arrays)
-        except RuntimeError as error:
-            if "synchroniz" not in str(error):
-                raise
-            raise Synchronised(str(error)) from error
+        wait(torch)
+        with forbidden_synchronisation(torch):
+            return function(**arrays)
 
     return call
 
@@ -77,37 +57,15 @@ def _cuda_graph(torch: Any, function: Function) -> Function:
 
     def call(**arrays: Any) -> Any:
         static = {name: torch.zeros_like(x) for name, x in arrays.items()}
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UPS):
-                function(**static)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        outputs = _captured(torch, graph, partial(function, **static))
+        graph, outputs = record_graph(torch, function, static)
         for name, x in arrays.items():
             static[name].copy_(x)
         graph.replay()
-        torch.cuda.synchronize()
+        wait(torch)
         # The graph owns the memory of its outputs, and ends here.
         return {name: x.clone() for name, x in outputs.items()}
 
     return call
-
-
-def _captured(torch: Any, graph: Any, call: Callable[[], Any]) -> Any:
-    cause: Exception | None = None
-    try:
-        with torch.cuda.graph(graph):
-            try:
-                return call()
-            except Exception as error:
-                # Leaving a capture that broke raises another error, which does not tell what broke it.
-                cause = error
-                raise
-    except Exception as error:
-        told = cause or error
-        raise NotCaptured(f"{type(told).__name__}: {told}") from told
 
 
 GUARANTEES: Mapping[str, Callable[[Any, Function], Function]] = MappingProxyType(
