@@ -92,7 +92,7 @@ class Section:
 
 
 def _environment(options: Options, _cores: int) -> Section:
-    task = Task("environment", "environment", "environment", {"device": options.device})
+    task = Task("environment", "environment", "parts:environment", {"device": options.device})
     return Section("environment", (task,))
 
 
@@ -113,7 +113,7 @@ def _agreement(
         Task(
             part,
             f"{target} {of_suite} {name} {'+'.join(modes)}{suffix}",
-            "agreement",
+            "parts:agreement",
             {"part": of_suite, "target": target, "name": name, "modes": list(modes), **further},
             limit=120.0,
         )
@@ -205,7 +205,7 @@ def _measured(
 ) -> Task:
     timed = {"seconds": 0.0 if options.quick else seconds} if seconds else {}
     own = {"device": options.device, "quick": options.quick, **timed}
-    return Task(part, name, function, {**arguments, **own}, limit=150.0)
+    return Task(part, name, f"parts:{function}", {**arguments, **own}, limit=150.0)
 
 
 PARTS: dict[str, tuple[float, Callable[[Options, int], Section]]] = {

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,7 +39,7 @@ class Task:
     name : str
         What it is called there.
     function : str
-        Name of a function of ``parts.py``; it returns figures, plain data for JSON.
+        Module and name, ``"parts:times"`` say; it returns figures, plain data for JSON.
     arguments : dict
         Its keyword arguments, plain data.
     limit : float
@@ -168,12 +169,11 @@ class _Worker:
 
 def _work(tasks: IO[str], answers: IO[str]) -> None:
     """Do tasks line by line, and answer each with a line."""
-    import parts
-
     for line in tasks:
         function, arguments = json.loads(line)
+        module, _, name = function.partition(":")
         try:
-            answer = ["done", "", getattr(parts, function)(**arguments)]
+            answer = ["done", "", getattr(import_module(module), name)(**arguments)]
         except Exception as error:
             answer = ["failed", f"{type(error).__name__}: {error}"[:TOLD], {}]
         answers.write(json.dumps(answer) + "\n")
