@@ -13,6 +13,32 @@ from assigncore.backend import Array, ArrayBackend
 __all__ = ["CupyBackend"]
 
 
+def _ordered_keys(x: Array) -> Array:
+    """Give unsigned integers in the order of `x`, NaN last; for two bytes they have four, as scattering asks.
+
+    The bits of floats that are not negative are in their order; those of negative ones in the reverse.
+    """
+    bits = np.dtype(f"u{x.dtype.itemsize}").type
+    if x.dtype.kind != "f":
+        return x.view(bits) ^ _sign(bits)
+    own = cupy.where(cupy.isnan(x), x.dtype.type(np.nan), x).view(bits)
+    keys = cupy.where((own & _sign(bits)) != 0, ~own, own | _sign(bits))
+    return keys.astype(cupy.uint32) if x.dtype.itemsize < 4 else keys
+
+
+def _values_of_keys(keys: Array, dtype: Any) -> Array:
+    bits = np.dtype(f"u{dtype.itemsize}").type
+    own = keys.astype(bits, copy=False)
+    if dtype.kind != "f":
+        return (own ^ _sign(bits)).view(dtype)
+    return cupy.where((own & _sign(bits)) != 0, own ^ _sign(bits), ~own).view(dtype)
+
+
+def _sign(bits: type[np.unsignedinteger[Any]]) -> Any:
+    """Return the bit that tells the sign."""
+    return bits(1 << (8 * np.dtype(bits).itemsize - 1))
+
+
 class CupyBackend(ArrayBackend):
     """Primitives of CuPy."""
 
@@ -27,10 +53,17 @@ class CupyBackend(ArrayBackend):
         return x.device
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
-        """Scatter in place of comparing every place with every entry."""
-        out = cupy.full((index.shape[0], size), fill, dtype=values.dtype)
-        cupy.maximum.at(out, (cupy.arange(index.shape[0])[:, None], index), values)
-        return out
+        """Scatter in place of comparing every place with every entry: keys, in the order of the values.
+
+        CuPy's own maximum of what is scattered rounds float64 to float32, passes over NaN, and takes neither
+        float16 nor, before version 14, int64.
+        """
+        with values.device:
+            lowest = _ordered_keys(cupy.full((), fill, dtype=values.dtype))
+            keys = cupy.broadcast_to(lowest, (index.shape[0], size)).copy()
+            rows = cupy.arange(index.shape[0])[:, None]
+            cupy.maximum.at(keys, (rows, index), _ordered_keys(values))
+            return _values_of_keys(keys, values.dtype)
 
     def from_numpy(self, x: np.ndarray[Any, Any], device: Any = None) -> Array:
         """Copy to the current device, or to the one named."""

@@ -120,7 +120,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             TorchTarget("torch", "torch", "cpu", _ALL_MODES, _ALL_DTYPES),
             TorchTarget("torch:cuda", "torch", "cuda", _ALL_MODES, _ALL_DTYPES),
             JaxTarget("jax", "jax", None, _ALL_MODES, _ALL_DTYPES, subnormals=False),
-            CupyTarget("cupy", "cupy", dtypes=_WITH_HALF),
+            CupyTarget("cupy", "cupy", dtypes=_WITH_HALF, subnormals=False),
             StrictTarget("array_api_strict", "array_api_strict"),
             StrictTarget("array_api_strict:device1", "array_api_strict", "device1"),
         )

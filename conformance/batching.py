@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from assigncore.conformance.calls import Call, Outputs
 
-__all__ = ["batch_calls", "image_of_batch"]
+__all__ = ["batch_calls", "image_of_batch", "twins"]
 
 AnyArray = NDArray[Any]
 
@@ -87,6 +87,28 @@ def batch_calls(calls: Sequence[Call]) -> Call:
             lengths = np.array([len(part) for part in parts])
             arrays[mask] = np.arange(rows) < lengths[:, None]
     return Call(calls[0].function, arrays)
+
+
+def twins(call: Call) -> Call:
+    """Give the call for a batch of an image and its like.
+
+    Parameters
+    ----------
+    call : Call
+        For one image.
+
+    Returns
+    -------
+    Call
+        The same function, and each argument twice along a leading dimension.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> twins(Call(dict, {"priors": np.zeros((3, 4))})).arrays["priors"].shape
+    (2, 3, 4)
+    """
+    return Call(call.function, {name: np.stack([x, x]) for name, x in call.arrays.items()})
 
 
 def image_of_batch(outputs: Mapping[str, AnyArray | None], image: int, priors: int) -> Outputs:

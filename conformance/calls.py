@@ -85,10 +85,13 @@ class Replay:
     expect : callable
         What is due: the case itself, a case with the sane answer where upstream failed on a sound call, or
         the refusal of a wrong call.
+    batches : bool, default False
+        Whether a case is a batch of images already.
     """
 
     prepare: Callable[[GoldenCase], Call]
     expect: Callable[[GoldenCase], GoldenCase | Refusal]
+    batches: bool = False
 
 
 def answered(case: GoldenCase) -> GoldenCase:

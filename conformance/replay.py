@@ -133,8 +133,8 @@ def _expect_overlaps(case: GoldenCase) -> GoldenCase | Refusal:
 REPLAYS: Mapping[str, Replay] = MappingProxyType(
     {
         "ApproxMaxIoUAssigner": Replay(_single_image("ApproxMaxIoUAssigner"), answered),
-        "AscendMaxIoUAssigner": Replay(_ascend, _expect_ascend),
-        "BboxOverlaps2D": Replay(_overlaps, _expect_overlaps),
+        "AscendMaxIoUAssigner": Replay(_ascend, _expect_ascend, batches=True),
+        "BboxOverlaps2D": Replay(_overlaps, _expect_overlaps, batches=True),
         "GridAssigner": Replay(_single_image("GridAssigner"), answered),
         "MaxIoUAssigner": Replay(_single_image("MaxIoUAssigner"), answered),
         **MULTI_INSTANCE_REPLAYS,

@@ -262,8 +262,8 @@ def _expect_yolov7(case: GoldenCase) -> GoldenCase:
 
 DYNAMIC_K_REPLAYS: Mapping[str, Replay] = MappingProxyType(
     {
-        "BatchDynamicSoftLabelAssigner": Replay(_batch_soft_label, answered),
-        "BatchYOLOv7Assigner": Replay(_yolov7, _expect_yolov7),
+        "BatchDynamicSoftLabelAssigner": Replay(_batch_soft_label, answered, batches=True),
+        "BatchYOLOv7Assigner": Replay(_yolov7, _expect_yolov7, batches=True),
         "DynamicSoftLabelAssigner": Replay(_soft_label, answered),
         "SimOTAAssigner": Replay(_sim_ota(_SIM_OTA_INPUTS), _expect_sim_ota(_SIM_OTA_INPUTS)),
         "SimOTAAssigner2x": Replay(

@@ -121,12 +121,13 @@ def _topk_hungarian(case: GoldenCase) -> Call:
     def assign(**arrays: Array) -> Outputs:
         result = assigner.assign(**arrays, image_shape=image_shape)
         xp = get_backend(result.gt_inds).xp
-        rows = xp.argsort(xp.astype(result.gt_inds <= 0, result.gt_inds.dtype), stable=True)[:matched]
-        metrics = xp.take(result.extras["assign_metrics"], rows, axis=0)
+        others = xp.astype(result.gt_inds <= 0, result.gt_inds.dtype)
+        rows = xp.argsort(others, axis=-1, stable=True)[..., :matched]
+        metrics = xp.take_along_axis(result.extras["assign_metrics"], rows, axis=-1)
         n_gts = case.inputs["gt_labels"].shape[0]
         return {
             "gt_inds": result.gt_inds,
-            "max_overlaps": xp.take(result.max_overlaps, rows, axis=0) if n_gts else None,
+            "max_overlaps": xp.take_along_axis(result.max_overlaps, rows, axis=-1) if n_gts else None,
             # Upstream forgets the labels where there are fewer predictions than ground truths.
             "labels": None if n_gts and not matched else result.labels,
             "assign_metrics": metrics,

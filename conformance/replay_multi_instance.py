@@ -46,7 +46,7 @@ def _multi_instance(case: GoldenCase) -> Call:
         outputs = {"gt_inds": box_inds, "max_overlaps": result.max_overlaps, "labels": labels}
         # Without any box upstream has no rows at all; the core has the priors', all background.
         stop = None if n_boxes else 0
-        return {name: xp.matrix_transpose(x)[:stop, :] for name, x in outputs.items()}
+        return {name: xp.matrix_transpose(x)[..., :stop, :] for name, x in outputs.items()}
 
     return Call(assign, {_INPUTS[name]: array for name, array in case.inputs.items()})
 

@@ -83,15 +83,16 @@ def _padded_list(result: AssignResult, gt_labels: Array) -> Array:
     xp, device = backend.xp, backend.device_of(result.gt_inds)
     shadow, outranked = result.extras["shadow"], result.extras["outranked"]
     shape, dtype = shadow.shape, result.gt_inds.dtype
+    lead, pairs = shape[:-2], shape[-2:]
     if 0 in shape:
-        return xp.zeros((0, 2), dtype=dtype, device=device)
-    listed = xp.reshape(xp.stack([shadow & ~outranked, outranked]), (-1,))
-    order = xp.argsort(xp.astype(~listed, xp.int32), stable=True)
-    prior = xp.arange(shape[0], dtype=dtype, device=device)[:, None]
+        return xp.zeros((*lead, 0, 2), dtype=dtype, device=device)
+    listed = xp.reshape(xp.stack([shadow & ~outranked, outranked], axis=-3), (*lead, -1))
+    order = xp.argsort(xp.astype(~listed, xp.int32), axis=-1, stable=True)
+    prior = xp.arange(pairs[0], dtype=dtype, device=device)[:, None]
     columns = []
-    for column in (prior, xp.astype(gt_labels, dtype)[None, :]):
-        both = xp.reshape(xp.broadcast_to(column[None, ...], (2, *shape)), (-1,))
-        columns.append(xp.take(xp.where(listed, both, -1), order, axis=0))
+    for column in (prior, xp.astype(gt_labels, dtype)[..., None, None, :]):
+        both = xp.reshape(xp.broadcast_to(column, (*lead, 2, *pairs)), (*lead, -1))
+        columns.append(xp.take_along_axis(xp.where(listed, both, -1), order, axis=-1))
     return xp.stack(columns, axis=-1)
 
 

@@ -192,12 +192,17 @@ TASK_ALIGNED_REPLAYS: Mapping[str, Replay] = MappingProxyType(
         "BatchATSSAssigner": Replay(
             _atss,
             _expect(lambda case: batch_atss(case.inputs, case.init, case.call["num_level_priors"])),
+            batches=True,
         ),
         "BatchTaskAlignedAssigner": Replay(
-            _task_aligned, _expect(lambda case: batch_task_aligned(case.inputs, case.init))
+            _task_aligned,
+            _expect(lambda case: batch_task_aligned(case.inputs, case.init)),
+            batches=True,
         ),
         "TaskAlignedAssigner": Replay(_single_image, answered),
-        "UltraTaskAlignedAssigner": Replay(_ultralytics, _expect(lambda case: dict(case.expected))),
+        "UltraTaskAlignedAssigner": Replay(
+            _ultralytics, _expect(lambda case: dict(case.expected)), batches=True
+        ),
     }
 )
 """The variants of these assigners."""

@@ -87,10 +87,9 @@ class Plan:
 
     def _golden_jobs(self) -> Iterator[Job]:
         for target, mode in product(self.targets, self.modes):
-            if mode is Mode.BATCHED:
-                continue
             for variant, group in self.goldens.items():
-                count = len(group) if variant in REPLAYS else 0
+                replay = REPLAYS.get(variant)
+                count = len(group) if replay and not (mode is Mode.BATCHED and replay.batches) else 0
                 job = partial(run_cell, variant, group, target, mode, limit=self.limit)
                 yield Job(f"goldens {variant}", f"{target.name} {mode.value} {variant}", job, count)
 

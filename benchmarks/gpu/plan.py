@@ -153,7 +153,14 @@ def _guarantees(options: Options, cores: int) -> Section:
     if not options.quick:
         # Compiling takes long; that the benchmarks' rows compile, the times show as well.
         tasks += _agreement(
-            "guarantees", options, options.assigners, ("jit",), of_suite="generated", targets=targets, cases=8
+            "guarantees",
+            options,
+            options.assigners,
+            ("jit",),
+            of_suite="generated",
+            targets=targets,
+            cases=8,
+            limit=110.0,
         )
     return Section("guarantees", tuple(tasks), processes=cores)
 
