@@ -88,6 +88,15 @@ class TorchBackend(ArrayBackend):
         """Clamp: no scalar is made a tensor."""
         return x.clamp_(min=bound) if own else torch.clamp(x, min=bound)
 
+    def quotient(self, x: Array, y: Array, *, own: bool = False) -> Array:
+        """Divide in float64 where a compiler makes kernels for a device: their division is approximate.
+
+        Of a quotient of float32 numbers in float64 the nearest float32 is that of the exact quotient.
+        """
+        if x.dtype == torch.float32 and x.device.type not in ("cpu", "mps") and self.is_traced(x):
+            return (x.double() / y.double()).float()
+        return super().quotient(x, y, own=own)
+
     def l1_distance(self, a: Array, b: Array) -> Array:
         """Let NumPy add up in place on the host; the same sums, without a temporary for each."""
         twin = self.host_twin(a)

@@ -80,6 +80,13 @@ class ArrayBackend:
         """Return the larger of each value of `x` and `bound`; NaN stays. `x` may be overwritten if `own`."""
         return self.xp.maximum(x, self.xp.full((), bound, dtype=x.dtype, device=self.device_of(x)))
 
+    def quotient(self, x: Array, y: Array, *, own: bool = False) -> Array:
+        """Return `x` divided by `y`, rounded to the nearest; `x` may be overwritten if `own`."""
+        if own:
+            x /= y
+            return x
+        return x / y
+
     def unwarned(self) -> AbstractContextManager[Any]:
         """Return a context without warnings of what infinities and NaN, of padding say, are computed to."""
         return nullcontext()

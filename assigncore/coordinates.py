@@ -6,7 +6,16 @@ import math
 
 from assigncore.backend import Array, get_backend
 
-__all__ = ["at_least", "by_columns", "collapse", "columns", "divided", "drop_broken", "rounded_product"]
+__all__ = [
+    "at_least",
+    "by_columns",
+    "collapse",
+    "columns",
+    "divided",
+    "drop_broken",
+    "quotient",
+    "rounded_product",
+]
 
 
 def at_least(x: Array, bound: float, *, own: bool = False) -> Array:
@@ -38,7 +47,12 @@ def divided(x: Array, divisor: Array | float) -> Array:
     xp = backend.xp
     if isinstance(divisor, (int, float)):
         divisor = xp.full((), float(divisor), dtype=x.dtype, device=backend.device_of(x))
-    return x / xp.maximum(divisor, -xp.abs(x))
+    return backend.quotient(x, xp.maximum(divisor, -xp.abs(x)))
+
+
+def quotient(x: Array, y: Array, *, own: bool = False) -> Array:
+    """Divide, and round to the nearest everywhere; `x` may be overwritten if it is the caller's `own`."""
+    return get_backend(x).quotient(x, y, own=own)
 
 
 def drop_broken(boxes: Array) -> tuple[Array, Array]:

@@ -186,7 +186,8 @@ def match_scene(
     everything = backend.surely_all(scene.prior_valid) and backend.surely_all(scene.gt_valid)
     cost = weighted_sum(scene, costs)
     masked = _masked(xp, cost, None if everything else scene.pairs, nonfinite)
-    solve = wrap(solver or backend.linear_sum_assignment)
+    # Not `or`: compilers of PyTorch before 2.13 cannot tell whether a nested function is true.
+    solve = wrap(backend.linear_sum_assignment if solver is None else solver)
     if backend.is_traced(cost):
         return solve(masked)
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from assigncore.backend import Array, get_backend
-from assigncore.coordinates import at_least, columns, divided, rounded_product
+from assigncore.coordinates import at_least, columns, divided, quotient, rounded_product
 
 __all__ = ["EPS", "Mode", "overlaps_of_checked"]
 
@@ -82,20 +82,18 @@ def overlaps_of_checked(
     union -= overlap
     union = rounded(union)
     if mode in ("diou", "ciou"):
-        return _penalised_iou(xp, c1, c2, overlap / (union + PENALTY_EPS), with_aspect=mode == "ciou")
+        return _penalised_iou(xp, c1, c2, quotient(overlap, union + PENALTY_EPS), with_aspect=mode == "ciou")
     if eps_added:
-        return rounded(
-            overlap / (rounded(rounded(at_least(area1, 0.0) + at_least(area2, 0.0)) - overlap) + eps)
-        )
+        whole = rounded(rounded(at_least(area1, 0.0) + at_least(area2, 0.0)) - overlap)
+        return rounded(quotient(overlap, whole + eps))
     union = at_least(union, eps, own=True)
-    overlap /= union
-    iou = rounded(overlap)
+    iou = rounded(quotient(overlap, union, own=True))
     if mode == "iou":
         return iou
     enclosing_width = at_least(rounded(xp.maximum(c1[2], c2[2]) - xp.minimum(c1[0], c2[0])), 0.0)
     enclosing_height = at_least(rounded(xp.maximum(c1[3], c2[3]) - xp.minimum(c1[1], c2[1])), 0.0)
     enclosing = at_least(rounded(enclosing_width * enclosing_height), eps)
-    return rounded(iou - rounded(rounded(enclosing - union) / enclosing))
+    return rounded(iou - rounded(quotient(rounded(enclosing - union), enclosing)))
 
 
 def _area(c: tuple[Array, ...], rounded: Callable[[Array], Array]) -> Array:
@@ -110,14 +108,14 @@ def _penalised_iou(
     enclosing_height = xp.maximum(c1[3], c2[3]) - xp.minimum(c1[1], c2[1])
     diagonal = _squared_length(enclosing_width, enclosing_height) + PENALTY_EPS
     apart = _squared_length((c2[0] + c2[2]) - (c1[0] + c1[2]), (c2[1] + c2[3]) - (c1[1] + c1[3])) * 0.25
-    distance_penalty = apart / diagonal
+    distance_penalty = quotient(apart, diagonal)
     if not with_aspect:
         return iou - distance_penalty
-    angle1 = xp.atan((c1[2] - c1[0]) / ((c1[3] - c1[1]) + PENALTY_EPS))
-    angle2 = xp.atan((c2[2] - c2[0]) / ((c2[3] - c2[1]) + PENALTY_EPS))
+    angle1 = xp.atan(quotient(c1[2] - c1[0], (c1[3] - c1[1]) + PENALTY_EPS))
+    angle2 = xp.atan(quotient(c2[2] - c2[0], (c2[3] - c2[1]) + PENALTY_EPS))
     difference = angle2 - angle1
     aspect = rounded_product(rounded_product(difference, difference), 4 / math.pi**2)
-    weight = aspect / ((aspect - iou) + (1 + PENALTY_EPS))
+    weight = quotient(aspect, (aspect - iou) + (1 + PENALTY_EPS))
     return iou - (distance_penalty + rounded_product(aspect, weight))
 
 

@@ -1,4 +1,4 @@
-"""What static assigners guarantee on a CUDA device: the host never waits, and a CUDA graph captures the call.
+"""What static assigners guarantee on a CUDA device: no wait of the host, a CUDA graph, one compiled graph.
 
 The laws show the same without a device, by tensors that have no values; here it is shown on one.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from assigncore.conformance.backends import Mode, Target
 from assigncore.conformance.cuda import (
@@ -68,8 +68,14 @@ def _cuda_graph(torch: Any, function: Function) -> Function:
     return call
 
 
+def _compiled(torch: Any, function: Function) -> Function:
+    """Compile a function as a whole, from an empty cache."""
+    torch.compiler.reset()
+    return cast("Function", torch.compile(function, fullgraph=True))
+
+
 GUARANTEES: Mapping[str, Callable[[Any, Function], Function]] = MappingProxyType(
-    {"no_synchronisation": _no_synchronisation, "cuda_graph": _cuda_graph}
+    {"no_synchronisation": _no_synchronisation, "cuda_graph": _cuda_graph, "compiled": _compiled}
 )
 """How each guarantee is shown: the function that is to be called in place of an assigner's."""
 
@@ -78,7 +84,7 @@ GUARANTEE_CASES = len(GUARANTEES) * len(_SCENES)
 
 
 def run_guarantees(matrix: Matrix, target: Target, *, after_case: Callable[[], object] | None = None) -> Cell:
-    """Run an assigner with waits forbidden and in a CUDA graph, and hold the answers against NumPy's.
+    """Run an assigner with waits forbidden, in a CUDA graph and compiled; hold the answers against NumPy's.
 
     Parameters
     ----------

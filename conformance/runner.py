@@ -161,9 +161,13 @@ def replay_case(
     except NotImplementedError as error:
         return CaseResult(case.name, Agreement.ERROR, str(error))
     outcome, batched = Comparison(Agreement.IDENTICAL), mode is Mode.BATCHED
-    try:
+
+    def outputs_of_case() -> Outputs:
         call = replay.prepare(case)
-        outputs = within(limit, lambda: run_call(twins(call) if batched else call, target, mode))
+        return run_call(twins(call) if batched else call, target, mode)
+
+    try:
+        outputs = within(limit, outputs_of_case)
     except Hang as error:
         outcome = Comparison(Agreement.HANG, str(error))
     except Exception as error:

@@ -13,7 +13,7 @@ from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.claims import pairs_of, settle_among_all
 from assigncore.conflicts import best_claim
-from assigncore.coordinates import drop_broken, rounded_product
+from assigncore.coordinates import drop_broken, quotient, rounded_product
 from assigncore.elementary import running_sum
 from assigncore.host_twin import on_host_twin
 from assigncore.ignoring import in_ignore_region
@@ -263,9 +263,10 @@ def adaptive_threshold(xp: Any, overlaps: Array, found: Array) -> Array:
     several = count > 1
     first = overlaps[..., 0]
     shifted = xp.where(found, overlaps - first[..., None], 0.0)
-    mean = first + running_sum(shifted) / xp.where(several, count, 1.0)
+    mean = first + quotient(running_sum(shifted), xp.where(several, count, 1.0))
     deviation = xp.where(found, overlaps - mean[..., None], 0.0)
-    variance = running_sum(rounded_product(deviation, deviation)) / xp.where(several, count - 1, 1.0)
+    squares = running_sum(rounded_product(deviation, deviation))
+    variance = quotient(squares, xp.where(several, count - 1, 1.0))
     return xp.where(several, mean + xp.sqrt(variance), float("inf"))
 
 

@@ -19,7 +19,7 @@ from assigncore.assigners.offers import Pricing
 from assigncore.backend import Array, get_backend, preload_backends
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
-from assigncore.coordinates import at_least, columns, divided, drop_broken, rounded_product
+from assigncore.coordinates import at_least, columns, divided, drop_broken, quotient, rounded_product
 from assigncore.elementary import sigmoid
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, at_most_one, measure_of
@@ -292,6 +292,6 @@ def centers_of_mass(scene: Scene) -> Array:
         mass = xp.astype(rows[start : min(start + step, images * n_gts), :, :], dtype)
         moments = [xp.sum(xp.sum(mass, axis=1 + i) * along[i], axis=-1) for i in range(2)]
         total = at_least(xp.sum(xp.sum(mass, axis=-1), axis=-1), EPS)
-        parts.append(xp.stack([moment / total for moment in moments], axis=-1))
+        parts.append(xp.stack([quotient(moment, total) for moment in moments], axis=-1))
     centers = xp.reshape(xp.concat(parts, axis=0), (images, n_gts, 2))
     return xp.broadcast_to(centers, (scene.shape[0], n_gts, 2))

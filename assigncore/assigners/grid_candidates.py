@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from assigncore.backend import Array, get_backend
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
-from assigncore.coordinates import at_least, columns, divided
+from assigncore.coordinates import at_least, columns, divided, quotient
 from assigncore.scene import Scene
 
 __all__ = ["GridCandidates", "check_maps", "grid_candidates"]
@@ -86,8 +86,8 @@ def _fits(scene: Scene, level: int, factor: float) -> Array:
     base = scene.beside["base_sizes"][:, level, :, None, :]
     sides = (scene.gt_bboxes[..., 2:] - scene.gt_bboxes[..., :2])[:, None, :, :]
     there = (base > 0) & (sides > 0)
-    ratio = xp.where(there, sides, 1.0) / xp.where(base > 0, base, 1.0)
-    return xp.all(there & (ratio < factor) & (1 / ratio < factor), axis=-1)
+    ratio = quotient(xp.where(there, sides, 1.0), xp.where(base > 0, base, 1.0))
+    return xp.all(there & (ratio < factor) & (quotient(xp.ones_like(ratio), ratio) < factor), axis=-1)
 
 
 def _along(x: Array, size: int, steps: list[int], near: float) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from assigncore.backend import Array, preload_backends
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob, check_switches
 from assigncore.claims import Winners, best_of_winners, fillers_in_reach, settle
-from assigncore.coordinates import columns, drop_broken
+from assigncore.coordinates import columns, drop_broken, quotient
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.pairs import ListedPairs, all_rows
@@ -257,7 +257,7 @@ def normalized(scene: Scene, winners: Winners, eps: float) -> Array:
         largest.append(xp.take_along_axis(of_gt, winners.gt, axis=-1))
     metric, overlap = largest
     divisor = xp.where(metric + eps > 0, metric + eps, 1.0)
-    return winners.metrics * overlap / divisor
+    return quotient(winners.metrics * overlap, divisor)
 
 
 def result_of(scene: Scene, winners: Winners, metrics: Array) -> AssignResult:

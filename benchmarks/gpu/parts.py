@@ -119,11 +119,20 @@ def _counted(cells: Sequence[Cell]) -> Figures:
         "levels": dict(Counter(result.agreement.name.lower() for result in results)),
         "not_run": dict(Counter(cell.not_run for cell in cells if cell.not_run)),
         "failures": [
-            {"case": f"{cell.mode.value} {cell.dtype} {result.case}".strip(), "message": result.message[:300]}
+            {
+                "case": f"{cell.mode.value} {cell.dtype} {result.case}".strip(),
+                "message": _short(result.message),
+            }
             for cell, result in failures[:KEPT]
         ],
         "near_ties": [{"case": r.case, "message": r.message[:200]} for r in near[:KEPT]],
     }
+
+
+def _short(message: str) -> str:
+    """Keep the ends of a long message: what went wrong stands at the beginning, where at the end."""
+    told = " ".join(message.split())
+    return told if len(told) <= 700 else f"{told[:200]} ... {told[-480:]}"
 
 
 def peak(row: str, boxes: int, images: int, device: str, *, dense: bool, quick: bool) -> Figures:

@@ -150,18 +150,6 @@ def _laws(options: Options, cores: int) -> Section:
 def _guarantees(options: Options, cores: int) -> Section:
     targets = options.targets[:1]
     tasks = _agreement("guarantees", options, options.assigners, ("batched",), targets=targets)
-    if not options.quick:
-        # Compiling takes long; that the benchmarks' rows compile, the times show as well.
-        tasks += _agreement(
-            "guarantees",
-            options,
-            options.assigners,
-            ("jit",),
-            of_suite="generated",
-            targets=targets,
-            cases=8,
-            limit=110.0,
-        )
     return Section("guarantees", tuple(tasks), processes=cores)
 
 

@@ -34,6 +34,7 @@ class Device(TorchDispatchMode):
         self.mode = 0
         self.modes = []
         self.capturing = None
+        self.compiling = False
         self.warmed_up_aside = 0
         self.streams = ["main"]
 
@@ -43,6 +44,8 @@ class Device(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         options = options or {}
         if waits(function, arguments):
+            if self.compiling:
+                raise RuntimeError("Unsupported: data-dependent branching")
             if self.mode == 2:
                 raise RuntimeError("called a synchronizing CUDA operation")
             if self.capturing is not None:
@@ -78,6 +81,19 @@ class Device(TorchDispatchMode):
             yield
         finally:
             self.streams.pop()
+
+    def compile(self, function, *, fullgraph):
+        """Run what a compiler would trace: no value may be read."""
+        assert fullgraph
+
+        def compiled(**arrays):
+            self.compiling = True
+            try:
+                return function(**arrays)
+            finally:
+                self.compiling = False
+
+        return compiled
 
     def CUDAGraph(self):  # noqa: N802
         return Graph()
@@ -123,7 +139,10 @@ class StandInTarget(TorchTarget):
 
     @property
     def module(self):
-        return SimpleNamespace(cuda=self.device_of_all(), zeros_like=torch.zeros_like, __version__="2")
+        return SimpleNamespace(
+            cuda=self.device_of_all(), zeros_like=torch.zeros_like, __version__="2",
+            compiler=SimpleNamespace(reset=lambda: None), compile=self.device_of_all().compile,
+        )  # fmt: skip
 
     def device_of_all(self):
         return DEVICES[-1]

@@ -112,6 +112,11 @@ def test_a_wait_is_named():
     assert device.modes == [2, 1]
 
 
+def test_what_a_compiler_cannot_trace_is_told():
+    cell, _ = run(Reading(**KNOBS), PROMISE)
+    assert messages(cell, "compiled") == {"RuntimeError: Unsupported: data-dependent branching"}
+
+
 def test_a_capture_that_fails_is_named_by_what_broke_it():
     cell, _ = run(Reading(**KNOBS), PROMISE)
     (message,) = messages(cell, "cuda_graph")
