@@ -97,6 +97,14 @@ class TorchBackend(ArrayBackend):
             return (x.double() / y.double()).float()
         return super().quotient(x, y, own=own)
 
+    def matrix_product(self, x: Array, y: Array) -> Array:
+        """Multiply outside a trainer's autocast, which would let the product run in half precision."""
+        device = x.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return x @ y
+        return x @ y
+
     def l1_distance(self, a: Array, b: Array) -> Array:
         """Let NumPy add up in place on the host; the same sums, without a temporary for each."""
         twin = self.host_twin(a)

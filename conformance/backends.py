@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
@@ -33,6 +33,14 @@ class TorchTarget(Target):
         """Let PyTorch compute what NumPy would do for it: it is PyTorch that is to agree."""
         with without_host_twin():
             yield
+
+    def mixed_precisions(self) -> Mapping[str, AbstractContextManager[Any]]:
+        """Give the automatic mixed precision of both half types."""
+        device, torch = self.device or "cpu", self.module
+        return {
+            name: torch.autocast(device.partition(":")[0], getattr(torch, name))
+            for name in ("float16", "bfloat16")
+        }
 
     def elsewhere(self, array: Any) -> Any:
         """Bring it to the device without memory."""

@@ -89,8 +89,21 @@ def _shares(scene: Scene) -> Scene:
     )
 
 
+def _detailed(scene: Scene) -> Scene:
+    """Let masks of many pixels decide: products of many numbers are what mixed precision is for."""
+    rng, side = np.random.default_rng(0), 128
+    return scene.with_arrays(
+        pred_logits=np.zeros_like(scene.arrays["pred_logits"]),
+        pred_masks=rng.normal(0, 2, (scene.n_priors, side, side)),
+        gt_masks=rng.random((scene.n_gts, side, side)) < 0.5,
+    )
+
+
 def precision(bench: Bench) -> None:
-    """Compute in the inputs' dtype, never below float32; compare thresholds in the array's dtype."""
+    """Compute in the inputs' dtype, never below float32, also amid a trainer's mixed precision.
+
+    Thresholds are compared in the array's dtype.
+    """
     scene = _shares(draw_scene("fpn-0-1"))
     bench.same(bench.run(scene), bench.refer(scene), "overlaps that meet a threshold, against the reference")
     for dtype in bench.target.dtypes:
@@ -104,6 +117,16 @@ def precision(bench: Bench) -> None:
         if dtype == "float16":
             raised = bench.run(draw_scene("half-0-0"))
             bench.same(outputs, raised, "float16 inputs, against the same numbers in float32")
+    for half, context in bench.target.mixed_precisions().items():
+        for scene in (draw_scene("fpn-0-0"), _detailed(draw_scene("crowd-0-0"))):
+            expected = bench.run(scene)
+            with context:
+                got = bench.run(scene)
+            for name, x in expected.items():
+                alike = x.dtype == got[name].dtype and np.array_equal(
+                    x, got[name], equal_nan=x.dtype.kind == "f"
+                )
+                demand(alike, f"{name} of {scene.name} is another where {half} is the mixed precision")
 
 
 def empty(bench: Bench) -> None:

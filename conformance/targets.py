@@ -8,8 +8,8 @@ compile.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -129,6 +129,10 @@ class Target:
     def dtype(self, name: str) -> Any:
         """Give a dtype by its name."""
         return getattr(self.backend.xp, name)
+
+    def mixed_precisions(self) -> Mapping[str, AbstractContextManager[Any]]:
+        """Give the contexts in which the library would compute in half precision by itself, by dtype."""
+        return {}
 
     def elsewhere(self, array: Any) -> Any:
         """Bring an array of the target to another device of its library; None where there is no other."""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from unittest import mock
 
 import array_api_strict
 import jax
@@ -11,6 +12,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from assigncore import backend as module
 from assigncore.backend import ArrayBackend, get_backend, load_backend
@@ -259,6 +262,37 @@ def test_a_compiler_at_work_is_noticed():
     assert not load_backend("torch").is_traced(torch.zeros(1))
     traced = torch.compile(lambda x: x + load_backend("torch").is_traced(x), fullgraph=True, backend="eager")
     assert traced(torch.zeros(1)).tolist() == [1.0]
+
+
+class Divisions(TorchDispatchMode):
+    """Remembers in what dtype is divided."""
+
+    def __init__(self):
+        super().__init__()
+        self.dtypes = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        if function.overloadpacket is torch.ops.aten.div:
+            self.dtypes.append(arguments[0].dtype)
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+@pytest.mark.parametrize("traced", [False, True])
+def test_kernels_that_a_compiler_makes_for_cuda_divide_in_double(device, traced):
+    """Triton divides float32 numbers approximately, and MPS has no float64."""
+    backend = load_backend("torch")
+    noticed = mock.patch.object(type(backend), "is_traced", return_value=traced)
+    with noticed, FakeTensorMode(), Divisions() as seen:
+        x = torch.empty(3, device=device)
+        assert backend.quotient(x, x).dtype == torch.float32
+    assert seen.dtypes == [torch.float64 if device == "cuda" and traced else torch.float32]
+
+
+def test_a_quotient_by_way_of_double_is_rounded_to_the_nearest():
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(1, 2**24, 1_000_000).astype(np.float32) for _ in range(2))
+    np.testing.assert_array_equal((x.astype(np.float64) / y).astype(np.float32), x / y)
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])

@@ -10,7 +10,7 @@ from assigncore.backend import Array, preload_backends
 from assigncore.checks import check_knob, check_switches
 from assigncore.coordinates import at_least
 from assigncore.costs.base import MatchCost
-from assigncore.costs.masks import per_pixel
+from assigncore.costs.masks import per_pixel, summed
 from assigncore.elementary import power, sigmoid
 from assigncore.match_scene import MatchScene
 from assigncore.registry import COSTS
@@ -224,4 +224,4 @@ class BinaryFocalLossCost(_Focal):
         maps = xp.astype(arrays["positive_maps"], scene.dtype)
         maps, others = xp.where(tokens, maps, 0.0), xp.where(tokens, 1.0 - maps, 0.0)
         true, false = xp.where(tokens, true, 0.0), xp.where(tokens, false, 0.0)
-        return true @ xp.matrix_transpose(maps) + false @ xp.matrix_transpose(others)
+        return summed(scene, true, false, maps, others)

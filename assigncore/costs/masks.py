@@ -13,7 +13,13 @@ from assigncore.elementary import sigmoid
 from assigncore.match_scene import MatchScene
 from assigncore.registry import COSTS
 
-__all__ = ["CrossEntropyLossCost", "DiceCost", "per_pixel"]
+__all__ = ["CrossEntropyLossCost", "DiceCost", "per_pixel", "summed"]
+
+
+def summed(scene: MatchScene, true: Array, false: Array, inside: Array, outside: Array) -> Array:
+    """Sum what predictions (b or 1, n, P) cost in maps (b or 1, G, P), and outside them, to (b, n, G)."""
+    multiply, transpose = scene.backend.matrix_product, scene.xp.matrix_transpose
+    return multiply(true, transpose(inside)) + multiply(false, transpose(outside))
 
 
 def per_pixel(scene: MatchScene, true: Array, false: Array, masks: Array) -> Array:
@@ -33,9 +39,7 @@ def per_pixel(scene: MatchScene, true: Array, false: Array, masks: Array) -> Arr
     array (b, n, G)
         The mean costs.
     """
-    transpose = scene.xp.matrix_transpose
-    total = true @ transpose(masks) + false @ transpose(1.0 - masks)
-    return total / int(masks.shape[-1])
+    return summed(scene, true, false, masks, 1.0 - masks) / int(masks.shape[-1])
 
 
 @COSTS.register
@@ -90,7 +94,7 @@ class DiceCost(MatchCost):
         """Compute the Dice coefficients."""
         xp, gt, eps = scene.xp, arrays["gt_masks"], float(self.eps)
         pred = sigmoid(arrays["pred_masks"]) if self.pred_act else arrays["pred_masks"]
-        common = 2.0 * (pred @ xp.matrix_transpose(gt))
+        common = 2.0 * scene.backend.matrix_product(pred, xp.matrix_transpose(gt))
         if not self.naive_dice:
             pred, gt = pred * pred, gt * gt
         sizes = xp.sum(pred, axis=-1)[:, :, None] + xp.sum(gt, axis=-1)[:, None, :]

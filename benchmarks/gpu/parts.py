@@ -58,7 +58,7 @@ FEW_BOXES = 20
 
 MIN_ROUNDS, MAX_ROUNDS = 5, 50
 
-WARM_UPS = 3
+WARM_UPS = 2
 
 KEPT = 20
 """Failures and near ties of a task that are kept in full."""

@@ -24,7 +24,9 @@ from assigncore.conformance import (
     run_cell,
     runner,
 )
+from assigncore.conformance.bench import Bench, Broken
 from assigncore.conformance.calls import answered
+from assigncore.conformance.laws import LAWS
 from assigncore.conformance.matrix import Matrix
 from assigncore.conformance.recipes import recipe_of
 from assigncore.conformance.scene_kinds import draw_scenes
@@ -251,3 +253,17 @@ def test_an_assigner_carries_its_own_declaration():
 
     assert [knob.name for knob in fields(Own)] == ["scale", "pos_num"]
     assert check(Own(), "numpy", cases=12).agrees
+
+
+def test_a_product_that_mixed_precision_makes_half():
+    class Multiplying(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            xp = load_backend("torch").xp
+            one = xp.eye(4, dtype=priors.dtype)
+            return super().altered(priors, xp.astype(gt_bboxes @ one, priors.dtype), **others)
+
+    bench = Bench(
+        recipe_of(Multiplying(**KNOBS), PROMISE), recipe_of(MaxIoUAssigner(**KNOBS)), get_target("torch")
+    )
+    with pytest.raises(Broken, match="is another where float16 is the mixed precision"):
+        LAWS["precision"](bench)
