@@ -32,9 +32,18 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py
 
 # Runs from the bare checkout, with the packages that $(PYTHON) has: there may be no network to install others.
+# What a CUDA device shows is evidence to commit; a rehearsal is not.
+ifeq ($(DEVICE),cuda)
+GPU_RECORD := benchmarks/gpu/results.json
+GPU_PAGE := docs/gpu.md
+else
+GPU_RECORD := out/gpu/gpu.json
+GPU_PAGE := out/gpu/gpu.md
+endif
+
 gpu:
 	$(PYTHON) benchmarks/gpu --device $(DEVICE) --budget $(BUDGET) $(if $(QUICK),--quick) \
-		$(if $(RESUME),--resume $(RESUME)) --json $(or $(RESUME),gpu.json) --page gpu.md
+		$(if $(RESUME),--resume $(RESUME)) --json $(GPU_RECORD) --page $(GPU_PAGE)
 
 # Each stamp says that the environment holds an extra of the project as pyproject.toml states it.
 $(VENV)/.%: pyproject.toml | $(VENV)

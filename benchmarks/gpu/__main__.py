@@ -15,9 +15,6 @@ from pathlib import Path
 
 import bare_checkout
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results.json"
-
 MINUTES = 5
 
 
@@ -61,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     start = time.monotonic()
     path = asked.json or asked.resume or Path("gpu.json")
+    for file in (path, asked.page):
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
     options = Options(asked.device, asked.quick, asked.seed, asked.goldens)
     head = {
         "project": assigncore.__version__,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 import tomllib
@@ -23,6 +25,7 @@ def make_importable() -> None:
     if _is_installed():
         return
     site = Path(tempfile.mkdtemp(prefix="assigncore-"))
+    atexit.register(shutil.rmtree, site, ignore_errors=True)
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     _link_packages(site, settings["tool"]["setuptools"]["package-dir"])
     _write_metadata(site, settings["project"])

@@ -43,8 +43,9 @@ def page(record: Figures) -> str:
     kind = "A rehearsal on the host, not a measurement." if record["device"] == "cpu" else ""
     parts = [
         "# On a GPU",
-        "What one run of `make gpu` found: agreement with the published packages and with NumPy, no host\n"
-        "synchronisation, peak memory, times. The numbers are of the machine below, and of no other.",
+        "What `make gpu` found, in one run or in several that go on with each other: agreement with the\n"
+        "published packages and with NumPy, no host synchronisation, peak memory, times. The numbers are of\n"
+        "the machine below, and of no other.",
         kind,
         *_environment(record),
         "## Agreement",
@@ -119,24 +120,28 @@ def agreement_table(record: Figures) -> str:
 
 
 def _failures(record: Figures) -> Iterator[str]:
-    lines = [
-        f"- {task['name']}: `{failure['case']}`: {failure['message']}"
-        for part in AGREEMENT
-        for task in _done(record, part)
-        for failure in task["figures"]["failures"]
-    ]
-    if lines:
-        yield "What is different:"
-        yield "\n".join(lines)
-    ties = [
-        f"- {task['name']}: `{tie['case']}`: {tie['message']}"
-        for part in AGREEMENT
-        for task in _done(record, part)
-        for tie in task["figures"]["near_ties"]
-    ]
-    if ties:
-        yield "Near ties, which rounding decides:"
-        yield "\n".join(ties)
+    for title, kind in (
+        ("What is different:", "failures"),
+        ("Near ties, which rounding decides; an example of each:", "near_ties"),
+    ):
+        found: dict[tuple[str, str], list[Figures]] = {}
+        for part in AGREEMENT:
+            for task in _done(record, part):
+                given = task["arguments"]
+                found.setdefault((given["target"], given["name"]), []).extend(task["figures"][kind])
+        lines = [
+            f"- `{name}` on `{target}`, {_counted(len(cases), 'case')}: `{cases[0]['case']}`: "
+            + cases[0]["message"]
+            for (target, name), cases in found.items()
+            if cases
+        ]
+        if lines:
+            yield title
+            yield "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _memory_text(record: Figures) -> str:
@@ -153,7 +158,7 @@ def memory_table(record: Figures) -> str:
     peaks: dict[tuple[str, int, int], dict[str, str]] = {}
     for task in _done(record, "memory"):
         given, figures = task["arguments"], task["figures"]
-        what = "dense loop" if given["dense"] else f"ours, {given['images']} images"
+        what = "dense loop" if given["dense"] else f"ours, {_counted(given['images'], 'image')}"
         size = "out of memory" if figures["bytes"] is None else _megabytes(figures["bytes"])
         if record["device"] == "cpu":
             size = "not measured"
@@ -207,7 +212,7 @@ def _cell(name: str, subject: Figures | None) -> str:
         if subject.get("waits"):
             told += ", waits"
     if subject.get("launches") is not None:
-        told += f", {subject['launches']} launches"
+        told += f", {subject['launches']} {'launch' if subject['launches'] == 1 else 'launches'}"
     return told
 
 
@@ -221,7 +226,9 @@ def _unfinished(record: Figures) -> Iterator[str]:
         for task in _done(record, part):
             for name, subject in task["figures"]["subjects"].items():
                 if "error" in subject:
-                    lines.append(f"- {part}: {task['name']}: {name} failed: {subject['error'][:200]}")
+                    lines.append(
+                        f"- {part}: {task['name']}: {name} failed: {' '.join(subject['error'].split())[:200]}"
+                    )
     if lines:
         yield "## What did not end well"
         yield "\n".join(lines)

@@ -125,7 +125,7 @@ def _counted(cells: Sequence[Cell]) -> Figures:
             }
             for cell, result in failures[:KEPT]
         ],
-        "near_ties": [{"case": r.case, "message": r.message[:200]} for r in near[:KEPT]],
+        "near_ties": [{"case": r.case, "message": _short(r.message)} for r in near[:KEPT]],
     }
 
 
@@ -246,7 +246,7 @@ def times(
             subjects[name] = {"differs": int(np.sum(found != due)), "of": int(due.size)}
             runs[name] = run
         except Exception as error:
-            subjects[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
+            subjects[name] = {"error": _short(f"{type(error).__name__}: {error}")}
     with _alone() if device == "cuda" else nullcontext():
         for name, run in runs.items():
             for _ in range(WARM_UPS if device == "cuda" else 1):

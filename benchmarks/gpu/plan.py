@@ -179,7 +179,7 @@ def _times(options: Options, cores: int) -> Section:
     return Section("times", tuple(tasks), processes=max(1, min(cores - 4, 12)))
 
 
-def _matching(options: Options, _cores: int) -> Section:
+def _matching(options: Options, cores: int) -> Section:
     tasks = []
     for row in ("hungarian_300",) if options.quick else MATCHING_ROWS:
         for images in ROWS[row].quick().images if options.quick else ROWS[row].images:
