@@ -127,6 +127,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             Target("numpy", "numpy", dtypes=_WITH_HALF),
             TorchTarget("torch", "torch", "cpu", _ALL_MODES, _ALL_DTYPES),
             TorchTarget("torch:cuda", "torch", "cuda", _ALL_MODES, _ALL_DTYPES),
+            TorchTarget("torch:meta", "torch", "meta", _ALL_MODES[:2], _ALL_DTYPES, has_values=False),
             JaxTarget("jax", "jax", None, _ALL_MODES, _ALL_DTYPES, subnormals=False),
             CupyTarget("cupy", "cupy", dtypes=_WITH_HALF, subnormals=False),
             StrictTarget("array_api_strict", "array_api_strict"),
@@ -210,4 +211,4 @@ def available_targets() -> tuple[Target, ...]:
     >>> "numpy" in [target.name for target in available_targets()]
     True
     """
-    return tuple(target for target in TARGETS.values() if not target.unavailable())
+    return tuple(target for target in TARGETS.values() if not target.incomparable())

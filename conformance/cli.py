@@ -47,7 +47,7 @@ def _targets(names: tuple[str, ...]) -> tuple[Target, ...]:
     called = [target.name for target in named]
     if twice := sorted({name for name in called if called.count(name) > 1}):
         raise click.UsageError(f"two backends make a target called {', '.join(twice)}")
-    return named or tuple(TARGETS.values())
+    return named or tuple(target for target in TARGETS.values() if target.has_values)
 
 
 def _goldens(names: tuple[str, ...], folder: Path | None) -> dict[str, tuple[GoldenCase, ...]]:

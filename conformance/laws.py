@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from assigncore.conformance import laws_answers, laws_conduct
 from assigncore.conformance.backends import Mode, Target
-from assigncore.conformance.bench import Bench, run_checks
+from assigncore.conformance.bench import Bench, NotApplicable, run_checks
 from assigncore.conformance.deadline import LIMIT
 from assigncore.conformance.recipes import Recipe
 from assigncore.conformance.runner import Cell, Part
@@ -82,4 +82,6 @@ def run_laws(
 
 
 def _hold(law: str, bench: Bench) -> None:
+    if law != "static" and (reason := bench.target.incomparable()):
+        raise NotApplicable(reason)
     LAWS[law](bench)

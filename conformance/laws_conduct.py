@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import array_api_compat
 import numpy as np
+from numpy.typing import NDArray
 
 from assigncore.conformance.backends import TARGETS, Mode
 from assigncore.conformance.bench import Bench, Broken, NotApplicable, demand, whole
+from assigncore.conformance.padded import pad_scenes
+from assigncore.conformance.recipes import Recipe
 from assigncore.conformance.scene_kinds import draw_scene
-from assigncore.conformance.scenes import Scene
+from assigncore.conformance.scenes import MASKS, Scene, round_to
 from assigncore.memory import memory_budget
 
 __all__ = ["ignore", "memory", "namespace", "purity", "static", "wrong_calls"]
+
+AnyArray = NDArray[Any]
 
 FEWEST_BYTES = 2**14
 """A memory budget that makes blocks of a few pairs."""
@@ -87,23 +94,78 @@ def purity(bench: Bench) -> None:
 
 def static(bench: Bench) -> None:
     """Never wait for a device, and have no shape that depends on values."""
-    scene = draw_scene("fpn-6-0")
     if bench.recipe.capabilities.host:
-        _few_transfers(bench, scene)
+        if not bench.target.has_values:
+            raise NotApplicable("its costs are brought to the host, which matches there")
+        _few_transfers(bench, draw_scene("fpn-6-0"))
         return
     with bench.target.running(x64=False), np.errstate(all="ignore"):
-        arrays, assign = _native(bench, scene)
-        unreadable = {name: bench.target.without_values(x) for name, x in arrays.items()}
-        if any(x is None for x in unreadable.values()):
-            _compiles(bench, arrays, assign)
-            return
-        expected = assign(**arrays)
-        try:
-            outputs = assign(**unreadable)
-        except Exception as error:
-            raise Broken(f"reads values on the host: {type(error).__name__}: {error}"[:400]) from error
-        for name, x in outputs.items():
-            demand(tuple(x.shape) == tuple(expected[name].shape), f"the shape of {name} depends on values")
+        for what, arrays, statics in _callings(bench.recipe):
+            assign = bench.recipe.call(statics)
+            given = bench.native(arrays)
+            unreadable = {name: bench.target.without_values(x) for name, x in given.items()}
+            if any(x is None for x in unreadable.values()):
+                _compiles(bench, given, assign)
+                return
+            try:
+                expected = assign(**(given if bench.target.has_values else _rounded(arrays)))
+            except (TypeError, ValueError):
+                # What the signature does not ask for, a cost may.
+                if "without" in what:
+                    continue
+                raise
+            try:
+                outputs = assign(**unreadable)
+            except Exception as error:
+                told = (
+                    f"{what}: reads values on the host{_place(bench, error)}: {type(error).__name__}: {error}"
+                )
+                raise Broken(told[:400]) from error
+            demand(outputs.keys() == expected.keys(), f"{what}: which outputs there are depends on values")
+            for name, x in outputs.items():
+                shape, due = tuple(x.shape), tuple(expected[name].shape)
+                demand(
+                    shape == due,
+                    f"{what}: the shape of {name} is {shape}, and {due} where values can be read",
+                )
+                dtype, due = (str(y.dtype).rpartition(".")[-1] for y in (x, expected[name]))
+                demand(dtype == due, f"{what}: {name} is {dtype}, and {due} where values can be read")
+
+
+def _rounded(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    return {name: round_to(x, "float32") for name, x in arrays.items()}
+
+
+def _callings(recipe: Recipe) -> Iterator[tuple[str, dict[str, AnyArray], Mapping[str, Any]]]:
+    """Call it for one image and for a padded batch, with all that is optional and without."""
+    scenes = [draw_scene(f"fpn-6-{number}") for number in range(2)]
+    batch = pad_scenes(recipe, scenes, like=scenes)
+    signature = inspect.signature(recipe.assigner.assign).parameters
+    for what, arrays, statics in (
+        ("one image", recipe.arrays(scenes[0]), recipe.statics(scenes[0])),
+        ("a batch", batch.arrays, batch.statics),
+    ):
+        yield what, dict(arrays), statics
+        for without, names in (
+            ("labels", ("gt_labels",)),
+            ("ignore regions", ("ignore_bboxes", "ignore_valid", "ignore_labels")),
+            ("masks", tuple(MASKS.values())),
+        ):
+            optional = {name for name in names if name in arrays and signature[name].default is None}
+            if optional:
+                left = {name: x for name, x in arrays.items() if name not in optional}
+                yield f"{what} without {without}", left, statics
+
+
+def _place(bench: Bench, error: Exception) -> str:
+    """Tell the last line that ran outside the array library."""
+    library = str(Path(bench.target.module.__file__ or "").parent)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(library) and "array_api_compat" not in frame.filename
+    ]
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}, `{frames[-1].line}`" if frames else ""
 
 
 def _few_transfers(bench: Bench, scene: Scene) -> None:

@@ -39,7 +39,7 @@ def why_not(recipe: Recipe, target: Target, mode: Mode, dtype: str) -> str:
     >>> why_not(recipe_of("PointAssigner"), get_target("numpy"), Mode.JIT, "float32")
     'numpy has no compiler'
     """
-    reason = target.unavailable()
+    reason = target.incomparable()
     if reason:
         return reason
     if mode not in target.modes:

@@ -95,7 +95,7 @@ def run_promises(
     after_case : callable, optional
         Called when a promise is done.
     """
-    reason = target.unavailable()
+    reason = target.incomparable()
     bench = Bench(recipe, recipe, target)
     checks = {name: partial(check, bench) for name, check in PROMISES.items()}
     results = () if reason else run_checks(checks, limit, after_case)
@@ -106,7 +106,7 @@ def run_backend_promises(
     target: Target, *, limit: float = LIMIT, after_case: Callable[[], object] | None = None
 ) -> Cell:
     """Hold a backend against its declaration: its dtypes, its compiler, subnormal numbers."""
-    reason = target.unavailable()
+    reason = target.incomparable()
     checks: dict[str, Callable[[], None]] = {
         "dtypes": lambda: _backend_dtypes(target),
         "compiler": lambda: _backend_compiler(target),

@@ -107,7 +107,7 @@ def run_regressions(
     after_case : callable, optional
         Called when a case is done.
     """
-    reason = target.unavailable() or ("" if dtype in target.dtypes else f"{target.name} has no {dtype}")
+    reason = target.incomparable() or ("" if dtype in target.dtypes else f"{target.name} has no {dtype}")
     results = []
     for regression in () if reason else load_regressions():
         if name in regression.dues:

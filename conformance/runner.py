@@ -232,7 +232,7 @@ def run_cell(
         reason = NOT_COVERED
     elif mode is Mode.BATCHED and REPLAYS[variant].batches:
         reason = "its cases are batches already"
-    elif not (reason := target.unavailable()) and mode not in target.modes:
+    elif not (reason := target.incomparable()) and mode not in target.modes:
         reason = f"{target.name} has no compiler"
     if reason:
         return Cell(variant, target.name, mode, not_run=reason)

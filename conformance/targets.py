@@ -54,6 +54,9 @@ class Target:
         Its real floating dtypes.
     subnormals : bool
         Whether it computes with numbers below the least normal one, rather than taking them for 0.
+    has_values : bool
+        Whether its arrays have values. Where they have none, whatever reads one fails: that is shown there,
+        and nothing else can be.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Target:
     modes: tuple[Mode, ...] = (Mode.EAGER, Mode.BATCHED)
     dtypes: tuple[str, ...] = ("float32", "float64")
     subnormals: bool = True
+    has_values: bool = True
 
     @property
     def module(self) -> Any:
@@ -92,6 +96,17 @@ class Target:
             reason = f"{self.library} cannot be imported: {error}"
         # Without a device it is of no interest what else is missing.
         return NO_CUDA if reason and self.on_cuda and not cuda_devices() else reason
+
+    def incomparable(self) -> str:
+        """Say why answers cannot be compared on this machine: the target cannot run, or they have no values.
+
+        Returns
+        -------
+        str
+            The reason; empty where they can be compared.
+        """
+        reason = self.unavailable()
+        return reason or ("" if self.has_values else f"arrays on {self.name} have no values to compare")
 
     @property
     def on_cuda(self) -> bool:

@@ -1,7 +1,8 @@
 """Faults that were planted on purpose: the suite must catch each and call it by its name."""
 
+import re
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from unittest import mock
 
 import numpy as np
@@ -267,3 +268,66 @@ def test_a_product_that_mixed_precision_makes_half():
     )
     with pytest.raises(Broken, match="is another where float16 is the mixed precision"):
         LAWS["precision"](bench)
+
+
+def read_item(x):
+    return x.sum().item()
+
+
+def index_by_mask(x):
+    return x[x > 0]
+
+
+def list_nonzero(x):
+    return x.nonzero()
+
+
+def convert_to_bool(x):
+    return bool((x > 0).all())
+
+
+@pytest.mark.parametrize(
+    ("read", "named"),
+    [
+        (read_item, r"`return x.sum\(\).item\(\)`: RuntimeError: Tensor.item"),
+        (index_by_mask, r"`return x\[x > 0\]`: NotImplementedError: "),
+        (list_nonzero, r"`return x.nonzero\(\)`: NotImplementedError: "),
+        (convert_to_bool, r"`return bool\(\(x > 0\).all\(\)\)`: "),
+    ],
+)
+def test_a_value_that_is_read_on_a_device_without_values(read, named):
+    class Reading(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            read(gt_bboxes)
+            return super().altered(priors, gt_bboxes, **others)
+
+    report = run(Reading(**KNOBS), "torch:meta", capabilities=PROMISE)
+    assert caught(report) == {"static"}
+    [message] = [result.message for cell in report.cells for result in cell.failures]
+    assert re.match(rf"one image: reads values on the host at test_planted_faults.py:\d+, {named}", message)
+
+
+def test_a_value_that_is_read_only_in_a_batch_or_only_without_labels():
+    class Reading(Wrapped):
+        def altered(self, priors, gt_bboxes, *, gt_labels, **others):
+            if gt_labels is None or gt_bboxes.ndim == 3:
+                gt_bboxes.max().item()
+            return super().altered(priors, gt_bboxes, gt_labels=gt_labels, **others)
+
+    law = LAWS["static"]
+    for promise in (PROMISE, replace(PROMISE, ignores=True)):
+        recipe = recipe_of(Reading(**KNOBS), promise)
+        with pytest.raises(Broken, match="one image without labels: reads values"):
+            law(Bench(recipe, recipe, get_target("torch:meta")))
+
+
+def test_shapes_and_dtypes_that_depend_on_values():
+    class Narrowing(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            result = super().altered(priors, gt_bboxes, **others)
+            there = getattr(gt_bboxes, "is_meta", False)
+            return replace(result, max_overlaps=result.max_overlaps.double()) if there else result
+
+    recipe = recipe_of(Narrowing(**KNOBS), PROMISE)
+    with pytest.raises(Broken, match="max_overlaps is float64, and float32 where values can be read"):
+        LAWS["static"](Bench(recipe, recipe, get_target("torch:meta")))

@@ -1,0 +1,86 @@
+"""On PyTorch's meta device tensors have no values: a drop-in that read one there would wait for a GPU."""
+
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+from assigncore.adapters import detectron2, mmdet, mmdet2, mmyolo, torchvision, ultralytics
+
+from . import test_mmdet2_goldens as version_2
+from . import test_mmdet_goldens as version_3
+from .golden import cases, tensors
+from .instances import Instances
+from .test_compiled import CALLS as BATCHED
+
+READ_VALUES = {
+    "HungarianAssigner": "matches on the host",
+    "MaskHungarianAssigner": "matches on the host",
+    "TopkHungarianAssigner": "matches on the host",
+    "CenterRegionAssigner": "hands back a list of shadows, as long as there are any",
+    "BatchYOLOv7Assigner": "hands back lists of positives",
+}
+"""Drop-ins whose published results are known by values alone."""
+
+PER_CASE = 6
+"""Golden cases of each drop-in: with ignore regions and without, with labels and without, with no boxes."""
+
+
+def on_meta(tree):
+    return pytree.tree_map(lambda x: x.to("meta") if isinstance(x, torch.Tensor) else x, tree)
+
+
+def described(tree):
+    """Give shapes and dtypes for the tensors of a tree."""
+    return [(tuple(x.shape), x.dtype) for x in pytree.tree_leaves(tree) if isinstance(x, torch.Tensor)]
+
+
+def various(variant):
+    """Pick cases that are told apart by what is there."""
+    kinds = {}
+    for case in cases(variant):
+        if case.raises is None:
+            there = frozenset((name, len(x) > 0) for name, x in case.inputs.items() if name.startswith("gt_"))
+            kinds.setdefault(there, case)
+    return list(kinds.values())[:PER_CASE]
+
+
+def fields(result):
+    if isinstance(result, mmdet2.AscendAssignResult):
+        return vars(result)
+    return {**result.info, "assign_metrics": getattr(result, "assign_metrics", None)}
+
+
+@pytest.mark.filterwarnings("ignore:predictions are given to ATSSAssigner")
+@pytest.mark.parametrize("variant", sorted(set(version_3.CALLS) - READ_VALUES.keys()))
+def test_version_3_reads_nothing(variant):
+    for case in various(variant):
+        assigner = mmdet.build_assigner({"type": variant, **case.init})
+        given = version_3.instances(case, Instances)
+        moved = [None if x is None else Instances(**on_meta(vars(x))) for x in given]
+        got = fields(version_3.CALLS[variant](assigner, case, *moved))
+        assert described(got) == described(fields(version_3.CALLS[variant](assigner, case, *given))), case
+
+
+@pytest.mark.parametrize(
+    "variant", sorted(v for v in version_2.CALLS if v.removesuffix("2x") not in READ_VALUES)
+)
+def test_version_2_reads_nothing(variant):
+    for case in various(variant):
+        assigner = mmdet2.build_assigner({"type": variant.removesuffix("2x"), **case.init})
+        given = tensors(case)
+        got = fields(version_2.CALLS[variant](assigner, case, on_meta(given)))
+        assert described(got) == described(fields(version_2.CALLS[variant](assigner, case, given))), case
+
+
+@pytest.mark.parametrize(("function", "arguments"), BATCHED.values(), ids=BATCHED)
+def test_batched_drop_ins_read_nothing(function, arguments):
+    assert described(function(*on_meta(arguments))) == described(function(*arguments))
+
+
+def test_every_drop_in_is_swept():
+    for module, calls in ((mmdet, version_3.CALLS), (mmdet2, version_2.CALLS)):
+        assert set(module.ASSIGNERS) == {name.removesuffix("2x") for name in calls}
+    swept = {type(function) for function, _ in BATCHED.values()}
+    for module in (mmyolo, ultralytics, torchvision, detectron2):
+        there = {x for name in module.__all__ if isinstance(x := getattr(module, name), type)}
+        assert {x.__name__ for x in there - swept} <= READ_VALUES.keys(), module
