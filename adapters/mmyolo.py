@@ -227,6 +227,15 @@ class BatchATSSAssigner(torch.nn.Module):
         return _targets(rows, background, class_scores(background, soft, self.num_classes), positive)
 
 
+ASSIGNERS = (
+    BatchATSSAssigner,
+    BatchDynamicSoftLabelAssigner,
+    BatchTaskAlignedAssigner,
+    BatchYOLOv7Assigner,
+)
+"""All of them."""
+
+
 def register(registry: Any, *, force: bool = True) -> None:
     """Put the four assigners into a registry under MMYOLO's names.
 
@@ -237,10 +246,5 @@ def register(registry: Any, *, force: bool = True) -> None:
     force : bool, default True
         Whether to replace what has the name already.
     """
-    for cls in (
-        BatchATSSAssigner,
-        BatchDynamicSoftLabelAssigner,
-        BatchTaskAlignedAssigner,
-        BatchYOLOv7Assigner,
-    ):
+    for cls in ASSIGNERS:
         registry.register_module(module=cls, force=force)

@@ -1,12 +1,13 @@
 """The matchers of Hugging Face's transformers, by its class names, arguments and entries.
 
-Its losses look their matcher up by name, so that an assignment to that name switches it, such as
-``transformers.loss.loss_for_object_detection.HungarianMatcher``. That package is not imported.
+Its losses look their matcher up by name, some in a module of their own: `use_in_transformers` switches every
+name. Nothing of that package is imported before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -14,12 +15,15 @@ from torch import Tensor
 
 from assigncore.adapters import detr
 from assigncore.adapters.index_pairs import Pairs
+from assigncore.adapters.switching import Switched, replace_name
 
 __all__ = [
     "DeformableDetrHungarianMatcher",
     "HungarianMatcher",
+    "LwDetrHungarianMatcher",
     "Mask2FormerHungarianMatcher",
     "RTDetrHungarianMatcher",
+    "use_in_transformers",
 ]
 
 PREDICTIONS: Mapping[str, str] = {"pred_logits": "logits", "pred_bboxes": "pred_boxes"}
@@ -37,8 +41,9 @@ class HungarianMatcher(detr.HungarianMatcher):
     ----------
     class_cost, bbox_cost, giou_cost : float, default 1
         Weights of the terms; one of 0 is not computed.
-    nonfinite : {"raise", "forbid"}, default "raise"
-        Whether a pair whose cost is NaN or infinite is an error, or never matched.
+    nonfinite : {"raise", "forbid"}, default "forbid"
+        Whether a pair whose cost is NaN or infinite is an error, or never matched. The published matcher does
+        not raise, but may match it.
 
     Examples
     --------
@@ -58,7 +63,7 @@ class HungarianMatcher(detr.HungarianMatcher):
         bbox_cost: float = 1,
         giou_cost: float = 1,
         *,
-        nonfinite: str = "raise",
+        nonfinite: str = "forbid",
     ) -> None:
         super().__init__(class_cost, bbox_cost, giou_cost, nonfinite=nonfinite)
         self.class_cost, self.bbox_cost, self.giou_cost = class_cost, bbox_cost, giou_cost
@@ -68,6 +73,55 @@ class DeformableDetrHungarianMatcher(HungarianMatcher):
     """The matcher of Deformable DETR: a focal cost of classes by sigmoid."""
 
     focal: Mapping[str, float] | None = detr.FocalHungarianMatcher.focal
+
+
+class LwDetrHungarianMatcher(DeformableDetrHungarianMatcher):
+    """The matcher of LW-DETR: that of Deformable DETR, for each group of queries on its own.
+
+    While it trains, the queries are several groups, each of which finds all targets.
+    """
+
+    def forward(  # type: ignore[override]
+        self, outputs: Mapping[str, Any], targets: Sequence[Mapping[str, Tensor]], group_detr: int = 1
+    ) -> Pairs:
+        """Match one decoder layer, whose N predictions are `group_detr` groups one after another.
+
+        Parameters
+        ----------
+        outputs : mapping of str to Tensor
+            ``logits`` (B, N, C) and ``pred_boxes`` (B, N, 4).
+        targets : sequence of mapping of str to Tensor
+            ``class_labels`` (G,) and ``boxes`` (G, 4) of each image.
+        group_detr : int, default 1
+            Number of groups; N is a multiple of it.
+
+        Returns
+        -------
+        list of tuple of Tensor
+            For each image the matched predictions, ascending in each group, group after group, and the target
+            of each; int64 on the CPU.
+
+        Raises
+        ------
+        ValueError
+            If the predictions are no whole number of groups.
+        """
+        queries = int(outputs["logits"].shape[1])
+        if group_detr < 1 or queries % group_detr:
+            raise ValueError(f"group_detr: expected a divisor of the {queries} predictions, got {group_detr}")
+        size = queries // group_detr
+        layers = [
+            {entry: outputs[entry][:, group * size : (group + 1) * size] for entry in PREDICTIONS.values()}
+            for group in range(group_detr)
+        ]
+        groups = self._match(layers, targets)
+        return [
+            (
+                torch.cat([pairs[image][0] + size * group for group, pairs in enumerate(groups)]),
+                torch.cat([pairs[image][1] for pairs in groups]),
+            )
+            for image in range(len(targets))
+        ]
 
 
 class RTDetrHungarianMatcher(detr.RTDETRMatcher):
@@ -143,3 +197,67 @@ class Mask2FormerHungarianMatcher(detr.Mask2FormerMatcher):
         ]
         pairs: Pairs = super().forward(outputs, targets)
         return pairs
+
+
+MATCHERS: Mapping[str, type[torch.nn.Module]] = {
+    "loss.loss_for_object_detection.HungarianMatcher": HungarianMatcher,
+    "loss.loss_deformable_detr.DeformableDetrHungarianMatcher": DeformableDetrHungarianMatcher,
+    "loss.loss_lw_detr.LwDetrHungarianMatcher": LwDetrHungarianMatcher,
+    "loss.loss_rt_detr.RTDetrHungarianMatcher": RTDetrHungarianMatcher,
+    "models.mask2former.modeling_mask2former.Mask2FormerHungarianMatcher": Mask2FormerHungarianMatcher,
+    "models.eomt.modeling_eomt.EomtHungarianMatcher": Mask2FormerHungarianMatcher,
+    "models.eomt_dinov3.modeling_eomt_dinov3.EomtDinov3HungarianMatcher": Mask2FormerHungarianMatcher,
+    "models.videomt.modeling_videomt.VideomtHungarianMatcher": Mask2FormerHungarianMatcher,
+    "models.oneformer.modeling_oneformer.OneFormerHungarianMatcher": Mask2FormerHungarianMatcher,
+}
+"""The published matchers that there is a drop-in for, by module and name."""
+
+OTHERS: Mapping[str, str] = {
+    "loss.loss_grounding_dino.GroundingDinoHungarianMatcher": "its cost of classes is one of tokens",
+    "loss.loss_rf_detr.RfDetrHungarianMatcher": "it adds costs of masks to those of boxes",
+    "models.maskformer.modeling_maskformer.MaskFormerHungarianMatcher": "its cost of masks is a focal loss",
+}
+"""Those there is none for, each with the reason."""
+
+
+def use_in_transformers() -> Switched:
+    """Let the losses of transformers match by these matchers, wherever they have them from.
+
+    What was imported by name, as D-FINE's loss imports RT-DETR's matcher, is switched too. A criterion that has
+    been built keeps its matcher: call this before, or once at the start.
+
+    Returns
+    -------
+    Switched
+        The names that were replaced, and those that were not, with the reason. `Switched.undo` puts them
+        back.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If transformers is not installed.
+    """
+    import_module("transformers")
+    # All losses first: one that is imported later would derive from what is replaced.
+    for place in (*MATCHERS, *OTHERS):
+        _find(place)
+    replaced, left = {}, {}
+    for place, ours in MATCHERS.items():
+        published = _find(place)
+        if published is ours:
+            left[f"transformers.{place}"] = "is one of assigncore already"
+        elif published is not None:
+            replaced.update(replace_name("transformers", published, ours))
+    for place, why in OTHERS.items():
+        if _find(place) is not None:
+            left[f"transformers.{place}"] = why
+    return Switched(tuple(replaced), left, tuple(replaced.values()))
+
+
+def _find(place: str) -> Any:
+    """Find a published matcher; None in a version that has it not, or cannot import its model."""
+    module, _, name = f"transformers.{place}".rpartition(".")
+    try:
+        return getattr(import_module(module), name, None)
+    except ImportError:
+        return None

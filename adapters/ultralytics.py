@@ -1,12 +1,12 @@
 """The task-aligned assigner by the arguments and results of the YOLOv8 family's losses.
 
-A YOLOv8-style detection loss keeps its assigner in an attribute: ``loss.assigner = TaskAlignedAssigner(...)``
-puts this one in its place. Nothing of that framework is imported.
+A YOLOv8-style detection loss keeps its assigner in an attribute, and an end-to-end model has two such losses:
+`use_in` finds them and puts this assigner in their place. Nothing of that framework is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,13 @@ from assigncore.adapters.assigned_rows import (
     padded_ground_truths,
     real_numbers,
 )
+from assigncore.adapters.switching import Switched, replace_attribute
 from assigncore.assigners.task_aligned_presets import yolov8
 
-__all__ = ["TaskAlignedAssigner"]
+__all__ = ["TaskAlignedAssigner", "use_in"]
+
+KNOBS = ("topk", "num_classes", "alpha", "beta", "eps")
+"""Knobs that every version of the replaced class has; what later ones added is read where it is there."""
 
 
 class TaskAlignedAssigner(torch.nn.Module):
@@ -122,3 +126,92 @@ class TaskAlignedAssigner(torch.nn.Module):
         rows = assigned_rows(result, labels, gt_bboxes, self.num_classes)
         scores = class_scores(rows.labels, result.extras["assign_metrics"], self.num_classes)
         return rows.labels, rows.bboxes, scores, result.pos_mask, rows.gt_index
+
+
+def use_in(model_or_criterion: Any) -> Switched:
+    """Put assigners into a model, or into its criterion, with the knobs of those that are there.
+
+    Parameters
+    ----------
+    model_or_criterion : object
+        A model, what holds one as its attribute `model`, or a criterion. A model that has no criterion yet is
+        asked for one, for which it must know its settings: from the start of a training on.
+
+    Returns
+    -------
+    Switched
+        The attributes that were replaced, and those that were not, with the reason: assigners of rotated
+        boxes, of masks or of poses decide by more than this one reads. `Switched.undo` puts them back.
+
+    Raises
+    ------
+    ValueError
+        If there is no assigner in it.
+    TypeError
+        If the model cannot make a criterion yet.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> use_in(SimpleNamespace(assigner=TaskAlignedAssigner(topk=10))).left
+    {'assigner': 'is one of assigncore already'}
+    """
+    criterion = _criterion_of(model_or_criterion)
+    replaced: dict[str, Callable[[], None]] = {}
+    left: dict[str, str] = {}
+    for place, owner in _owners(criterion, "", set()):
+        why = _why_not(owner.assigner)
+        if why:
+            left[place] = why
+        else:
+            replaced[place] = replace_attribute(owner, "assigner", _like(owner.assigner))
+    if not replaced and not left:
+        raise ValueError(f"model_or_criterion: no assigner found in a {type(criterion).__name__}")
+    return Switched(tuple(replaced), left, tuple(replaced.values()))
+
+
+def _criterion_of(thing: Any) -> Any:
+    """Find the criterion: a model makes its own when it is first trained, and keeps it."""
+    while not hasattr(thing, "init_criterion") and hasattr(thing, "model") and not hasattr(thing, "assigner"):
+        thing = thing.model
+    if not hasattr(thing, "init_criterion"):
+        return thing
+    if getattr(thing, "criterion", None) is None:
+        try:
+            thing.criterion = thing.init_criterion()
+        except AttributeError as error:
+            raise TypeError(
+                f"model_or_criterion: {type(thing).__name__} cannot make its criterion yet ({error}); "
+                "expected a model that is about to be trained, or a criterion"
+            ) from error
+    return thing.criterion
+
+
+def _owners(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """List what has an assigner, and where the assigner is."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if hasattr(thing, "assigner"):
+        yield f"{path}assigner", thing
+    parts = {**getattr(thing, "__dict__", {}), **getattr(thing, "_modules", {})}
+    for name, part in parts.items():
+        if name != "assigner" and hasattr(part, "assigner"):
+            yield from _owners(part, f"{path}{name}.", seen)
+
+
+def _why_not(assigner: Any) -> str:
+    if isinstance(assigner, TaskAlignedAssigner):
+        return "is one of assigncore already"
+    name = type(assigner).__name__
+    if name != TaskAlignedAssigner.__name__:
+        return f"a {name} decides by more than boxes and scores"
+    lacking = [knob for knob in KNOBS if not hasattr(assigner, knob)]
+    return f"has no attribute {', '.join(lacking)}" if lacking else ""
+
+
+def _like(assigner: Any) -> TaskAlignedAssigner:
+    knobs = {knob: getattr(assigner, knob) for knob in KNOBS}
+    # Before there were strides, small ground truths had no rule of their own.
+    stride = [float(side) for side in getattr(assigner, "stride", (0.0,))]
+    return TaskAlignedAssigner(**knobs, stride=stride, topk2=getattr(assigner, "topk2", None))

@@ -17,7 +17,7 @@ MODULES = sorted(
         for package in (assigncore, assigncore.adapters, assigncore.conformance)
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         # Importing one of the latter two changes the registry of a framework, which need not be there.
-        if not module.name.endswith(("__main__", ".in_mmdet", ".in_visdet"))
+        if not module.name.endswith(("__main__", ".in_mmdet", ".in_mmyolo", ".in_visdet"))
     }
 )
 
