@@ -1,4 +1,4 @@
-"""CuPy: eager, on the device of the arrays."""
+"""CuPy: eager, on its current device. Arrays of another one are computed with inside ``with x.device:``."""
 
 from __future__ import annotations
 

@@ -109,13 +109,12 @@ class Array:
     def _here(self):
         """Give the values, where the device is the current one.
 
-        user_guide/basic.html, "Current Device": an array of another device can be read where the hardware lets
-        devices read each other's memory. These do not.
+        user_guide/basic.html, "Current Device": to compute with an array of another device is an error.
         """
         if self._place != Device.current:
             raise ValueError(
-                f"The device where the array resides ({self._place}) is different from the current device "
-                f"({Device.current}). Peer access is unavailable between these devices."
+                f"Array device must be same as the current device: array device = {self._place} "
+                f"while current = {Device.current}"
             )
         return self._values
 
