@@ -44,6 +44,8 @@ def flushed(x):
 def converted(x, dtype):
     """Cast as a device does: user_guide/difference.html, "Cast behavior from float to integer"."""
     dtype = supported(dtype)
+    if x.dtype == dtype:
+        return x.copy()
     if x.dtype.kind == "f" and dtype.kind in "iu":
         limits = np.iinfo(dtype)
         with np.errstate(invalid="ignore"):
@@ -93,7 +95,8 @@ class Device:
 class Array:
     """Values on a device; `ndarray` of a stand-in is a subclass of its own."""
 
-    # NumPy's operators leave those with CuPy's arrays to CuPy, which refuses NumPy's arrays.
+    # user_guide/interoperability.html, "NumPy": CuPy lets NumPy's functions take its arrays, but none of NumPy's
+    # beside them. Here NumPy's functions are refused: nothing of this project may count on them.
     __array_ufunc__ = None
     __array_priority__ = 100
     __hash__ = None
@@ -322,8 +325,9 @@ class Ufunc:
             self.function.at(target, key, given)
             return
         # Seen on CuPy 14.2: what is scattered is rounded to float32, also into float64, and NaN is passed over.
-        narrow, hit = target.astype(np.float32), np.zeros(target.shape, dtype=bool)
-        {np.maximum: np.fmax, np.minimum: np.fmin}[self.function].at(narrow, key, given.astype(np.float32))
+        narrow, given = (flushed(x.astype(np.float32)) for x in (target, given))
+        hit = np.zeros(target.shape, dtype=bool)
+        {np.maximum: np.fmax, np.minimum: np.fmin}[self.function].at(narrow, key, given)
         hit[key] = True
         target[hit] = narrow[hit]
 
@@ -575,17 +579,17 @@ def installed(version):
         ]
         return {name: sys.modules.pop(name) for name in names}
 
-    registries = (vars(array_api_compat), vars(assigncore.adapters), lookup._by_namespace, lookup._by_type)
-    before, kept = [dict(registry) for registry in registries], take_out()
-    for registry in registries[:3]:
-        registry.pop("cupy", None)
+    registries = (vars(array_api_compat), vars(assigncore.adapters), lookup._by_namespace)
+    kept = take_out(), [registry.pop("cupy", None) for registry in registries]
     modules = make_cupy(version)
     sys.modules.update(modules)
     try:
         yield modules["cupy"]
     finally:
         take_out()
-        sys.modules.update(kept)
-        for registry, contents in zip(registries, before, strict=True):
-            registry.clear()
-            registry.update(contents)
+        sys.modules.update(kept[0])
+        for registry, entry in zip(registries, kept[1], strict=True):
+            registry.pop("cupy", None)
+            if entry is not None:
+                registry["cupy"] = entry
+        lookup._by_type.pop(modules["cupy"].ndarray, None)
