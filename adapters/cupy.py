@@ -1,4 +1,4 @@
-"""CuPy: eager, on the device of the arrays."""
+"""CuPy: eager, on its current device. Arrays of another one are computed with inside ``with x.device:``."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ __all__ = ["CupyBackend"]
 
 
 def _ordered_keys(x: Array) -> Array:
-    """Give unsigned integers in the order of `x`, NaN last; for two bytes they have four, as scattering asks.
+    """Give unsigned integers in the order of `x`, NaN last; of four bytes at least, as scattering asks.
 
     The bits of floats that are not negative are in their order; those of negative ones in the reverse.
     """
     bits = np.dtype(f"u{x.dtype.itemsize}").type
-    if x.dtype.kind != "f":
-        return x.view(bits) ^ _sign(bits)
-    own = cupy.where(cupy.isnan(x), x.dtype.type(np.nan), x).view(bits)
-    keys = cupy.where((own & _sign(bits)) != 0, ~own, own | _sign(bits))
+    keys = x.view(bits)
+    if x.dtype.kind == "i":
+        keys = keys ^ _sign(bits)
+    elif x.dtype.kind == "f":
+        own = cupy.where(cupy.isnan(x), x.dtype.type(np.nan), x).view(bits)
+        keys = cupy.where((own & _sign(bits)) != 0, ~own, own | _sign(bits))
     return keys.astype(cupy.uint32) if x.dtype.itemsize < 4 else keys
 
 
 def _values_of_keys(keys: Array, dtype: Any) -> Array:
     bits = np.dtype(f"u{dtype.itemsize}").type
     own = keys.astype(bits, copy=False)
-    if dtype.kind != "f":
-        return (own ^ _sign(bits)).view(dtype)
-    return cupy.where((own & _sign(bits)) != 0, own ^ _sign(bits), ~own).view(dtype)
+    if dtype.kind == "i":
+        own = own ^ _sign(bits)
+    elif dtype.kind == "f":
+        own = cupy.where((own & _sign(bits)) != 0, own ^ _sign(bits), ~own)
+    return own.view(dtype)
 
 
 def _sign(bits: type[np.unsignedinteger[Any]]) -> Any:
@@ -56,7 +60,7 @@ class CupyBackend(ArrayBackend):
         """Scatter in place of comparing every place with every entry: keys, in the order of the values.
 
         CuPy's own maximum of what is scattered rounds float64 to float32, passes over NaN, and takes neither
-        float16 nor, before version 14, int64.
+        what has less than four bytes nor, before version 14, int64.
         """
         with values.device:
             lowest = _ordered_keys(cupy.full((), fill, dtype=values.dtype))

@@ -188,7 +188,8 @@ class ArrayBackend:
         xp = self.xp
 
         def largest(hits: Array) -> Array:
-            return xp.max(xp.where(hits, values[..., None], fill), axis=-2)
+            # Where every entry is written to one place, what was there before is none of those compared.
+            return self.at_least(xp.max(xp.where(hits, values[..., None], fill), axis=-2), fill)
 
         if 0 in (*values.shape, size):
             return xp.full((values.shape[0], size), fill, dtype=values.dtype, device=self.device_of(values))

@@ -85,6 +85,14 @@ def test_scatter_max(native, portable, fill):
             check_same(native, [got], [expected])
 
 
+def test_what_was_there_before_stays_where_all_that_is_scattered_is_less(native, portable):
+    index = native.from_numpy(np.array([[1, 1], [0, 1]]))
+    for values in (np.array([[-1.0, -2.0], [-3.0, 4.0]], dtype=np.float32), np.array([[-1, -2], [-3, 4]])):
+        for backend in (native, portable):
+            got = native.to_numpy(backend.scatter_max(index, native.from_numpy(values), 2))
+            np.testing.assert_array_equal(got, [[0, 0], [0, 4]])
+
+
 def test_count(native, portable):
     rng = np.random.default_rng(0)
     for rows, entries, size in ((2, 300, 7), (1, 1, 1), (3, 0, 4), (2, 5, 0)):

@@ -1,446 +1,595 @@
-"""A strict stand-in for CuPy, computed by NumPy: where CuPy differs from NumPy it differs too, or refuses.
+"""A stand-in for CuPy where there is no GPU: NumPy underneath, and CuPy's behaviour where the two differ.
 
-Sources are cited where a difference is imitated:
+What is imitated is what CuPy 13 and 14 document, or what was seen on CuPy 14.2; each place says which. Pages are
+those below https://docs.cupy.dev/en/latest/. A name that is not here is not served, so that code which asks for
+it fails.
 
-- [D] "Differences between CuPy and NumPy", docs.cupy.dev/en/stable/user_guide/difference.html
-- [I] "Interoperability", docs.cupy.dev/en/stable/user_guide/interoperability.html
-- [P] "Performance Best Practices", docs.cupy.dev/en/stable/user_guide/performance.html, on what synchronises
-- [S] `cupy.sort` and `cupy.argsort`, docs.cupy.dev/en/stable/reference/sorting.html
-- [U] "Universal functions", docs.cupy.dev/en/stable/reference/ufunc.html, and `cupyx.scatter_max` beside it
-- [V] "Upgrade Guide", docs.cupy.dev/en/stable/upgrade.html, on version 14
-- [seen] on CuPy 14.2 with an H100, by the project's GPU kit
+The host never waits: what CuPy answers by waiting for the device is an error here, but for the explicit copies
+`get` and `asnumpy`, which are counted.
 """
 
-from __future__ import annotations
-
-import contextlib
-import importlib
 import sys
+from contextlib import contextmanager
 from types import ModuleType
 
+import array_api_compat
 import numpy as np
-import torch
 
-__all__ = ["installed"]
+import assigncore.adapters
+from assigncore import backend as lookup
+
+VERSIONS = ("13.6.0", "14.2.0")
+
+DTYPES = "?bBhHiIlLqQefdFD"
+"""What arrays hold, in the order in which a ufunc tries its loops."""
 
 
-class Waits(AssertionError):  # noqa: N818
-    """The host reads a value: allowed by CuPy, at the cost of a wait for the device [P]. Here it is refused."""
+class SynchronisationError(RuntimeError):
+    """The host would have waited for the device."""
+
+
+# user_guide/difference.html, "Universal Functions only work with CuPy array or scalar".
+SCALARS = (bool, int, float, complex, np.generic)
+
+
+def flushed(x):
+    """Take subnormal float32 for zero: seen on CuPy 14.2, which compiles its kernels with -ftz=true."""
+    if x.dtype != np.float32 or x.size == 0:
+        return x
+    magnitude = np.abs(x)
+    tiny = (magnitude < np.finfo(np.float32).tiny) & (magnitude > 0)
+    return np.where(tiny, np.copysign(np.float32(0), x), x) if tiny.any() else x
+
+
+def converted(x, dtype):
+    """Cast as a device does: user_guide/difference.html, "Cast behavior from float to integer"."""
+    dtype = supported(dtype)
+    if x.dtype == dtype:
+        return x.copy()
+    if x.dtype.kind == "f" and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        with np.errstate(invalid="ignore"):
+            inside = np.where(np.isnan(x) | (x >= limits.max) | (x <= limits.min), 0, x).astype(dtype)
+        return np.where(x >= limits.max, limits.max, np.where(x <= limits.min, limits.min, inside))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return flushed(flushed(x).astype(dtype))
+
+
+def supported(dtype):
+    """Refuse objects and strings: user_guide/difference.html, "Data types"."""
+    dtype = np.dtype(dtype)
+    if dtype.char not in DTYPES:
+        raise ValueError(f"Unsupported dtype {dtype}")
+    return dtype
 
 
 class Device:
-    """A device: an object that is entered, not a string."""
+    """A CUDA device, of which there are two: reference/generated/cupy.cuda.Device.html."""
+
+    current = 0
 
     def __init__(self, device=None):
-        self.id = device.id if isinstance(device, Device) else int(device or 0)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
+        self.id = Device.current if device is None else getattr(device, "id", device)
+        if self.id not in (0, 1):
+            raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        self._outer = []
 
     def __eq__(self, other):
         return isinstance(other, Device) and self.id == other.id
 
-    def __hash__(self):
-        return hash(self.id)
+    # Seen on CuPy 14.2: devices are compared, and cannot be hashed.
+    __hash__ = None
+
+    def __enter__(self):
+        self._outer.append(Device.current)
+        Device.current = self.id
+        return self
+
+    def __exit__(self, *error):
+        Device.current = self._outer.pop()
 
     def __repr__(self):
         return f"<CUDA Device {self.id}>"
 
 
-@contextlib.contextmanager
-def flushing(given):
-    """Take numbers below the least normal one for 0, as kernels of float32 do [seen]; not those of float64.
+class Array:
+    """Values on a device; `ndarray` of a stand-in is a subclass of its own."""
 
-    It is a mode of the processor, which PyTorch can set for the thread.
-    """
-    dtypes = {x.dtype for x in given if isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f"}
-    if dtypes != {np.dtype(np.float32)}:
-        yield
-        return
-    assert torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-class ndarray:  # noqa: N801
-    """An array on the device. It is no `numpy.ndarray`, and nothing turns it into one unasked [I]."""
-
+    # user_guide/interoperability.html, "NumPy": CuPy lets NumPy's functions take its arrays, but none of NumPy's
+    # beside them. Here NumPy's functions are refused: nothing of this project may count on them.
+    __array_ufunc__ = None
     __array_priority__ = 100
     __hash__ = None
-    version = 14
+    is_modern = True
+    transfers = 0
+    """Copies to the host."""
 
-    def __init__(self, host):
-        self._host = host if isinstance(host, np.ndarray) else np.asarray(host)
-        if self._host.dtype.kind not in "biufc":
-            raise ValueError(f"Unsupported dtype {self._host.dtype}")
+    def __init__(self, values, place=None):
+        supported(values.dtype)
+        self._values = values
+        self._place = Device.current if place is None else place
 
-    shape = property(lambda self: self._host.shape)
-    ndim = property(lambda self: self._host.ndim)
-    size = property(lambda self: self._host.size)
-    dtype = property(lambda self: self._host.dtype)
-    itemsize = property(lambda self: self._host.itemsize)
-    nbytes = property(lambda self: self._host.nbytes)
-    T = property(lambda self: ndarray(self._host.T))
-    mT = property(lambda self: ndarray(self._host.mT))  # noqa: N815
-    device = property(lambda _: Device(0))
+    def _here(self):
+        """Give the values, where the device is the current one.
 
-    def __array__(self, *_, **__):
-        raise TypeError(
-            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array "
-            "explicitly."
-        )  # [I]
+        user_guide/basic.html, "Current Device": to compute with an array of another device is an error.
+        """
+        if self._place != Device.current:
+            raise ValueError(
+                f"Array device must be same as the current device: array device = {self._place} "
+                f"while current = {Device.current}"
+            )
+        return self._values
 
-    def __array_ufunc__(self, ufunc, method, *arguments, **options):
-        """Let NumPy's function on arrays of the device be CuPy's of the same name [I]."""
-        if method != "__call__":
-            return NotImplemented
-        return getattr(sys.modules["cupy"], ufunc.__name__)(*arguments, **options)
-
-    def __array_function__(self, function, types, arguments, options):
-        own = getattr(sys.modules["cupy"], function.__name__, None)
-        return NotImplemented if own is None else own(*arguments, **options)
-
-    def __dlpack_device__(self):
-        return (2, 0)  # kDLCUDA [I]
-
-    def __dlpack__(self, **_):
-        raise BufferError("there is no memory of a device here")
-
-    def __len__(self):
-        return len(self._host)
-
-    def __iter__(self):
-        return (ndarray(row) for row in self._host)
+    shape = property(lambda self: self._values.shape)
+    dtype = property(lambda self: self._values.dtype)
+    ndim = property(lambda self: self._values.ndim)
+    size = property(lambda self: self._values.size)
+    itemsize = property(lambda self: self._values.itemsize)
+    nbytes = property(lambda self: self._values.nbytes)
+    # reference/generated/cupy.ndarray.html: an object with an `id`, whose type is `cupy.cuda.Device`.
+    device = property(lambda self: Device(self._place))
+    T = property(lambda self: type(self)(self._here().T))
 
     def __repr__(self):
-        return f"cupy:{self._host!r}"
+        return f"<{type(self).__name__} {self.dtype}{self.shape} on {self.device}>"
 
-    def _wait(self, *_, **__):
-        raise Waits("a value is read on the host")
-
-    __bool__ = __int__ = __float__ = __index__ = __complex__ = __contains__ = item = tolist = _wait
+    # reference/generated/cupy.ndarray.html#cupy.ndarray.get: the host reads values by explicit copies. What does
+    # without, seen on CuPy 14.2: "Implicit conversion to a NumPy array is not allowed."
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
 
     def get(self):
-        return self._host.copy()
+        Array.transfers += 1
+        return self._values.copy()
 
-    def astype(self, dtype, copy=True):
-        return ndarray(self._host.astype(dtype, copy=copy))
+    # user_guide/difference.html, "Zero-dimensional array": to make a number of an array is to wait for the
+    # device. CuPy does so when it is asked; nothing of this project may ask.
+    def _wait(self, *_):
+        raise SynchronisationError("a value is read on the host: it waits for the device")
+
+    __bool__ = __int__ = __float__ = __complex__ = item = tolist = __format__ = __str__ = _wait
+
+    def __len__(self):
+        if self.ndim == 0:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    # user_guide/interoperability.html, "DLPack data exchange protocol": the arrays are of a CUDA device, whose
+    # type is 2. A copy on the host, whose type is 1, is made where it is asked for.
+    def __dlpack_device__(self):
+        return 2, self._place
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        if dl_device != (1, 0) or copy is False:
+            raise BufferError("there is no memory of CUDA to hand over")
+        return self.get().__dlpack__(max_version=max_version)
+
+    def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
+        if casting is not None or subok is not None:
+            # reference/generated/cupy.ndarray.html#cupy.ndarray.astype
+            raise TypeError("casting and subok are not supported yet")
+        values = self._here()
+        return self if not copy and values.dtype == dtype else type(self)(converted(values, dtype))
 
     def view(self, dtype=None):
-        return ndarray(self._host.view(dtype))
+        return type(self)(self._here().view(dtype))
 
     def copy(self, order="C"):
-        return ndarray(self._host.copy(order))
+        return type(self)(self._here().copy(order))
 
-    def reshape(self, *shape, order="C"):
-        return ndarray(self._host.reshape(*shape, order=order))
+    def reshape(self, *shape):
+        return type(self)(self._here().reshape(*shape))
 
-    def transpose(self, *axes):
-        return ndarray(self._host.transpose(*axes))
+    def ravel(self):
+        return self.reshape(-1)
 
     def fill(self, value):
-        self._host.fill(host_of(value))
+        self[...] = value
 
     def __getitem__(self, key):
-        return ndarray(self._host[self._key(key)[0]])
+        return type(self)(np.asarray(self._here()[self._wrapped(key)]))
 
     def __setitem__(self, key, value):
-        key, places = self._key(key)
-        value = host_of(value)
-        if places and np.ndim(value):
-            # Which of several values a place gets is undefined [D].
-            where = np.arange(self.size).reshape(self.shape)[key]
-            if len(np.unique(where)) < where.size:
-                raise AssertionError("several values are put into one place: which one stays is undefined")
-        self._host[key] = value
+        values, key = self._here(), self._wrapped(key)
+        if not isinstance(value, Array):
+            value = type(self)(np.asarray(plain_scalar(value)).astype(self.dtype))
+        given = converted(value._here(), self.dtype)
+        if not any(isinstance(part, np.ndarray) for part in key):
+            values[key] = given
+            return
+        # user_guide/difference.html, "Duplicate values in indices": which value stays is not defined. NumPy's is
+        # the last one; this is the first.
+        places = np.arange(self.size).reshape(self.shape)[key]
+        given = np.broadcast_to(given, places.shape)
+        values.flat[places.reshape(-1)[::-1]] = given.reshape(-1)[::-1]
 
-    def _key(self, key):
-        """Give the index for NumPy, and whether there are arrays of integers in it."""
-        parts = key if isinstance(key, tuple) else (key,)
+    def _wrapped(self, key):
+        """Give NumPy's spelling of a key, with every integer array wrapped to its axis.
+
+        user_guide/difference.html, "Out-of-bounds indices". A mask says by its values how many there are, for
+        which the host waits: the warning of reference/generated/cupy.extract.html.
+        """
+        parts = [index_part(part) for part in (key if isinstance(key, tuple) else (key,))]
+        used = sum(part is not None and part is not Ellipsis for part in parts)
+        if not any(part is Ellipsis for part in parts):
+            parts.append(Ellipsis)
+        axis, wrapped = 0, []
         for part in parts:
-            if isinstance(part, np.ndarray | list):
-                raise TypeError(f"Unsupported type {type(part)} in an index")
-            if isinstance(part, ndarray) and part.dtype == bool:
-                raise Waits("a boolean index: how many are true is read on the host")
-        own = [part._host if isinstance(part, ndarray) else part for part in parts]
-        places = [part for part in own if isinstance(part, np.ndarray)]
-        if places:
-            axis = 0
-            for number, part in enumerate(own):
-                if part is None:
-                    continue
-                if part is Ellipsis:
-                    axis = self.ndim - sum(x is not None for x in own[number + 1 :])
-                    continue
-                if isinstance(part, np.ndarray) and self.shape[axis]:
-                    # Indices beyond the end wrap around in place of an error [D].
-                    own[number] = part % self.shape[axis]
-                axis += 1
-        return (tuple(own) if isinstance(key, tuple) else own[0]), bool(places)
+            if isinstance(part, np.ndarray):
+                if self.shape[axis] == 0 and part.size:
+                    raise IndexError("cannot do a non-empty take from an empty axes.")
+                part = part % self.shape[axis] if part.size else part.astype(np.int64)
+            wrapped.append(part)
+            axis += self.ndim - used if part is Ellipsis else part is not None
+        return tuple(wrapped)
 
 
-def host_of(x):
-    """Give what NumPy computes with: arrays of the device alone, and scalars."""
-    if isinstance(x, ndarray):
-        return x._host
-    if isinstance(x, np.ndarray):
-        raise TypeError(f"Unsupported type {type(x)}")  # [I]
-    if isinstance(x, np.generic) and ndarray.version < 14 and not isinstance(x, np.bool_):
-        # Until version 14 scalars of NumPy did not decide the dtype, and now they do [V].
-        return x.item()
-    if isinstance(x, tuple | list):
-        return type(x)(host_of(y) for y in x)
+def index_part(part):
+    """Give a part of a key as NumPy takes it."""
+    if part is None or part is Ellipsis or isinstance(part, slice):
+        return part
+    if isinstance(part, Array):
+        part = part._here()
+    elif isinstance(part, list | np.ndarray):
+        # reference/generated/cupy.ndarray.html#cupy.ndarray.__getitem__: indices may come from the host.
+        part = np.asarray(part, dtype=np.int64 if len(part) == 0 else None)
+    elif not isinstance(part, bool | np.bool_):
+        return int(part)
+    if np.asarray(part).dtype == np.bool_:
+        raise SynchronisationError(
+            "a mask tells by its values how many there are: the host waits for the device"
+        )
+    if part.dtype.kind not in "iu":
+        raise IndexError("arrays used as indices must be of integer or boolean type.")
+    return part
+
+
+def plain_scalar(x):
+    """Refuse what is no scalar: user_guide/difference.html, "Universal Functions only work with ..."."""
+    if not isinstance(x, SCALARS):
+        raise TypeError(f"Unsupported type {type(x)}")
     return x
 
 
-def device_of(x):
-    """Give what CuPy returns: arrays, those without dimensions among them, never scalars [D]."""
-    if isinstance(x, np.ndarray | np.generic):
-        return ndarray(x)
-    if isinstance(x, tuple | list) and any(isinstance(y, np.ndarray | np.generic) for y in x):
-        return type(x)(map(device_of, x)) if type(x) in (tuple, list) else tuple(map(device_of, x))
-    return x
+def operands(ndarray, arguments):
+    """Give what NumPy is to compute with: values of arrays, and scalars promoted as the version does."""
+    given = [x._here() if isinstance(x, ndarray) else plain_scalar(x) for x in arguments]
+    if ndarray.is_modern:
+        # upgrade.html, "CuPy v14", "NumPy 2 related changes": NumPy's scalars count as arrays do; Python's have
+        # no dtype of their own, and must fit.
+        return given
+    arrays = [x.dtype for x in given if isinstance(x, np.ndarray)]
+    if not arrays:
+        return given
+    common = np.result_type(*arrays)
+    return [x if isinstance(x, np.ndarray) else by_value(x, common) for x in given]
 
 
-def own(function, *, computes=False):
-    """Make a function of NumPy one of arrays of the device."""
+def by_value(x, common):
+    """Give a scalar the dtype that it has beside arrays by the rules of NumPy 1.26.
 
-    def call(*arguments, **options):
-        out = options.pop("out", None)
-        given = [host_of(x) for x in arguments]
-        named = {name: host_of(x) for name, x in options.items()}
-        # A device has no flags of floating point, and warns of nothing.
-        with np.errstate(all="ignore"), flushing(given) if computes else contextlib.nullcontext():
-            found = function(*given, **named)
+    CuPy 13 follows them: upgrade.html, "CuPy v13", "NumPy/SciPy Baseline API Update". A scalar, NumPy's too, counts
+    by its value where its kind is not above the arrays'; where that does not fit their dtype, a larger one comes.
+    """
+    own = np.asarray(x)
+    order = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
+    if order[own.dtype.kind] > order[common.kind]:
+        return own[()]
+    for char in DTYPES:
+        dtype = np.dtype(char)
+        if np.can_cast(common, dtype) and holds(dtype, x):
+            return own.astype(dtype)[()]
+    raise TypeError(f"{x!r} fits no dtype beside {common}")
+
+
+def holds(dtype, x):
+    if dtype.kind == "b":
+        return isinstance(x, bool | np.bool_)
+    if dtype.kind in "iu":
+        return float(x) == int(x) and np.iinfo(dtype).min <= int(x) <= np.iinfo(dtype).max
+    return not np.isfinite(x) or abs(x) <= float(np.finfo(dtype).max)
+
+
+class Ufunc:
+    """A universal function: reference/ufunc.html."""
+
+    def __init__(self, ndarray, numpy_function):
+        self.ndarray, self.function, self.name = ndarray, numpy_function, f"cupy_{numpy_function.__name__}"
+
+    def __call__(self, *arguments, out=None, dtype=None):
+        ins = [flushed(x) if isinstance(x, np.ndarray) else x for x in operands(self.ndarray, arguments)]
+        with np.errstate(all="ignore"):
+            result = flushed(np.asarray(self.function(*ins, dtype=dtype)))
         if out is None:
-            return device_of(found)
-        out._host[...] = found
+            return self.ndarray(result)
+        if not np.can_cast(result.dtype, out.dtype, "same_kind"):
+            raise TypeError(f"output (dtype: {out.dtype}) cannot be cast from {result.dtype}")
+        out._here()[...] = result
         return out
 
-    call.__name__ = call.__qualname__ = getattr(function, "__name__", "call")
-    return call
-
-
-class ufunc:  # noqa: N801
-    """A universal function; few have `at`, and for few dtypes [U]."""
-
-    def __init__(self, function):
-        self.__name__ = function.__name__
-        self._function = function
-        self._call = own(function, computes=True)
-
-    def __call__(self, *arguments, **options):
-        return self._call(*arguments, **options)
-
-    def at(self, x, index, values):
-        dtypes = {
-            "add": "int32 int64 float16 float32 float64 uint32 uint64",
-            "maximum": "int32 float32 float64 uint32 uint64",
-            "minimum": "int32 float32 float64 uint32 uint64",
-        }.get(self.__name__, "")
-        if ndarray.version >= 14 and dtypes and self.__name__ != "add":
-            dtypes += " int64"
-        if x.dtype.name not in dtypes.split():
-            raise TypeError(
-                f"`{self.__name__}.at` only supports {dtypes or 'other functions'}, got {x.dtype}"
-            )
-        values = host_of(values)
-        if self.__name__ == "add":
-            np.add.at(x._host, x._key(index)[0], values)
+    def at(self, array, indices, values):
+        """Scatter: reference/ufunc.html, "Methods", which names the few that can, and cupyx.scatter_max."""
+        if self.function not in (np.add, np.maximum, np.minimum):
+            raise NotImplementedError(f"`{self.name}.at` is not supported yet")
+        # reference/generated/cupyx.scatter_add.html lists them, without int64. Seen on CuPy 14.2: int64 too.
+        takes = ["int32", "float32", "float64", "uint32", "uint64", *["int64"][: self.ndarray.is_modern]]
+        if array.dtype.name not in takes:
+            raise TypeError(f"scatter only supports {', '.join(takes)} as data type")
+        target, key = array._here(), array._wrapped(indices)
+        given = converted(values._here(), array.dtype)
+        if self.function is np.add or target.dtype.kind != "f":
+            self.function.at(target, key, given)
             return
-        if x.dtype == np.float64:
-            # The maximum is taken in float32, which passes over NaN [seen].
-            values = values.astype(np.float32).astype(np.float64)
-        function = {"maximum": np.fmax, "minimum": np.fmin}[self.__name__]
-        function.at(x._host, x._key(index)[0], values)
+        # Seen on CuPy 14.2: what is scattered is rounded to float32, also into float64, and NaN is passed over.
+        narrow, given = (flushed(x.astype(np.float32)) for x in (target, given))
+        hit = np.zeros(target.shape, dtype=bool)
+        {np.maximum: np.fmax, np.minimum: np.fmin}[self.function].at(narrow, key, given)
+        hit[key] = True
+        target[hit] = narrow[hit]
 
 
-WAITING = ("nonzero", "argwhere", "flatnonzero", "unique", "extract", "compress", "array_equal", "allclose",
-           "unique_all", "unique_counts", "unique_inverse", "unique_values", "trim_zeros")  # fmt: skip
-"""Functions whose shapes or answers are values [P]."""
+UFUNCS = (
+    "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
+    "bitwise_and", "bitwise_or", "bitwise_xor", "ceil", "copysign", "cos", "cosh", "divide", "equal", "exp",
+    "expm1", "floor", "floor_divide", "fmax", "fmin", "greater", "greater_equal", "hypot", "invert",
+    "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10", "log1p", "log2",
+    "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum",
+    "multiply", "negative", "nextafter", "not_equal", "positive", "power", "remainder", "right_shift",
+    "rint", "sign", "signbit", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide",
+    "trunc",
+)  # fmt: skip
+REDUCTIONS = (
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "max", "mean",
+    "min", "prod", "std", "sum", "var",
+)  # fmt: skip
+OTHERS = (
+    "broadcast_arrays", "broadcast_to", "concatenate", "empty_like", "expand_dims", "flip", "full_like",
+    "isin", "matmul", "moveaxis", "ones_like", "repeat", "reshape", "roll", "squeeze", "stack", "swapaxes",
+    "tensordot", "tile", "transpose", "zeros_like",
+)  # fmt: skip
+CREATIONS = (
+    "arange", "empty", "eye", "full", "linspace", "ones", "zeros",
+)  # fmt: skip
+NOT_OF_ARRAYS = (
+    "bool_", "broadcast_shapes", "complex64", "complex128", "dtype", "finfo", "float16", "float32",
+    "float64", "floating", "iinfo", "inf", "int8", "int16", "int32", "int64", "integer", "intp",
+    "issubdtype", "nan", "newaxis", "number", "pi", "complexfloating", "signedinteger", "uint8", "uint16",
+    "uint32", "uint64", "unsignedinteger",
+)  # fmt: skip
+# reference/array_api.html: the names of the array API standard came with 14, as in NumPy 2.
+NEW_NAMES = {"abs": "absolute", "concat": "concatenate", "permute_dims": "transpose", "pow": "power"}
 
-PLAIN = ("dtype", "issubdtype", "finfo", "iinfo", "promote_types", "newaxis", "inf", "nan", "pi", "e",
-         "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "intp",
-         "float16", "float32", "float64", "complex64", "complex128", "integer", "floating", "signedinteger",
-         "unsignedinteger", "inexact", "number", "bool", "generic", "complexfloating",
-         "broadcast_shapes")  # fmt: skip
 
-OPERATORS = {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
-    "mod": "remainder", "pow": "power", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or",
-    "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift",
-}  # fmt: skip
-COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
-               "ne": "not_equal"}  # fmt: skip
-METHODS = ("all", "any", "argmax", "argmin", "argsort", "clip", "cumsum", "max", "mean", "min", "prod", "ravel",
-           "repeat", "squeeze", "std", "sum", "swapaxes", "take", "var")  # fmt: skip
+def arrays_function(ndarray, numpy_function):
+    """Let a function of NumPy take arrays of the stand-in, alone or in a sequence, and no others."""
+
+    def inside(x):
+        if isinstance(x, ndarray):
+            return x._here()
+        if isinstance(x, np.ndarray):
+            raise TypeError(f"Unsupported type {type(x)}")
+        return type(x)(map(inside, x)) if type(x) in (list, tuple) else x
+
+    def outside(x):
+        if isinstance(x, tuple | list):
+            return type(x)(map(outside, x))
+        # user_guide/difference.html, "Zero-dimensional array": a reduction gives an array, never a scalar.
+        return ndarray(np.asarray(x)) if isinstance(x, np.ndarray | np.generic) else x
+
+    def function(*arguments, **named):
+        if named.keys() & {"initial", "where"}:
+            # reference/generated/cupy.max.html: reductions have neither.
+            raise TypeError(f"{numpy_function.__name__}() got an unexpected keyword argument")
+        if not any(map(holds_array, (*arguments, *named.values()))):
+            raise TypeError(f"{numpy_function.__name__}: expected arrays of CuPy, got {arguments}")
+        with np.errstate(all="ignore"):
+            return outside(
+                numpy_function(*map(inside, arguments), **{name: inside(x) for name, x in named.items()})
+            )
+
+    function.__name__ = numpy_function.__name__
+    return function
 
 
-def _waits(name):
-    def call(*_, **__):
-        raise Waits(f"cupy.{name}: the host waits for what the device finds")
-
-    return call
+def holds_array(x):
+    return isinstance(x, Array) or (type(x) in (list, tuple) and any(map(holds_array, x)))
 
 
-def _sorting(function):
-    """Sort stably, and know no other kind [S]."""
+def creation(ndarray, numpy_function):
+    def create(*arguments, **named):
+        if any(map(holds_array, (*arguments, *named.values()))):
+            raise SynchronisationError("the host reads a shape or a number of the device")
+        return ndarray(numpy_function(*arguments, **named))
 
-    def call(x, axis=-1, kind=None):
+    return create
+
+
+def make_ndarray(version):
+    """Make the array class of a version, with its operators."""
+    ndarray = type("ndarray", (Array,), {"__module__": "cupy", "is_modern": int(version.split(".")[0]) >= 14})
+    binary = {
+        "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",
+        "mod": "remainder", "pow": "power", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+        "lshift": "left_shift", "rshift": "right_shift",
+    }  # fmt: skip
+    for name, long_name in binary.items():
+        ufunc = Ufunc(ndarray, getattr(np, long_name))
+        setattr(ndarray, f"__{name}__", lambda self, other, ufunc=ufunc: ufunc(self, other))
+        setattr(ndarray, f"__r{name}__", lambda self, other, ufunc=ufunc: ufunc(other, self))
+        setattr(ndarray, f"__i{name}__", lambda self, other, ufunc=ufunc: ufunc(self, other, out=self))
+    for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
+        short = {"equal": "eq", "not_equal": "ne"}.get(name, name[0] + ("e" if "_" in name else "t"))
+        ufunc = Ufunc(ndarray, getattr(np, name))
+        setattr(ndarray, f"__{short}__", lambda self, other, ufunc=ufunc: ufunc(self, other))
+    for name, long_name in {
+        "neg": "negative",
+        "pos": "positive",
+        "abs": "absolute",
+        "invert": "invert",
+    }.items():
+        ufunc = Ufunc(ndarray, getattr(np, long_name))
+        setattr(ndarray, f"__{name}__", lambda self, ufunc=ufunc: ufunc(self))
+    matmul = arrays_function(ndarray, np.matmul)
+    ndarray.__matmul__ = lambda self, other: matmul(self, other)
+    for name in (*REDUCTIONS, "squeeze", "transpose", "swapaxes"):
+        if name not in ("amax", "amin", "count_nonzero"):
+            method = arrays_function(ndarray, getattr(np, name))
+            setattr(
+                ndarray, name, lambda self, *others, method=method, **named: method(self, *others, **named)
+            )
+    return ndarray
+
+
+def make_cupy(version):
+    """Make the modules of a version: `cupy` and what belongs to it."""
+    cupy = ModuleType("cupy")
+    ndarray = make_ndarray(version)
+    served = {name: Ufunc(ndarray, getattr(np, name)) for name in UFUNCS}
+    served |= {name: arrays_function(ndarray, getattr(np, name)) for name in (*REDUCTIONS, *OTHERS)}
+    served |= {name: creation(ndarray, getattr(np, name)) for name in CREATIONS}
+    served |= {name: getattr(np, name) for name in NOT_OF_ARRAYS}
+    served |= functions_of(ndarray)
+    served["abs"] = served["absolute"]
+    served["round"] = served["rint"]
+    if ndarray.is_modern:
+        served |= {name: served[old] for name, old in NEW_NAMES.items()}
+        served |= {"isdtype": np.isdtype, "bool": np.bool_}
+    vars(cupy).update(served, ndarray=ndarray, ufunc=Ufunc, __version__=version)
+
+    modules = {
+        name: ModuleType(name) for name in ("cupy.cuda", "cupy.cuda.device", "cupy.linalg", "cupy.fft")
+    }
+    cupy.cuda, cupy.linalg, cupy.fft = modules["cupy.cuda"], modules["cupy.linalg"], modules["cupy.fft"]
+    cupy.linalg.lstsq = None
+    cupy.cuda.device, cupy.cuda.Device = modules["cupy.cuda.device"], Device
+    cupy.cuda.device.Device = Device
+    cupy.cuda.runtime = ModuleType("cupy.cuda.runtime")
+    cupy.cuda.runtime.getDeviceCount = lambda: 2
+    cupy.cuda.runtime.CUDARuntimeError = RuntimeError
+    return {"cupy": cupy, **modules}
+
+
+def functions_of(ndarray):
+    """Give the functions that differ from NumPy's in more than their arrays."""
+
+    def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0):
+        if isinstance(obj, ndarray):
+            # user_guide/basic.html, "Move arrays to a device": onto the current device, from any other.
+            moved = obj if obj._place == Device.current else ndarray(obj._values.copy())
+            cast = moved if dtype is None else moved.astype(dtype, copy=False)
+            return cast.copy() if copy and cast is obj else cast
+        if holds_array(obj):
+            raise TypeError("a sequence of arrays is stacked, not converted")
+        host = np.array(obj, dtype=dtype, ndmin=ndmin)
+        supported(host.dtype)
+        return ndarray(host)
+
+    def asarray(a, dtype=None, order=None):
+        return array(a, dtype, copy=False)
+
+    def asnumpy(a, stream=None, order="C"):
+        return a.get() if isinstance(a, ndarray) else np.asarray(a)
+
+    def where(condition, x=None, y=None):
+        if x is None or y is None:
+            nonzero(condition)
+        if not isinstance(condition, ndarray):
+            raise TypeError(f"Unsupported type {type(condition)}")
+        kept, (x, y) = condition.astype(np.bool_, copy=False), operands(ndarray, (x, y))
+        # A scalar that does not fit is an error: NumPy's own `where` lets it pass.
+        common = np.result_type(x, y)
+        with np.errstate(over="ignore"):
+            x, y = (one if isinstance(one, np.ndarray) else np.asarray(one, dtype=common) for one in (x, y))
+        return ndarray(np.where(kept._here(), x, y))
+
+    def nonzero(a):
+        """Wait for the device: the warning of reference/generated/cupy.nonzero.html."""
+        raise SynchronisationError("how many are not zero decides a shape: the host waits for the device")
+
+    def take(a, indices, axis=None, out=None):
+        if not isinstance(a, ndarray):
+            raise TypeError(f"Unsupported type {type(a)}")
+        flat = a.ravel() if axis is None else a
+        return flat[(slice(None),) * (0 if axis is None else axis % a.ndim) + (indices,)]
+
+    def take_along_axis(a, indices, axis):
+        """Take by an index of arrays, which wraps: reference/generated/cupy.take_along_axis.html."""
+        if indices.dtype.kind not in "iu":
+            raise IndexError("`indices` must be an integer array")
+        if a.ndim != indices.ndim:
+            raise ValueError("`indices` and `a` must have the same number of dimensions")
+        rows = [ndarray(np.arange(n).reshape((-1,) + (1,) * (a.ndim - i - 1))) for i, n in enumerate(a.shape)]
+        rows[axis % a.ndim] = indices
+        return a[tuple(rows)]
+
+    def stable(kind):
+        """Refuse any other: reference/generated/cupy.argsort.html."""
         if kind not in (None, "stable"):
             raise ValueError("kind can only be None or 'stable'")
-        return device_of(function(host_of(x), axis=axis, kind="stable"))
 
-    return call
+    def argsort(a, axis=-1, kind=None):
+        stable(kind)
+        return ndarray(np.argsort(a._here(), axis=axis, kind="stable"))
 
+    def sort(a, axis=-1, kind=None):
+        stable(kind)
+        return ndarray(np.sort(a._here(), axis=axis, kind="stable"))
 
-def _asarray(x, dtype=None, copy=None, **_):
-    """Bring what lies on the host to the device, which is asked for here."""
-    if isinstance(x, tuple | list):
-        x = [host_of(y) for y in x]
-    host = x._host if isinstance(x, ndarray) else np.asarray(x)
-    made = np.array(host, dtype=dtype, copy=True if copy or not isinstance(x, ndarray) else None)
-    if isinstance(x, ndarray) and made is host:
-        return x
-    return ndarray(made)
+    def searchsorted(a, v, side="left", sorter=None):
+        if not isinstance(a, ndarray) or not isinstance(v, ndarray):
+            # reference/generated/cupy.searchsorted.html
+            raise NotImplementedError("Only ndarrays are supported")
+        return ndarray(np.asarray(np.searchsorted(a._here(), v._here(), side)))
 
+    def meshgrid(*arrays, indexing="xy"):
+        if any(x.ndim != 1 for x in arrays):
+            # reference/generated/cupy.meshgrid.html
+            raise ValueError("input has to be 1d")
+        return [ndarray(x) for x in np.meshgrid(*(x._here() for x in arrays), indexing=indexing)]
 
-def _empty(shape, dtype=float, **_):
-    """Give memory that nobody has cleared."""
-    host = np.empty(shape, dtype=dtype)
-    host.fill(np.nan if host.dtype.kind in "fc" else 1)
-    return ndarray(host)
+    def result_type(*arguments):
+        return np.result_type(*(x.dtype if isinstance(x, ndarray) else x for x in arguments))
 
+    def from_dlpack(array):
+        if array.__dlpack_device__()[0] != 2:
+            # user_guide/interoperability.html: what is exchanged is the memory of a device.
+            raise RuntimeError(
+                "CuPy is built against CUDA, different from the backend that backs the incoming tensor"
+            )
+        return array
 
-def _take_along_axis(x, indices, axis):
-    if indices.dtype.kind not in "iu":
-        raise IndexError("`indices` must be an integer array")
-    if x.ndim != indices.ndim:
-        raise ValueError("`indices` and `a` must have the same number of dimensions")
-    size = x.shape[axis]
-    places = host_of(indices) % size if size else host_of(indices)
-    return ndarray(np.take_along_axis(host_of(x), places, axis=axis))
-
-
-def _take(x, indices, axis=None, **_):
-    places = host_of(indices)
-    size = x.size if axis is None else x.shape[axis]
-    return ndarray(np.take(host_of(x), places % size if size else places, axis=axis))
+    return {name: x for name, x in locals().items() if name not in ("ndarray", "stable")}
 
 
-def _result_type(*given):
-    return np.result_type(*[x.dtype if isinstance(x, ndarray) else host_of(x) for x in given])
-
-
-def _module():
-    """Put the modules together."""
-    cupy = ModuleType("cupy")
-    names = {}
-    for name in dir(np):
-        thing = getattr(np, name)
-        if name.startswith("_") or isinstance(thing, type | ModuleType):
-            continue
-        if isinstance(thing, np.ufunc):
-            names[name] = ufunc(thing)
-        elif callable(thing):
-            names[name] = _waits(name) if name in WAITING else own(thing)
-    sums = ("sum", "prod", "mean", "std", "var", "cumsum", "cumprod", "dot", "einsum", "tensordot")
-    names.update({name: own(getattr(np, name), computes=True) for name in sums})
-    names.update({name: getattr(np, name) for name in PLAIN})
-    names.update(
-        asarray=_asarray, array=_asarray, ascontiguousarray=_asarray, empty=_empty, asnumpy=lambda x: x.get(),
-        empty_like=lambda x, dtype=None, **_: _empty(x.shape, dtype or x.dtype), take=_take,
-        take_along_axis=_take_along_axis, result_type=_result_type, sort=_sorting(np.sort),
-        argsort=_sorting(np.argsort), ndarray=ndarray, ufunc=ufunc,
-    )  # fmt: skip
-    cupy.__dict__.update(names, __all__=sorted(names), __path__=[])
-    runtime = ModuleType("cupy.cuda.runtime")
-    runtime.__dict__.update(
-        getDeviceCount=lambda: 1,
-        getDeviceProperties=lambda _: {"name": b"stand-in"},
-        CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
-    )
-    cuda = ModuleType("cupy.cuda")
-    cuda.__dict__.update(Device=Device, runtime=runtime, Stream=type("Stream", (), {}), __path__=[])
-    device = ModuleType("cupy.cuda.device")
-    device.Device = Device
-    cuda.device = device
-    modules = {"cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.device": device}
-    for name in ("linalg", "fft"):
-        part = ModuleType(f"cupy.{name}")
-        theirs = getattr(np, name)
-        there = [x for x in dir(theirs) if callable(getattr(theirs, x)) and not x.startswith("_")]
-        part.__dict__.update({x: own(getattr(theirs, x)) for x in there})
-        modules[f"cupy.{name}"] = part
-        setattr(cupy, name, part)
-    cupy.cuda = cuda
-    return modules
-
-
-def _binary(name):
-    return lambda x, y: NotImplemented if y is None else getattr(sys.modules["cupy"], name)(x, y)
-
-
-def _reflected(name):
-    return lambda x, y: getattr(sys.modules["cupy"], name)(y, x)
-
-
-def _in_place(name):
-    def call(x, y):
-        found = getattr(sys.modules["cupy"], name)(x, y)
-        np.copyto(x._host, found._host, casting="same_kind")
-        return x
-
-    return call
-
-
-for short, full in OPERATORS.items():
-    setattr(ndarray, f"__{short}__", _binary(full))
-    setattr(ndarray, f"__r{short}__", _reflected(full))
-    setattr(ndarray, f"__i{short}__", _in_place(full))
-for short, full in COMPARISONS.items():
-    setattr(ndarray, f"__{short}__", _binary(full))
-for short, full in {"neg": "negative", "abs": "absolute", "invert": "invert"}.items():
-    setattr(ndarray, f"__{short}__", lambda x, full=full: getattr(sys.modules["cupy"], full)(x))
-for method in METHODS:
-    setattr(
-        ndarray,
-        method,
-        lambda x, *given, method=method, **named: getattr(sys.modules["cupy"], method)(x, *given, **named),
-    )
-
-
-def _ours(name):
-    return name.partition(".")[0] == "cupy" or name.startswith(
-        ("array_api_compat.cupy", "assigncore.adapters.cupy")
-    )
-
-
-@contextlib.contextmanager
+@contextmanager
 def installed(version):
-    """Let `cupy` be the stand-in, of version 13 or 14, until the context ends."""
-    backend = importlib.import_module("assigncore.backend")
-    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _ours(name)}
-    known, types = dict(backend._by_namespace), dict(backend._by_type)
-    for name in [name for name in backend._by_namespace if name == "cupy"]:
-        del backend._by_namespace[name]
-    modules = _module()
-    modules["cupy"].__version__ = {13: "13.6.0", 14: "14.2.0"}[version]
-    ndarray.version = version
+    """Put a fresh stand-in in CuPy's place; at the end everything is as before.
+
+    A class of its own each time, because array-api-compat and assigncore remember what they found by class.
+    """
+    ours = ("cupy", "cupyx", "array_api_compat.cupy", "assigncore.adapters.cupy")
+
+    def take_out():
+        names = [
+            name for name in sys.modules if any(name == own or name.startswith(f"{own}.") for own in ours)
+        ]
+        return {name: sys.modules.pop(name) for name in names}
+
+    registries = (vars(array_api_compat), vars(assigncore.adapters), lookup._by_namespace)
+    kept = take_out(), [registry.pop("cupy", None) for registry in registries]
+    modules = make_cupy(version)
     sys.modules.update(modules)
     try:
         yield modules["cupy"]
     finally:
-        for name in [name for name in sys.modules if _ours(name)]:
-            del sys.modules[name]
-        sys.modules.update(kept)
-        for cache, before in ((backend._by_namespace, known), (backend._by_type, types)):
-            cache.clear()
-            cache.update(before)
-        for package, name in (("array_api_compat", "cupy"), ("assigncore.adapters", "cupy")):
-            vars(sys.modules[package]).pop(name, None) if package in sys.modules else None
+        take_out()
+        sys.modules.update(kept[0])
+        for registry, entry in zip(registries, kept[1], strict=True):
+            registry.pop("cupy", None)
+            if entry is not None:
+                registry["cupy"] = entry
+        lookup._by_type.pop(modules["cupy"].ndarray, None)
