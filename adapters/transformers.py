@@ -223,8 +223,8 @@ OTHERS: Mapping[str, str] = {
 def use_in_transformers() -> Switched:
     """Let the losses of transformers match by these matchers, wherever they have them from.
 
-    What was imported by name, as D-FINE's loss imports RT-DETR's matcher, is switched too. A criterion that is
-    built already keeps its matcher: call this before, or once at the start.
+    What was imported by name, as D-FINE's loss imports RT-DETR's matcher, is switched too. A criterion
+    that is built already keeps its matcher: call this before, or once at the start.
 
     Returns
     -------
