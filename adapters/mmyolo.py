@@ -95,6 +95,7 @@ class BatchTaskAlignedAssigner(torch.nn.Module):
         calculator = {"iou_calculator": PositiveCIoU()} if use_ciou else {}
         self.assigner = yolov6(topk=topk, alpha=alpha, beta=beta, eps=eps, **calculator)
 
+    @torch.no_grad()
     def forward(
         self,
         pred_bboxes: Tensor,
@@ -183,6 +184,7 @@ class BatchATSSAssigner(torch.nn.Module):
         )
         self.overlap = SmoothedIoU(eps=1e-9)
 
+    @torch.no_grad()
     def forward(
         self,
         pred_bboxes: Tensor | None,

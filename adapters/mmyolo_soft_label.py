@@ -84,6 +84,7 @@ class BatchDynamicSoftLabelAssigner(torch.nn.Module):
             select_outside=True,
         )
 
+    @torch.no_grad()
     def forward(
         self,
         pred_bboxes: Tensor,

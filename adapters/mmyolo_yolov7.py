@@ -83,6 +83,7 @@ class BatchYOLOv7Assigner(torch.nn.Module):
             cls_weight=self.cls_weight,
         )
 
+    @torch.no_grad()
     def forward(
         self,
         pred_results: Sequence[Tensor],

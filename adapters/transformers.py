@@ -81,7 +81,7 @@ class LwDetrHungarianMatcher(DeformableDetrHungarianMatcher):
     While it trains, the queries are several groups, each of which finds all targets.
     """
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, outputs: Mapping[str, Any], targets: Sequence[Mapping[str, Tensor]], group_detr: int = 1
     ) -> Pairs:
         """Match one decoder layer, whose N predictions are `group_detr` groups one after another.

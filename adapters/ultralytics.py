@@ -38,7 +38,7 @@ class TaskAlignedAssigner(torch.nn.Module):
         Number of classes: C.
     alpha, beta : float, default 1.0 and 6.0
         Exponents of score and overlap.
-    stride : sequence of int, default (8, 16, 32)
+    stride : sequence of float, default (8, 16, 32)
         Strides of the levels. Ground truths with a side shorter than the second, or the only one, count as
         that long when it is decided which points are inside.
     eps : float, default 1e-9
@@ -67,7 +67,7 @@ class TaskAlignedAssigner(torch.nn.Module):
         num_classes: int = 80,
         alpha: float = 1.0,
         beta: float = 6.0,
-        stride: Sequence[int] = (8, 16, 32),
+        stride: Sequence[float] = (8, 16, 32),
         eps: float = 1e-9,
         topk2: int | None = None,
     ) -> None:
@@ -81,6 +81,7 @@ class TaskAlignedAssigner(torch.nn.Module):
             topk=topk, alpha=alpha, beta=beta, eps=eps, smallest_side=smallest_side, **further
         )
 
+    @torch.no_grad()
     def forward(
         self,
         pd_scores: Tensor,

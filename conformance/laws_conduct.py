@@ -123,13 +123,12 @@ def static(bench: Bench) -> None:
                 raise Broken(told[:400]) from error
             demand(outputs.keys() == expected.keys(), f"{what}: which outputs there are depends on values")
             for name, x in outputs.items():
-                shape, due = tuple(x.shape), tuple(expected[name].shape)
-                demand(
-                    shape == due,
-                    f"{what}: the shape of {name} is {shape}, and {due} where values can be read",
-                )
-                dtype, due = (str(y.dtype).rpartition(".")[-1] for y in (x, expected[name]))
-                demand(dtype == due, f"{what}: {name} is {dtype}, and {due} where values can be read")
+                for what_of_it, got, due in (
+                    ("shape", tuple(x.shape), tuple(expected[name].shape)),
+                    ("dtype", *(str(y.dtype).rpartition(".")[-1] for y in (x, expected[name]))),
+                ):
+                    told = f"{what}: the {what_of_it} of {name} is {got}, and {due} where values can be read"
+                    demand(got == due, told)
 
 
 def _rounded(arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:

@@ -18,6 +18,7 @@ from assigncore.adapters.mmdet.knobs import (
     UniformKnobs,
 )
 from assigncore.adapters.mmdet.result import AssignResult
+from assigncore.backend import Array, get_backend
 
 __all__ = ["ATSSAssigner", "CenterRegionAssigner", "PointAssigner", "RegionAssigner", "UniformAssigner"]
 
@@ -84,18 +85,26 @@ class UniformAssigner(UniformKnobs):
         AssignResult
             With the extra properties ``pos_idx``, ``pos_predicted_boxes`` and ``target_boxes``.
         """
+        predictions = boxes_of(required(pred_instances, "decoder_priors", PRED))
         result = self.core().assign(
             boxes_of(required(pred_instances, "priors", PRED)),
             **ground_truth(gt_instances),
-            pred_bboxes=boxes_of(required(pred_instances, "decoder_priors", PRED)),
+            pred_bboxes=predictions,
         )
-        return uniform_result(result)
+        return uniform_result(result, predictions)
 
 
-def uniform_result(result: assigncore.AssignResult) -> AssignResult:
-    """Return a result with its extras as extra properties."""
+def uniform_result(result: assigncore.AssignResult, predictions: Array) -> AssignResult:
+    """Return a result with its extras as extra properties, the caller's own predictions among them.
+
+    YOLOF's loss of boxes is computed from these: they stay attached to what they were computed from.
+    """
     published = AssignResult.of(result)
-    for name, x in result.extras.items():
+    extras = dict(result.extras)
+    extras["pos_predicted_boxes"] = get_backend(predictions).xp.take(
+        predictions, extras.pop("pos_prior"), axis=0
+    )
+    for name, x in extras.items():
         published.set_extra_property(name, x)
     return published
 

@@ -88,13 +88,14 @@ class UniformAssigner(UniformKnobs):
         AssignResult
             With the extra properties ``pos_idx``, ``pos_predicted_boxes`` and ``target_boxes``.
         """
+        predictions = boxes_of(bbox_pred)
         result = self.core().assign(
             boxes_of(anchor),
             boxes_of(gt_bboxes),
-            pred_bboxes=boxes_of(bbox_pred),
+            pred_bboxes=predictions,
             gt_labels=as_integers(gt_labels),
         )
-        return uniform_result(result)
+        return uniform_result(result, predictions)
 
 
 @dataclass(eq=False)

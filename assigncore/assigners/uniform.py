@@ -106,8 +106,9 @@ class UniformAssigner:
             `max_overlaps` is of the ground truths, as published: (..., G), the best overlap of each with a
             prior; None where there are no priors or no ground truths. The extras describe the M = 2 G k
             candidates, k of `match_times`, in the order of the rule: ``pos_idx`` (..., M), true where the
-            candidate is positive by `pos_ignore_thr`; ``pos_predicted_boxes`` (..., M, 4), its prediction;
-            ``target_boxes`` (..., M, 4), its ground truth.
+            candidate is positive by `pos_ignore_thr`; ``pos_prior`` (..., M), the candidate's index among the
+            priors; ``pos_predicted_boxes`` (..., M, 4), its prediction, without gradient; ``target_boxes``
+            (..., M, 4), its ground truth.
 
         Raises
         ------
@@ -151,6 +152,7 @@ class UniformAssigner:
         of_gt = xp.where(scene.gt_valid & (best >= 0), best, 0.0)
         extras = {
             "pos_idx": positive,
+            "pos_prior": index,
             "pos_predicted_boxes": gather_priors(scene.backend, predictions, index),
             "target_boxes": targets,
         }
@@ -177,7 +179,12 @@ class UniformAssigner:
 def without_candidates(scene: Scene) -> AssignResult:
     """Return the result where there is no pair of a prior and a ground truth at all."""
     boxes = scene.gt_bboxes[:, :0, :]
-    extras = {"pos_idx": boxes[..., 0] > 0, "pos_predicted_boxes": boxes, "target_boxes": boxes}
+    extras = {
+        "pos_idx": boxes[..., 0] > 0,
+        "pos_prior": scene.full(0, integers=True)[:, :0],
+        "pos_predicted_boxes": boxes,
+        "target_boxes": boxes,
+    }
     return scene.result(scene.full(0, integers=True), None, extras)
 
 

@@ -329,5 +329,7 @@ def test_shapes_and_dtypes_that_depend_on_values():
             return replace(result, max_overlaps=result.max_overlaps.double()) if there else result
 
     recipe = recipe_of(Narrowing(**KNOBS), PROMISE)
-    with pytest.raises(Broken, match="max_overlaps is float64, and float32 where values can be read"):
+    with pytest.raises(
+        Broken, match="the dtype of max_overlaps is float64, and float32 where values can be read"
+    ):
         LAWS["static"](Bench(recipe, recipe, get_target("torch:meta")))

@@ -45,6 +45,8 @@ def _of_positives(result, arrays):
     """Blank what the extras say of candidates that are not positive, of which nothing is promised."""
     xp = array_api_compat.array_namespace(result.gt_inds)
     outputs = all_outputs(result)
+    # An index is another one where priors are moved about: what lies there is compared.
+    del outputs["pos_prior"]
     positive = outputs["pos_idx"][..., None]
     for name in ("pos_predicted_boxes", "target_boxes"):
         outputs[name] = xp.where(positive, outputs[name], 0.0)
