@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from assigncore import assigners
+from assigncore.adapters.errors import also_assertion
 from assigncore.assigners import to_detectron2
 
 __all__ = ["Matcher"]
@@ -37,6 +38,7 @@ class Matcher:
     (tensor([0, 0, 1]), tensor([1, 1, 1], dtype=torch.int8))
     """
 
+    @also_assertion
     def __init__(
         self, thresholds: Sequence[float], labels: Sequence[int], allow_low_quality_matches: bool = False
     ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.index_pairs import Pairs, SetMatcher, check_weights
 from assigncore.result import AssignResult
 
@@ -73,6 +74,7 @@ class HungarianMatcher(SetMatcher):
     ground_truths: Mapping[str, str] = {"gt_labels": "labels", "gt_bboxes": "boxes"}
     focal: Mapping[str, float] | None = None
 
+    @also_assertion
     def __init__(
         self,
         cost_class: float = 1,
@@ -119,6 +121,7 @@ class RTDETRMatcher(SetMatcher):
     predictions: Mapping[str, str] = HungarianMatcher.predictions
     ground_truths: Mapping[str, str] = HungarianMatcher.ground_truths
 
+    @also_assertion
     def __init__(
         self,
         weight_dict: Mapping[str, float],
@@ -167,6 +170,7 @@ class Mask2FormerMatcher(SetMatcher):
     predictions: Mapping[str, str] = {"pred_logits": "pred_logits", "pred_masks": "pred_masks"}
     ground_truths: Mapping[str, str] = {"gt_labels": "labels", "gt_masks": "masks"}
 
+    @also_assertion
     def __init__(
         self,
         cost_class: float = 1,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from assigncore.adapters.errors import also_assertion
 from assigncore.assigners import HungarianAssigner
 from assigncore.result import AssignResult
 
@@ -55,6 +56,7 @@ class SetMatcher(torch.nn.Module):
     auxiliary = "aux_outputs"
     """The entry of outputs that holds those of the earlier decoder layers."""
 
+    @also_assertion
     def __init__(self, costs: Sequence[Mapping[str, Any]], nonfinite: str) -> None:
         super().__init__()
         self.assigner = HungarianAssigner(costs, nonfinite=nonfinite)

@@ -21,6 +21,7 @@ from assigncore.adapters.assigned_rows import (
     padded_ground_truths,
     real_numbers,
 )
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmyolo_soft_label import BatchDynamicSoftLabelAssigner, Calculator, calculator_of
 from assigncore.adapters.mmyolo_yolov7 import BatchYOLOv7Assigner
 from assigncore.assigners import ATSSAssigner
@@ -80,6 +81,7 @@ class BatchTaskAlignedAssigner(torch.nn.Module):
     ([[True, False]], [[[0.0, 1.0], [0.0, 0.0]]])
     """
 
+    @also_assertion
     def __init__(
         self,
         num_classes: int,
@@ -167,6 +169,7 @@ class BatchATSSAssigner(torch.nn.Module):
             [2, 2, 2, 2]])
     """
 
+    @also_assertion
     def __init__(
         self,
         num_classes: int,

@@ -13,6 +13,7 @@ from assigncore.adapters.assigned_rows import (
     padded_ground_truths,
     real_numbers,
 )
+from assigncore.adapters.errors import also_assertion
 from assigncore.assigners import DynamicSoftLabelAssigner
 from assigncore.overlaps import BboxOverlaps2D
 
@@ -63,6 +64,7 @@ class BatchDynamicSoftLabelAssigner(torch.nn.Module):
     ([[1, 2]], [[1.0, 0.0]])
     """
 
+    @also_assertion
     def __init__(
         self,
         num_classes: int,

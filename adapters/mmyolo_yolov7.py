@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from assigncore.adapters.assigned_rows import as_tuple
+from assigncore.adapters.errors import also_assertion
 from assigncore.assigners import YOLOv7Assigner
 from assigncore.result import AssignResult
 
@@ -58,6 +59,7 @@ class BatchYOLOv7Assigner(torch.nn.Module):
     [tensor([[0, 0, 1, 1]])]
     """
 
+    @also_assertion
     def __init__(
         self,
         num_classes: int,

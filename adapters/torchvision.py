@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from assigncore import assigners
+from assigncore.adapters.errors import also_assertion
 from assigncore.assigners import to_torchvision
 
 __all__ = ["Matcher", "SSDMatcher"]
@@ -40,6 +41,7 @@ class Matcher:
     BELOW_LOW_THRESHOLD = -1
     BETWEEN_THRESHOLDS = -2
 
+    @also_assertion
     def __init__(
         self, high_threshold: float, low_threshold: float, allow_low_quality_matches: bool = False
     ) -> None:
@@ -82,6 +84,7 @@ class SSDMatcher(Matcher):
     tensor([ 0, -1,  1])
     """
 
+    @also_assertion
     def __init__(self, threshold: float) -> None:
         super().__init__(threshold, threshold)
         self.assigner = assigners.SSDMatcher(threshold=threshold)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from assigncore.adapters import detr
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.index_pairs import Pairs
 from assigncore.adapters.switching import Switched, replace_name
 
@@ -57,6 +58,7 @@ class HungarianMatcher(detr.HungarianMatcher):
     ground_truths = GROUND_TRUTHS
     auxiliary = AUXILIARY
 
+    @also_assertion
     def __init__(
         self,
         class_cost: float = 1,
@@ -141,6 +143,7 @@ class RTDetrHungarianMatcher(detr.RTDETRMatcher):
     ground_truths = GROUND_TRUTHS
     auxiliary = AUXILIARY
 
+    @also_assertion
     def __init__(self, config: Any, *, nonfinite: str = "forbid") -> None:
         weights = {
             f"cost_{term}": getattr(config, f"matcher_{term}_cost") for term in ("class", "bbox", "giou")
@@ -171,6 +174,7 @@ class Mask2FormerHungarianMatcher(detr.Mask2FormerMatcher):
 
     __repr__ = torch.nn.Module.__repr__
 
+    @also_assertion
     def __init__(
         self,
         cost_class: float = 1.0,

@@ -18,6 +18,7 @@ from assigncore.adapters.assigned_rows import (
     padded_ground_truths,
     real_numbers,
 )
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.switching import Switched, replace_attribute
 from assigncore.assigners.task_aligned_presets import yolov8
 
@@ -61,6 +62,7 @@ class TaskAlignedAssigner(torch.nn.Module):
     ([[True, False]], [[[0.0, 1.0], [0.0, 0.0]]])
     """
 
+    @also_assertion
     def __init__(
         self,
         topk: int = 13,

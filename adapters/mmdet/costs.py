@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from assigncore import costs as core
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.building import build_from
 from assigncore.adapters.mmdet.inputs import cost_inputs
 from assigncore.backend import Array
@@ -88,7 +89,7 @@ class BinaryFocalLossCost(FocalLossCost):
 def check_box_format(box_format: str) -> None:
     """Fail as upstream asserts."""
     if box_format not in ("xyxy", "xywh"):
-        raise AssertionError(f"box_format: expected xyxy or xywh, got {box_format!r}")
+        raise ValueError(f"box_format: expected xyxy or xywh, got {box_format!r}")
 
 
 @dataclass(eq=False)
@@ -99,6 +100,7 @@ class BBoxL1Cost(InstanceCost):
     weight: float = 1.0
     core_class = core.BBoxL1Cost
 
+    @also_assertion
     def __post_init__(self) -> None:
         check_box_format(self.box_format)
 

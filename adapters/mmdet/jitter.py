@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from assigncore.adapters.errors import also_assertion
 from assigncore.backend import Array
 
 __all__ = ["RepeatJitter"]
@@ -34,6 +35,7 @@ class RepeatJitter:
         If a config of it is no mapping: see :meth:`of`.
     """
 
+    @also_assertion
     def __init__(
         self,
         iou_thr: float = 0.97,
@@ -55,7 +57,7 @@ class RepeatJitter:
         if config is None or isinstance(config, cls):
             return config
         if not isinstance(config, Mapping):
-            raise AssertionError(f"perm_repeat_gt_cfg: expected a mapping, got {type(config).__name__}")
+            raise TypeError(f"perm_repeat_gt_cfg: expected a mapping, got {type(config).__name__}")
         return cls(**config)
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import assigncore
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.building import build_from
 from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D, BboxOverlaps2D_GLIP
 
@@ -46,6 +47,7 @@ class Knobs:
     """Options of the core that are arguments of ``assign``, as most calls have them."""
     iou_calculator: Any
 
+    @also_assertion
     def __post_init__(self) -> None:
         if isinstance(getattr(self, "iou_calculator", None), Mapping):
             self.iou_calculator = build_iou_calculator(self.iou_calculator)
@@ -158,9 +160,10 @@ class TaskAlignedKnobs(Knobs):
     core_class: ClassVar[type[Any]] = assigncore.TaskAlignedAssigner
     usual_options = MappingProxyType({"alpha": 1, "beta": 6})
 
+    @also_assertion
     def __post_init__(self) -> None:
         if self.topk < 1:
-            raise AssertionError(f"topk: expected at least 1, got {self.topk!r}")
+            raise ValueError(f"topk: expected at least 1, got {self.topk!r}")
         super().__post_init__()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import assigncore
 from assigncore.adapters.containers import array_of, as_integers, boxes_of, required
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.costs import CostKnobs, build_match_cost
 from assigncore.adapters.mmdet.inputs import GT, cost_inputs, image_shape
 from assigncore.adapters.mmdet.knobs import TaskAlignedKnobs
@@ -36,12 +37,13 @@ class HungarianAssigner:
 
     match_costs: Any
 
+    @also_assertion
     def __post_init__(self) -> None:
         several = self.match_costs
         if isinstance(several, Mapping) or not isinstance(several, (list, tuple)):
             several = [several]
         if not several:
-            raise AssertionError("match_costs: expected at least one cost, got none")
+            raise ValueError("match_costs: expected at least one cost, got none")
         self.match_costs = [build_match_cost(config) for config in several]
 
     def assign(
@@ -124,6 +126,7 @@ class TopkHungarianAssigner(TaskAlignedKnobs):
     )
     core_class = assigncore.TopkHungarianAssigner
 
+    @also_assertion
     def __post_init__(self) -> None:
         for name in ("cls_cost", "reg_cost", "iou_cost"):
             setattr(self, name, build_match_cost(getattr(self, name)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import assigncore
 from assigncore.adapters.containers import array_of, as_integers, boxes_of, optional, required
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.inputs import PRED, ground_truth, ignore_regions
 from assigncore.adapters.mmdet.jitter import RepeatJitter
 from assigncore.adapters.mmdet.knobs import GridKnobs, MaxIoUKnobs
@@ -29,6 +30,7 @@ class MaxIoUAssigner(MaxIoUKnobs):
 
     perm_repeat_gt_cfg: Any = None
 
+    @also_assertion
     def __post_init__(self) -> None:
         super().__post_init__()
         self._jitter = RepeatJitter.of(self.perm_repeat_gt_cfg)
@@ -119,6 +121,7 @@ class MultiInstanceAssigner(MaxIoUAssigner):
     num_instance: int = 2
     core_class = assigncore.MultiInstanceAssigner
 
+    @also_assertion
     def __init__(self, num_instance: int = 2, **kwargs: Any) -> None:
         self.num_instance = num_instance
         MaxIoUAssigner.__init__(self, **kwargs)

@@ -7,6 +7,7 @@ from typing import Any
 
 import assigncore
 from assigncore.adapters.containers import as_integers
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.knobs import MaxIoUKnobs
 from assigncore.adapters.mmdet.result import NiceRepr, shape_or_value
 from assigncore.backend import Array, get_backend
@@ -31,6 +32,7 @@ class AscendAssignResult(NiceRepr):
         Its class.
     """
 
+    @also_assertion
     def __init__(
         self,
         batch_num_gts: Any,

@@ -7,6 +7,7 @@ from typing import Any
 
 from assigncore import costs as core
 from assigncore.adapters.containers import as_integers, boxes_of, flat_masks
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.building import build_from
 from assigncore.adapters.mmdet.costs import CostKnobs, check_box_format
 from assigncore.backend import Array
@@ -62,6 +63,7 @@ class BBoxL1Cost(CostKnobs):
     box_format: str = "xyxy"
     core_class = core.BBoxL1Cost
 
+    @also_assertion
     def __post_init__(self) -> None:
         check_box_format(self.box_format)
 
@@ -107,9 +109,10 @@ class CrossEntropyLossCost(CostKnobs):
     use_sigmoid: bool = True
     core_class = core.CrossEntropyLossCost
 
+    @also_assertion
     def __post_init__(self) -> None:
         if not self.use_sigmoid:
-            raise AssertionError("use_sigmoid: the form without is not implemented")
+            raise ValueError("use_sigmoid: the form without is not implemented")
 
     def __call__(self, cls_pred: Array, gt_labels: Array) -> Array:
         """Compute the cost (N, G) of masks (N, ...), logits, with masks (G, ...)."""

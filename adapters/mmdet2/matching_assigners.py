@@ -7,6 +7,7 @@ from typing import Any
 
 import assigncore
 from assigncore.adapters.containers import as_integers, boxes_of, flat_masks
+from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.matching_assigners import labels_of, unmatched
 from assigncore.adapters.mmdet.result import AssignResult
 from assigncore.adapters.mmdet2.costs import (
@@ -43,6 +44,7 @@ class HungarianAssigner:
     reg_cost: Any = field(default_factory=BBoxL1Cost)
     iou_cost: Any = field(default_factory=IoUCost)
 
+    @also_assertion
     def __post_init__(self) -> None:
         for name in ("cls_cost", "reg_cost", "iou_cost"):
             setattr(self, name, build_match_cost(getattr(self, name)))
@@ -119,6 +121,7 @@ class MaskHungarianAssigner:
     mask_cost: Any = field(default_factory=lambda: FocalLossCost(binary_input=True))
     dice_cost: Any = field(default_factory=DiceCost)
 
+    @also_assertion
     def __post_init__(self) -> None:
         for name in ("cls_cost", "mask_cost", "dice_cost"):
             setattr(self, name, build_match_cost(getattr(self, name)))
