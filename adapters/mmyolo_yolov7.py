@@ -117,7 +117,8 @@ class BatchYOLOv7Assigner(torch.nn.Module):
         -------
         dict of str to list of Tensor
             By level: ``mlvl_positive_infos`` (P, 4) of image, anchor, x, y; ``mlvl_priors`` (P, 2);
-            ``mlvl_targets_normed`` (P, 7). Without a target the latter two lists are empty.
+            ``mlvl_targets_normed`` (P, 7). Where nothing is positive at any level the latter two are (0, 4),
+            and without a target the lists are empty, both as published.
         """
         strides = as_tuple(self.featmap_strides)
         images = int(pred_results[0].shape[0])
@@ -190,4 +191,7 @@ def _positives(
         anchor = anchor[image, place]
         infos = torch.stack([image, anchor, x[image, place], y[image, place]], dim=-1)
         lists.append((infos, base_sizes[level, anchor], targets[image, code[image, place] - 1]))
-    return lists
+    if any(len(infos) for infos, _, _ in lists):
+        return lists
+    # Where nothing is positive at any level, every list has four columns, as published.
+    return [(infos, sizes.new_zeros((0, 4)), rows.new_zeros((0, 4))) for infos, sizes, rows in lists]

@@ -162,9 +162,9 @@ def test_lists_are_the_published_ones(case):
     assert list(got) == list(LISTS)
     flat = {f"{name}_{level}": x for name, levels in got.items() for level, x in enumerate(levels)}
     assert flat.keys() == case.expected.keys()
-    # Without any positive upstream's lists have four columns each, of floats.
+    # Without any positive upstream's places are floats.
     expected = {
-        name: x if len(x) else np.zeros(flat[name].shape, np.int64 if "infos" in name else x.dtype)
+        name: x if len(x) else x.astype(np.int64 if "infos" in name else x.dtype)
         for name, x in case.expected.items()
     }
     check(case, flat, due=replace(case, expected=expected))
@@ -191,3 +191,21 @@ def test_targets_in_any_order_of_images_give_the_same_lists():
         for one, other in zip(ordered[name], mixed[name], strict=True):
             assert torch.equal(one, other)
     assert sum(len(x) for x in mixed["mlvl_priors"]) > 0
+
+
+def test_lists_without_any_positive_have_four_columns():
+    """As MMYOLO returns them where no target has a candidate; a level without one among others has its own."""
+    maps = [torch.randn(1, 1, n, n, 7) for n in (8, 4)]
+    sizes = torch.tensor([[[2.0, 2.0]], [[2.0, 2.0]]])
+    module = mmyolo.BatchYOLOv7Assigner(num_classes=2, num_base_priors=1, featmap_strides=(8, 16))
+
+    def shapes(side):
+        target = torch.tensor([[[0, 1, 0.5, 0.5, side, side, 0]]])
+        lists = module(maps, target, (64, 64), sizes, torch.zeros(5, 1, 2))
+        return {name: [tuple(x.shape) for x in lists[name]] for name in LISTS}
+
+    assert shapes(0.001) == dict.fromkeys(LISTS, [(0, 4), (0, 4)])
+    found = shapes(0.1)
+    assert [shape[1] for shape in found["mlvl_priors"]] == [2, 2]
+    assert [shape[1] for shape in found["mlvl_targets_normed"]] == [7, 7]
+    assert found["mlvl_priors"][1][0] == 0 < found["mlvl_priors"][0][0]
