@@ -12,6 +12,7 @@ from assigncore.result import AssignResult
 
 __all__ = [
     "AssignedRows",
+    "as_many",
     "as_tuple",
     "assigned_rows",
     "class_scores",
@@ -44,6 +45,22 @@ def padded_ground_truths(gt_labels: Tensor, flags: Tensor) -> tuple[Tensor, Tens
     A negative label counts as class 0, as published.
     """
     return gt_labels[..., 0].long().clamp(min=0), flags[..., 0] > 0
+
+
+def as_many(priors: Tensor, gt_bboxes: Tensor, n: int) -> Tensor:
+    """Return N priors, where there is nothing to assign: frameworks hand over what they have left then.
+
+    Parameters
+    ----------
+    priors : Tensor (M, D)
+        Priors.
+    gt_bboxes : Tensor (B, K, 4)
+        Ground truths.
+    n : int
+        N: all that many are background where K is 0, or N is.
+    """
+    nothing = 0 in (gt_bboxes.shape[1], n)
+    return priors.new_zeros((n, priors.shape[-1])) if nothing and len(priors) != n else priors
 
 
 def assigned_rows(

@@ -12,17 +12,23 @@ from typing import Any
 from assigncore.backend import Array, get_backend
 
 __all__ = [
+    "POINT_COLUMNS",
     "array_of",
     "as_integers",
+    "as_many_as_predictions",
     "as_real_like",
     "boxes_of",
     "flat_masks",
+    "labels_of",
     "optional",
     "points_of",
     "required",
 ]
 
 BOX_COLUMNS = 4
+
+POINT_COLUMNS = 3
+"""Of a point with one stride."""
 
 
 def required(instances: Any, name: str, of: str) -> Any:
@@ -76,9 +82,66 @@ def boxes_of(x: Any) -> Array:
     return boxes if boxes.shape[-1] <= BOX_COLUMNS else boxes[..., :BOX_COLUMNS]
 
 
-def points_of(x: Any, like: Array) -> Array:
-    """Return points with their strides in the dtype of `like` where they are whole numbers."""
-    return as_real_like(array_of(x), like)
+def points_of(x: Any, like: Array, columns: int = BOX_COLUMNS) -> Array:
+    """Return points with their strides in the dtype of `like` where they are whole numbers, or empty."""
+    points = as_real_like(array_of(x), like)
+    if points.shape[-1] == 0:
+        return get_backend(points, "points").xp.reshape(points, (0, columns))
+    return points
+
+
+def labels_of(labels: Any, gt_bboxes: Array, *, needed: bool = False) -> Array | None:
+    """Return labels as integers.
+
+    Without ground truths there are none, in whatever shape and dtype nothing has come, or None.
+
+    Parameters
+    ----------
+    labels : array (G,) or None
+        Classes.
+    gt_bboxes : array (G, 4)
+        The boxes of the same ground truths.
+    needed : bool, default False
+        Whether the assigner asks for labels, so that there must be an array.
+    """
+    if 0 not in gt_bboxes.shape or (labels is None and not needed):
+        return as_integers(labels)
+    backend = get_backend(gt_bboxes)
+    return backend.xp.zeros((0,), dtype=backend.integer_dtype(gt_bboxes), device=backend.device_of(gt_bboxes))
+
+
+def as_many_as_predictions(
+    priors: Array, gt_bboxes: Array, columns: int = BOX_COLUMNS, **predictions: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Let priors and predictions fit where there is nothing to assign, so that all of them are background.
+
+    Frameworks hand over what they have left then: predictions flattened otherwise, of all images, or none.
+    As many priors are background as there are predicted boxes, as published. Where there are ground truths,
+    priors and predictions, all is returned as it is.
+
+    Parameters
+    ----------
+    priors : array (N, columns)
+        Priors.
+    gt_bboxes : array (G, 4)
+        Ground truths.
+    columns : int, default 4
+        Of a prior.
+    **predictions : array
+        By the core's names, ``pred_bboxes`` among them.
+    """
+    boxes = predictions["pred_bboxes"]
+    if 0 not in (*gt_bboxes.shape, *priors.shape, *boxes.shape):
+        return priors, predictions
+    n, backend = int(boxes.shape[0]), get_backend(boxes)
+
+    def fitted(x: Array, width: int) -> Array:
+        if tuple(x.shape) == (n, width):
+            return x
+        return backend.xp.zeros((n, width), dtype=x.dtype, device=backend.device_of(x))
+
+    others = {name: fitted(x, max(1, int(x.shape[-1]))) for name, x in predictions.items()}
+    return fitted(priors, columns), {**others, "pred_bboxes": fitted(boxes, BOX_COLUMNS)}
 
 
 def as_real_like(x: Array, like: Array) -> Array:

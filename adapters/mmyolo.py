@@ -15,6 +15,7 @@ from torch import Tensor
 
 from assigncore.adapters.assigned_rows import (
     AssignedRows,
+    as_many,
     as_tuple,
     assigned_rows,
     class_scores,
@@ -126,7 +127,9 @@ class BatchTaskAlignedAssigner(torch.nn.Module):
         """
         labels, valid = padded_ground_truths(gt_labels, pad_bbox_flag)
         result = self.assigner.assign(
-            torch.nn.functional.pad(real_numbers(priors)[..., :2], (0, 1), value=1.0),
+            torch.nn.functional.pad(
+                as_many(real_numbers(priors), gt_bboxes, pred_bboxes.shape[1])[..., :2], (0, 1), value=1.0
+            ),
             gt_bboxes,
             pred_bboxes=pred_bboxes,
             pred_scores=pred_scores,
@@ -226,7 +229,7 @@ class BatchATSSAssigner(torch.nn.Module):
         rows = assigned_rows(result, labels, gt_bboxes, self.num_classes)
         positive = result.pos_mask
         soft = positive.to(gt_bboxes.dtype)
-        if pred_bboxes is not None:
+        if pred_bboxes is not None and 0 not in (gt_bboxes.shape[1], pred_bboxes.shape[1]):
             soft = soft * self.overlap(rows.bboxes, pred_bboxes.detach(), is_aligned=True)
         background = torch.where(positive, rows.labels, self.num_classes)
         return _targets(rows, background, class_scores(background, soft, self.num_classes), positive)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from assigncore.adapters.assigned_rows import (
+    as_many,
     assigned_rows,
     padded_ground_truths,
     real_numbers,
@@ -116,7 +117,7 @@ class BatchDynamicSoftLabelAssigner(torch.nn.Module):
         """
         labels, valid = padded_ground_truths(gt_labels, pad_bbox_flag)
         result = self.assigner.assign(
-            real_numbers(priors),
+            as_many(real_numbers(priors), gt_bboxes, pred_bboxes.shape[1]),
             gt_bboxes,
             pred_bboxes=pred_bboxes,
             pred_logits=pred_scores,

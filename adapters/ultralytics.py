@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from assigncore.adapters.assigned_rows import (
+    as_many,
     assigned_rows,
     class_scores,
     padded_ground_truths,
@@ -119,7 +120,9 @@ class TaskAlignedAssigner(torch.nn.Module):
         """
         labels, valid = padded_ground_truths(gt_labels, mask_gt)
         result = self.assigner.assign(
-            torch.nn.functional.pad(real_numbers(anc_points), (0, 1), value=1.0),
+            torch.nn.functional.pad(
+                as_many(real_numbers(anc_points), gt_bboxes, pd_bboxes.shape[1]), (0, 1), value=1.0
+            ),
             gt_bboxes,
             pred_bboxes=pd_bboxes,
             pred_scores=pd_scores,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from assigncore.adapters.containers import (
@@ -10,6 +11,7 @@ from assigncore.adapters.containers import (
     as_integers,
     boxes_of,
     flat_masks,
+    labels_of,
     optional,
     required,
 )
@@ -22,10 +24,9 @@ PRED, GT = "pred_instances", "gt_instances"
 
 def ground_truth(gt_instances: Any) -> dict[str, Array]:
     """Return the boxes and labels of ground truths by the core's names."""
-    return {
-        "gt_bboxes": boxes_of(required(gt_instances, "bboxes", GT)),
-        "gt_labels": as_integers(required(gt_instances, "labels", GT)),
-    }
+    boxes = boxes_of(required(gt_instances, "bboxes", GT))
+    read = optional if 0 in boxes.shape else partial(required, of=GT)
+    return {"gt_bboxes": boxes, "gt_labels": labels_of(read(gt_instances, "labels"), boxes, needed=True)}
 
 
 def ignore_regions(gt_instances_ignore: Any) -> Array | None:

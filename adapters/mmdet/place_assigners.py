@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import assigncore
-from assigncore.adapters.containers import array_of, boxes_of, optional, points_of, required
+from assigncore.adapters.containers import (
+    POINT_COLUMNS,
+    array_of,
+    as_many_as_predictions,
+    boxes_of,
+    optional,
+    points_of,
+    required,
+)
 from assigncore.adapters.mmdet.inputs import PRED, ground_truth, ignore_regions
 from assigncore.adapters.mmdet.knobs import (
     ATSSKnobs,
@@ -85,13 +93,13 @@ class UniformAssigner(UniformKnobs):
         AssignResult
             With the extra properties ``pos_idx``, ``pos_predicted_boxes`` and ``target_boxes``.
         """
-        predictions = boxes_of(required(pred_instances, "decoder_priors", PRED))
-        result = self.core().assign(
+        gt = ground_truth(gt_instances)
+        priors, predictions = as_many_as_predictions(
             boxes_of(required(pred_instances, "priors", PRED)),
-            **ground_truth(gt_instances),
-            pred_bboxes=predictions,
+            gt["gt_bboxes"],
+            pred_bboxes=boxes_of(required(pred_instances, "decoder_priors", PRED)),
         )
-        return uniform_result(result, predictions)
+        return uniform_result(self.core().assign(priors, **gt, **predictions), predictions["pred_bboxes"])
 
 
 def uniform_result(result: assigncore.AssignResult, predictions: Array) -> AssignResult:
@@ -116,10 +124,13 @@ class PointAssigner(PointKnobs):
     def assign(
         self, pred_instances: Any, gt_instances: Any, gt_instances_ignore: Any = None, **kwargs: Any
     ) -> AssignResult:
-        """Assign ``priors`` (N, 3), points x, y and stride. Ignore regions are without effect."""
+        """Assign ``priors`` (N, 3 or more), points x, y and stride. Ignore regions are without effect.
+
+        A second stride, as RepPoints' head hands over, is not read, as published.
+        """
         gt = ground_truth(gt_instances)
-        points = points_of(required(pred_instances, "priors", PRED), gt["gt_bboxes"])
-        return AssignResult.of(self.core().assign(points, **gt))
+        points = points_of(required(pred_instances, "priors", PRED), gt["gt_bboxes"], POINT_COLUMNS)
+        return AssignResult.of(self.core().assign(points[..., :POINT_COLUMNS], **gt))
 
 
 @dataclass(eq=False)

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import assigncore
-from assigncore.adapters.containers import array_of, boxes_of, optional, points_of, required
+from assigncore.adapters.containers import (
+    array_of,
+    as_many_as_predictions,
+    boxes_of,
+    optional,
+    points_of,
+    required,
+)
 from assigncore.adapters.mmdet.inputs import PRED, ground_truth
 from assigncore.adapters.mmdet.knobs import Knobs, TaskAlignedKnobs
 from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D
@@ -46,12 +53,14 @@ class TaskAlignedAssigner(TaskAlignedKnobs):
         AssignResult
             With the attribute ``assign_metrics`` (N,).
         """
-        result = self.core(alpha=alpha, beta=beta).assign(
+        gt = ground_truth(gt_instances)
+        priors, predictions = as_many_as_predictions(
             boxes_of(required(pred_instances, "priors", PRED)),
-            **ground_truth(gt_instances),
+            gt["gt_bboxes"],
             pred_bboxes=boxes_of(required(pred_instances, "bboxes", PRED)),
             pred_scores=required(pred_instances, "scores", PRED),
         )
+        result = self.core(alpha=alpha, beta=beta).assign(priors, **gt, **predictions)
         return with_metrics(AssignResult.of(result), result.extras["assign_metrics"])
 
 
@@ -79,14 +88,14 @@ class SimOTAAssigner(Knobs):
 
         Scores are probabilities. Ignore regions are without effect, as published.
         """
-        bboxes = boxes_of(required(pred_instances, "bboxes", PRED))
-        result = self.core().assign(
+        bboxes, gt = boxes_of(required(pred_instances, "bboxes", PRED)), ground_truth(gt_instances)
+        points, predictions = as_many_as_predictions(
             points_of(required(pred_instances, "priors", PRED), bboxes),
-            **ground_truth(gt_instances),
+            gt["gt_bboxes"],
             pred_bboxes=bboxes,
             pred_scores=required(pred_instances, "scores", PRED),
         )
-        return AssignResult.of(result)
+        return AssignResult.of(self.core().assign(points, **gt, **predictions))
 
 
 @dataclass(eq=False)
@@ -107,15 +116,15 @@ class DynamicSoftLabelAssigner(Knobs):
         Scores are logits. Where the ground truths have ``masks``, tensors (G, H, W) or mask objects with
         ``to_tensor``, their centres are those of the masks. Ignore regions are without effect, as published.
         """
-        bboxes = boxes_of(required(pred_instances, "bboxes", PRED))
-        result = self.core().assign(
+        bboxes, gt = boxes_of(required(pred_instances, "bboxes", PRED)), ground_truth(gt_instances)
+        points, predictions = as_many_as_predictions(
             points_of(required(pred_instances, "priors", PRED), bboxes),
-            **ground_truth(gt_instances),
+            gt["gt_bboxes"],
             pred_bboxes=bboxes,
             pred_logits=required(pred_instances, "scores", PRED),
-            gt_masks=_masks(optional(gt_instances, "masks"), bboxes),
         )
-        return AssignResult.of(result)
+        masks = None if 0 in gt["gt_bboxes"].shape else _masks(optional(gt_instances, "masks"), bboxes)
+        return AssignResult.of(self.core().assign(points, **gt, **predictions, gt_masks=masks))
 
 
 def _masks(masks: Any, like: Array) -> Any:

@@ -7,7 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 import assigncore
-from assigncore.adapters.containers import array_of, as_integers, boxes_of, points_of
+from assigncore.adapters.containers import (
+    array_of,
+    as_many_as_predictions,
+    boxes_of,
+    labels_of,
+    points_of,
+)
 from assigncore.adapters.mmdet.knobs import GridKnobs, Knobs, MaxIoUKnobs, TaskAlignedKnobs
 from assigncore.adapters.mmdet.prediction_assigners import with_metrics
 from assigncore.adapters.mmdet.result import AssignResult
@@ -48,7 +54,7 @@ class MaxIoUAssigner(MaxIoUKnobs):
         result = self.core().assign(
             boxes_of(bboxes),
             boxes_of(gt_bboxes),
-            gt_labels=as_integers(gt_labels),
+            gt_labels=labels_of(gt_labels, boxes_of(gt_bboxes)),
             ignore_bboxes=boxes_or_none(gt_bboxes_ignore),
         )
         return AssignResult.of(result)
@@ -87,7 +93,7 @@ class ApproxMaxIoUAssigner(MaxIoUKnobs):
             priors,
             boxes_of(gt_bboxes),
             approxs=array_of(approxs).reshape(len(priors), approxs_per_octave, 4),
-            gt_labels=as_integers(gt_labels),
+            gt_labels=labels_of(gt_labels, boxes_of(gt_bboxes)),
             ignore_bboxes=boxes_or_none(gt_bboxes_ignore),
         )
         return AssignResult.of(result)
@@ -105,7 +111,7 @@ class GridAssigner(GridKnobs):
             boxes_of(bboxes),
             boxes_of(gt_bboxes),
             responsible_flags=box_responsible_flags != 0,
-            gt_labels=as_integers(gt_labels),
+            gt_labels=labels_of(gt_labels, boxes_of(gt_bboxes)),
         )
         return AssignResult.of(result)
 
@@ -136,15 +142,13 @@ class SimOTAAssigner(Knobs):
         Scores are products of class and objectness, whose square roots are compared. `eps` is added to
         overlaps before their logarithm. Ignore regions are without effect, as published.
         """
-        bboxes = boxes_of(decoded_bboxes)
-        result = self.core(sqrt_scores=True, eps=eps).assign(
-            points_of(priors, bboxes),
-            boxes_of(gt_bboxes),
-            pred_bboxes=bboxes,
-            pred_scores=pred_scores,
-            gt_labels=as_integers(gt_labels),
+        bboxes, boxes = boxes_of(decoded_bboxes), boxes_of(gt_bboxes)
+        points, predictions = as_many_as_predictions(
+            points_of(priors, bboxes), boxes, pred_bboxes=bboxes, pred_scores=pred_scores
         )
-        return AssignResult.of(result)
+        labels = labels_of(gt_labels, boxes, needed=True)
+        result = self.core(sqrt_scores=True, eps=eps).assign(points, boxes, gt_labels=labels, **predictions)
+        return _with_labels_of(result, gt_labels)
 
 
 @dataclass(eq=False)
@@ -171,11 +175,18 @@ class TaskAlignedAssigner(TaskAlignedKnobs):
         AssignResult
             With the attribute ``assign_metrics`` (N,).
         """
-        result = self.core(alpha=alpha, beta=beta).assign(
-            boxes_of(anchors),
-            boxes_of(gt_bboxes),
-            pred_bboxes=boxes_of(decode_bboxes),
-            pred_scores=pred_scores,
-            gt_labels=as_integers(gt_labels),
+        boxes = boxes_of(gt_bboxes)
+        priors, predictions = as_many_as_predictions(
+            boxes_of(anchors), boxes, pred_bboxes=boxes_of(decode_bboxes), pred_scores=pred_scores
         )
-        return with_metrics(AssignResult.of(result), result.extras["assign_metrics"])
+        labels = labels_of(gt_labels, boxes, needed=True)
+        result = self.core(alpha=alpha, beta=beta).assign(priors, boxes, gt_labels=labels, **predictions)
+        return with_metrics(_with_labels_of(result, gt_labels), result.extras["assign_metrics"])
+
+
+def _with_labels_of(result: assigncore.AssignResult, gt_labels: Any) -> AssignResult:
+    """Return a result, which has no labels where the ground truths have none."""
+    published = AssignResult.of(result)
+    if gt_labels is None:
+        published.labels = None
+    return published

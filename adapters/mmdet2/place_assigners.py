@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assigncore.adapters.containers import as_integers, boxes_of, points_of
+from assigncore.adapters.containers import (
+    POINT_COLUMNS,
+    as_many_as_predictions,
+    boxes_of,
+    labels_of,
+    points_of,
+)
 from assigncore.adapters.mmdet.knobs import (
     ATSSKnobs,
     CenterRegionKnobs,
@@ -62,7 +68,7 @@ class ATSSAssigner(ATSSKnobs):
             boxes_of(bboxes),
             boxes_of(gt_bboxes),
             num_level_priors=tuple(num_level_bboxes),
-            gt_labels=as_integers(gt_labels),
+            gt_labels=labels_of(gt_labels, boxes_of(gt_bboxes)),
             ignore_bboxes=boxes_or_none(gt_bboxes_ignore),
             **predictions,
         )
@@ -88,14 +94,10 @@ class UniformAssigner(UniformKnobs):
         AssignResult
             With the extra properties ``pos_idx``, ``pos_predicted_boxes`` and ``target_boxes``.
         """
-        predictions = boxes_of(bbox_pred)
-        result = self.core().assign(
-            boxes_of(anchor),
-            boxes_of(gt_bboxes),
-            pred_bboxes=predictions,
-            gt_labels=as_integers(gt_labels),
-        )
-        return uniform_result(result, predictions)
+        boxes = boxes_of(gt_bboxes)
+        priors, predictions = as_many_as_predictions(boxes_of(anchor), boxes, pred_bboxes=boxes_of(bbox_pred))
+        result = self.core().assign(priors, boxes, gt_labels=labels_of(gt_labels, boxes), **predictions)
+        return uniform_result(result, predictions["pred_bboxes"])
 
 
 @dataclass(eq=False)
@@ -105,10 +107,13 @@ class PointAssigner(PointKnobs):
     def assign(
         self, points: Array, gt_bboxes: Any, gt_bboxes_ignore: Any = None, gt_labels: Array | None = None
     ) -> AssignResult:
-        """Assign points (N, 3), x, y and stride. Ignore regions are without effect, as published."""
+        """Assign points (N, 3 or more), x, y and stride. Ignore regions are without effect, as published.
+
+        A second stride, as RepPoints' head hands over, is not read, as published.
+        """
         boxes = boxes_of(gt_bboxes)
-        result = self.core().assign(points_of(points, boxes), boxes, gt_labels=as_integers(gt_labels))
-        return AssignResult.of(result)
+        points = points_of(points, boxes, POINT_COLUMNS)[..., :POINT_COLUMNS]
+        return AssignResult.of(self.core().assign(points, boxes, gt_labels=labels_of(gt_labels, boxes)))
 
 
 @dataclass(eq=False)
@@ -125,7 +130,7 @@ class CenterRegionAssigner(CenterRegionKnobs):
         AssignResult
             With the extra property ``shadowed_labels`` (S, 2), which is None without labels.
         """
-        labels = as_integers(gt_labels)
+        labels = labels_of(gt_labels, boxes_of(gt_bboxes))
         result = self.core().assign(
             boxes_of(bboxes),
             boxes_of(gt_bboxes),
@@ -185,7 +190,7 @@ class RegionAssigner(RegionKnobs):
         result = self.core().assign(
             concat(levels),
             boxes,
-            gt_labels=as_integers(gt_labels),
+            gt_labels=labels_of(gt_labels, boxes_of(gt_bboxes)),
             prior_valid=valid_anchors(concat(list(mlvl_valid_flags)), boxes),
             num_level_priors=tuple(len(anchors) for anchors in levels),
             featmap_sizes=[tuple(size) for size in featmap_sizes],

@@ -204,7 +204,7 @@ def test_lists_without_any_positive_have_four_columns():
         lists = module(maps, target, (64, 64), sizes, torch.zeros(5, 1, 2))
         return {name: [tuple(x.shape) for x in lists[name]] for name in LISTS}
 
-    assert shapes(0.001) == dict.fromkeys(LISTS, [(0, 4), (0, 4)])
+    assert shapes(0.001) == {name: [(0, 4), (0, 4)] for name in LISTS}
     found = shapes(0.1)
     assert [shape[1] for shape in found["mlvl_priors"]] == [2, 2]
     assert [shape[1] for shape in found["mlvl_targets_normed"]] == [7, 7]
