@@ -119,6 +119,9 @@ class TaskAlignedAssigner(torch.nn.Module):
             The ground truth, from 0; 0 for background.
         """
         labels, valid = padded_ground_truths(gt_labels, mask_gt)
+        given = gt_labels[..., 0].long()
+        # As published: a negative label reads the score of a class counted from the end, and comes back as 0.
+        read = torch.where(given < 0, given + pd_scores.shape[-1], labels)
         result = self.assigner.assign(
             torch.nn.functional.pad(
                 as_many(real_numbers(anc_points), gt_bboxes, pd_bboxes.shape[1]), (0, 1), value=1.0
@@ -126,7 +129,7 @@ class TaskAlignedAssigner(torch.nn.Module):
             gt_bboxes,
             pred_bboxes=pd_bboxes,
             pred_scores=pd_scores,
-            gt_labels=labels,
+            gt_labels=read,
             gt_valid=valid,
         )
         rows = assigned_rows(result, labels, gt_bboxes, self.num_classes)

@@ -18,7 +18,13 @@ from assigncore.conformance.backends import TARGETS, Mode, Target, get_target
 from assigncore.conformance.capabilities import DTYPES
 from assigncore.conformance.deadline import LIMIT
 from assigncore.conformance.foreign import foreign_points
-from assigncore.conformance.goldens import GoldenCase, load_folder, load_packed, variants
+from assigncore.conformance.goldens import (
+    GoldenCase,
+    load_folder,
+    load_packed,
+    variants,
+    variants_of_folder,
+)
 from assigncore.conformance.guarantees import GUARANTEES
 from assigncore.conformance.laws import LAWS
 from assigncore.conformance.page import write_page
@@ -55,9 +61,9 @@ def _goldens(names: tuple[str, ...], folder: Path | None) -> dict[str, tuple[Gol
     try:
         if folder is None:
             return {name: load_packed(name) for name in variants() if name in names or not names}
-        present = [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
+        present = variants_of_folder(folder)
         if not present:
-            raise click.UsageError(f"no folders of golden cases in {folder}")
+            raise click.UsageError(f"no golden cases in {folder}")
         return {name: load_folder(folder, name) for name in names or present}
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -174,8 +180,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--goldens",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Replay every case of this folder (one folder an assigner) in place of the packed ones, and nothing "
-    "else unless --part says so.",
+    help="Replay every case of this folder (a folder or an archive for each assigner) in place of the "
+    "package's, and nothing else unless --part says so.",
 )
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Also write the report here.")
 @click.option(

@@ -1,6 +1,7 @@
 """The golden cases: inputs, and what the published packages answered.
 
-`load_packed` reads the cases that come with the package, `load_folder` those of a folder of one file a case.
+`load_packed` reads the cases that come with the package, `load_folder` those of a folder, packed or
+of one file a case.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from numpy.typing import NDArray
 
 from assigncore.conformance.archive import RawCase, read_archive
 
-__all__ = ["GoldenCase", "load_folder", "load_packed", "read_folder", "variants"]
+__all__ = [
+    "GoldenCase",
+    "load_folder",
+    "load_packed",
+    "read_archives",
+    "read_folder",
+    "variants",
+    "variants_of_folder",
+]
 
 AnyArray = NDArray[Any]
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -230,15 +239,68 @@ def read_folder(folder: Path, *, max_bytes: int | None = None) -> list[RawCase]:
     return cases
 
 
-def load_folder(folder: Path, variant: str) -> tuple[GoldenCase, ...]:
-    """Load every case of a variant from a folder of golden files.
+def _archives(folder: Path) -> dict[str, list[Path]]:
+    """Find the archives of a folder, by variant: ``<variant>.npz``, or ``<variant>.1.npz`` and so on."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.npz")):
+        found.setdefault(path.name.partition(".")[0], []).append(path)
+    return found
+
+
+def read_archives(folder: Path, variant: str) -> list[RawCase]:
+    """Read a variant's cases from the archives of a folder, uninterpreted.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Holds one folder a variant.
+        Holds a variant's cases in ``<variant>.npz``, or in ``<variant>.1.npz`` and so on.
     variant : str
-        Name of the variant's folder.
+        Name of the variant.
+
+    Returns
+    -------
+    list of RawCase
+        In the order in which they were packed; empty where the folder has no archive of the variant.
+
+    Raises
+    ------
+    ValueError
+        A file is not an archive of golden cases.
+    """
+    cases: list[RawCase] = []
+    for path in _archives(folder).get(variant, []):
+        try:
+            with path.open("rb") as file:
+                cases += read_archive(file)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is not an archive of golden cases: {error}") from error
+    return cases
+
+
+def variants_of_folder(folder: Path) -> tuple[str, ...]:
+    """Name every variant that a folder has golden cases of, in alphabetical order.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Holds, for each variant, a folder of one ``.npz`` file a case, or archives.
+
+    Returns
+    -------
+    tuple of str
+    """
+    return tuple(sorted({path.name for path in folder.iterdir() if path.is_dir()} | set(_archives(folder))))
+
+
+def load_folder(folder: Path, variant: str) -> tuple[GoldenCase, ...]:
+    """Load every case of a variant from a folder of golden cases.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Holds, for each variant, a folder of one ``.npz`` file a case, or archives.
+    variant : str
+        One of `variants_of_folder`.
 
     Returns
     -------
@@ -249,7 +311,10 @@ def load_folder(folder: Path, variant: str) -> tuple[GoldenCase, ...]:
     ------
     FileNotFoundError
         The folder has no such variant.
+    ValueError
+        A file is not what its name says.
     """
-    if not (folder / variant).is_dir():
+    if variant not in variants_of_folder(folder):
         raise FileNotFoundError(f"no golden cases of {variant} in {folder}")
-    return tuple(_interpret(raw) for raw in read_folder(folder / variant))
+    own = folder / variant
+    return tuple(map(_interpret, read_folder(own) if own.is_dir() else read_archives(folder, variant)))

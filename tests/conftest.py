@@ -1,7 +1,9 @@
 """What all tests share: the array libraries as a parameter, and one deterministic Hypothesis profile."""
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ LARGE = 3 * 2**30
 
 # Read when JAX is first imported: two devices of the host, so that placement and mixing can be tested.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+
+# Read when PyTorch and NumPy are first imported: on small scenes several threads wait for each other longer than they
+# work, and workers have a core each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile(
     "laws",
@@ -23,9 +29,36 @@ settings.load_profile("laws")
 
 
 def pytest_configure(config):
-    """Let yapf, which mmengine imports, write its grammars before workers start: several at once read half a file."""
-    if not hasattr(config, "workerinput"):
-        import yapf  # noqa: F401
+    """Prepare what all workers share, before they start and inherit the environment."""
+    if hasattr(config, "workerinput"):
+        return
+    # yapf, which mmengine imports, writes its grammars when it is first imported: several at once read half a file.
+    import yapf  # noqa: F401
+
+    share_what_jax_compiles(config)
+
+
+def share_what_jax_compiles(config):
+    """Let a worker, and what it starts, load what another has compiled: most of JAX's time is compiling.
+
+    The folder is the run's own, so that no run depends on an earlier one.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = tempfile.mkdtemp(prefix="assigncore-compiled-")
+    settings_of_jax = {
+        "JAX_COMPILATION_CACHE_DIR": folder,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    os.environ.update(settings_of_jax)
+
+    def remove():
+        for name in settings_of_jax:
+            os.environ.pop(name, None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    config.add_cleanup(remove)
 
 
 def pytest_generate_tests(metafunc):

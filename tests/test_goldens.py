@@ -1,13 +1,12 @@
 """The golden cases, replayed on every array library that runs here.
 
-The packed cases always run; the larger ones run where their folder is at hand: ``../shared/goldens`` beside
-the repository, or the folder that ``ASSIGNCORE_GOLDENS`` names. Every case in every mode, however long that
-takes: ``python -m assigncore.conformance --backend jax --mode eager --mode jit --goldens FOLDER``.
+All of them are in ``tests/data/goldens``, the small ones among them in the package too. Every case in every mode,
+however long that takes: ``assigncore conformance --backend jax --goldens tests/data/goldens``.
 """
 
-import os
-import shutil
+import json
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,15 +24,13 @@ from assigncore.conformance import (
 )
 from assigncore.conformance import goldens as goldens_module
 from assigncore.conformance.batching import batch_calls, image_of_batch
-from assigncore.conformance.pack import pack_folder
+from assigncore.conformance.goldens import read_archives, variants_of_folder
+from assigncore.conformance.pack import MAX_ARCHIVE_BYTES
 
-FOLDER = Path(
-    os.environ.get("ASSIGNCORE_GOLDENS", Path(__file__).resolve().parents[2] / "shared" / "goldens")
-)
+FOLDER = Path(__file__).parent / "data" / "goldens"
 BACKENDS = ("numpy", "torch", "jax", "array_api_strict", "array_api_strict:device1")
 BATCHED = ("MaxIoUAssigner", "ApproxMaxIoUAssigner", "GridAssigner")
 
-needs_folder = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no folder of golden cases at {FOLDER}")
 each_variant = pytest.mark.parametrize("variant", REPLAYS)
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -44,7 +41,12 @@ low-quality matches on and off. The batch beside them adds images without ground
 
 
 MOST_OF_A_SHAPE = 6
-"""How many cases of one shape JAX replays eagerly."""
+"""How many cases of one shape JAX replays."""
+
+
+def _is_further(variant):
+    """Tell whether a variant is one more reading of an assigner whose own variant JAX runs eagerly."""
+    return variant.startswith(("Batch", "Ultra")) or variant.endswith("2x")
 
 
 def _target(name):
@@ -73,27 +75,25 @@ def _worth_compiling(cases):
 
 def _check(variant, cases, backend, mode=Mode.EAGER):
     target = _target(backend)
-    if backend == "jax" and mode is Mode.EAGER:
-        cases = _worth_compiling(cases)
     cell = run_cell(variant, cases, target, mode)
-    assert len(cell.results) == len(cases)
+    assert len(cell.results) == len(cases) > 0
     failures = [f"{result.case}: {result.message}" for result in cell.failures]
     assert not failures, "\n".join([f"{len(failures)} of {len(cases)} cases disagree:", *failures])
 
 
+@cache
+def _all_cases(variant):
+    return load_folder(FOLDER, variant)
+
+
 @each_backend
 @each_variant
-def test_packed_cases_agree(variant, backend):
-    _check(variant, load_packed(variant), backend)
-
-
-@needs_folder
-@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "jax"])
-@each_variant
-def test_larger_cases_of_the_folder_agree(variant, backend):
-    packed = {case.name for case in load_packed(variant)}
-    larger = [case for case in load_folder(FOLDER, variant) if case.name not in packed]
-    _check(variant, larger, backend)
+def test_every_case_agrees(variant, backend):
+    if backend != "jax":
+        _check(variant, _all_cases(variant), backend)
+        return
+    mode = Mode.JIT if _is_further(variant) else Mode.EAGER
+    _check(variant, _worth_compiling(load_packed(variant) or _all_cases(variant)), backend, mode)
 
 
 def test_every_packed_case_of_max_iou_agrees_under_jax_jit():
@@ -147,17 +147,51 @@ def test_a_padded_batch_agrees_when_compiled(backend):
     _check_batches("MaxIoUAssigner", [largest], backend, Mode.JIT)
 
 
-@needs_folder
-def test_repacking_the_folder_changes_nothing(tmp_path):
-    archives = Path(goldens_module.__file__).parent / "data"
-    for path in archives.glob("*.npz"):
-        shutil.copy(path, tmp_path / path.name)
-    counts = pack_folder(FOLDER, tmp_path)
-    assert tuple(sorted(counts)) == variants()
-    for path in tmp_path.iterdir():
-        assert path.read_bytes() == (archives / path.name).read_bytes(), path.name
+COUNTS = {
+    "ATSSAssigner": 51, "ATSSAssigner2x": 13, "ApproxMaxIoUAssigner": 33, "AscendMaxIoUAssigner": 39,
+    "BatchATSSAssigner": 17, "BatchDynamicSoftLabelAssigner": 20, "BatchTaskAlignedAssigner": 21,
+    "BatchYOLOv7Assigner": 13, "BboxOverlaps2D": 31, "CenterRegionAssigner": 33, "DynamicSoftLabelAssigner": 36,
+    "GridAssigner": 45, "HFConditionalDetr": 10, "HFDFine": 12, "HFDabDetr": 4, "HFDeformableDetr": 23,
+    "HFDeimv2": 15, "HFDetr": 26, "HFEomt": 7, "HFEomtDinov3": 7, "HFGroundingDino": 16, "HFLwDetr": 17,
+    "HFMask2Former": 19, "HFMaskFormer": 19, "HFOneFormer": 19, "HFRTDetr": 18, "HFRTDetrV2": 12,
+    "HFRfDetr": 17, "HFVideomt": 7, "HungarianAssigner": 36, "HungarianAssigner2x": 12,
+    "MaskHungarianAssigner": 20, "MaxIoUAssigner": 58, "MultiInstanceAssigner": 19, "PointAssigner": 26,
+    "RegionAssigner": 25, "RegionAssigner2x": 6, "RotatedIoU": 21, "SimOTAAssigner": 46,
+    "SimOTAAssigner2x": 11, "TVFCOS": 22, "TVMatcher": 27, "TVRPN": 17, "TVRetinaNet": 16, "TVRoIHeads": 15,
+    "TVSSD": 9, "TVSSDMatcher": 17, "TaskAlignedAssigner": 29, "TopkHungarianAssigner": 15,
+    "UltraPoseTaskAlignedAssigner": 15, "UltraProbIoU": 20, "UltraRotatedTaskAlignedAssigner": 30,
+    "UltraSegTaskAlignedAssigner": 18, "UltraTaskAlignedAssigner": 41, "UniformAssigner": 28,
+}  # fmt: skip
 
 
-def test_shipped_archives_stay_small():
-    archives = Path(goldens_module.__file__).parent / "data"
-    assert max(path.stat().st_size for path in archives.glob("*.npz")) < 1_000_000
+def test_every_case_is_there_and_sound():
+    counts = {}
+    for variant in variants_of_folder(FOLDER):
+        cases = _all_cases(variant)
+        assert {case.variant for case in cases} == {variant}
+        assert [case.name for case in cases] == sorted({case.name for case in cases})
+        for case in cases:
+            assert case.inputs, case
+            assert bool(case.expected) is (case.raises is None), case
+        counts[variant] = len(cases)
+    assert counts == COUNTS
+    assert sum(counts.values()) == 1199
+    assert set(REPLAYS) <= set(counts)
+
+
+def test_what_the_package_ships_are_the_same_cases():
+    data = Path(goldens_module.__file__).parent / "data"
+    for variant in variants():
+        whole = {raw.meta["case"]: raw for raw in read_archives(FOLDER, variant)}
+        for raw in read_archives(data, variant):
+            twin = whole[raw.meta["case"]]
+            assert json.dumps(raw.meta) == json.dumps(twin.meta)
+            assert set(raw.arrays) == set(twin.arrays)
+            for name, array in raw.arrays.items():
+                assert (array.dtype, array.shape) == (twin.arrays[name].dtype, twin.arrays[name].shape)
+                assert array.tobytes() == twin.arrays[name].tobytes(), (variant, raw.meta["case"], name)
+
+
+@pytest.mark.parametrize("folder", [FOLDER, Path(goldens_module.__file__).parent / "data"])
+def test_archives_stay_small(folder):
+    assert max(path.stat().st_size for path in folder.glob("*.npz")) <= MAX_ARCHIVE_BYTES

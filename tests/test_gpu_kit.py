@@ -56,6 +56,9 @@ def test_the_rehearsal_runs_every_part_and_leaves_a_sound_record(rehearsal, modu
             assert subject.get("differs", 0) == 0, (task["name"], name)
     compared = [task for task in tasks if task["part"] in ("goldens", "laws")]
     assert min(task["figures"]["cases"] for task in compared if task["part"] == "laws") > 0
+    # All cases of the project, not the small ones of the package.
+    max_iou = [t for t in compared if t["part"] == "goldens" and "MaxIoUAssigner" in t["name"]]
+    assert {task["figures"]["cases"] for task in max_iou} == {58}
 
 
 def test_the_page_of_a_rehearsal_says_what_it_is_and_shows_no_figures_elsewhere(rehearsal, module):
@@ -99,6 +102,7 @@ def test_a_record_of_another_device_is_not_resumed(rehearsal, tmp_path):
     assert done.returncode == 2
     assert "its device is cuda, not cpu" in done.stderr
     assert "no part 'golden'" in run_kit("--parts", "golden").stderr
+    assert "no folder nowhere of golden cases" in run_kit("--goldens", "nowhere").stderr
 
 
 def test_a_task_that_fails_crashes_or_hangs_takes_nothing_along(module, tmp_path, monkeypatch):

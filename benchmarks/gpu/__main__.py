@@ -15,6 +15,8 @@ from pathlib import Path
 
 import bare_checkout
 
+GOLDENS = bare_checkout.PROJECT / "tests" / "data" / "goldens"
+
 MINUTES = 5
 
 
@@ -27,7 +29,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=60.0 * MINUTES, help="seconds; default %(default)g")
     parser.add_argument("--parts", nargs="+", metavar="PART", help="default: all, in their order")
     parser.add_argument("--seed", type=int, default=0, help="of the generated scenes")
-    parser.add_argument("--goldens", default="", metavar="FOLDER", help="replay these golden cases instead")
+    parser.add_argument(
+        "--goldens",
+        default=str(GOLDENS) if GOLDENS.is_dir() else "",
+        metavar="FOLDER",
+        help="of golden cases; default: the tests', or where these are not at hand the package's",
+    )
     parser.add_argument("--resume", type=Path, metavar="FILE", help="run only what this record lacks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the record; default gpu.json")
     parser.add_argument("--page", type=Path, metavar="FILE", help="also write the page of the record here")
@@ -72,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = asked.parts or list(PARTS)
     if unknown := [part for part in parts if part not in PARTS]:
         print(f"error: no part {unknown[0]!r}; known are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    if asked.goldens and not Path(asked.goldens).is_dir():
+        print(f"error: no folder {asked.goldens} of golden cases", file=sys.stderr)
         return 2
     try:
         record = Record.resume(path, asked.resume, head) if asked.resume else Record(path, head)

@@ -13,8 +13,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from rows import ROWS
 from workers import Task
 
-from assigncore.conformance import CAPABILITIES
-from assigncore.conformance.goldens import variants
+from assigncore.conformance import CAPABILITIES, REPLAYS
+from assigncore.conformance.goldens import variants, variants_of_folder
 
 __all__ = ["PARTS", "Options", "Section"]
 
@@ -45,7 +45,7 @@ class Options:
     seed : int
         Of the generated scenes.
     goldens : str
-        Folder of all golden cases; empty for those that come with the package.
+        Folder of golden cases; empty for those that come with the package.
     """
 
     device: str = "cuda"
@@ -123,7 +123,8 @@ def _agreement(
 
 
 def _goldens(options: Options, cores: int) -> Section:
-    names = QUICK_ASSIGNERS if options.quick else variants()
+    known = variants_of_folder(Path(options.goldens)) if options.goldens else variants()
+    names = [name for name in known if name in (QUICK_ASSIGNERS if options.quick else REPLAYS)]
     tasks = [
         task
         for mode in ("eager", "batched")

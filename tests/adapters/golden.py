@@ -1,23 +1,19 @@
 """The published answers for the adapters, with torch tensors in the published containers."""
 
-import os
+from functools import cache
 from pathlib import Path
 
 import torch
 
-from assigncore.conformance import REPLAYS, compare_case, load_folder, load_packed
-from assigncore.conformance.goldens import variants
+from assigncore.conformance import REPLAYS, compare_case, load_folder
 
-FOLDER = Path(
-    os.environ.get("ASSIGNCORE_GOLDENS", Path(__file__).resolve().parents[3] / "shared" / "goldens")
-)
+GOLDENS = Path(__file__).resolve().parents[1] / "data" / "goldens"
 
 
+@cache
 def cases(variant):
-    """Return a variant's cases: all of them where their folder is at hand, else those in the package."""
-    if (FOLDER / variant).is_dir():
-        return load_folder(FOLDER, variant)
-    return load_packed(variant) if variant in variants() else ()
+    """Return a variant's cases."""
+    return load_folder(GOLDENS, variant)
 
 
 def tensors(case):

@@ -134,11 +134,6 @@ def test_a_registry_builds_them_by_their_full_names():
     assert isinstance(registry.build(config), mmyolo.BatchTaskAlignedAssigner)
 
 
-needs_lists = pytest.mark.skipif(
-    not EACH_LIST, reason="the package ships no case of YOLOv7, they are too large"
-)
-
-
 def run_yolov7(case, module=None):
     x = tensors(case)
     maps = [x[name] for name in sorted(x) if name.startswith("pred_")]
@@ -155,7 +150,6 @@ def run_yolov7(case, module=None):
     )
 
 
-@needs_lists
 @pytest.mark.parametrize("case", EACH_LIST, ids=str)
 def test_lists_are_the_published_ones(case):
     got = run_yolov7(case)
@@ -170,7 +164,6 @@ def test_lists_are_the_published_ones(case):
     check(case, flat, due=replace(case, expected=expected))
 
 
-@needs_lists
 def test_the_module_of_lists_has_no_state():
     case = EACH_LIST[0]
     check_module(build(case), lambda module: run_yolov7(case, module))

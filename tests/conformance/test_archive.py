@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from assigncore.conformance.archive import RawCase, pack_bytes, read_archive, write_archive
+from assigncore.conformance.archive import Compression, RawCase, pack_bytes, read_archive, write_archive
 
 
 def _cases():
@@ -23,9 +23,10 @@ def _cases():
     ]
 
 
-def test_round_trip_keeps_order_meta_shapes_dtypes_and_bits():
+@pytest.mark.parametrize("compression", Compression)
+def test_round_trip_keeps_order_meta_shapes_dtypes_and_bits(compression):
     cases = _cases()
-    again = read_archive(io.BytesIO(pack_bytes(cases)))
+    again = read_archive(io.BytesIO(pack_bytes(cases, compression)))
     assert [case.meta for case in again] == [case.meta for case in cases]
     for case, copy in zip(cases, again, strict=True):
         assert set(copy.arrays) == set(case.arrays)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assigncore.conformance import load_folder, load_packed, pack, variants
-from assigncore.conformance.goldens import read_folder
+from assigncore.conformance.goldens import read_folder, variants_of_folder
 
 
 def _save(folder, name, **changes):
@@ -122,9 +122,43 @@ def test_packing_twice_gives_the_same_bytes_and_leaves_large_cases_out(tmp_path)
     _save(source / "GridAssigner", "large", arrays={"in_priors": noise})
     for into in (first, second):
         into.mkdir()
-        assert pack.pack_folder(source, into) == {"GridAssigner": 0, "MaxIoUAssigner": 2}
+        assert pack.pack_folders([source], into) == {"GridAssigner": 0, "MaxIoUAssigner": 2}
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes()
+
+
+def test_all_cases_of_several_folders_are_packed_in_archives_of_a_bounded_size(tmp_path, monkeypatch):
+    _save(tmp_path / "one" / "MaxIoUAssigner", "b")
+    _save(tmp_path / "other" / "MaxIoUAssigner", "a")
+    noise = np.random.default_rng(0).random((3, 1000, 4))
+    for name, boxes in zip("xyz", noise, strict=True):
+        _save(tmp_path / "other" / "GridAssigner", name, assigner="GridAssigner", arrays={"in_priors": boxes})
+    into = tmp_path / "into"
+    into.mkdir()
+    monkeypatch.setattr(pack, "MAX_ARCHIVE_BYTES", 64 * 1024)
+    given = [str(tmp_path / "one"), str(tmp_path / "other"), "--whole", "--into", str(into)]
+    assert pack.main(given) == 0
+    assert sorted(path.name for path in into.iterdir()) == [
+        "GridAssigner.1.npz", "GridAssigner.2.npz", "MaxIoUAssigner.npz",
+    ]  # fmt: skip
+    assert max(path.stat().st_size for path in into.iterdir()) <= 64 * 1024
+    assert variants_of_folder(into) == ("GridAssigner", "MaxIoUAssigner")
+    assert [case.name for case in load_folder(into, "MaxIoUAssigner")] == ["a", "b"]
+    for case, boxes in zip(load_folder(into, "GridAssigner"), noise, strict=True):
+        assert case.inputs["priors"].tobytes() == boxes.tobytes()
+
+
+def test_packing_whole_does_not_go_into_the_package_by_itself(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        pack.main([str(tmp_path), "--whole"])
+    assert "--into" in capsys.readouterr().err
+
+
+def test_an_archive_that_is_none_is_named(tmp_path):
+    for content in (b"", b"no archive"):
+        (tmp_path / "MaxIoUAssigner.npz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"MaxIoUAssigner\.npz is not an archive of golden cases"):
+            load_folder(tmp_path, "MaxIoUAssigner")
 
 
 def test_the_packer_says_what_it_packed_or_in_one_line_why_not(tmp_path, capsys):

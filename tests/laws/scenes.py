@@ -10,7 +10,6 @@ from functools import cache
 
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from assigncore.priors import AnchorGenerator
 
@@ -44,6 +43,9 @@ MASK_SHAPE = (8, 6)
 
 BROKEN = (np.nan, np.inf, -np.inf)
 
+GRID = 7
+"""Places of a corner along an axis."""
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -70,7 +72,9 @@ def _corners_to_boxes(corners, rng):
 def grids(draw, sizes=FULL, dtype=np.float32):
     """Boxes with corners on a coarse integer grid: full of ties, empty boxes, inverted boxes, and copies."""
     count = sizes.priors + sizes.gts + sizes.regions
-    corners = draw(hnp.arrays(np.int8, (count, 4), elements=st.integers(0, 6), fill=st.nothing()))
+    # Bytes are drawn at once, which takes a tenth of the time of as many numbers, and shrink as numbers do.
+    corners = np.frombuffer(draw(st.binary(min_size=4 * count, max_size=4 * count)), np.uint8) % GRID
+    corners = corners.reshape(count, 4).astype(np.int8)
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     boxes = _corners_to_boxes(corners, rng).astype(dtype)
     near = boxes[: sizes.priors, None] + rng.integers(-2, 3, (sizes.priors, sizes.approxs, 4))

@@ -7,7 +7,7 @@ from assigncore import build_assigner
 
 from .checking import assert_same, on_every_target, on_targets, stacked
 from .scenes import FULL, MASK_SHAPE, NOT_BOXES, Sizes, predictions, stack
-from .subjects import COMPILED_OFTEN
+from .subjects import COMPILED_OFTEN, SUBJECTS
 
 COUNTS = [Sizes(0, 3, 2), Sizes(4, 0, 2), Sizes(4, 3, 0), Sizes(0, 0, 0)]
 
@@ -52,11 +52,24 @@ def _background(takes_part, codes):
     return np.broadcast_to(np.where(takes_part, 0, -1).reshape(-1, *[1] * (codes.ndim - 1)), codes.shape)
 
 
+def _each(counts):
+    return pytest.mark.parametrize("sizes", counts, ids=lambda s: f"N{s.priors}-G{s.gts}-I{s.regions}")
+
+
+# Where priors are the cells of maps, no map is empty.
+@on_every_target([subject for subject in SUBJECTS if "N" not in subject.fixed], jax=COMPILED_OFTEN)
+@_each([sizes for sizes in COUNTS if sizes.priors == 0])
+def test_no_priors(subject, target, sizes):
+    _check_counts(subject, target, sizes)
+
+
 @on_every_target(jax=COMPILED_OFTEN)
-@pytest.mark.parametrize("sizes", COUNTS, ids=lambda s: f"N{s.priors}-G{s.gts}-I{s.regions}")
-def test_no_priors_no_ground_truths_no_regions(subject, target, sizes):
-    if sizes.priors == 0 and "N" in subject.fixed:
-        pytest.skip("its priors are the cells of maps, of which none is empty")
+@_each([sizes for sizes in COUNTS if sizes.priors > 0])
+def test_no_ground_truths_no_regions(subject, target, sizes):
+    _check_counts(subject, target, sizes)
+
+
+def _check_counts(subject, target, sizes):
     images = [subject.arguments(some_scene(sizes, seed, tied=subject.tied)) for seed in (0, 1)]
     expected = stacked([subject.expected(target, image) for image in images], (2,))
     got = subject.run(target, stack(images, (2,)))
