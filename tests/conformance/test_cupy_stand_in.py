@@ -14,8 +14,9 @@ from assigncore import ATSSAssigner, load_backend
 from assigncore import backend as lookup
 from assigncore.adapters.numpy import NumpyBackend
 from assigncore.backend import ArrayBackend
-from assigncore.conformance import Mode, get_target, load_packed, run_cell, variants
+from assigncore.conformance import Mode, get_target, run_cell
 from assigncore.conformance.backends import CupyTarget
+from assigncore.conformance.goldens import variants_of_folder
 from assigncore.conformance.laws import LAWS, run_laws
 from assigncore.conformance.promises import run_backend_promises
 from assigncore.conformance.recipes import recipe_of
@@ -24,6 +25,8 @@ from assigncore.conformance.scene_kinds import draw_scene
 from assigncore.memory import memory_budget
 from assigncore.registry import ASSIGNERS
 
+from ..adapters import golden
+from ..adapters.golden import GOLDENS
 from .cupy_stand_in import VERSIONS, Array, Device, SynchronisationError, installed
 
 LAW_THIS_TARGET_CANNOT_SHOW = "static"
@@ -63,9 +66,9 @@ def place(cupy):
 
 
 @pytest.mark.parametrize("mode", [Mode.EAGER, Mode.BATCHED], ids=str)
-@pytest.mark.parametrize("variant", variants())
+@pytest.mark.parametrize("variant", [name for name in variants_of_folder(GOLDENS) if name in REPLAYS])
 def test_golden_cases(place, variant, mode):
-    cases = load_packed(variant)
+    cases = golden.cases(variant)
     cell = run_cell(variant, cases, place, mode)
     assert cell.failures == ()
     in_batches = mode is Mode.BATCHED and REPLAYS[variant].batches
@@ -198,9 +201,11 @@ def test_float64_scattered_by_cupys_own_maximum_is_caught(cupy, place, modern):
         return out
 
     with mock.patch.object(load_backend("cupy"), "scatter_max", rounding):
-        cells = {name: run_cell(name, load_packed(name), place) for name in ("ATSSAssigner", "PointAssigner")}
+        cells = {
+            name: run_cell(name, golden.cases(name), place) for name in ("ATSSAssigner", "PointAssigner")
+        }
     for name, cell in cells.items():
-        dtypes = {case.dtype for case in load_packed(name) if case.name in {r.case for r in cell.failures}}
+        dtypes = {case.dtype for case in golden.cases(name) if case.name in {r.case for r in cell.failures}}
         if modern:
             assert dtypes == {"float64"}
         else:
