@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from numbers import Real
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, read_inputs
+from assigncore.scene import Beside, read_inputs, with_known_class
 
 __all__ = ["COST_INPUTS", "MatchScene", "read_match_scene"]
 
@@ -135,7 +135,8 @@ class MatchScene:
 def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> MatchScene:
     """Check what is to be matched and bring it to one form.
 
-    Nothing here reads a value, so it costs nothing and works while compiling.
+    Nothing here reads a value but labels where they are read as classes and the host can read them, so it
+    costs nothing and works while compiling.
 
     Parameters
     ----------
@@ -150,7 +151,8 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> Ma
     TypeError
         If an input has an unknown name, is no array, of another library or of the wrong kind of dtype.
     ValueError
-        If an input that is needed is missing, a shape does not fit, or two are on different devices.
+        If an input that is needed is missing, a shape does not fit, two are on different devices, or a label
+        is none of the classes.
     """
     for name in inputs:
         if name not in _DIMENSIONS:
@@ -172,7 +174,11 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> Ma
         raise ValueError("pred_logits: expected at least one class, got none")
     if 0 in (axes.get("H", 1), axes.get("W", 1)):
         raise ValueError("pred_masks: expected at least one pixel, got none")
-    return _build(backend, lead, flat, axes, sides)
+    scene = _build(backend, lead, flat, axes, sides)
+    if "gt_labels" not in needed or "C" not in axes:
+        return scene
+    valid = with_known_class(backend, flat["gt_labels"], scene.gt_valid, axes["C"])
+    return replace(scene, gt_valid=valid)
 
 
 def _check_sides(sides: tuple[Any, ...] | list[Any]) -> None:

@@ -8,12 +8,14 @@ from functools import partial
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from assigncore.backend import Array, ArrayBackend
 from assigncore.checks import broadcast_lead, check_dtype, check_shape, common_backend, raise_precision
 from assigncore.coordinates import drop_broken
 from assigncore.result import AssignResult
 
-__all__ = ["Beside", "Scene", "read_inputs", "read_scene"]
+__all__ = ["Beside", "Scene", "read_inputs", "read_scene", "with_known_class"]
 
 
 @dataclass(frozen=True)
@@ -160,15 +162,15 @@ def read_scene(
 ) -> Scene:
     """Check the inputs of an assigner and bring them to one form.
 
-    Nothing here reads a value, so it costs nothing and works while compiling. Errors name the priors by
-    `priors_name`.
+    Nothing here reads a value but labels where there are classes and the host can read them, so it costs
+    nothing and works while compiling. Errors name the priors by `priors_name`.
 
     Raises
     ------
     TypeError
         If an input is no array, of another library than the first, or of the wrong kind of dtype.
     ValueError
-        If a shape does not fit, or two inputs are on different devices.
+        If a shape does not fit, two inputs are on different devices, or a label is none of the classes.
     """
     inputs = {
         priors_name: Beside(priors, ("N", prior_columns), required=True),
@@ -184,7 +186,12 @@ def read_scene(
         raise ValueError("ignore_valid: expected ignore_bboxes with it, got None")
     backend, lead, flat = read_inputs(inputs)
     flat["priors"] = flat.pop(priors_name)
-    return _build(flat, backend, lead, beside=tuple(beside or ()))
+    of_classes = [
+        name for name, value in (beside or {}).items() if value.dimensions[-1] == "C" and name in flat
+    ]
+    # That there is no class at all is the assigner's to refuse.
+    n_classes = int(flat[of_classes[0]].shape[-1]) or None if of_classes else None
+    return _build(flat, backend, lead, tuple(beside or ()), n_classes)
 
 
 def read_inputs(inputs: Mapping[str, Beside]) -> tuple[ArrayBackend, tuple[int, ...], dict[str, Array]]:
@@ -204,6 +211,40 @@ def read_inputs(inputs: Mapping[str, Beside]) -> tuple[ArrayBackend, tuple[int, 
     _check_each(given, backend)
     lead = broadcast_lead({name: (value.array, len(value.dimensions)) for name, value in given.items()})
     return backend, lead, _flattened(given, backend, lead)
+
+
+def with_known_class(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n_classes: int) -> Array:
+    """Return which valid ground truths have one of the classes.
+
+    Where the host can read values at no cost, a label that is none of them is an error; elsewhere its ground
+    truth takes no part.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        The library.
+    gt_labels, gt_valid : array (B or 1, G)
+        Labels, and whether a ground truth takes part.
+    n_classes : int
+        Number of classes, C: labels are from 0 to C - 1.
+
+    Raises
+    ------
+    ValueError
+        It names the first image, ground truth and label, and the number of classes.
+    """
+    known = (gt_labels >= 0) & (gt_labels < n_classes)
+    if backend.reads_host(gt_labels) and not backend.surely_all(known | ~gt_valid):
+        labels, wrong = (backend.to_numpy(x) for x in (gt_labels, gt_valid & ~known))
+        image, gt = np.argwhere(wrong)[0]
+        label = int(np.broadcast_to(labels, wrong.shape)[image, gt])
+        where = f"image {image}, ground truth {gt}" if len(wrong) > 1 else f"ground truth {gt}"
+        counted = "; are labels counted from 1?" if label == n_classes else ""
+        raise ValueError(
+            f"gt_labels: expected 0 to {n_classes - 1}, since there are {n_classes} classes, got {label} "
+            f"for {where}{counted}"
+        )
+    return gt_valid & known
 
 
 def _check_each(given: Mapping[str, Beside], backend: ArrayBackend) -> None:
@@ -241,7 +282,11 @@ def _flattened(given: Mapping[str, Beside], backend: ArrayBackend, lead: tuple[i
 
 
 def _build(
-    flat: dict[str, Array], backend: ArrayBackend, lead: tuple[int, ...], beside: tuple[str, ...]
+    flat: dict[str, Array],
+    backend: ArrayBackend,
+    lead: tuple[int, ...],
+    beside: tuple[str, ...],
+    n_classes: int | None,
 ) -> Scene:
     xp, images = backend.xp, prod(lead)
 
@@ -261,7 +306,10 @@ def _build(
             ignore_bboxes = xp.where(ignore_valid[..., None], ignore_bboxes, 0.0)
     gt_labels = None
     if "gt_labels" in flat:
-        gt_labels = each_image(xp.astype(flat["gt_labels"], backend.integer_dtype(priors)))
+        gt_labels = xp.astype(flat["gt_labels"], backend.integer_dtype(priors))
+        if n_classes is not None:
+            gt_valid = with_known_class(backend, gt_labels, gt_valid, n_classes)
+        gt_labels = each_image(gt_labels)
     return Scene(
         backend=backend,
         lead=lead,

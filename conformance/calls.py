@@ -41,9 +41,13 @@ class Refusal:
     ----------
     mentions : tuple of str
         Words that the message of the ValueError or TypeError must contain.
+    by_value : bool, default False
+        Whether it takes a value to see what is wrong, so that a library whose values cannot be read at no
+        cost may answer.
     """
 
     mentions: tuple[str, ...]
+    by_value: bool = False
 
     def fault(self, error: BaseException | None, *, compiled: bool = False) -> str:
         """Say how an error falls short of the clear one that is due.
@@ -60,6 +64,8 @@ class Refusal:
         str
             Empty when it is the error that is due.
         """
+        if error is None and self.by_value:
+            return ""
         if error is None:
             return "got a result, expected a ValueError or TypeError"
         kinds = ("ValueError", "TypeError")

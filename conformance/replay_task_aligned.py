@@ -11,7 +11,7 @@ import numpy as np
 
 from assigncore.assigners.task_aligned_presets import yolov6, yolov8
 from assigncore.backend import get_backend
-from assigncore.conformance.calls import Call, Outputs, Replay, answered
+from assigncore.conformance.calls import Call, Outputs, Refusal, Replay, answered
 from assigncore.conformance.goldens import GoldenCase
 from assigncore.conformance.reference_batched import batch_atss, batch_task_aligned
 from assigncore.prediction_overlaps import PositiveCIoU, SmoothedIoU
@@ -192,6 +192,13 @@ def _expect(rule: Callable[[GoldenCase], dict[str, Any]]) -> Callable[[GoldenCas
     return expect
 
 
+def _expect_known_labels(case: GoldenCase) -> GoldenCase | Refusal:
+    """Expect an error that names a label beyond the classes, where the host can see it."""
+    if np.any(case.inputs["gt_labels"] >= case.init["num_classes"]):
+        return Refusal(mentions=("gt_labels", "classes"), by_value=True)
+    return _expect(lambda case: dict(case.expected))(case)
+
+
 TASK_ALIGNED_REPLAYS: Mapping[str, Replay] = MappingProxyType(
     {
         "BatchATSSAssigner": Replay(
@@ -205,9 +212,7 @@ TASK_ALIGNED_REPLAYS: Mapping[str, Replay] = MappingProxyType(
             batches=True,
         ),
         "TaskAlignedAssigner": Replay(_single_image, answered),
-        "UltraTaskAlignedAssigner": Replay(
-            _ultralytics, _expect(lambda case: dict(case.expected)), batches=True
-        ),
+        "UltraTaskAlignedAssigner": Replay(_ultralytics, _expect_known_labels, batches=True),
     }
 )
 """The variants of these assigners."""

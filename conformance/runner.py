@@ -178,7 +178,8 @@ def replay_case(
             outcome = Comparison(Agreement.ERROR, f"{type(error).__name__}: {error}")
     else:
         if isinstance(due, Refusal):
-            outcome = Comparison(Agreement.DIFFERENT, due.fault(None))
+            message = due.fault(None)
+            outcome = Comparison(Agreement.DIFFERENT, message) if message else outcome
         else:
             images = _images(outputs) if batched else [outputs]
             outcome = max((compare_case(due, image) for image in images), key=lambda found: found.agreement)

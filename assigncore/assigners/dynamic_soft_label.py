@@ -172,7 +172,8 @@ class DynamicSoftLabelAssigner:
         Of equally cheap priors the first is taken. A prior that several ground truths choose goes to the one
         it is cheapest for among all, the first on ties, even if that one did not choose it; so a ground
         truth may end with none, as published. A prediction with a NaN or infinite number matches nothing. A
-        label that is no class counts as class 0. The power of ten stays below infinity: the farthest pairs
+        valid label that is no class is an error where the host can see it; elsewhere its ground truth takes
+        no part. The power of ten stays below infinity: the farthest pairs
         are equally dear.
         """
         scene = read_scene(

@@ -159,7 +159,8 @@ class SimOTAAssigner:
         Of equally cheap priors the first is taken. A prior that several ground truths choose goes to the one
         it is cheapest for among all, the first on ties, even if that one did not choose it; so a ground
         truth may end with none, as published. A prediction with a NaN or infinite number matches nothing.
-        Scores are not checked: one above 1 counts as 1. A label that is no class counts as class 0.
+        Scores are not checked: one above 1 counts as 1. A valid
+        label that is no class is an error where the host can see it; elsewhere its ground truth takes no part.
         """
         scene = read_scene(
             priors,

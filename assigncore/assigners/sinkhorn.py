@@ -173,8 +173,9 @@ class SinkhornAssigner:
         A prior to which several sources send equally much goes to the first of them, the background coming
         last. A ground truth that no point is near to takes the cheapest priors anywhere, as published. Where
         the ground truths would supply more units than there are priors, all their supplies are scaled down.
-        A prior or a prediction with a NaN or infinite number is background. Scores are not checked, and a
-        label that is no class counts as class 0.
+        A prior or a prediction with a NaN or infinite number is background. Scores are not checked. A
+        valid label that is no class is an error where the host can see it; elsewhere its ground truth takes
+        no part.
 
         Exponentials differ in their last bits from library to library, and sums in their order, which padding
         changes too: where two sources send nearly as much, so may the answer. The plan of an image is held

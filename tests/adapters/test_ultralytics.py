@@ -20,6 +20,10 @@ def arguments(case):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_targets_are_the_published_ones(case):
+    if case.name.startswith("big_label"):
+        with pytest.raises(ValueError, match="gt_labels: expected 0 to 4, since there are 5 classes, got 7"):
+            TaskAlignedAssigner(**case.init).forward(*arguments(case))
+        return
     got = TaskAlignedAssigner(**case.init).forward(*arguments(case))
     check(case, dict(zip(NAMES, got, strict=True)))
 

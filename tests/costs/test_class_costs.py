@@ -4,16 +4,22 @@ import numpy as np
 import pytest
 
 from assigncore import build_cost
+from assigncore.conformance import get_target
 
 from .scenes import CONFIGS, compute, draw
 
 
 @pytest.mark.parametrize("config", CONFIGS[:2], ids=str)
 @pytest.mark.parametrize("classes", [2, 6])
-def test_a_label_that_is_no_class_costs_nan(config, classes):
+def test_a_label_that_is_no_class_costs_nan_where_the_host_cannot_see_it(config, classes):
     arrays = draw(classes=classes)
     arrays["gt_labels"] = np.array([0, classes, -1])
-    np.testing.assert_array_equal(np.isnan(compute(config, arrays)), [[False, True, True]] * 7)
+    cost = compute(config, arrays, get_target("jax"))
+    np.testing.assert_array_equal(np.isnan(cost), [[False, True, True]] * 7)
+    with pytest.raises(
+        ValueError, match=f"gt_labels: .* {classes} classes, got {classes} for ground truth 1"
+    ):
+        compute(config, arrays)
 
 
 @pytest.mark.parametrize(

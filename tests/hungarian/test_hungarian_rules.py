@@ -34,10 +34,10 @@ def test_a_cost_that_is_not_finite_names_its_term(name, place, term):
         HungarianAssigner(COSTS, repeat=2, groups=2).assign(**arrays, image_shape=SIZE)
 
 
-def test_a_label_that_is_no_class_names_its_term():
+def test_a_label_that_is_no_class_is_named():
     arrays = draw()
     arrays["gt_labels"][2] = 6
-    with pytest.raises(ValueError, match="FocalLossCost of prior 0 and ground truth 2"):
+    with pytest.raises(ValueError, match="6 classes, got 6 for ground truth 2; are labels counted from 1"):
         detr(arrays)
 
 
