@@ -160,7 +160,8 @@ class SimOTAAssigner:
         it is cheapest for among all, the first on ties, even if that one did not choose it; so a ground
         truth may end with none, as published. A prediction with a NaN or infinite number matches nothing.
         Scores are not checked: one above 1 counts as 1. A valid
-        label that is no class is an error where the host can see it; elsewhere its ground truth takes no part.
+        label that is no class is an error where the host can see it; elsewhere its ground truth takes no
+        part.
         """
         scene = read_scene(
             priors,

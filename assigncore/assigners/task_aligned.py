@@ -168,11 +168,11 @@ class TaskAlignedAssigner:
         Notes
         -----
         Of equal metrics the prior of the lowest index is taken, of equal overlaps the first ground truth. A
-        prior whose prediction is broken matches nothing, and a NaN score counts as no candidate. A label out
-        of range reads the scores of class 0. With `topk_inside`, priors outside compete with a metric of 0: a
-        prior inside of metric 0 is positive only where it is among the first of all such, as published. With
-        `conflicts` other than the claimants, a ground truth may get a prior it had not chosen. The method has
-        no ignore regions.
+        prior whose prediction is broken matches nothing, and a NaN score counts as no candidate. A valid
+        label that is no class is an error where the host can see it; elsewhere its object takes no part.
+        With `topk_inside`, priors outside compete with a metric of 0: a prior inside of metric 0 is positive
+        only where it is among the first of all such, as published. With `conflicts` other than the claimants,
+        a ground truth may get a prior it had not chosen. The method has no ignore regions.
         """
         if gt_labels is None:
             raise ValueError("gt_labels: expected an array, since the metric reads their scores, got None")

@@ -169,7 +169,8 @@ class YOLOv7Assigner:
         candidate that several ground truths choose goes to the one it is cheapest for among all, the first on
         ties. A ground truth without width or height has no candidates of its own. A prediction with a NaN,
         or a box with an infinite coordinate, matches nothing. A valid
-        label that is no class is an error where the host can see it; elsewhere its ground truth takes no part.
+        label that is no class is an error where the host can see it; elsewhere its ground truth takes no
+        part.
         """
         scene = read_scene(
             pred_bboxes,
