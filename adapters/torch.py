@@ -13,6 +13,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from assigncore.adapters.host import cached_pairs_per_tile
+from assigncore.adapters.plain_tensors import is_plain, is_recorded, what_hides
 from assigncore.adapters.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
 from assigncore.result import AssignResult
@@ -25,7 +26,18 @@ def _take(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int) -> torch.Tens
 
 
 def _take_along_axis(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int = -1) -> torch.Tensor:
-    return torch.take_along_dim(x, indices, dim=axis)
+    """Gather from what is broadcast by its lengths of 1; which others are equal no compiler must know."""
+    axis %= x.ndim
+    lengths = zip(x.shape, indices.shape, strict=True)
+    common = [there if here == 1 else here for here, there in lengths]
+    own = [[*common[:axis], y.shape[axis], *common[axis + 1 :]] for y in (x, indices)]
+    return torch.gather(x.expand(own[0]), axis, indices.expand(own[1]))
+
+
+def _moveaxis(x: torch.Tensor, source: int, destination: int, /) -> torch.Tensor:
+    order = [axis for axis in range(x.ndim) if axis != source % x.ndim]
+    order.insert(destination % x.ndim, source % x.ndim)
+    return x.permute(order)
 
 
 def _result_type(*arrays_and_dtypes: Any) -> torch.dtype:
@@ -39,10 +51,15 @@ def _namespace() -> ModuleType:
 
     Making negative indices count from the end, which the standard leaves undefined, costs more than the
     gathering itself. The common dtype of float32 and a half precision is found by an operation on tensors,
-    which ``torch.compile`` refuses.
+    which ``torch.compile`` refuses, and ``torch.vmap`` moves no axis but by a permutation.
     """
     own = ModuleType(compat.__name__, compat.__doc__)
-    ours = {"take": _take, "take_along_axis": _take_along_axis, "result_type": _result_type}
+    ours = {
+        "moveaxis": _moveaxis,
+        "result_type": _result_type,
+        "take": _take,
+        "take_along_axis": _take_along_axis,
+    }
     vars(own).update({**vars(compat), **ours})
     return own
 
@@ -61,8 +78,8 @@ class TorchBackend(ArrayBackend):
         return torch.compiler.is_compiling()
 
     def reads_host(self, x: Array) -> bool:
-        """Whether the tensor is an eager one in the host's memory."""
-        return cast("bool", x.device.type == "cpu") and not self.is_traced(x)
+        """Whether the tensor is an eager one in the host's memory, and no transformation's."""
+        return not self.is_traced(x) and cast("bool", x.device.type == "cpu") and is_plain(x)
 
     def surely_all(self, mask: Array) -> bool:
         """Let NumPy look at the same memory, which is several times as quick."""
@@ -152,14 +169,15 @@ class TorchBackend(ArrayBackend):
         if twin is not None:
             values, places = twin.k_smallest(x.detach().numpy(), k)
             return torch.from_numpy(values), torch.from_numpy(places)
-        if x.dtype != torch.float32 or k >= x.shape[-1]:
+        # What torch.jit.trace records of bits that are read otherwise cannot be run.
+        if x.dtype != torch.float32 or k >= x.shape[-1] or is_recorded():
             return super().k_smallest(x, k)
         bits = (x + 0.0).view(torch.int32).to(torch.int64)
         ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
         counted = torch.arange(x.shape[-1], device=x.device)
         keys = torch.topk((ordered << 32) | counted, k, dim=-1, largest=False, sorted=True)[0]
         index = keys & 0xFFFFFFFF
-        return torch.take_along_dim(x, index, dim=-1), index
+        return torch.gather(x, -1, index), index
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""
@@ -213,7 +231,18 @@ class TorchBackend(ArrayBackend):
         return torch.from_numpy(np.asarray(writeable, order="C")).to(device)
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
-        """Return the values, as float32 where NumPy lacks the dtype."""
+        """Return the values, as float32 where NumPy lacks the dtype.
+
+        Raises
+        ------
+        RuntimeError
+            If a transformation hides the values, or would take those of this call for those of all.
+        """
+        if hidden := what_hides(x):
+            raise RuntimeError(
+                f"a matching is solved on the host, which cannot read values under {hidden}; "
+                "call the assigner outside of it, or compile the whole with torch.compile"
+            )
         host = x.detach().cpu()
         return cast("np.ndarray[Any, Any]", (host.float() if host.dtype == torch.bfloat16 else host).numpy())
 

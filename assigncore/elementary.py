@@ -16,11 +16,11 @@ def power(x: Array, exponent: float) -> Array:
         return xp.sqrt(x)
     if exponent != int(exponent) or exponent > 16:
         return x ** float(exponent)
-    half, odd = divmod(int(exponent), 2)
+    half = int(exponent) // 2
     if half == 0:
         return x
     squared = power(x * x, half)
-    return squared * x if odd else squared
+    return squared * x if int(exponent) > 2 * half else squared
 
 
 def sigmoid(x: Array, decay: Array | None = None) -> Array:

@@ -67,7 +67,8 @@ def on_host_twin(assign: Assign) -> Assign:
 
 
 def _is_array(x: Any) -> bool:
-    return hasattr(x, "shape") and hasattr(x, "dtype")
+    # Of numbers, which may be lengths that a compiler does not know, nothing is asked.
+    return not isinstance(x, (int, float)) and hasattr(x, "shape") and hasattr(x, "dtype")
 
 
 def _library_with_twin(given: Mapping[str, Any]) -> ArrayBackend | None:

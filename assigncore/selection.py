@@ -112,7 +112,7 @@ def k_nearest(
             pairs = pairs & (of_points(groups[0]) == of_gts(groups[1]))
         return xp.where(pairs, distance, FAR)
 
-    whole = [Tile(slice(0, centers.shape[0]), slice(0, points.shape[1]))]
+    whole = [Tile(0, int(centers.shape[0]), 0, int(points.shape[1]))]
     n_pairs = prod(centers.shape[:2]) * int(points.shape[1])
     if backend.is_traced(points) or backend.is_traced(centers) or n_pairs <= backend.pairs_per_tile(points):
         return k_smallest_per_gt(backend, whole, centers, k, _in_tile(squared_distance))
@@ -175,8 +175,8 @@ def k_smallest_per_gt(
     parts = []
     for tile in tiles:
         value, index = backend.k_smallest(measure(TileView(backend, tile, like)), min(k, tile.num_priors))
-        parts.append(Candidates(index + tile.priors.start, value))
-    return best_of_tiles(backend, tiles, parts, min(k, max(tile.priors.stop for tile in tiles)))
+        parts.append(Candidates(index + tile.first_prior, value))
+    return best_of_tiles(backend, tiles, parts, min(k, max(tile.last_prior for tile in tiles)))
 
 
 def best_of_tiles(backend: ArrayBackend, tiles: list[Tile], parts: list[Candidates], k: int) -> Candidates:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from assigncore.backend import Array, ArrayBackend
 
@@ -26,25 +26,39 @@ SHORTEST_BLOCK = 1024
 """Priors a block has at least, where memory allows, so that the work outweighs the calls."""
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """A block of priors in some images, with all of their ground truths.
+
+    Four numbers, among which PyTorch's compiler keeps lengths that it does not know; of a slice it would fix
+    them.
 
     Attributes
     ----------
-    images : slice
-        Of the batch.
-    priors : slice
-        Of the priors.
+    first_image, last_image : int
+        Of the batch; the last one is beyond it.
+    first_prior, last_prior : int
+        Of the priors; likewise.
     """
 
-    images: slice
-    priors: slice
+    first_image: int
+    last_image: int
+    first_prior: int
+    last_prior: int
+
+    @property
+    def images(self) -> slice:
+        """The images."""
+        return slice(self.first_image, self.last_image)
+
+    @property
+    def priors(self) -> slice:
+        """The priors."""
+        return slice(self.first_prior, self.last_prior)
 
     @property
     def num_priors(self) -> int:
         """Number of priors in the block: n."""
-        return int(self.priors.stop - self.priors.start)
+        return self.last_prior - self.first_prior
 
 
 class View(Protocol):
@@ -107,7 +121,7 @@ class TileView:
     def first_priors(self, like: Array) -> Array:
         """Return the first prior of the tile, (1, 1), on the device of `like`."""
         xp, device = self.backend.xp, self.backend.device_of(like)
-        return xp.full((1, 1), self.tile.priors.start, dtype=self.backend.integer_dtype(like), device=device)
+        return xp.full((1, 1), self.tile.first_prior, dtype=self.backend.integer_dtype(like), device=device)
 
 
 def plan_tiles(backend: ArrayBackend, priors: Array, gt_bboxes: Array) -> list[Tile]:
@@ -153,7 +167,7 @@ def cut_tiles(
     fewest : int, default 0
         Pairs a tile has at least, where the memory budget allows and there are so many.
     """
-    whole = [Tile(slice(0, images), slice(0, n_priors))]
+    whole = [Tile(0, images, 0, n_priors)]
     if any(map(backend.is_traced, arrays)):
         return whole
     limit = max(backend.pairs_per_tile(arrays[0]), min(fewest, backend.most_pairs(arrays[0])))
@@ -167,7 +181,7 @@ def dense_tiles(images: int, n_priors: int, per_prior: int, limit: int) -> list[
     several = max(1, limit // (per_prior * n_priors))
     block = min(n_priors, max(1, limit // per_prior))
     return [
-        Tile(slice(image, min(image + several, images)), slice(start, min(start + block, n_priors)))
+        Tile(image, min(image + several, images), start, min(start + block, n_priors))
         for image in range(0, images, several)
         for start in range(0, n_priors, block)
     ]
@@ -183,7 +197,7 @@ def join_tiles(xp: Any, tiles: list[Tile], parts: list[Array]) -> Array:
 
 def by_images(tiles: list[Tile], parts: list[Array]) -> list[list[Array]]:
     """Group what belongs to tiles by the images the tiles are of."""
-    rows = groupby(zip(tiles, parts, strict=True), key=lambda pair: pair[0].images.start)
+    rows = groupby(zip(tiles, parts, strict=True), key=lambda pair: pair[0].first_image)
     return [[part for _, part in row] for _, row in rows]
 
 

@@ -83,7 +83,7 @@ class Rows:
         if self.index is not None and tiles[0].images == slice(0, 1):
             counts = [max(int(n), fewest) for n in backend.to_numpy(self.inside).sum(axis=-1)]
             tiles = [
-                Tile(slice(image, image + 1), tile.priors)
+                Tile(image, image + 1, tile.first_prior, tile.last_prior)
                 for image, count in enumerate(counts)
                 for tile in cut_tiles(backend, arrays, 1, count, entries, fewest=block)
             ]

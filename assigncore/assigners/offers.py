@@ -91,7 +91,7 @@ def largest_overlaps(scene: Scene, rows: Rows, k: int, pricing: Pricing) -> Cand
 
 def _largest_of_tile(scene: Scene, view: RowView, overlaps: Array, k: int) -> Candidates:
     value, index = scene.backend.k_smallest(-overlaps, min(k, view.tile.num_priors))
-    return Candidates(index + view.tile.priors.start, value)
+    return Candidates(index + view.tile.first_prior, value)
 
 
 def offer_rows(scene: Scene, rows: Rows, k: int, pricing: Pricing) -> Offer:
@@ -121,7 +121,7 @@ def _offer_of_tile(scene: Scene, view: RowView, overlaps: Array, cost: Array, k:
     value, index = backend.k_smallest(cost, min(k, view.tile.num_priors))
     _, cheapest = backend.max_and_argmax(-cost, axis=1)
     return Offer(
-        index=index + view.tile.priors.start,
+        index=index + view.tile.first_prior,
         cost=value,
         overlap=xp.take_along_axis(overlaps, index, axis=-1),
         cheapest=cheapest,

@@ -282,7 +282,7 @@ def _tiles(scene: Scene, entries: int) -> list[Tile]:
     """Cut the batch into as many images as the memory budget allows at once, one at least."""
     backend, (images, n_priors, _) = scene.backend, scene.shape
     if backend.is_traced(scene.gt_bboxes):
-        return [Tile(slice(0, images), slice(0, n_priors))]
+        return [Tile(0, images, 0, n_priors)]
     most = max(backend.most_pairs(scene.priors), entries * n_priors)
     return dense_tiles(images, n_priors, entries, most)
 

@@ -43,8 +43,11 @@ def _of_labels(scene: MatchScene, x: Array, labels: Array) -> Array:
 def _elementwise_of_labels(
     scene: MatchScene, x: Array, labels: Array, compute: Callable[[Array], Array]
 ) -> Array:
-    """Compute of each label's column, or of all columns first where that is less work."""
-    if labels.shape[1] < x.shape[-1]:
+    """Compute of each label's column, or of all columns first where that is less work.
+
+    What is more is not asked while a compiler traces: it would make a graph for each answer.
+    """
+    if scene.backend.is_traced(x) or labels.shape[1] < x.shape[-1]:
         return compute(_of_labels(scene, x, labels))
     return _of_labels(scene, compute(x), labels)
 

@@ -197,12 +197,12 @@ def _in_blocks(
     needed = {name for cost in costs for name in cost.needs}
     arrays = {name: x for name, x in scene.arrays.items() if name in needed or name == "mask_points"}
     images: list[list[Array]] = []
-    for _, tiles in groupby(_tiles(scene, arrays), key=lambda tile: tile.images.start):
+    for _, tiles in groupby(_tiles(scene, arrays), key=lambda tile: tile.first_image):
         blocks: list[list[Array]] = []
         shared: Mapping[str, Array] | None = None
         for tile in tiles:
             shared = _of_images(scene, arrays, tile) if shared is None else shared
-            shape = (tile.images.stop - tile.images.start, tile.num_priors, scene.shape[2])
+            shape = (tile.last_image - tile.first_image, tile.num_priors, scene.shape[2])
             with scene.backend.unwarned():
                 parts = compute({**shared, **_of_predictions(scene, arrays, tile)})
             blocks.append([xp.broadcast_to(part, shape) for part in parts])

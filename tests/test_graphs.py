@@ -1,0 +1,93 @@
+"""How many graphs PyTorch's compiler needs where the number of ground truths or of priors varies (law 9)."""
+
+import numpy as np
+import pytest
+import torch
+
+from assigncore.conformance.capabilities import CAPABILITIES
+from assigncore.conformance.recipes import recipe_of
+from assigncore.conformance.scene_kinds import draw_scene
+from assigncore.conformance.scenes import ROWS, Level, scene_of
+from assigncore.host_twin import without_host_twin
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Dynamo detected a call:UserWarning", "ignore:.*torch.jit.script_method:DeprecationWarning"
+)
+
+
+class Counted:
+    """A compiled function, and how many graphs it took."""
+
+    def __init__(self, function, dynamic=None):
+        self.graphs = 0
+        torch.compiler.reset()
+        self.function = torch.compile(function, fullgraph=True, backend=self._run, dynamic=dynamic)
+
+    def _run(self, graph, _):
+        self.graphs += 1
+        return graph.forward
+
+    def __call__(self, *arguments, **arrays):
+        return self.function(*arguments, **arrays)
+
+
+def tensors(arrays):
+    return {name: torch.from_numpy(x).float() if x.dtype.kind == "f" else torch.from_numpy(x)
+            for name, x in arrays.items()}  # fmt: skip
+
+
+def check(got, due):
+    assert got.keys() == due.keys()
+    for name, x in due.items():
+        torch.testing.assert_close(got[name], x, rtol=0, atol=0, equal_nan=True)
+
+
+def counts(name, numbers, dynamic=None):
+    """Assign with the first ground truths of a scene, and count the graphs that each number of them took."""
+    recipe, scene = recipe_of(name), draw_scene("fpn-0-0")
+    assign, arrays = recipe.call(recipe.statics(scene)), tensors(recipe.arrays(scene))
+    compiled, graphs = Counted(assign, dynamic), {}
+    for number in numbers:
+        some = {key: x[:number].clone() if ROWS.get(key) == "G" else x for key, x in arrays.items()}
+        before = compiled.graphs
+        with without_host_twin():
+            due = assign(**some)
+        check(compiled(**some), due)
+        graphs[number] = compiled.graphs - before
+    return graphs
+
+
+@pytest.mark.parametrize("name", CAPABILITIES)
+def test_two_graphs_serve_all_numbers_of_ground_truths_and_one_more_each_none_and_one(name):
+    graphs = counts(name, (3, 5, 7, 1, 0, 2))
+    assert graphs[3] + graphs[5] + graphs[7] + graphs[2] <= 2
+    assert graphs[0] <= 1
+    assert graphs[1] <= 1
+
+
+@pytest.mark.parametrize(
+    "name", ["MaxIoUAssigner", "TaskAlignedAssigner", "HungarianAssigner", "RegionAssigner"]
+)
+def test_a_compiler_that_is_told_that_lengths_vary(name):
+    graphs = counts(name, (3, 5, 2), dynamic=True)
+    assert sum(graphs.values()) <= 2
+
+
+def test_more_numbers_than_a_compiler_would_compile_for_one_by_one():
+    assert sum(counts("MaxIoUAssigner", (3, 5, 7, 4, 2, 6, 8)).values()) <= 2
+
+
+@pytest.mark.parametrize("name", ["MaxIoUAssigner", "TaskAlignedAssigner", "SimOTAAssigner"])
+def test_images_of_several_sizes(name):
+    recipe, boxes = recipe_of(name), np.array([[8.0, 8, 30, 40], [20, 10, 60, 50], [5, 5, 12, 14]])
+    compiled, per_size = None, []
+    for side in (8, 10, 12, 14):
+        levels = (Level(side, side, 8), Level(side // 2, side // 2, 16), Level(side // 4, side // 4, 32))
+        scene = scene_of("sizes", "fpn", boxes, np.random.default_rng(0), levels=levels)
+        arrays, assign = tensors(recipe.arrays(scene)), recipe.call(recipe.statics(scene))
+        compiled = compiled or Counted(assign)
+        with without_host_twin():
+            due = assign(**arrays)
+        check(compiled(**arrays), due)
+        per_size.append(compiled.graphs)
+    assert per_size[-1] <= 2
