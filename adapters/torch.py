@@ -258,6 +258,8 @@ def _(cost: torch.Tensor) -> torch.Tensor:
     return cost.new_empty(cost.shape[:-1], dtype=torch.int64)
 
 
+# What a checkpoint holds of it is tensors and numbers, so that torch.load(weights_only=True) may make one.
+torch.serialization.add_safe_globals([AssignResult])
 pytree.register_pytree_node(
     AssignResult,
     AssignResult.tree_flatten,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -31,8 +31,10 @@ class AssignResult:
 
     Notes
     -----
-    A pytree in JAX and in PyTorch. It can be pickled and deep-copied. Two results are never equal by ``==``:
-    compare their arrays.
+    A pytree in JAX and in PyTorch. It can be pickled and deep-copied, and what ``torch.save`` has written is
+    read by ``torch.load(weights_only=True)`` once ``assigncore.load_backend("torch")`` has been called. A result
+    of a batch has a length and is iterated image by image. Two results are never equal by ``==``: compare their
+    arrays.
 
     Examples
     --------
@@ -120,6 +122,34 @@ class AssignResult:
             self.num_gts,
             {name: pick(x) for name, x in self.extras.items()},
         )
+
+    def __bool__(self) -> bool:
+        """Be true, whatever the length is."""
+        return True
+
+    def __len__(self) -> int:
+        """Return the length of the first batch dimension.
+
+        Raises
+        ------
+        TypeError
+            If the result is of one image.
+        """
+        if self.gt_inds.ndim == 1:
+            raise TypeError("this result is of one image; only a batched result has a length")
+        return int(self.gt_inds.shape[0])
+
+    def __iter__(self) -> Iterator[AssignResult]:
+        """Go through the first batch dimension: image by image where it is the only one.
+
+        Raises
+        ------
+        TypeError
+            If the result is of one image.
+        """
+        if self.gt_inds.ndim == 1:
+            raise TypeError("this result is of one image; only a batched result can be iterated")
+        return (self[image] for image in range(len(self)))
 
     def with_gts_prepended(
         self, labels: Array | None = None, *, gt_valid: Array | None = None

@@ -31,7 +31,7 @@ __all__ = [
     "print_report",
 ]
 
-PACKAGES = ("assigncore", "numpy", "scipy", "torch", "jax", "array-api-compat", "array-api-extra")
+PACKAGES = ("assigncore", "numpy", "scipy", "torch", "jax", "array-api-compat")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError
 
 import jax
@@ -10,7 +12,8 @@ import pytest
 import torch
 from torch.utils import _pytree as torch_pytree
 
-from assigncore import AssignResult
+from assigncore import AssignResult, MaxIoUAssigner
+from assigncore.conformance import get_target
 
 
 def _result(target, lead=(), *, seed=0, n=9, g=4):
@@ -181,3 +184,41 @@ def _result_of(asarray):
     return AssignResult(
         asarray(np.array([1, 2])), asarray(np.ones(2)), asarray(np.array([7, 8])), 2, {"a": flag}
     )
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_a_batch_has_a_length_and_is_iterated_image_by_image(library):
+    target = get_target(library)
+    boxes = target.from_numpy(np.array([[0, 0, 8, 8], [4, 4, 12, 12]], dtype=np.float32))
+    assigner = MaxIoUAssigner(0.5, 0.4)
+    result = assigner.assign(boxes, target.backend.xp.stack([boxes[:1], boxes[1:], boxes[:1]]))
+    assert len(result) == 3
+    images = list(result)
+    assert [target.to_numpy(image.gt_inds).tolist() for image in images] == [[1, 0], [0, 1], [1, 0]]
+    one = images[0]
+    assert one
+    for ask in (len, iter, list):
+        with pytest.raises(TypeError, match="this result is of one image"):
+            ask(one)
+
+
+def test_two_batch_dimensions_are_iterated_by_the_first():
+    boxes = np.array([[0, 0, 8, 8], [4, 4, 12, 12]], dtype=np.float32)
+    result = MaxIoUAssigner(0.5, 0.4).assign(boxes, np.broadcast_to(boxes[:1], (2, 3, 1, 4)))
+    assert [len(each) for each in result] == [3, 3]
+
+
+def test_a_result_is_loaded_as_weights_are(tmp_path):
+    boxes = torch.tensor([[0.0, 0, 8, 8], [4, 4, 12, 12]])
+    result = MaxIoUAssigner(0.5, 0.4).assign(boxes, boxes[:1], gt_labels=torch.tensor([3]))
+    torch.save(result, tmp_path / "result.pt")
+    code = (
+        "import sys, torch, assigncore\n"
+        "assigncore.load_backend('torch')\n"
+        "result = torch.load(sys.argv[1], weights_only=True)\n"
+        "print(type(result).__name__, result.gt_inds.tolist(), result.labels.tolist(), dict(result.extras))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "result.pt"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "AssignResult [1, 0] [3, -1] {}\n", done.stderr
