@@ -32,9 +32,9 @@ class AssignResult:
     Notes
     -----
     A pytree in JAX and in PyTorch. It can be pickled and deep-copied, and what ``torch.save`` has written is
-    read by ``torch.load(weights_only=True)`` once ``assigncore.load_backend("torch")`` has been called. A result
-    of a batch has a length and is iterated image by image. Two results are never equal by ``==``: compare their
-    arrays.
+    read by ``torch.load(weights_only=True)`` once ``assigncore.load_backend("torch")`` has been called. A
+    result of a batch has a length and is iterated image by image. Two results are never equal by ``==``:
+    compare their arrays.
 
     Examples
     --------
