@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := .venv-clients
 # Seen as one package by mypy, which does not follow the mapping of folders to packages in pyproject.toml.
 TYPES := build/mypy
 
@@ -11,7 +12,7 @@ DEVICE ?= cuda
 QUICK ?=
 RESUME ?=
 
-.PHONY: demo test lint format bench gpu clean
+.PHONY: demo test lint format bench gpu clients clean
 
 demo: $(VENV)/.audit
 	$(BIN)/assigncore audit --out out/demo
@@ -45,6 +46,19 @@ gpu:
 	$(PYTHON) benchmarks/gpu --device $(DEVICE) --budget $(BUDGET) $(if $(QUICK),--quick) \
 		$(if $(RESUME),--resume $(RESUME)) --json $(GPU_RECORD) --page $(GPU_PAGE)
 
+# An environment of its own, since the frameworks ask for versions of their own; it takes gigabytes.
+clients: $(CLIENTS)/.ready
+	$(CLIENTS)/bin/python clients/run.py
+
+$(CLIENTS)/.ready: Makefile
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --editable . torch==2.14.1 torchvision==0.29.1 \
+		transformers==5.24.0 ultralytics==8.4.190 mmengine==0.10.7 pycocotools shapely terminaltables prettytable six
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps mmcv-lite==2.1.0
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmdet mmdet==3.3.0
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmyolo mmyolo==0.6.0
+	touch $@
+
 # Each stamp says that the environment holds an extra of the project as pyproject.toml states it.
 $(VENV)/.%: pyproject.toml | $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
@@ -60,4 +74,4 @@ $(TYPES)/assigncore: Makefile
 	ln -s ../../../adapters ../../../conformance $@
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

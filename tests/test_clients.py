@@ -1,0 +1,40 @@
+"""What is compared of real clients, and that the page says what was recorded. The models need packages of their own."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def run():
+    spec = importlib.util.spec_from_file_location("clients_run", PROJECT / "clients" / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def side(*numbers, switched=("assigner",)):
+    return {"numbers": list(numbers), "switched": list(switched), "left": {}}
+
+
+def test_verdicts(run):
+    verdict = lambda theirs, ours: run.compare(theirs, ours)["verdict"]  # noqa: E731
+    assert verdict(side(1.0, 2.0), side(1.0, 2.0)) == "equal"
+    assert verdict(side(1.0, 2.0), side(1.0, 2.0 + 1e-6)) == "last bits"
+    assert verdict(side(1.0, 2.0), side(1.0, 2.0001)) == "different"
+    assert verdict(side(1.0, 2.0, 3.0, 4.0), side(1.0, 2.0, 3.0, 4.0001)) == "last bits"
+    assert verdict(side(1.0, 2.0, 3.0, 4.0), side(1.0, 2.0, 3.0, 4.1)) == "different"
+    assert verdict(side(1.0), side(1.0, switched=())) == "left"
+    assert run.compare({"error": "no"}, side(1.0)) == {"verdict": "failed", "why": "theirs: no"}
+
+
+def test_the_page_says_what_was_recorded_and_nothing_is_different(run):
+    record = json.loads((PROJECT / "clients" / "results.json").read_text())
+    assert (PROJECT / "docs" / "clients.md").read_text() == run.page(record)
+    verdicts = {found["verdict"] for found in record["models"].values()}
+    assert verdicts <= {"equal", "last bits", "left"}
+    assert {key.partition("/")[0] for key in record["models"]} == {"ultralytics", "transformers", "mmyolo"}
