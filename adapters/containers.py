@@ -111,7 +111,7 @@ def labels_of(labels: Any, gt_bboxes: Array, *, needed: bool = False) -> Array |
 
 
 def as_many_as_predictions(
-    priors: Array, gt_bboxes: Array, columns: int = BOX_COLUMNS, **predictions: Array
+    priors: Array, gt_bboxes: Array, **predictions: Array
 ) -> tuple[Array, dict[str, Array]]:
     """Let priors and predictions fit where there is nothing to assign, so that all of them are background.
 
@@ -121,12 +121,10 @@ def as_many_as_predictions(
 
     Parameters
     ----------
-    priors : array (N, columns)
-        Priors.
+    priors : array (N, 4)
+        Priors, boxes or points with two strides.
     gt_bboxes : array (G, 4)
         Ground truths.
-    columns : int, default 4
-        Of a prior.
     **predictions : array
         By the core's names, ``pred_bboxes`` among them.
     """
@@ -141,7 +139,7 @@ def as_many_as_predictions(
         return backend.xp.zeros((n, width), dtype=x.dtype, device=backend.device_of(x))
 
     others = {name: fitted(x, max(1, int(x.shape[-1]))) for name, x in predictions.items()}
-    return fitted(priors, columns), {**others, "pred_bboxes": fitted(boxes, BOX_COLUMNS)}
+    return fitted(priors, BOX_COLUMNS), {**others, "pred_bboxes": fitted(boxes, BOX_COLUMNS)}
 
 
 def as_real_like(x: Array, like: Array) -> Array:

@@ -230,7 +230,7 @@ class BatchATSSAssigner(torch.nn.Module):
         positive = result.pos_mask
         soft = positive.to(gt_bboxes.dtype)
         if pred_bboxes is not None and 0 not in (gt_bboxes.shape[1], pred_bboxes.shape[1]):
-            soft = soft * self.overlap(rows.bboxes, pred_bboxes.detach(), is_aligned=True)
+            soft = soft * self.overlap(rows.bboxes, pred_bboxes, is_aligned=True)
         background = torch.where(positive, rows.labels, self.num_classes)
         return _targets(rows, background, class_scores(background, soft, self.num_classes), positive)
 

@@ -190,7 +190,7 @@ class RegionAssigner(RegionKnobs):
         result = self.core().assign(
             concat(levels),
             boxes,
-            gt_labels=labels_of(gt_labels, boxes_of(gt_bboxes)),
+            gt_labels=labels_of(gt_labels, boxes),
             prior_valid=valid_anchors(concat(list(mlvl_valid_flags)), boxes),
             num_level_priors=tuple(len(anchors) for anchors in levels),
             featmap_sizes=[tuple(size) for size in featmap_sizes],
