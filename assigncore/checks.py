@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
+
+import numpy as np
 
 from assigncore.backend import Array, ArrayBackend, get_backend
 
 __all__ = [
     "broadcast_lead",
+    "check_choice",
     "check_dtype",
     "check_knob",
     "check_shape",
     "check_switches",
     "common_backend",
+    "plain",
+    "plain_knobs",
     "raise_precision",
 ]
+
+LARGEST = sys.float_info.max
+"""An integer beyond it is no more finite than infinity is."""
 
 _KINDS = {
     "real floating": "real floating numbers",
@@ -86,6 +95,28 @@ def check_dtype(name: str, x: Array, backend: ArrayBackend, kind: str) -> None:
         raise TypeError(f"{name}: expected {_KINDS[kind]}, got dtype {x.dtype}")
 
 
+def plain(value: Any) -> Any:
+    """Return a knob as Python's own: numbers and switches of NumPy and other subclasses, lists as tuples.
+
+    Anything else, arrays among it, is returned as it is.
+    """
+    if isinstance(value, np.generic):
+        # Extended precision has no Python number of its own.
+        value = float(value) if isinstance(value, np.longdouble) else value.item()
+    if isinstance(value, tuple | list):
+        return tuple(map(plain, value))
+    for kind in (int, float):
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return kind(value)
+    return value
+
+
+def plain_knobs(knobs: Any) -> None:
+    """Make the knobs of a frozen dataclass plain, so that they compare, hash and are written as JSON."""
+    for knob in fields(knobs):
+        object.__setattr__(knobs, knob.name, plain(getattr(knobs, knob.name)))
+
+
 def check_knob(name: str, value: Any, *, at_least: float | None = None, integer: bool = False) -> None:
     """Check that a knob is a finite number, an integer where it must be, and not too small.
 
@@ -96,13 +127,26 @@ def check_knob(name: str, value: Any, *, at_least: float | None = None, integer:
     ValueError
         If it is not finite, or below `at_least`.
     """
+    number = plain(value)
     wanted = "an integer" if integer else "a number"
-    if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
+    if isinstance(number, bool) or not isinstance(number, int if integer else (int, float)):
         raise TypeError(f"{name}: expected {wanted}, got {value!r}")
-    if value != value or value in (float("inf"), float("-inf")):
+    if not integer and not abs(number) <= LARGEST:
         raise ValueError(f"{name}: expected a finite number, got {value!r}")
-    if at_least is not None and value < at_least:
+    if at_least is not None and number < at_least:
         raise ValueError(f"{name}: expected at least {at_least}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str], when: str = "") -> None:
+    """Check that a knob is one of a few strings; `when` says in which case, for the error.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}{when}, got {value!r}")
 
 
 def check_switches(knobs: Any) -> None:
@@ -114,7 +158,7 @@ def check_switches(knobs: Any) -> None:
         If one is anything else, such as the string "no", which Python takes for true.
     """
     for knob in fields(knobs):
-        value = getattr(knobs, knob.name)
+        value = plain(getattr(knobs, knob.name))
         if isinstance(knob.default, bool) and not isinstance(value, bool):
             raise TypeError(f"{knob.name}: expected True or False, got {value!r}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from assigncore.backend import Array, get_backend, preload_backends
+from assigncore.backend import Array, get_backend
 from assigncore.checks import (
     broadcast_lead,
     check_dtype,
@@ -17,7 +17,7 @@ from assigncore.checks import (
 )
 from assigncore.coordinates import divided, drop_broken
 from assigncore.overlap_formulas import Mode, overlaps_of_checked
-from assigncore.registry import OVERLAP_CALCULATORS
+from assigncore.registry import OVERLAP_CALCULATORS, Configured
 
 __all__ = [
     "BboxOverlaps2D",
@@ -54,7 +54,7 @@ class OverlapCalculator(Protocol):
 
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class BboxOverlaps2D:
+class BboxOverlaps2D(Configured):
     """Overlaps of axis-aligned boxes, as published detectors compute them.
 
     Parameters
@@ -83,11 +83,10 @@ class BboxOverlaps2D:
     scale: float = 1.0
     dtype: str | None = None
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("scale", self.scale)
         if self.scale <= 0:
             raise ValueError(f"scale: expected a positive number, got {self.scale!r}")
-        preload_backends()
 
     @property
     def zero_when_disjoint(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.checks import (
     broadcast_lead,
     check_dtype,
@@ -15,12 +15,12 @@ from assigncore.checks import (
 )
 from assigncore.coordinates import at_least, drop_broken
 from assigncore.overlap_formulas import overlaps_of_checked
-from assigncore.registry import OVERLAP_CALCULATORS
+from assigncore.registry import OVERLAP_CALCULATORS, Configured
 
 __all__ = ["PositiveCIoU", "SmoothedIoU"]
 
 
-class _OneMode:
+class _OneMode(Configured):
     """A calculator of one kind of overlap, whatever it is called by: checks, then `of_checked`."""
 
     zero_when_disjoint = True
@@ -104,11 +104,10 @@ class SmoothedIoU(_OneMode):
 
     eps: float = 1e-9
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("eps", self.eps)
         if self.eps <= 0:
             raise ValueError(f"eps: expected a positive number, got {self.eps!r}")
-        preload_backends()
 
     def _overlaps(self, b1: Array, b2: Array, is_aligned: bool) -> Array:
         return overlaps_of_checked(b1, b2, "iou", is_aligned=is_aligned, eps=float(self.eps), eps_added=True)
@@ -137,9 +136,6 @@ class PositiveCIoU(_OneMode):
     >>> PositiveCIoU()(boxes[:1], boxes).round(3)
     array([[1.   , 0.466, 0.   ]])
     """
-
-    def __post_init__(self) -> None:
-        preload_backends()
 
     def _overlaps(self, b1: Array, b2: Array, is_aligned: bool) -> Array:
         return at_least(overlaps_of_checked(b1, b2, "ciou", is_aligned=is_aligned), 0.0)

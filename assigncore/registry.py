@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from math import isinf
+from typing import Any, ClassVar, TypeVar
+
+from assigncore.backend import preload_backends
+from assigncore.checks import check_switches, plain_knobs
 
 __all__ = [
     "ASSIGNERS",
     "COSTS",
     "OVERLAP_CALCULATORS",
+    "Configured",
     "Registry",
     "build_assigner",
     "build_cost",
@@ -50,6 +55,10 @@ class Registry:
         """Return the registered names, sorted."""
         return tuple(sorted(self._classes))
 
+    def registered(self, name: str) -> type[Any] | None:
+        """Return the class called `name`, None where there is none."""
+        return self._classes.get(name)
+
     def get(self, name: str) -> type[Any]:
         """Return the class called `name`.
 
@@ -62,8 +71,15 @@ class Registry:
             raise ValueError(f"unknown {self.kind} {name!r}; {_suggestion(name, self.names())}")
         return self._classes[name]
 
-    def build(self, config: Mapping[str, Any]) -> Any:
+    def build(self, config: Mapping[str, Any], knob: str = "") -> Any:
         """Build from a mapping whose ``type`` names the class and whose other items are its knobs.
+
+        Parameters
+        ----------
+        config : mapping
+            The class's name and its knobs.
+        knob : str, optional
+            Of which knob of another object this is the value; errors begin with it.
 
         Raises
         ------
@@ -72,6 +88,20 @@ class Registry:
         ValueError
             If no class has the name, or a knob's value is out of range.
         """
+        of_knob = f"{knob}: " if knob else ""
+        try:
+            cls, knobs = self._read(config)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{of_knob}{error}") from None
+        try:
+            return cls(**knobs)
+        except (TypeError, ValueError) as error:
+            if not knob:
+                raise
+            raise type(error)(f"{knob}.{error}") from error
+
+    def _read(self, config: Any) -> tuple[type[Any], dict[str, Any]]:
+        """Return the class a config names, and its knobs."""
         if not isinstance(config, Mapping):
             raise TypeError(f"expected a config mapping for the {self.kind}, got {type(config).__name__}")
         if "type" not in config:
@@ -83,11 +113,14 @@ class Registry:
             raise TypeError(f"'type' of the {self.kind}: expected a name, got {type(name).__name__}")
         cls = self.get(name)
         knobs = {key: value for key, value in config.items() if key != "type"}
-        known = [field.name for field in fields(cls) if field.init]
+        known = {field.name: field for field in fields(cls) if field.init}
         for knob in knobs:
             if knob not in known:
-                raise TypeError(f"{name} has no knob {knob!r}; {_suggestion(knob, known)}")
-        return cls(**knobs)
+                raise TypeError(f"{name} has no knob {knob!r}; {_suggestion(str(knob), list(known))}")
+        for knob, field in known.items():
+            if knob not in knobs and field.default is MISSING and field.default_factory is MISSING:
+                raise TypeError(f"{name} lacks its knob {knob!r}, which has no default")
+        return cls, knobs
 
 
 def _suggestion(name: str, known: list[str] | tuple[str, ...]) -> str:
@@ -98,6 +131,67 @@ def _suggestion(name: str, known: list[str] | tuple[str, ...]) -> str:
 ASSIGNERS = Registry("assigner")
 COSTS = Registry("match cost")
 OVERLAP_CALCULATORS = Registry("overlap calculator")
+
+
+class Configured:
+    """What frozen dataclasses of knobs have in common: their checks, and the way back to a config.
+
+    A knob is kept as Python's own number, switch, text or tuple, whatever kind of it was given, so that equal
+    knobs make equal objects; an ``iou_calculator`` is built from its config.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        plain_knobs(self)
+        if "iou_calculator" in self.__dataclass_fields__:
+            calculator = build_overlap_calculator(vars(self)["iou_calculator"], "iou_calculator")
+            object.__setattr__(self, "iou_calculator", calculator)
+        check_switches(self)
+        self._check_knobs()
+        preload_backends()
+
+    def _check_knobs(self) -> None:
+        """Raise where a knob has a wrong value; switches are checked by their defaults."""
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the config that builds an equal object.
+
+        Returns
+        -------
+        dict
+            Of what JSON knows: ``type`` and every knob, with nested configs and lists; an infinite limit is
+            None.
+
+        Raises
+        ------
+        TypeError
+            If the class is not the registered one of its name, or a knob is an object without a config of its
+            own, as a function is.
+
+        Examples
+        --------
+        >>> from assigncore import PointAssigner
+        >>> PointAssigner(scale=4).to_config()
+        {'type': 'PointAssigner', 'scale': 4, 'pos_num': 3}
+        """
+        name = type(self).__name__
+        if not any(type(self) is known.registered(name) for known in (ASSIGNERS, COSTS, OVERLAP_CALCULATORS)):
+            raise TypeError(f"{name} is not registered: no config can name it")
+        knobs = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return {"type": name, **{knob: _as_config(knob, value) for knob, value in knobs.items()}}
+
+
+def _as_config(knob: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return None if isinf(value) else value
+    if isinstance(value, tuple):
+        return [_as_config(f"{knob}[{place}]", item) for place, item in enumerate(value)]
+    if isinstance(value, Configured):
+        return value.to_config()
+    raise TypeError(f"{knob}: expected what a config can hold, got {value!r}")
 
 
 def build_assigner(config: Mapping[str, Any]) -> Any:
@@ -129,13 +223,15 @@ def build_assigner(config: Mapping[str, Any]) -> Any:
     return ASSIGNERS.build(config)
 
 
-def build_overlap_calculator(config: Mapping[str, Any] | Callable[..., Any]) -> Any:
+def build_overlap_calculator(config: Mapping[str, Any] | Callable[..., Any], knob: str = "") -> Any:
     """Build an overlap calculator from a config dict; a calculator that is built already passes through.
 
     Parameters
     ----------
     config : mapping or callable
         ``type`` names the calculator, every other item is one of its knobs. A callable is returned as it is.
+    knob : str, optional
+        The knob of another object that it is for; errors begin with it.
 
     Returns
     -------
@@ -151,16 +247,18 @@ def build_overlap_calculator(config: Mapping[str, Any] | Callable[..., Any]) -> 
     """
     if callable(config) and not isinstance(config, Mapping):
         return config
-    return OVERLAP_CALCULATORS.build(config)
+    return OVERLAP_CALCULATORS.build(config, knob)
 
 
-def build_cost(config: Mapping[str, Any] | Callable[..., Any]) -> Any:
+def build_cost(config: Mapping[str, Any] | Callable[..., Any], knob: str = "") -> Any:
     """Build a match cost from a config dict; a cost that is built already passes through.
 
     Parameters
     ----------
     config : mapping or callable
         ``type`` names the cost, every other item is one of its knobs. A callable is returned as it is.
+    knob : str, optional
+        The knob of another object that it is for; errors begin with it.
 
     Returns
     -------
@@ -183,4 +281,4 @@ def build_cost(config: Mapping[str, Any] | Callable[..., Any]) -> Any:
     """
     if callable(config) and not isinstance(config, Mapping):
         return config
-    return COSTS.build(config)
+    return COSTS.build(config, knob)

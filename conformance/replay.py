@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assigncore.adapters.thresholds import background_threshold
 from assigncore.conformance.calls import Call, Outputs, Refusal, Replay, answered
 from assigncore.conformance.goldens import GoldenCase
 from assigncore.conformance.reference import ascend_max_iou
@@ -50,11 +51,18 @@ _SINGLE_IMAGE_INPUTS = {
 }
 
 
+def _core_knobs(kind: str, published: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the core's knobs of published ones, whose threshold means by its type what it means there."""
+    pairs = (tuple, list) if kind == "GridAssigner" else (tuple,)
+    threshold = background_threshold(published["neg_iou_thr"], pairs=pairs)
+    return {**published, "neg_iou_thr": threshold}
+
+
 def _single_image(kind: str) -> Callable[[GoldenCase], Call]:
     """Translate an assigner that gives ``gt_inds``, ``max_overlaps`` and ``labels`` for one image."""
 
     def prepare(case: GoldenCase) -> Call:
-        assigner = build_assigner({"type": kind, **case.init})
+        assigner = build_assigner({"type": kind, **_core_knobs(kind, case.init)})
 
         def assign(**arrays: Array) -> Outputs:
             result = assigner.assign(**arrays)
@@ -83,7 +91,9 @@ def _ascend(case: GoldenCase) -> Call:
     every tie to a lower index and may not take a low-quality match is why both ways give the same, and the
     marked way is how the core is meant to be called, with the padding law at work.
     """
-    assigner = build_assigner({"type": "AscendMaxIoUAssigner", **case.init})
+    assigner = build_assigner(
+        {"type": "AscendMaxIoUAssigner", **_core_knobs("AscendMaxIoUAssigner", case.init)}
+    )
     arrays = _translate(case, _ASCEND_INPUTS)
     arrays["gt_valid"] = np.arange(arrays["gt_bboxes"].shape[1]) < arrays.pop("num_gts")[:, None]
 

@@ -239,7 +239,7 @@ def test_wrong_calls_are_refused_by_name(wrong, error):
         ({"regress_ranges": 64}, TypeError),
         ({"regress_ranges": (64, 128)}, ValueError),
         ({"regress_ranges": ((64, 32),)}, ValueError),
-        ({"regress_ranges": ((None, 32),)}, TypeError),
+        ({"regress_ranges": (("none", 32),)}, TypeError),
         ({"center_sample_radius": -1}, ValueError),
     ],
 )

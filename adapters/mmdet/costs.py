@@ -31,7 +31,7 @@ class CostKnobs:
 
     def core(self) -> core.MatchCost:
         """Return the core's cost of these knobs."""
-        known = {field.name for field in fields(self.core_class)}  # type: ignore[arg-type]
+        known = {field.name for field in fields(self.core_class)}
         own = [field.name for field in fields(self)]  # type: ignore[arg-type]
         return self.core_class(**{name: getattr(self, name) for name in own if name in known})
 

@@ -11,6 +11,7 @@ import assigncore
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.building import build_from
 from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D, BboxOverlaps2D_GLIP
+from assigncore.adapters.thresholds import background_threshold
 
 __all__ = [
     "CALCULATORS",
@@ -69,9 +70,13 @@ class Knobs:
 
     def build(self, **options: Any) -> Any:
         """Build the core's assigner."""
+        return self.core_class(**self.core_knobs(), **options)
+
+    def core_knobs(self) -> dict[str, Any]:
+        """Return the knobs that are the core's too, by name."""
         known = {each.name for each in fields(self.core_class)}
         own = [each.name for each in fields(self)]  # type: ignore[arg-type]
-        return self.core_class(**{name: getattr(self, name) for name in own if name in known}, **options)
+        return {name: getattr(self, name) for name in own if name in known}
 
 
 @dataclass(eq=False)
@@ -88,6 +93,10 @@ class MaxIoUKnobs(Knobs):
     gpu_assign_thr: float = -1
     iou_calculator: Any = field(default_factory=BboxOverlaps2D)
     core_class: ClassVar[type[Any]] = assigncore.MaxIoUAssigner
+
+    def core_knobs(self) -> dict[str, Any]:
+        """Return the knobs that are the core's too, with the threshold read by its type as upstream."""
+        return {**super().core_knobs(), "neg_iou_thr": background_threshold(self.neg_iou_thr)}
 
 
 @dataclass(eq=False)
@@ -131,6 +140,11 @@ class GridKnobs(Knobs):
     gt_max_assign_all: bool = True
     iou_calculator: Any = field(default_factory=BboxOverlaps2D)
     core_class = assigncore.GridAssigner
+
+    def core_knobs(self) -> dict[str, Any]:
+        """Return the knobs that are the core's too, with the threshold read by its type as upstream."""
+        threshold = background_threshold(self.neg_iou_thr, pairs=(tuple, list))
+        return {**super().core_knobs(), "neg_iou_thr": threshold}
 
 
 @dataclass(eq=False)

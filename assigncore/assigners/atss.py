@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from assigncore.assigners.class_columns import known_labels
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
-from assigncore.checks import check_knob, check_switches
+from assigncore.checks import check_choice, check_knob
 from assigncore.claims import pairs_of, settle_among_all
 from assigncore.conflicts import best_claim
 from assigncore.coordinates import drop_broken, quotient, rounded_product
@@ -20,7 +20,7 @@ from assigncore.ignoring import in_ignore_region
 from assigncore.levels import check_levels, nearest_per_level
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.pairs import Pairs
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
 from assigncore.selection import Candidates, gather_priors
@@ -35,7 +35,7 @@ COMPETITORS = ("claimants", "all")
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class ATSSAssigner:
+class ATSSAssigner(Configured):
     """Decide by a threshold that each ground truth derives from the overlaps of its nearest priors.
 
     On every level the nearest priors of a ground truth are its candidates. Those whose overlap is at least
@@ -94,23 +94,17 @@ class ATSSAssigner:
     inside_margin: float = 0.01
     conflicts: str = "claimants"
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
         if self.alpha is not None:
             check_knob("alpha", self.alpha, at_least=0)
             if self.alpha > 1:
                 raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
-        check_switches(self)
         check_knob("inside_margin", self.inside_margin, at_least=0)
         allowed = COMPETITORS if self.alpha is None else COMPETITORS[:1]
-        if self.conflicts not in allowed:
-            given = "" if self.alpha is None else f" with alpha {self.alpha}"
-            raise ValueError(
-                f"conflicts: expected one of {', '.join(allowed)}{given}, got {self.conflicts!r}"
-            )
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        preload_backends()
+        given = "" if self.alpha is None else f" with alpha {self.alpha}"
+        check_choice("conflicts", self.conflicts, allowed, given)
 
     @on_host_twin
     def assign(

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.backend import Array, get_backend, preload_backends
+from assigncore.backend import Array, get_backend
 from assigncore.box_formulas import box_centers
-from assigncore.checks import check_knob, check_switches
+from assigncore.checks import check_knob
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, zero_when_disjoint
 from assigncore.pair_plan import plan_pairs
@@ -22,7 +22,7 @@ from assigncore.regions import (
     rank_by_size,
     scaled_boxes,
 )
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
 from assigncore.tiles import View
@@ -32,7 +32,7 @@ __all__ = ["CenterRegionAssigner", "shadowed_labels"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class CenterRegionAssigner:
+class CenterRegionAssigner(Configured):
     """Decide by the cores of ground truths: a prior is positive for the smallest whose core it touches.
 
     The core is the ground truth scaled down about its centre. A prior that touches only the shadow, scaled by
@@ -84,13 +84,10 @@ class CenterRegionAssigner:
     foreground_dominate: bool = False
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         for name in ("pos_scale", "neg_scale", "ignore_gt_scale"):
             check_knob(name, getattr(self, name), at_least=0)
         check_knob("min_pos_iof", self.min_pos_iof)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        check_switches(self)
-        preload_backends()
 
     @on_host_twin
     def assign(

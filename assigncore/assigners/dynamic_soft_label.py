@@ -16,14 +16,14 @@ from assigncore.assigners.class_columns import (
 )
 from assigncore.assigners.dynamic_k import Shortlist, match_dynamic_k, overlap_cost
 from assigncore.assigners.offers import Pricing
-from assigncore.backend import Array, get_backend, preload_backends
+from assigncore.backend import Array, get_backend
 from assigncore.box_formulas import box_centers
-from assigncore.checks import check_knob, check_switches
+from assigncore.checks import check_knob
 from assigncore.coordinates import at_least, columns, divided, drop_broken, quotient, rounded_product
 from assigncore.elementary import sigmoid
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, at_most_one, measure_of
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
 from assigncore.tiles import TileView
@@ -54,7 +54,7 @@ LARGEST_LOGIT = 1e18
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class DynamicSoftLabelAssigner:
+class DynamicSoftLabelAssigner(Configured):
     """Give each ground truth its cheapest predictions, as many as their overlaps with it add up to.
 
     A prior counts where its point lies in any ground truth. A pair costs the difference of the predicted
@@ -111,13 +111,10 @@ class DynamicSoftLabelAssigner:
     own_class_only: bool = False
     select_outside: bool = False
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("soft_center_radius", self.soft_center_radius)
         check_knob("topk", self.topk, at_least=1, integer=True)
         check_knob("iou_weight", self.iou_weight)
-        check_switches(self)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        preload_backends()
 
     @on_host_twin
     def assign(

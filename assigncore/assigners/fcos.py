@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
-from assigncore.checks import check_knob, check_switches
+from assigncore.checks import check_knob
 from assigncore.coordinates import collapse, columns, rounded_product
 from assigncore.host_twin import on_host_twin
 from assigncore.levels import check_levels
 from assigncore.regions import SizeRank, emptied, rank_by_size, reduce_in_reach
-from assigncore.registry import ASSIGNERS
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
 from assigncore.tiles import View
@@ -27,7 +27,7 @@ SLACK = 1e-5
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class FCOSAssigner:
+class FCOSAssigner(Configured):
     """Decide by the box a point lies in, if its sides are as far away as the point's level regresses.
 
     A point in several such ground truths belongs to the smallest. Every other point is background.
@@ -37,6 +37,7 @@ class FCOSAssigner:
     regress_ranges : sequence of (float, float)
         For each level, the least and greatest distance in pixels, both inclusive, that the farthest side of
         the box may have from a point. Default: from -1 by 64, 128, 256 and 512 to infinity.
+        None stands for no limit.
     center_sampling : bool, default False
         Whether a point must also be near the centre of the ground truth.
     center_sample_radius : float, default 1.5
@@ -72,14 +73,12 @@ class FCOSAssigner:
     center_sampling: bool = False
     center_sample_radius: float = 1.5
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         if not isinstance(self.regress_ranges, (tuple, list)):
             raise TypeError(f"regress_ranges: expected a sequence of pairs, got {self.regress_ranges!r}")
         ranges = tuple(_checked_range(limits) for limits in self.regress_ranges)
         object.__setattr__(self, "regress_ranges", ranges)
         check_knob("center_sample_radius", self.center_sample_radius, at_least=0)
-        check_switches(self)
-        preload_backends()
 
     @on_host_twin
     def assign(
@@ -189,12 +188,14 @@ def _may_be_in_range(scene: Scene, gt_bboxes: Array, low: float, high: float) ->
     return (longer * (1 + SLACK) >= low) & (longer * (0.5 - SLACK) <= high)
 
 
-def _checked_range(limits: Sequence[float]) -> tuple[float, float]:
+def _checked_range(limits: Sequence[float | None]) -> tuple[float, float]:
     if not isinstance(limits, (tuple, list)) or len(limits) != 2:
         raise ValueError(f"regress_ranges: expected (least, greatest) for each level, got {limits!r}")
-    for limit in limits:
-        if limit != UNBOUNDED:
+    least, greatest = limits
+    least, greatest = -UNBOUNDED if least is None else least, UNBOUNDED if greatest is None else greatest
+    for limit in (least, greatest):
+        if limit not in (-UNBOUNDED, UNBOUNDED):
             check_knob("regress_ranges", limit)
-    if limits[0] > limits[1]:
+    if least > greatest:
         raise ValueError(f"regress_ranges: expected the lesser limit first, got {limits!r}")
-    return limits[0], limits[1]
+    return least, greatest

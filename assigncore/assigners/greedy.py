@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from assigncore.backend import Array, ArrayBackend, preload_backends
+from assigncore.backend import Array, ArrayBackend
 from assigncore.checks import check_knob
 from assigncore.costs import MatchCost, build_costs, needed_inputs
 from assigncore.host_twin import on_host_twin
@@ -18,7 +18,7 @@ from assigncore.matching import (
     match_scene,
     repeated,
 )
-from assigncore.registry import ASSIGNERS
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 
 __all__ = ["GreedyMatcher", "match_greedily"]
@@ -28,7 +28,7 @@ FORBIDDEN = float("inf")
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class GreedyMatcher:
+class GreedyMatcher(Configured):
     """Decide one to one: again and again, the cheapest pair of what is still free is matched.
 
     The total cost is not the least, for which see :class:`assigncore.HungarianAssigner`, but nothing leaves
@@ -74,13 +74,12 @@ class GreedyMatcher:
     repeat: int = 1
     groups: int = 1
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         object.__setattr__(self, "match_costs", build_costs(self.match_costs))
         if self.max_cost is not None:
             check_knob("max_cost", self.max_cost)
         check_nonfinite(self.nonfinite)
         check_copies(self.repeat, self.groups)
-        preload_backends()
 
     @property
     def _costs(self) -> tuple[MatchCost, ...]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.best_overlaps import best_of_priors, best_overlaps
-from assigncore.checks import check_switches
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, read_scene
 
@@ -21,7 +20,7 @@ __all__ = ["GridAssigner"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class GridAssigner:
+class GridAssigner(Configured):
     """Decide by overlap thresholds, but let only the priors of responsible grid cells be positive.
 
     The rule of YOLOv3: a cell of the feature map is responsible for the objects whose centres lie in it.
@@ -31,9 +30,9 @@ class GridAssigner:
     pos_iou_thr : float
         A responsible prior whose best overlap is greater than this is assigned to the ground truth that has
         it.
-    neg_iou_thr : float or tuple or list of two floats
-        A prior whose best overlap is from 0 to this, inclusive, is background. For a pair: above its first
-        value, up to its second. Any other type makes no background at all, as published.
+    neg_iou_thr : float or pair of floats
+        A prior whose best overlap is from 0 to this, inclusive, is background; below 0, none is. For a pair:
+        above its first value, up to its second.
     min_pos_iou : float, default 0.0
         A ground truth takes its best responsible prior where their overlap is greater than this.
     gt_max_assign_all : bool, default True
@@ -61,16 +60,13 @@ class GridAssigner:
     """
 
     pos_iou_thr: float
-    neg_iou_thr: float | tuple[float, float] | list[float]
+    neg_iou_thr: float | tuple[float, float]
     min_pos_iou: float = 0.0
     gt_max_assign_all: bool = True
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        check_switches(self)
-        preload_backends()
 
     @on_host_twin
     def assign(
@@ -143,9 +139,7 @@ class GridAssigner:
         return scene.result(xp.where(taken > 0, taken, gt_inds), max_overlaps)
 
     def _is_background(self, max_overlaps: Array) -> Array:
-        if isinstance(self.neg_iou_thr, float):
-            return (max_overlaps >= 0) & (max_overlaps <= float(self.neg_iou_thr))
-        if isinstance(self.neg_iou_thr, (tuple, list)):
+        if isinstance(self.neg_iou_thr, tuple):
             low, high = map(float, self.neg_iou_thr)
             return (max_overlaps > low) & (max_overlaps <= high)
-        return max_overlaps != max_overlaps
+        return (max_overlaps >= 0) & (max_overlaps <= float(self.neg_iou_thr))

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.costs import MatchCost, build_costs, cost_terms, needed_inputs
 from assigncore.host_twin import on_host_twin
 from assigncore.match_scene import read_match_scene
 from assigncore.matching import check_copies, check_nonfinite, one_to_one
-from assigncore.registry import ASSIGNERS
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 
 __all__ = ["HungarianAssigner"]
@@ -19,7 +19,7 @@ __all__ = ["HungarianAssigner"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class HungarianAssigner:
+class HungarianAssigner(Configured):
     """Match predictions with ground truths one to one, at the least total cost.
 
     Every other prediction is background. This is how DETR and its successors train: of the many predictions
@@ -71,11 +71,10 @@ class HungarianAssigner:
     repeat: int = 1
     groups: int = 1
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         object.__setattr__(self, "match_costs", build_costs(self.match_costs))
         check_nonfinite(self.nonfinite)
         check_copies(self.repeat, self.groups)
-        preload_backends()
 
     @property
     def _costs(self) -> tuple[MatchCost, ...]:

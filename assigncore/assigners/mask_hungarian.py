@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.costs import (
     ClassificationCost,
     DiceCost,
     FocalLossCost,
     MatchCost,
-    build_costs,
+    build_match_cost,
     needed_inputs,
 )
 from assigncore.host_twin import on_host_twin
 from assigncore.match_scene import read_match_scene
 from assigncore.matching import check_copies, check_nonfinite, one_to_one
-from assigncore.registry import ASSIGNERS
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 
 __all__ = ["MaskHungarianAssigner"]
@@ -26,7 +26,7 @@ __all__ = ["MaskHungarianAssigner"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class MaskHungarianAssigner:
+class MaskHungarianAssigner(Configured):
     """Match predicted masks with ground-truth masks one to one, at the least total cost.
 
     The cost is that of the class, plus that of the pixels, plus that of the Dice coefficient. Every other
@@ -75,12 +75,11 @@ class MaskHungarianAssigner:
     repeat: int = 1
     groups: int = 1
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         for name in ("cls_cost", "mask_cost", "dice_cost"):
-            object.__setattr__(self, name, build_costs([getattr(self, name)])[0])
+            object.__setattr__(self, name, build_match_cost(getattr(self, name), name))
         check_nonfinite(self.nonfinite)
         check_copies(self.repeat, self.groups)
-        preload_backends()
 
     @on_host_twin
     def assign(

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
-from assigncore.backend import Array, get_backend, preload_backends
+from assigncore.backend import Array, get_backend
 from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
-from assigncore.checks import check_knob, check_switches
+from assigncore.checks import check_knob
 from assigncore.given_overlaps import read_overlaps
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
 
@@ -22,7 +22,7 @@ __all__ = ["Matcher", "to_detectron2", "to_torchvision"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class Matcher:
+class Matcher(Configured):
     """Decide by the interval each prior's best overlap falls into: ignored, background or positive.
 
     The rule of the matchers of torchvision and detectron2. It differs from :class:`MaxIoUAssigner` where
@@ -72,13 +72,10 @@ class Matcher:
     allow_low_quality_matches: bool = False
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         _check_intervals(self.thresholds, self.labels)
         object.__setattr__(self, "thresholds", tuple(float(threshold) for threshold in self.thresholds))
         object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        check_switches(self)
-        preload_backends()
 
     @classmethod
     def from_torchvision(

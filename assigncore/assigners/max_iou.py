@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.best_overlaps import BestOverlaps, best_overlaps
-from assigncore.checks import check_knob, check_switches
+from assigncore.checks import check_knob
 from assigncore.host_twin import on_host_twin
 from assigncore.ignoring import in_ignore_region
 from assigncore.overlaps import BboxOverlaps2D
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
 
@@ -22,7 +22,7 @@ __all__ = ["MaxIoUAssigner"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class MaxIoUAssigner:
+class MaxIoUAssigner(Configured):
     """Decide by each prior's best overlap: positive above one threshold, background below another.
 
     The rule of Faster R-CNN, RetinaNet, SSD-like and most other detectors with anchors.
@@ -32,10 +32,9 @@ class MaxIoUAssigner:
     pos_iou_thr : float
         A prior whose best overlap is at least this is assigned to the ground truth that has it. As published
         any number will do: above 1 none is, and at 0 or below all are.
-    neg_iou_thr : float or tuple of two floats
-        A prior whose best overlap is from 0 to below this is background. For a tuple: from its first to
-        below its second value. Any other type, an ``int`` or a ``list``, makes no background at all, as
-        published.
+    neg_iou_thr : float or pair of floats
+        A prior whose best overlap is from 0 to below this is background; below 0, none is. For a pair: from
+        its first to below its second value.
     min_pos_iou : float, default 0.0
         Least overlap by which a ground truth may take its best prior (see `match_low_quality`). With 0, a
         ground truth that overlaps nothing takes every prior that does not overlap it, as published.
@@ -84,12 +83,10 @@ class MaxIoUAssigner:
     gpu_assign_thr: int = -1
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
+        check_knob("gpu_assign_thr", self.gpu_assign_thr)
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        check_switches(self)
-        preload_backends()
 
     @on_host_twin
     def assign(
@@ -182,12 +179,10 @@ class MaxIoUAssigner:
         )
 
     def _is_background(self, max_overlaps: Array) -> Array:
-        if isinstance(self.neg_iou_thr, float):
-            return (max_overlaps >= 0) & (max_overlaps < float(self.neg_iou_thr))
         if isinstance(self.neg_iou_thr, tuple):
             low, high = map(float, self.neg_iou_thr)
             return (max_overlaps >= low) & (max_overlaps < high)
-        return max_overlaps != max_overlaps
+        return (max_overlaps >= 0) & (max_overlaps < float(self.neg_iou_thr))
 
     def _low_quality(self, scene: Scene, best: BestOverlaps, ignored: Array) -> Array:
         """Return index + 1 of the ground truth that takes each prior for its best overlap, else 0."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assigncore.backend import Array, preload_backends
-from assigncore.checks import check_knob, check_switches
+from assigncore.backend import Array
+from assigncore.checks import check_knob
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, measure_of
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
 from assigncore.tiles import TileView, cut_tiles, join_tiles
@@ -23,7 +23,7 @@ NO_BOX = -float("inf")
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class MultiInstanceAssigner:
+class MultiInstanceAssigner(Configured):
     """Decide by the best few overlaps of each prior, so that one proposal may predict several objects.
 
     A prior has `num_instance` predictions. The first is judged by the prior's best overlap, the second by
@@ -78,13 +78,10 @@ class MultiInstanceAssigner:
     gpu_assign_thr: int = -1
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("num_instance", self.num_instance, at_least=1, integer=True)
-        check_knob("pos_iou_thr", self.pos_iou_thr)
-        check_knob("neg_iou_thr", self.neg_iou_thr)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        check_switches(self)
-        preload_backends()
+        for name in ("pos_iou_thr", "neg_iou_thr", "min_pos_iou", "gpu_assign_thr"):
+            check_knob(name, getattr(self, name))
 
     @on_host_twin
     def assign(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.conflicts import best_claim
 from assigncore.coordinates import at_least, divided
 from assigncore.host_twin import on_host_twin
 from assigncore.levels import HIGHEST_POWER, truncated_log
-from assigncore.registry import ASSIGNERS
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
 from assigncore.selection import k_nearest
@@ -24,7 +24,7 @@ SMALLEST_SIDE = 1e-6
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class PointAssigner:
+class PointAssigner(Configured):
     """Decide by the distance of points to the centres of ground truths, on the level of their size.
 
     Each ground truth has one level, by its size, and takes there the points nearest to its centre, measured
@@ -57,12 +57,11 @@ class PointAssigner:
     scale: float = 4
     pos_num: int = 3
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("scale", self.scale)
         if self.scale <= 0:
             raise ValueError(f"scale: expected a positive number, got {self.scale!r}")
         check_knob("pos_num", self.pos_num, at_least=1, integer=True)
-        preload_backends()
 
     @on_host_twin
     def assign(

@@ -14,7 +14,7 @@ from assigncore.assigners.region_grids import (
     made_on_device,
     size_of_image,
 )
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import divided
@@ -22,7 +22,7 @@ from assigncore.host_twin import on_host_twin
 from assigncore.levels import check_levels
 from assigncore.priors import inside_image
 from assigncore.regions import emptied, inside, reduce_in_reach
-from assigncore.registry import ASSIGNERS
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
 from assigncore.tiles import View
@@ -32,7 +32,7 @@ __all__ = ["RegionAssigner"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class RegionAssigner:
+class RegionAssigner(Configured):
     """Decide by the region of a ground truth, central or about it, that an anchor's centre lies in.
 
     Each ground truth has one feature level, by its size. There, anchors in its central region are positive,
@@ -76,10 +76,9 @@ class RegionAssigner:
     center_ratio: float = 0.2
     ignore_ratio: float = 0.5
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("center_ratio", self.center_ratio, at_least=0)
         check_knob("ignore_ratio", self.ignore_ratio, at_least=0)
-        preload_backends()
 
     @on_host_twin
     def assign(

@@ -11,13 +11,13 @@ from assigncore.assigners.any_pair import any_pair
 from assigncore.assigners.class_columns import check_classes, entropy_cost, known_labels, least_entropy_cost
 from assigncore.assigners.dynamic_k import Shortlist, match_dynamic_k, overlap_cost, weighted
 from assigncore.assigners.offers import Pricing
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
-from assigncore.checks import check_knob, check_switches
+from assigncore.checks import check_knob
 from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, at_most_one, measure_of
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
 from assigncore.tiles import TileView
@@ -39,7 +39,7 @@ ROUNDING = 1.0
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class SimOTAAssigner:
+class SimOTAAssigner(Configured):
     """Give each ground truth its cheapest predictions, as many as their overlaps with it add up to.
 
     A prior counts where its point lies in any ground truth, or near the centre of any. A pair costs the
@@ -100,15 +100,12 @@ class SimOTAAssigner:
     sqrt_scores: bool = False
     eps: float = 1e-7
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("center_radius", self.center_radius, at_least=0)
         check_knob("candidate_topk", self.candidate_topk, at_least=1, integer=True)
         check_knob("iou_weight", self.iou_weight)
         check_knob("cls_weight", self.cls_weight)
         check_knob("eps", self.eps, at_least=1e-30)
-        check_switches(self)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        preload_backends()
 
     @on_host_twin
     def assign(

@@ -9,13 +9,13 @@ from typing import Any
 from assigncore.assigners.class_columns import check_classes, class_columns, known_labels
 from assigncore.assigners.focal_scores import focal_costs_of_scores
 from assigncore.assigners.offers import dynamic_count
-from assigncore.backend import Array, ArrayBackend, preload_backends
+from assigncore.backend import Array, ArrayBackend
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, measure_of
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
 from assigncore.tiles import Tile, TileView, dense_tiles
@@ -34,7 +34,7 @@ FORBIDDEN = float("inf")
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class SinkhornAssigner:
+class SinkhornAssigner(Configured):
     """Decide by optimal transport: ground truths supply units of training, each prior receives one.
 
     A ground truth supplies as many units as its best overlaps add up to, the background the rest. A unit
@@ -106,7 +106,7 @@ class SinkhornAssigner:
     tol: float = 0.0
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("center_radius", self.center_radius, at_least=0)
         check_knob("candidate_topk", self.candidate_topk, at_least=1, integer=True)
         check_knob("iou_weight", self.iou_weight, at_least=0)
@@ -119,8 +119,6 @@ class SinkhornAssigner:
             raise ValueError(f"eps: expected a positive number, got {self.eps!r}")
         check_knob("num_iters", self.num_iters, at_least=1, integer=True)
         check_knob("tol", self.tol, at_least=0)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        preload_backends()
 
     @on_host_twin
     def assign(

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
 from assigncore.checks import check_knob
 from assigncore.given_overlaps import read_overlaps
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
 
@@ -22,7 +22,7 @@ __all__ = ["SSDMatcher"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class SSDMatcher:
+class SSDMatcher(Configured):
     """Let each ground truth take its best prior, then assign all other priors by one threshold.
 
     The rule of SSD. No prior is ignored: what neither step assigns is background.
@@ -56,11 +56,9 @@ class SSDMatcher:
     threshold: float = 0.5
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("threshold", self.threshold)
         object.__setattr__(self, "threshold", float(self.threshold))
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        preload_backends()
 
     @on_host_twin
     def assign(

@@ -8,15 +8,15 @@ from typing import Any
 
 from assigncore.alignment import Alignment, best_aligned
 from assigncore.assigners.class_columns import known_labels
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
-from assigncore.checks import check_knob, check_switches
+from assigncore.checks import check_choice, check_knob
 from assigncore.claims import Winners, best_of_winners, fillers_in_reach, settle
 from assigncore.coordinates import columns, drop_broken, quotient
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.pairs import ListedPairs, all_rows
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
 
@@ -30,7 +30,7 @@ COMPETITORS = ("claimants", "inside", "all")
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class TaskAlignedAssigner:
+class TaskAlignedAssigner(Configured):
     """Decide by how well predictions agree with a ground truth, in class and place at once.
 
     The metric of a pair is ``score**alpha * overlap**beta``: the score that the prediction gives the ground
@@ -108,17 +108,13 @@ class TaskAlignedAssigner:
     normalized: bool = False
     eps: float = 1e-9
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
         for name in ("alpha", "beta", "inside_margin", "smallest_side", "eps"):
             check_knob(name, getattr(self, name), at_least=0)
-        if self.conflicts not in COMPETITORS:
-            raise ValueError(f"conflicts: expected one of {', '.join(COMPETITORS)}, got {self.conflicts!r}")
+        check_choice("conflicts", self.conflicts, COMPETITORS)
         if self.topk2 is not None:
             check_knob("topk2", self.topk2, at_least=1, integer=True)
-        check_switches(self)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        preload_backends()
 
     @on_host_twin
     def assign(

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from assigncore.alignment import aligned
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.checks import check_knob
 from assigncore.coordinates import drop_broken
-from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_costs, needed_inputs
+from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_match_cost, needed_inputs
 from assigncore.host_twin import on_host_twin
 from assigncore.match_scene import MatchScene, read_match_scene
 from assigncore.matching import Solver, check_nonfinite, match_scene, repeated
 from assigncore.overlaps import BboxOverlaps2D, measure_of
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 
 __all__ = ["TopkHungarianAssigner"]
@@ -23,7 +23,7 @@ __all__ = ["TopkHungarianAssigner"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class TopkHungarianAssigner:
+class TopkHungarianAssigner(Configured):
     """Match each ground truth with the same number of predictions, at the least total cost.
 
     The number is `topk`, or less where there are fewer predictions for each ground truth. Every other
@@ -86,15 +86,13 @@ class TopkHungarianAssigner:
     beta: float = 6
     nonfinite: str = "raise"
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
         check_knob("alpha", self.alpha, at_least=0)
         check_knob("beta", self.beta, at_least=0)
         check_nonfinite(self.nonfinite)
         for name in ("cls_cost", "reg_cost", "iou_cost"):
-            object.__setattr__(self, name, build_costs([getattr(self, name)])[0])
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        preload_backends()
+            object.__setattr__(self, name, build_match_cost(getattr(self, name), name))
 
     @on_host_twin
     def assign(

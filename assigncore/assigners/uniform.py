@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assigncore.assigners.thresholds import overlaps_with_gts
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.best_overlaps import best_of_gts, best_of_priors
 from assigncore.box_formulas import pairwise_l1, xyxy_to_cxcywh
 from assigncore.checks import check_knob
 from assigncore.coordinates import by_columns, drop_broken
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, measure_of
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
 from assigncore.selection import FAR, Candidates, gather_priors, k_smallest_per_gt
@@ -25,7 +25,7 @@ __all__ = ["UniformAssigner"]
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class UniformAssigner:
+class UniformAssigner(Configured):
     """Decide by distance in box coordinates, so that every ground truth has equally many positives.
 
     Each ground truth takes the nearest predictions and the nearest priors, by L1 distance of centre and size.
@@ -65,12 +65,10 @@ class UniformAssigner:
     match_times: int = 4
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("pos_ignore_thr", self.pos_ignore_thr)
         check_knob("neg_ignore_thr", self.neg_ignore_thr)
         check_knob("match_times", self.match_times, at_least=1, integer=True)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        preload_backends()
 
     @on_host_twin
     def assign(

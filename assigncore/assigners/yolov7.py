@@ -10,12 +10,12 @@ from assigncore.assigners.class_columns import check_classes, entropy_cost, know
 from assigncore.assigners.dynamic_k import match_dynamic_k, overlap_cost, weighted
 from assigncore.assigners.grid_candidates import check_maps, grid_candidates
 from assigncore.assigners.offers import Pricing
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.checks import check_knob
 from assigncore.elementary import sigmoid
 from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, measure_of
-from assigncore.registry import ASSIGNERS, build_overlap_calculator
+from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
 from assigncore.selection import gather_priors
@@ -32,7 +32,7 @@ UNASSIGNED = -1e5
 
 @ASSIGNERS.register
 @dataclass(frozen=True)
-class YOLOv7Assigner:
+class YOLOv7Assigner(Configured):
     """Give each ground truth its cheapest candidates, as many as their overlaps with it add up to.
 
     An anchor is a candidate for a ground truth where their widths and heights differ by less than a factor;
@@ -94,14 +94,12 @@ class YOLOv7Assigner:
     cls_weight: float = 1.0
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("prior_match_thr", self.prior_match_thr)
         check_knob("near_neighbor_thr", self.near_neighbor_thr, at_least=0)
         check_knob("candidate_topk", self.candidate_topk, at_least=1, integer=True)
         check_knob("iou_weight", self.iou_weight)
         check_knob("cls_weight", self.cls_weight)
-        object.__setattr__(self, "iou_calculator", build_overlap_calculator(self.iou_calculator))
-        preload_backends()
 
     @on_host_twin
     def assign(

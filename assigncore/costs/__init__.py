@@ -3,7 +3,7 @@
 from assigncore.costs.base import MatchCost
 from assigncore.costs.boxes import BBoxL1Cost, IoUCost
 from assigncore.costs.classes import BinaryFocalLossCost, ClassificationCost, FocalLossCost
-from assigncore.costs.combine import build_costs, cost_terms, needed_inputs, weighted_sum
+from assigncore.costs.combine import build_costs, build_match_cost, cost_terms, needed_inputs, weighted_sum
 from assigncore.costs.masks import CrossEntropyLossCost, DiceCost
 from assigncore.costs.points import point_sample
 
@@ -17,6 +17,7 @@ __all__ = [
     "IoUCost",
     "MatchCost",
     "build_costs",
+    "build_match_cost",
     "cost_terms",
     "needed_inputs",
     "point_sample",

@@ -8,11 +8,12 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.match_scene import MatchScene, read_match_scene
+from assigncore.registry import Configured
 
 __all__ = ["MatchCost"]
 
 
-class MatchCost(ABC):
+class MatchCost(Configured, ABC):
     """A term of the cost of matching predictions with ground truths.
 
     A frozen dataclass whose last knob is its `weight`. It is called with arrays by the names every assigner

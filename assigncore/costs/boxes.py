@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
-from assigncore.backend import Array, preload_backends
+from assigncore.backend import Array
 from assigncore.box_formulas import pairwise_l1, xyxy_to_cxcywh
-from assigncore.checks import check_knob
+from assigncore.checks import check_choice, check_knob
 from assigncore.coordinates import divided, drop_broken
 from assigncore.costs.base import MatchCost
 from assigncore.match_scene import MatchScene
@@ -16,11 +16,6 @@ from assigncore.overlap_formulas import Mode, overlaps_of_checked
 from assigncore.registry import COSTS
 
 __all__ = ["BBoxL1Cost", "IoUCost"]
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
 
 @COSTS.register
@@ -53,10 +48,9 @@ class BBoxL1Cost(MatchCost):
     box_format: str = "xyxy"
     weight: float = 1.0
 
-    def __post_init__(self) -> None:
-        _check_choice("box_format", self.box_format, ("xyxy", "xywh"))
+    def _check_knobs(self) -> None:
+        check_choice("box_format", self.box_format, ("xyxy", "xywh"))
         check_knob("weight", self.weight)
-        preload_backends()
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -104,10 +98,9 @@ class IoUCost(MatchCost):
     iou_mode: Mode = "giou"
     weight: float = 1.0
 
-    def __post_init__(self) -> None:
-        _check_choice("iou_mode", self.iou_mode, get_args(Mode))
+    def _check_knobs(self) -> None:
+        check_choice("iou_mode", self.iou_mode, get_args(Mode))
         check_knob("weight", self.weight)
-        preload_backends()
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assigncore.backend import Array, preload_backends
-from assigncore.checks import check_knob, check_switches
+from assigncore.backend import Array
+from assigncore.checks import check_knob
 from assigncore.coordinates import at_least
 from assigncore.costs.base import MatchCost
 from assigncore.costs.masks import per_pixel, summed
@@ -77,9 +77,8 @@ class ClassificationCost(MatchCost):
 
     weight: float = 1.0
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("weight", self.weight)
-        preload_backends()
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -102,15 +101,13 @@ class _Focal(MatchCost):
     gamma: float = 2
     eps: float = 1e-12
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("alpha", self.alpha, at_least=0)
         if self.alpha > 1:
             raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
         check_knob("gamma", self.gamma, at_least=0)
         check_knob("eps", self.eps, at_least=0)
         check_knob("weight", self.weight)
-        check_switches(self)
-        preload_backends()
 
     def _costs(self, xp: Any, logits: Array) -> tuple[Array, Array]:
         return focal_costs(xp, logits, alpha=self.alpha, gamma=self.gamma, eps=self.eps)

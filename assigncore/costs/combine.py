@@ -14,7 +14,7 @@ from assigncore.match_scene import PREDICTIONS, MatchScene
 from assigncore.registry import build_cost
 from assigncore.tiles import Tile, cut_tiles
 
-__all__ = ["build_costs", "cost_terms", "needed_inputs", "weighted_sum"]
+__all__ = ["build_costs", "build_match_cost", "cost_terms", "needed_inputs", "weighted_sum"]
 
 SMALLEST_BLOCK = 2**17
 """Pairs, or pixels of predictions, that are worth the calls it takes to handle them, where memory allows."""
@@ -54,13 +54,28 @@ def build_costs(configs: Mapping[str, Any] | MatchCost | Sequence[Any]) -> tuple
     several = [configs] if isinstance(configs, Mapping | MatchCost) else configs
     if isinstance(several, str) or not isinstance(several, Iterable):
         raise TypeError(f"match_costs: expected a config mapping or several, got {type(configs).__name__}")
-    costs = tuple(build_cost(config) for config in several)
-    for cost in costs:
-        if not isinstance(cost, MatchCost):
-            raise TypeError(f"match_costs: expected match costs, got {type(cost).__name__}")
+    alone = several is not configs
+    costs = tuple(
+        build_match_cost(config, "match_costs" if alone else f"match_costs[{place}]")
+        for place, config in enumerate(several)
+    )
     if not costs:
         raise ValueError("match_costs: expected at least one cost, got none")
     return costs
+
+
+def build_match_cost(config: Mapping[str, Any] | MatchCost, knob: str) -> MatchCost:
+    """Build the match cost of an assigner's `knob`, by which errors are named.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no match cost, is unknown, or has a wrong knob itself.
+    """
+    cost = build_cost(config, knob)
+    if not isinstance(cost, MatchCost):
+        raise TypeError(f"{knob}: expected a match cost or its config, got {type(cost).__name__}")
+    return cost
 
 
 def needed_inputs(costs: Iterable[MatchCost]) -> dict[str, str]:

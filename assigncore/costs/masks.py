@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from assigncore.backend import Array, preload_backends
-from assigncore.checks import check_knob, check_switches
+from assigncore.backend import Array
+from assigncore.checks import check_knob
 from assigncore.coordinates import at_least
 from assigncore.costs.base import MatchCost
 from assigncore.elementary import sigmoid
@@ -79,11 +79,9 @@ class DiceCost(MatchCost):
     naive_dice: bool = True
     weight: float = 1.0
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("eps", self.eps, at_least=0)
         check_knob("weight", self.weight)
-        check_switches(self)
-        preload_backends()
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -131,12 +129,10 @@ class CrossEntropyLossCost(MatchCost):
     use_sigmoid: bool = True
     weight: float = 1.0
 
-    def __post_init__(self) -> None:
+    def _check_knobs(self) -> None:
         check_knob("weight", self.weight)
-        check_switches(self)
         if not self.use_sigmoid:
             raise ValueError("use_sigmoid: expected True, the one form there is, got False")
-        preload_backends()
 
     @property
     def needs(self) -> tuple[str, ...]:

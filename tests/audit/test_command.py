@@ -159,7 +159,7 @@ WRONG = {
     ),
     "an unknown cost": (
         [GOOD, "--assigner", "detr", "--set", 'match_costs=[{"type": "BoxCost"}]'],
-        "detr: unknown match cost 'BoxCost'",
+        "detr: match_costs[0]: unknown match cost 'BoxCost'",
     ),
     "images without pictures": ([GOOD, "--images", "."], "--images: is used by the pictures only"),
     "images that are not there": (

@@ -59,7 +59,7 @@ def test_wrong_knobs(config, message):
     [
         ([], "match_costs: expected at least one cost"),
         ("IoUCost", "match_costs: expected a config mapping or several, got str"),
-        ([abs], "match_costs: expected match costs, got builtin_function_or_method"),
+        ([abs], r"match_costs\[0\]: expected a match cost or its config, got builtin_function_or_method"),
     ],
 )
 def test_wrong_lists_of_costs(configs, message):

@@ -122,9 +122,8 @@ def _by_threshold(image, boxes, knobs):
 
 
 def _is_background(value, thr, dtype):
-    if isinstance(thr, float):
-        return 0 <= value < dtype(thr)
-    return isinstance(thr, tuple) and dtype(thr[0]) <= value < dtype(thr[1])
+    low, high = thr if isinstance(thr, tuple | list) else (0, thr)
+    return dtype(low) <= value < dtype(high)
 
 
 def _assign_by_threshold(image, boxes, knobs, may_take):
@@ -194,10 +193,10 @@ def grid(image, **knobs):
     codes = []
     for n in range(len(image.priors)):
         value = max((row[n] for row in table.values()), default=dtype(0)) if n in counted else dtype(0)
-        if isinstance(neg, float):
-            background = 0 <= value <= dtype(neg)
+        if isinstance(neg, tuple | list):
+            background = dtype(neg[0]) < value <= dtype(neg[1])
         else:
-            background = isinstance(neg, tuple | list) and dtype(neg[0]) < value <= dtype(neg[1])
+            background = 0 <= value <= dtype(neg)
         codes.append(0 if background else -1)
     overlaps = [dtype(-1)] * len(codes)
     for n in responsible if image.gts else ():
