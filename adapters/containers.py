@@ -18,6 +18,7 @@ __all__ = [
     "as_many_as_predictions",
     "as_real_like",
     "boxes_of",
+    "every_column",
     "flat_masks",
     "labels_of",
     "optional",
@@ -80,6 +81,12 @@ def boxes_of(x: Any) -> Array:
         lead = tuple(boxes.shape[:-1]) or (0,)
         return get_backend(boxes, "boxes").xp.reshape(boxes, (0,) * len(lead) + (BOX_COLUMNS,))
     return boxes if boxes.shape[-1] <= BOX_COLUMNS else boxes[..., :BOX_COLUMNS]
+
+
+def every_column(x: Any) -> Array:
+    """Return boxes (..., N, D) with all their columns; (0, 4) where empty without columns."""
+    boxes = array_of(x)
+    return boxes if boxes.shape[-1] else boxes_of(boxes)
 
 
 def points_of(x: Any, like: Array, columns: int = BOX_COLUMNS) -> Array:

@@ -14,7 +14,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-__all__ = ["is_plain", "is_recorded", "what_hides"]
+__all__ = ["is_plain", "is_recorded", "unlike_arrays", "what_hides"]
 
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
@@ -44,6 +44,19 @@ def is_plain(x: torch.Tensor) -> bool:
     if type(x) not in PLAIN_TYPES or x.layout is not torch.strided or x.is_quantized:
         return False
     return not (x.is_nested or x.is_conj() or x.is_neg()) and (x.numel() == 0 or x.data_ptr() != 0)
+
+
+def unlike_arrays(x: torch.Tensor) -> str:
+    """Say what an eager tensor is that is no array of numbers; empty where it is one."""
+    if x.is_nested:
+        return "a nested tensor: pad it, and say by gt_valid or prior_valid which rows are padding"
+    if x.layout is not torch.strided:
+        return f"a tensor of layout {str(x.layout).removeprefix('torch.')}: make it dense by to_dense()"
+    if x.is_quantized:
+        return "a quantised tensor: give its numbers, by dequantize()"
+    if type(x).__name__ == "MaskedTensor":
+        return "a masked tensor: give its data, and say by gt_valid or prior_valid which rows count"
+    return ""
 
 
 def is_recorded() -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from assigncore.adapters.host import cached_pairs_per_tile
-from assigncore.adapters.plain_tensors import is_plain, is_recorded, what_hides
+from assigncore.adapters.plain_tensors import is_plain, is_recorded, unlike_arrays, what_hides
 from assigncore.adapters.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
 from assigncore.result import AssignResult
@@ -72,6 +72,10 @@ class TorchBackend(ArrayBackend):
 
     def __init__(self) -> None:
         super().__init__(_namespace())
+
+    def unfit(self, x: Array) -> str:
+        """Name the tensors that no primitive reads element by element."""
+        return "" if self.is_traced(x) else unlike_arrays(x)
 
     def is_traced(self, x: Array) -> bool:
         """Whether ``torch.compile`` or ``torch.export`` is tracing."""

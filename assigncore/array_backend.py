@@ -54,6 +54,10 @@ class ArrayBackend:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.xp.__name__})"
 
+    def unfit(self, x: Array) -> str:
+        """Say what an array is whose values the primitives cannot take as they are; empty where they can."""
+        return ""
+
     def is_traced(self, x: Array) -> bool:
         """Whether a compiler is recording what happens to `x`, so that its values do not exist yet."""
         return False

@@ -59,7 +59,7 @@ class PairwiseOverlaps:
 
     def plan(self) -> PairPlan:
         """Cut the pairs into tiles."""
-        skip = self.zero_when_disjoint
+        skip = self.zero_when_disjoint and self.priors.shape[-1] == self.gt_bboxes.shape[-1] == 4
         return plan_pairs(self.backend, self.priors, self.gt_bboxes, self.counted, skip=skip)
 
     def of(self, view: View) -> Array:

@@ -45,10 +45,10 @@ def common_backend(arrays: Mapping[str, Array]) -> ArrayBackend:
         If two of them live on different devices.
     """
     (first, x), *rest = arrays.items()
-    backend = get_backend(x, first)
+    backend = _backend_of(first, x)
     device = None if backend.is_traced(x) else backend.device_of(x)
     for name, y in rest:
-        other = get_backend(y, name)
+        other = _backend_of(name, y)
         if other is not backend:
             raise TypeError(
                 f"{first} belongs to {backend.xp.__name__} and {name} to {other.xp.__name__}; "
@@ -61,6 +61,14 @@ def common_backend(arrays: Mapping[str, Array]) -> ArrayBackend:
                 f"{first} is on device {device} and {name} on {backend.device_of(y)}; "
                 "expected arrays on one device"
             )
+    return backend
+
+
+def _backend_of(name: str, x: Array) -> ArrayBackend:
+    backend = get_backend(x, name)
+    unfit = backend.unfit(x)
+    if unfit:
+        raise TypeError(f"{name}: expected a plain array, got {unfit}")
     return backend
 
 

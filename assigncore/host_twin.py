@@ -11,6 +11,8 @@ from inspect import signature
 from math import prod
 from typing import Any, TypeVar, cast
 
+from array_api_compat import is_array_api_obj
+
 from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.result import AssignResult
 
@@ -67,14 +69,17 @@ def on_host_twin(assign: Assign) -> Assign:
 
 
 def _is_array(x: Any) -> bool:
-    # Of numbers, which may be lengths that a compiler does not know, nothing is asked.
-    return not isinstance(x, (int, float)) and hasattr(x, "shape") and hasattr(x, "dtype")
+    # Of numbers, which may be lengths that a compiler does not know, nothing is asked; the shape of some
+    # tensors, such as nested ones, cannot be read.
+    return not isinstance(x, (int, float)) and hasattr(type(x), "shape") and hasattr(x, "dtype")
 
 
 def _library_with_twin(given: Mapping[str, Any]) -> ArrayBackend | None:
     """Return the one library of all arrays, if they are few numbers in memory that NumPy can work on."""
     arrays = [x for x in given.values() if _is_array(x)]
     if not arrays:
+        return None
+    if not is_array_api_obj(arrays[0]):
         return None
     backend = get_backend(arrays[0])
     ours = all(isinstance(x, backend.array_types) and backend.host_twin(x) is not None for x in arrays)
@@ -99,6 +104,10 @@ def _is_portable(assigner: Any) -> bool:
     """Tell whether all that computes is of this package: others may count on the library they were given."""
     values = [getattr(assigner, knob.name) for knob in fields(assigner)]
     parts = [part for value in values for part in (value if isinstance(value, tuple | list) else (value,))]
-    return all(
-        type(part).__module__.partition(".")[0] in ("builtins", "assigncore") for part in (assigner, *parts)
-    )
+    return all(_is_ours(part) for part in (assigner, *parts) if callable(part) or part is assigner)
+
+
+def _is_ours(part: Any) -> bool:
+    """Tell whether a function is defined in this package, or an object's class is."""
+    module = getattr(part, "__module__", None) or type(part).__module__
+    return str(module).partition(".")[0] == "assigncore"

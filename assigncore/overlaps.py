@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from assigncore.backend import Array, get_backend
 from assigncore.checks import (
@@ -23,6 +23,7 @@ __all__ = [
     "BboxOverlaps2D",
     "OverlapCalculator",
     "at_most_one",
+    "box_columns",
     "measure_of",
     "round_to_half",
     "zero_when_disjoint",
@@ -45,7 +46,9 @@ class OverlapCalculator(Protocol):
     Any callable of this form will do. One that has a true attribute ``zero_when_disjoint`` promises overlaps
     that are never negative, and 0 for boxes that share no area; pairs that cannot touch are then skipped.
     One that also has a true attribute ``at_most_one`` promises that none is above 1 in mode ``"iou"``; what
-    pairs cost at least is then known beforehand.
+    pairs cost at least is then known beforehand. Where an assigner compares boxes by their overlap alone, a
+    calculator gets every column the caller passes, such as the five of oriented boxes, unless it has an
+    attribute ``columns``, the one number of columns it takes.
     """
 
     def __call__(self, b1: Array, b2: Array, mode: str = "iou") -> Array:
@@ -82,6 +85,7 @@ class BboxOverlaps2D(Configured):
 
     scale: float = 1.0
     dtype: str | None = None
+    columns: ClassVar[int] = 4
 
     def _check_knobs(self) -> None:
         check_knob("scale", self.scale)
@@ -190,6 +194,12 @@ def measure_of(calculator: Any, mode: str) -> Callable[[Array, Array], Array]:
     """Return the function of two sets of boxes that computes one mode of a calculator, without checks."""
     compute = getattr(calculator, "of_checked", calculator)
     return lambda b1, b2: compute(b1, b2, mode=mode)
+
+
+def box_columns(calculator: Any) -> tuple[int | str, int | str]:
+    """Return how many columns priors and ground truths have: what a calculator takes, or a name for any."""
+    columns = getattr(calculator, "columns", None)
+    return ("D", "D of ground truths") if columns is None else (columns, columns)
 
 
 def zero_when_disjoint(calculator: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from assigncore.backend import Array
 from assigncore.checks import (
@@ -24,6 +25,7 @@ class _OneMode(Configured):
     """A calculator of one kind of overlap, whatever it is called by: checks, then `of_checked`."""
 
     zero_when_disjoint = True
+    columns: ClassVar[int] = 4
 
     def __call__(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
         """Compute the overlaps of two sets of boxes.

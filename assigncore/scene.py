@@ -156,14 +156,15 @@ def read_scene(
     prior_valid: Array | None = None,
     ignore_bboxes: Array | None = None,
     ignore_valid: Array | None = None,
-    prior_columns: int = 4,
+    columns: tuple[int | str, int | str] = (4, 4),
     priors_name: str = "priors",
     beside: Mapping[str, Beside] | None = None,
 ) -> Scene:
     """Check the inputs of an assigner and bring them to one form.
 
     Nothing here reads a value but labels where there are classes and the host can read them, so it costs
-    nothing and works while compiling. Errors name the priors by `priors_name`.
+    nothing and works while compiling. Errors name the priors by `priors_name`. `columns` are those of
+    priors and of ground truths; any number where it is a name.
 
     Raises
     ------
@@ -173,12 +174,12 @@ def read_scene(
         If a shape does not fit, two inputs are on different devices, or a label is none of the classes.
     """
     inputs = {
-        priors_name: Beside(priors, ("N", prior_columns), required=True),
-        "gt_bboxes": Beside(gt_bboxes, ("G", 4), required=True),
+        priors_name: Beside(priors, ("N", columns[0]), required=True),
+        "gt_bboxes": Beside(gt_bboxes, ("G", columns[1]), required=True),
         "gt_labels": Beside(gt_labels, ("G",), "integral"),
         "gt_valid": Beside(gt_valid, ("G",), "bool"),
         "prior_valid": Beside(prior_valid, ("N",), "bool"),
-        "ignore_bboxes": Beside(ignore_bboxes, ("I", 4)),
+        "ignore_bboxes": Beside(ignore_bboxes, ("I", columns[1])),
         "ignore_valid": Beside(ignore_valid, ("I",), "bool"),
         **(beside or {}),
     }

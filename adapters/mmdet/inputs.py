@@ -22,14 +22,14 @@ __all__ = ["cost_inputs", "ground_truth", "ignore_regions", "image_shape"]
 PRED, GT = "pred_instances", "gt_instances"
 
 
-def ground_truth(gt_instances: Any) -> dict[str, Array]:
+def ground_truth(gt_instances: Any, boxes_of: Callable[[Any], Array] = boxes_of) -> dict[str, Array]:
     """Return the boxes and labels of ground truths by the core's names."""
     boxes = boxes_of(required(gt_instances, "bboxes", GT))
     read = optional if 0 in boxes.shape else partial(required, of=GT)
     return {"gt_bboxes": boxes, "gt_labels": labels_of(read(gt_instances, "labels"), boxes, needed=True)}
 
 
-def ignore_regions(gt_instances_ignore: Any) -> Array | None:
+def ignore_regions(gt_instances_ignore: Any, boxes_of: Callable[[Any], Array] = boxes_of) -> Array | None:
     """Return the boxes of ignore regions, or None where there are no instances or they have no boxes."""
     bboxes = optional(gt_instances_ignore, "bboxes")
     return None if bboxes is None else boxes_of(bboxes)

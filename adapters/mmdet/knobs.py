@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import assigncore
+from assigncore.adapters.containers import boxes_of, every_column
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.building import build_from
 from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D, BboxOverlaps2D_GLIP
@@ -59,6 +60,10 @@ class Knobs:
         super().__setattr__(name, value)
         if not name.startswith("_"):
             self._cores = {}
+
+    def boxes_of(self, x: Any) -> Any:
+        """Return boxes with the columns the calculator takes: for one of the user's own, every one."""
+        return boxes_of(x) if hasattr(self.iou_calculator, "columns") else every_column(x)
 
     def core(self, **options: Any) -> Any:
         """Return the core's assigner of these knobs, and of further `options` of the core."""

@@ -55,11 +55,11 @@ class MaxIoUAssigner(MaxIoUKnobs):
         -------
         AssignResult
         """
-        priors = boxes_of(required(pred_instances, "priors", PRED))
-        gt = ground_truth(gt_instances)
+        priors = self.boxes_of(required(pred_instances, "priors", PRED))
+        gt = ground_truth(gt_instances, self.boxes_of)
         if self._jitter is not None and len(priors):
             gt["gt_bboxes"] = self._jitter(gt["gt_bboxes"], self.iou_calculator)
-        ignored = ignore_regions(gt_instances_ignore)
+        ignored = ignore_regions(gt_instances_ignore, self.boxes_of)
         return AssignResult.of(self.core().assign(priors, **gt, ignore_bboxes=ignored))
 
 
@@ -99,8 +99,8 @@ class GridAssigner(GridKnobs):
         """
         flags = required(pred_instances, "responsible_flags", PRED)
         result = self.core().assign(
-            boxes_of(required(pred_instances, "priors", PRED)),
-            **ground_truth(gt_instances),
+            self.boxes_of(required(pred_instances, "priors", PRED)),
+            **ground_truth(gt_instances, self.boxes_of),
             responsible_flags=flags != 0,
         )
         return AssignResult.of(result)

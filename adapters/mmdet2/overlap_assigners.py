@@ -52,10 +52,10 @@ class MaxIoUAssigner(MaxIoUKnobs):
         AssignResult
         """
         result = self.core().assign(
-            boxes_of(bboxes),
-            boxes_of(gt_bboxes),
-            gt_labels=labels_of(gt_labels, boxes_of(gt_bboxes)),
-            ignore_bboxes=boxes_or_none(gt_bboxes_ignore),
+            self.boxes_of(bboxes),
+            self.boxes_of(gt_bboxes),
+            gt_labels=labels_of(gt_labels, self.boxes_of(gt_bboxes)),
+            ignore_bboxes=None if gt_bboxes_ignore is None else self.boxes_of(gt_bboxes_ignore),
         )
         return AssignResult.of(result)
 
@@ -108,10 +108,10 @@ class GridAssigner(GridKnobs):
     ) -> AssignResult:
         """Assign priors (N, 4) with their flags (N,), which are true where not 0."""
         result = self.core().assign(
-            boxes_of(bboxes),
-            boxes_of(gt_bboxes),
+            self.boxes_of(bboxes),
+            self.boxes_of(gt_bboxes),
             responsible_flags=box_responsible_flags != 0,
-            gt_labels=labels_of(gt_labels, boxes_of(gt_bboxes)),
+            gt_labels=labels_of(gt_labels, self.boxes_of(gt_bboxes)),
         )
         return AssignResult.of(result)
 

@@ -132,7 +132,7 @@ class FCOSAssigner(Configured):
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            prior_columns=3,
+            columns=(3, 4),
         )
         levels = check_levels(num_level_priors, scene.shape[1])
         if len(levels) != len(self.regress_ranges):

@@ -10,7 +10,7 @@ from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, ov
 from assigncore.backend import Array
 from assigncore.best_overlaps import best_of_priors, best_overlaps
 from assigncore.host_twin import on_host_twin
-from assigncore.overlaps import BboxOverlaps2D
+from assigncore.overlaps import BboxOverlaps2D, box_columns
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, read_scene
@@ -121,6 +121,7 @@ class GridAssigner(Configured):
             gt_valid=gt_valid,
             prior_valid=prior_valid,
             beside={"responsible_flags": Beside(responsible_flags, ("N",), "bool", required=True)},
+            columns=box_columns(self.iou_calculator),
         )
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=-1.0)

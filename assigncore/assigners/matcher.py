@@ -12,7 +12,7 @@ from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
 from assigncore.checks import check_knob
 from assigncore.given_overlaps import read_overlaps
 from assigncore.host_twin import on_host_twin
-from assigncore.overlaps import BboxOverlaps2D
+from assigncore.overlaps import BboxOverlaps2D, box_columns
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
@@ -164,6 +164,7 @@ class Matcher(Configured):
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            columns=box_columns(self.iou_calculator),
         )
         pairs = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole)
         return self._decide(scene, pairs)

@@ -12,7 +12,7 @@ from assigncore.best_overlaps import BestOverlaps, best_overlaps
 from assigncore.checks import check_knob
 from assigncore.host_twin import on_host_twin
 from assigncore.ignoring import in_ignore_region
-from assigncore.overlaps import BboxOverlaps2D
+from assigncore.overlaps import BboxOverlaps2D, box_columns
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
@@ -51,7 +51,7 @@ class MaxIoUAssigner(Configured):
         Accepted for the sake of published configs, without effect: memory is bounded anyway.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`. See
-        :class:`assigncore.overlaps.OverlapCalculator`.
+        :class:`assigncore.overlaps.OverlapCalculator`; one of your own may take boxes of any form.
 
     Raises
     ------
@@ -147,6 +147,7 @@ class MaxIoUAssigner(Configured):
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
+            columns=box_columns(self.iou_calculator),
         )
         return self._assign(scene, scene.priors, scene.prior_whole)
 

@@ -112,7 +112,7 @@ class PointAssigner(Configured):
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            prior_columns=3,
+            columns=(3, 4),
         )
         if scene.is_empty:
             return scene.result(scene.full(0, integers=True), None)

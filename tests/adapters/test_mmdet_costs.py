@@ -68,6 +68,32 @@ def test_a_foreign_calculator_decides_overlaps():
     assert result.gt_inds.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize(("of_priors", "of_gts"), [(5, 5), (7, 7), (4, 5)])
+@pytest.mark.parametrize("version", ["3", "2"])
+def test_a_foreign_calculator_sees_every_column(version, of_priors, of_gts):
+    seen = set()
+
+    def by_last_column(bboxes1, bboxes2, mode="iou", is_aligned=False):
+        seen.add((mode, bboxes1.shape[-1], bboxes2.shape[-1]))
+        return (bboxes1[..., :, None, -1] == bboxes2[..., None, :, -1]).float()
+
+    priors, gts = torch.zeros(3, of_priors), torch.zeros(2, of_gts)
+    priors[:, -1], gts[:, -1] = torch.tensor([5.0, 7.0, 6.0]), torch.tensor([7.0, 5.0])
+    knobs = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.5, "ignore_iof_thr": 0.5, "iou_calculator": by_last_column}
+    ignored = gts[:0].new_full((1, of_gts), 6.0)
+    if version == "3":
+        instances = Instances(bboxes=gts, labels=torch.tensor([0, 1]))
+        result = mmdet.MaxIoUAssigner(**knobs).assign(
+            Instances(priors=priors), instances, Instances(bboxes=ignored)
+        )
+    else:
+        result = mmdet2.MaxIoUAssigner(**knobs).assign(priors, gts, ignored, torch.tensor([0, 1]))
+    assert result.gt_inds.tolist() == [2, 1, -1]
+    assert seen == {("iou", of_gts, of_priors), ("iof", of_priors, of_gts)}
+    empty = Instances(bboxes=torch.empty(0), labels=torch.empty(0))
+    assert mmdet.MaxIoUAssigner(**knobs).assign(Instances(priors=priors), empty).gt_inds.tolist() == [0, 0, 0]
+
+
 def test_the_calculator_of_glip_counts_the_last_pixel():
     calculator = mmdet.BboxOverlaps2D_GLIP()
     left, right = boxes([0, 0, 9, 9]), boxes([9, 0, 18, 9])
@@ -87,3 +113,20 @@ def test_the_caption_is_that_of_the_first_ground_truth():
     both = cost(pred, Instances(text_token_mask=masks, **fields))
     assert torch.equal(both, cost(pred, Instances(text_token_mask=masks[:1].expand(2, 3), **fields)))
     assert not torch.equal(both, cost(pred, Instances(text_token_mask=masks[1:].expand(2, 3), **fields)))
+
+
+@pytest.mark.parametrize("assigner", [mmdet.MaxIoUAssigner(0.5, 0.4), mmdet.ATSSAssigner(2)])
+def test_a_foreign_calculator_gets_tensors(assigner):
+    """A function's class is a builtin: such calculators were handed NumPy's arrays."""
+    kinds = set()
+
+    def watching(bboxes1, bboxes2, mode="iou", is_aligned=False):
+        kinds.update({type(bboxes1), type(bboxes2)})
+        return mmdet.BboxOverlaps2D()(bboxes1, bboxes2, mode, is_aligned)
+
+    levels = [[3]] if isinstance(assigner, mmdet.ATSSAssigner) else []
+    given = Instances(priors=PRIORS), *levels, Instances(bboxes=GTS, labels=LABELS)
+    expected = assigner.assign(*given).gt_inds.tolist()
+    assigner.iou_calculator = watching
+    assert assigner.assign(*given).gt_inds.tolist() == expected
+    assert kinds == {torch.Tensor}
