@@ -5,7 +5,7 @@ The (G, N) overlaps never exist whole when this runs eagerly: one tile after ano
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from assigncore.backend import Array, ArrayBackend
@@ -149,18 +149,20 @@ def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
     """
     pairs = overlaps.collapsed()
     plan, backend = pairs.plan(), pairs.backend
-    of_prior, gt_inds, of_gt, prior_of_gt = [], [], [], []
+    of_prior, gt_inds = [], []
     kept = None
-    for view in plan.views:
-        kept = pairs.of(view)
-        best, number = backend.first_largest(kept, view.gt_numbers(pairs.gt_bboxes))
-        of_prior.append(best)
-        gt_inds.append(number)
-        best, place = backend.max_and_argmax(kept, axis=-1)
-        of_gt.append(best)
-        prior_of_gt.append(place + view.first_priors(pairs.gt_bboxes))
-    best_of_gt = plan.largest(of_gt, pairs.gt_bboxes)
-    best_prior = plan.first_largest(of_gt, prior_of_gt, best_of_gt)
+
+    def each_tile() -> Iterator[tuple[Array, Array]]:
+        nonlocal kept
+        for view in plan.views:
+            kept = pairs.of(view)
+            best, number = backend.first_largest(kept, view.gt_numbers(pairs.gt_bboxes))
+            of_prior.append(best)
+            gt_inds.append(number)
+            best, place = backend.max_and_argmax(kept, axis=-1)
+            yield best, place + view.first_priors(pairs.gt_bboxes)
+
+    best_of_gt, best_prior, of_gt = plan.first_largest(each_tile(), pairs.gt_bboxes)
     return _settle_ties_of_nothing(
         BestOverlaps(
             plan.join(of_prior, pairs.priors),
@@ -186,7 +188,7 @@ def best_of_gts(overlaps: PairwiseOverlaps) -> Array:
     """Find each ground truth's best overlap alone, (B, G), as :attr:`BestOverlaps.of_gt`."""
     pairs = overlaps.collapsed()
     plan, xp = pairs.plan(), pairs.backend.xp
-    best = plan.largest([xp.max(pairs.of(view), axis=-1) for view in plan.views], pairs.gt_bboxes)
+    best = plan.largest((xp.max(pairs.of(view), axis=-1) for view in plan.views), pairs.gt_bboxes)
     return xp.where(xp.any(pairs.counted, axis=-1)[:, None], best, NOWHERE)
 
 

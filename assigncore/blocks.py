@@ -6,7 +6,7 @@ stack of them. So no pair is computed that a block's bounding box rules out, in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from assigncore.backend import Array, ArrayBackend
+from assigncore.memory import current_memory_budget
 from assigncore.tiles import View
 
 __all__ = ["BlockPlan", "BlockView", "block_bounds", "block_length"]
@@ -25,6 +26,9 @@ LONGEST_BLOCK = 256
 
 EXACT = 8
 """Up to so many ground truths a tile's blocks meet equally many; beyond, up to one part in so many fewer."""
+
+BYTES_LISTED = 104
+"""What a listed pair of a block and a ground truth takes, with its extremes, while they are searched."""
 
 Host = np.ndarray[Any, Any]
 
@@ -76,8 +80,10 @@ class BlockPlan:
     _cut: dict[tuple[int, int], tuple[Array, Array]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of_touching(cls, backend: ArrayBackend, priors: Array, gt_bboxes: Array, counted: Array) -> BlockPlan:
-        """Pair each block with the ground truths that touch the box around it.
+    def of_touching(
+        cls, backend: ArrayBackend, priors: Array, gt_bboxes: Array, counted: Array
+    ) -> BlockPlan | None:
+        """Pair each block with the ground truths that touch the box around it; None where most do.
 
         Parameters
         ----------
@@ -100,11 +106,15 @@ class BlockPlan:
         )
         boxes = backend.to_numpy(gt_bboxes)
         n_blocks = -(-n_priors // length)
-        rows, gts = [], []
+        rows, gts, listed = [], [], 0
         for image in range(images):
             x1, y1, x2, y2 = (side[image if side.shape[0] > 1 else 0] for side in sides)
             left, top, right, bottom = np.moveaxis(boxes[image], -1, 0)
-            row, gt = np.nonzero((x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top))
+            touches = (x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top)
+            listed += int(np.count_nonzero(touches))
+            if listed * BYTES_LISTED > current_memory_budget():
+                return None
+            row, gt = np.nonzero(touches)
             rows.append(row + image * n_blocks)
             gts.append(gt)
         most = max(1, backend.pairs_per_tile(priors) // alternatives)
@@ -212,28 +222,40 @@ class BlockPlan:
             source[every] = np.arange(1, every.size + 1)
         return xp.take(xp.concat([blank, *parts], axis=0), backend.host_indices(source, like), axis=0)
 
-    def largest(self, best: list[Array], like: Array) -> Array:
+    def largest(self, best: Iterable[Array], like: Array) -> Array:
         """Reduce the largest values within tiles, each (b, g) and from 0 up, to those of all, (B, G)."""
         xp, backend, (images, _, n_gts) = self.backend.xp, self.backend, self.shape
-        if not best:
+        parts = [xp.reshape(x, (1, -1)) for x in best]
+        if not parts:
             return xp.zeros((images, n_gts), dtype=like.dtype, device=backend.device_of(like))
-        value = xp.concat([xp.reshape(x, (1, -1)) for x in best], axis=-1)
-        most = backend.scatter_max(self._pair_index(like), value, images * n_gts)
+        most = backend.scatter_max(self._pair_index(like), xp.concat(parts, axis=-1), images * n_gts)
         return xp.reshape(most, (images, n_gts))
 
-    def first_largest(self, best: list[Array], prior: list[Array], of_gt: Array) -> Array:
-        """Return the first prior that has the largest value `of_gt` (B, G), from 0; 0 where none is near."""
+    def first_largest(
+        self, found: Iterable[tuple[Array, Array]], like: Array
+    ) -> tuple[Array, Array, list[Array]]:
+        """Reduce the largest values within tiles and the first priors that have them, each (b, g).
+
+        Both are 0 where no prior is near.
+        """
         xp, backend, (images, n_priors, n_gts) = self.backend.xp, self.backend, self.shape
-        if not best:
+        by_tile, priors = [], []
+        for best, prior in found:
+            by_tile.append(best)
+            priors.append(xp.reshape(prior, (1, -1)))
+        of_gt = self.largest(by_tile, like)
+        if not by_tile:
             integers = backend.integer_dtype(of_gt)
-            return xp.zeros((images, n_gts), dtype=integers, device=backend.device_of(of_gt))
+            nowhere = xp.zeros((images, n_gts), dtype=integers, device=backend.device_of(of_gt))
+            return of_gt, nowhere, by_tile
         index = self._pair_index(of_gt)
-        value = xp.concat([xp.reshape(x, (1, -1)) for x in best], axis=-1)
-        at = xp.concat([xp.reshape(x, (1, -1)) for x in prior], axis=-1)
+        value = xp.concat([xp.reshape(x, (1, -1)) for x in by_tile], axis=-1)
         attains = value == xp.take_along_axis(xp.reshape(of_gt, (1, -1)), index, axis=-1)
         # Counted down, so that the largest is the first prior.
-        down = backend.scatter_max(index, xp.where(attains, n_priors - at, 0), images * n_gts)
-        return xp.reshape(xp.where(down > 0, n_priors - down, 0), (images, n_gts))
+        down = xp.where(attains, n_priors - xp.concat(priors, axis=-1), 0)
+        down = backend.scatter_max(index, down, images * n_gts)
+        first = xp.reshape(xp.where(down > 0, n_priors - down, 0), (images, n_gts))
+        return of_gt, first, by_tile
 
     def _pair_index(self, like: Array) -> Array:
         """Return the places among all B x G of the pairs of all tiles, (1, K)."""

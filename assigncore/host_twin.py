@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
 from math import prod
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar, cast
 
 from array_api_compat import is_array_api_obj
@@ -104,10 +105,11 @@ def _is_portable(assigner: Any) -> bool:
     """Tell whether all that computes is of this package: others may count on the library they were given."""
     values = [getattr(assigner, knob.name) for knob in fields(assigner)]
     parts = [part for value in values for part in (value if isinstance(value, tuple | list) else (value,))]
-    return all(_is_ours(part) for part in (assigner, *parts) if callable(part) or part is assigner)
+    return all(_is_ours(part) for part in (assigner, *parts))
 
 
 def _is_ours(part: Any) -> bool:
-    """Tell whether a function is defined in this package, or an object's class is."""
-    module = getattr(part, "__module__", None) or type(part).__module__
-    return str(module).partition(".")[0] == "assigncore"
+    """Tell whether a knob is a value of Python's, or something that this package defines."""
+    if isinstance(part, FunctionType | BuiltinFunctionType | MethodType | partial):
+        return False
+    return type(part).__module__.partition(".")[0] in ("builtins", "assigncore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,7 @@ def near_points(
     *,
     scale: Array | None,
     groups: tuple[Array, Array] | None,
-) -> list[NearPoints]:
+) -> Iterator[NearPoints]:
     """Find points that are enough to find the `k` nearest of each centre among them.
 
     Parameters
@@ -98,7 +99,7 @@ def near_points(
 
     Returns
     -------
-    list of NearPoints
+    iterator of NearPoints
         Some images after others, each from the first centre to the last. Every centre has `k` places or
         more; among them are its `k` nearest points, equally near ones included, and where fewer than `k`
         points count, all points of its group.
@@ -118,25 +119,31 @@ def near_points(
     of_points = [backend.to_numpy(x) for x in (points, counted, groups[0])]
     of_gts = [backend.to_numpy(x) for x in (centers, scale, groups[1])]
     at_a_time = max(1, MOST_GATHERED // (n_gts * max(block, -(-n_points // block))))
-    found = []
     for start in range(0, images, at_a_time):
         own = slice(start, min(start + at_a_time, images))
         xy, counts, group = (x if x.shape[0] == 1 else x[own] for x in of_points)
         center, unit, own_group = (x[own] for x in of_gts)
-        near = _Points(xy, counts, group, block).near_blocks(center, unit, own_group, k)
-        for gts in _gts_at_a_time(near, block, most):
-            index = _rows_of_points(near[:, gts], block, n_points, k)
-            inside = index < n_points
-            arrays = (backend.host_indices(x, points) for x in (np.where(inside, index, 0), inside))
-            found.append(NearPoints(backend, own, gts, *arrays))
-    return found
+        points_of_images = _Points(xy, counts, group, block)
+        for some in _slices(n_gts, MOST_GATHERED // (center.shape[0] * max(block, -(-n_points // block)))):
+            near = points_of_images.near_blocks(center[:, some], unit[:, some], own_group[:, some], k)
+            for gts in _gts_at_a_time(near, block):
+                index = _rows_of_points(near[:, gts], block, n_points, k)
+                inside = index < n_points
+                arrays = (backend.host_indices(x, points) for x in (np.where(inside, index, 0), inside))
+                of_all = slice(some.start + gts.start, some.start + gts.stop)
+                yield NearPoints(backend, own, of_all, *arrays)
 
 
-def _gts_at_a_time(near: Host, block: int, most: int) -> list[slice]:
-    """Cut the centres so that the points near those of one cut, rows filled up, are at most `most`."""
+def _slices(length: int, step: int) -> list[slice]:
+    """Cut a length into parts of `step`, or of 1 where that is less."""
+    step = max(1, step)
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+
+
+def _gts_at_a_time(near: Host, block: int) -> list[slice]:
+    """Cut the centres so that the points near those of one cut, rows filled up, are few enough."""
     longest = max(1, int(near.sum(axis=-1).max(initial=0)) * block)
-    step = max(1, most // (near.shape[0] * longest))
-    return [slice(start, min(start + step, near.shape[1])) for start in range(0, near.shape[1], step)]
+    return _slices(near.shape[1], MOST_GATHERED // (near.shape[0] * longest))
 
 
 def _rows_of_points(near: Host, block: int, n_points: int, k: int) -> Host:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from assigncore.backend import Array, ArrayBackend
 from assigncore.blocks import BlockPlan
-from assigncore.tiles import Tile, TileView, View, by_images, join_tiles, plan_tiles
+from assigncore.tiles import Tile, TileView, View, join_tiles, plan_tiles
 
 __all__ = ["DensePlan", "PairPlan", "plan_pairs"]
 
@@ -40,16 +40,19 @@ class PairPlan(Protocol):
     def per_prior(self, reduce: Callable[[View], Array], like: Array) -> Array:
         """Reduce the pairs of each tile to one value a prior, (b, n), and join them as `join` does."""
 
-    def largest(self, best: list[Array], like: Array) -> Array:
+    def largest(self, best: Iterable[Array], like: Array) -> Array:
         """Reduce the largest values within tiles, each (b, g), to those of all priors, (B, G).
 
         They are from 0 up where pairs are left out, and 0 for a ground truth in no tile.
         """
 
-    def first_largest(self, best: list[Array], prior: list[Array], of_gt: Array) -> Array:
-        """Return the first prior that has the largest value `of_gt` (B, G), from 0.
+    def first_largest(
+        self, found: Iterable[tuple[Array, Array]], like: Array
+    ) -> tuple[Array, Array, list[Array]]:
+        """Reduce the largest values within tiles and the first priors that have them, each (b, g).
 
-        `prior` is, for each of `best`, the first of its tile that has it.
+        Returns the largest of all priors and the first prior that has it, from 0, both (B, G), and what
+        :meth:`at_their_best` wants of the tiles.
         """
 
     def at_their_best(self, best: list[Array], of_gt: Array, eligible: Array) -> PairPlan:
@@ -100,27 +103,34 @@ class DensePlan:
         """Reduce the pairs of each tile to one value a prior, (b, n), and join the tiles: (B, N)."""
         return self.join([reduce(view) for view in self.views], like)
 
-    def largest(self, best: list[Array], like: Array) -> Array:
+    def largest(self, best: Iterable[Array], like: Array) -> Array:
         """Reduce the largest values within tiles, each (b, G), to those of all priors, (B, G)."""
-        xp = self.backend.xp
-        if self.is_whole:
-            return best[0]
-        return xp.concat(
-            [xp.max(xp.stack(row, axis=0), axis=0) for row in by_images(self.tiles, best)], axis=0
-        )
+        rows: dict[int, Array] = {}
+        for tile, values in zip(self.tiles, best, strict=True):
+            kept = rows.get(tile.first_image)
+            rows[tile.first_image] = values if kept is None else self.backend.xp.maximum(kept, values)
+        return self._of_all_images(list(rows.values()))
 
-    def first_largest(self, best: list[Array], prior: list[Array], of_gt: Array) -> Array:
-        """Return the first prior that has the largest value `of_gt` (B, G), from 0."""
+    def first_largest(
+        self, found: Iterable[tuple[Array, Array]], like: Array
+    ) -> tuple[Array, Array, list[Array]]:
+        """Reduce the largest values within tiles and the first priors that have them, each (b, G).
+
+        Only the best so far is kept: of many ground truths, every tile's would outgrow the tiles.
+        """
         xp = self.backend.xp
-        if self.is_whole:
-            return prior[0]
-        found = []
-        for row_best, row_prior in zip(
-            by_images(self.tiles, best), by_images(self.tiles, prior), strict=True
-        ):
-            _, first = self.backend.max_and_argmax(xp.stack(row_best, axis=0), axis=0)
-            found.append(xp.take_along_axis(xp.stack(row_prior, axis=0), first[None, ...], axis=0)[0, ...])
-        return xp.concat(found, axis=0)
+        rows: dict[int, tuple[Array, Array]] = {}
+        for tile, (best, prior) in zip(self.tiles, found, strict=True):
+            if tile.first_image in rows:
+                kept, first = rows[tile.first_image]
+                later = (best > kept) | ((best != best) & (kept == kept))
+                best, prior = xp.where(later, best, kept), xp.where(later, prior, first)
+            rows[tile.first_image] = best, prior
+        of_gt, prior_of_gt = (self._of_all_images(list(parts)) for parts in zip(*rows.values(), strict=True))
+        return of_gt, prior_of_gt, []
+
+    def _of_all_images(self, parts: list[Array]) -> Array:
+        return parts[0] if len(parts) == 1 else self.backend.xp.concat(parts, axis=0)
 
     def at_their_best(self, best: list[Array], of_gt: Array, eligible: Array) -> DensePlan:
         """Return the plan itself: values may be on a device, and nothing waits for them."""
@@ -147,5 +157,7 @@ def plan_pairs(
     """
     tiles = plan_tiles(backend, priors, gt_bboxes)
     if len(tiles) > 1 and skip and backend.reads_host(priors):
-        return BlockPlan.of_touching(backend, priors, gt_bboxes, counted)
+        plan = BlockPlan.of_touching(backend, priors, gt_bboxes, counted)
+        if plan is not None:
+            return plan
     return DensePlan(backend, tiles, gt_bboxes)

@@ -11,13 +11,16 @@ from typing import Any
 from assigncore.backend import Array, ArrayBackend
 from assigncore.coordinates import columns, divided, rounded_product
 from assigncore.near_points import near_points
-from assigncore.tiles import Tile, TileView, by_images, dense_tiles
+from assigncore.tiles import Tile, TileView, dense_tiles
 
-__all__ = ["Candidates", "best_of_tiles", "gather_priors", "k_nearest", "k_smallest_per_gt"]
+__all__ = ["Candidates", "Smallest", "gather_priors", "k_nearest", "k_smallest_per_gt"]
 
 Pick = Callable[[Array], Array]
 
 FAR = float("inf")
+
+MOST_PARTS = 32
+"""Tiles whose candidates are kept before they are merged: more than compiled functions have."""
 
 LAST_RESORT = 1e16
 """A squared distance, of 1e8 pixels, beyond those that occur."""
@@ -172,29 +175,53 @@ def k_smallest_per_gt(
     Candidates
         The smallest first; of equal ones, the first. K is the least of `k` and the number of priors.
     """
-    parts = []
+    smallest = Smallest(backend, min(k, max(tile.last_prior for tile in tiles)))
     for tile in tiles:
         value, index = backend.k_smallest(measure(TileView(backend, tile, like)), min(k, tile.num_priors))
-        parts.append(Candidates(index + tile.first_prior, value))
-    return best_of_tiles(backend, tiles, parts, min(k, max(tile.last_prior for tile in tiles)))
+        smallest.add(tile, value, index + tile.first_prior)
+    value, index = smallest.found()
+    return Candidates(index, value)
 
 
-def best_of_tiles(backend: ArrayBackend, tiles: list[Tile], parts: list[Candidates], k: int) -> Candidates:
-    """Merge the candidates (b, G, ...) that tiles name, the smallest first: (B, G, K).
+class Smallest:
+    """The `k` smallest values of each ground truth, and what belongs to them, out of tiles as they come.
 
-    Of equal ones, the first; each tile must name its `k` smallest, or all that it has.
+    Now and then what has been added is reduced to the `k` smallest of it: the candidates of all tiles of many
+    priors would outgrow the tiles.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    k : int
+        How many, at most the number of priors.
     """
-    if len(parts) == 1:
-        return parts[0]
-    xp = backend.xp
-    merged = []
-    for row in by_images(tiles, parts):
-        value, order = backend.k_smallest(xp.concat([part.value for part in row], axis=-1), k)
-        index = xp.concat([part.index for part in row], axis=-1)
-        merged.append(Candidates(xp.take_along_axis(index, order, axis=-1), value))
-    return Candidates(
-        xp.concat([row.index for row in merged], axis=0), xp.concat([row.value for row in merged], axis=0)
-    )
+
+    def __init__(self, backend: ArrayBackend, k: int) -> None:
+        self.backend, self.k = backend, k
+        self._images: dict[int, list[tuple[Array, ...]]] = {}
+
+    def add(self, tile: Tile, value: Array, *beside: Array) -> None:
+        """Add values (b, G, ...) of a tile, the smallest first, and what belongs to them.
+
+        They are its `k` smallest, or all it has; tiles come in order.
+        """
+        parts = self._images.setdefault(tile.first_image, [])
+        parts.append((value, *beside))
+        if len(parts) == MOST_PARTS:
+            parts[:] = [self._merged(parts)]
+
+    def found(self) -> tuple[Array, ...]:
+        """Return the smallest values and what belongs to them, each (B, G, k); of equal ones, the first."""
+        xp = self.backend.xp
+        rows = [parts[0] if len(parts) == 1 else self._merged(parts) for parts in self._images.values()]
+        return rows[0] if len(rows) == 1 else tuple(xp.concat(row, axis=0) for row in zip(*rows, strict=True))
+
+    def _merged(self, parts: list[tuple[Array, ...]]) -> tuple[Array, ...]:
+        xp = self.backend.xp
+        value, *beside = (xp.concat(columns, axis=-1) for columns in zip(*parts, strict=True))
+        smallest, order = self.backend.k_smallest(value, min(self.k, int(value.shape[-1])))
+        return smallest, *(xp.take_along_axis(x, order, axis=-1) for x in beside)
 
 
 def gather_priors(backend: ArrayBackend, x: Array, index: Array) -> Array:

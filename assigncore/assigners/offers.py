@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.assigners.counted_rows import Rows, RowView
-from assigncore.backend import Array, ArrayBackend, get_backend
+from assigncore.backend import Array, get_backend
 from assigncore.coordinates import at_least
 from assigncore.elementary import running_sum
 from assigncore.scene import Scene
-from assigncore.selection import Candidates, best_of_tiles
+from assigncore.selection import Candidates, Smallest
 from assigncore.tiles import Tile, TileView, by_images
 
 __all__ = [
@@ -68,37 +68,35 @@ class Offer:
 
 def offer_with_demand(scene: Scene, rows: Rows, k: int, pricing: Pricing) -> tuple[Offer, Array]:
     """Offer all rows; tell how many each ground truth wants, by its overlaps where a cost is finite."""
-    offers, largest = [], []
-    views = rows.views(scene, pricing.entries, k)
-    for view in views:
+    offers, largest = _Offers(scene, rows, k), Smallest(scene.backend, k)
+    for view in rows.views(scene, pricing.entries, k):
         overlaps, cost = _priced(scene, view, rows, pricing)
-        largest.append(_largest_of_tile(scene, view, overlaps, k))
-        offers.append(_offer_of_tile(scene, view, overlaps, cost, k))
-    tiles = [view.tile for view in views]
-    most = best_of_tiles(scene.backend, tiles, largest, k)
-    return _joined(scene.backend, tiles, offers, k, rows.count), dynamic_count(most.value)
+        _add_largest(largest, view, overlaps)
+        offers.add(view, overlaps, cost)
+    return offers.joined(), dynamic_count(largest.found()[0])
 
 
 def largest_overlaps(scene: Scene, rows: Rows, k: int, pricing: Pricing) -> Candidates:
     """Find the `k` largest overlaps of each ground truth with any rows, negated."""
-    views = rows.views(scene, scene.shape[2], k)
-    parts = []
-    for view in views:
+    largest = Smallest(scene.backend, k)
+    for view in rows.views(scene, scene.shape[2], k):
         overlaps = scene.backend.keep(_pairs(scene, view, rows), pricing.overlaps(view), 0.0)
-        parts.append(_largest_of_tile(scene, view, overlaps, k))
-    return best_of_tiles(scene.backend, [view.tile for view in views], parts, k)
+        _add_largest(largest, view, overlaps)
+    value, index = largest.found()
+    return Candidates(index, value)
 
 
-def _largest_of_tile(scene: Scene, view: RowView, overlaps: Array, k: int) -> Candidates:
-    value, index = scene.backend.k_smallest(-overlaps, min(k, view.tile.num_priors))
-    return Candidates(index + view.tile.first_prior, value)
+def _add_largest(largest: Smallest, view: RowView, overlaps: Array) -> None:
+    value, index = largest.backend.k_smallest(-overlaps, min(largest.k, view.tile.num_priors))
+    largest.add(view.tile, value, index + view.tile.first_prior)
 
 
 def offer_rows(scene: Scene, rows: Rows, k: int, pricing: Pricing) -> Offer:
     """Reduce the pairs with rows to what the choice needs."""
-    views = rows.views(scene, pricing.entries, k)
-    offers = [_offer_of_tile(scene, view, *_priced(scene, view, rows, pricing), k) for view in views]
-    return _joined(scene.backend, [view.tile for view in views], offers, k, rows.count)
+    offers = _Offers(scene, rows, k)
+    for view in rows.views(scene, pricing.entries, k):
+        offers.add(view, *_priced(scene, view, rows, pricing))
+    return offers.joined()
 
 
 def _pairs(scene: Scene, view: RowView, rows: Rows) -> Array:
@@ -116,40 +114,36 @@ def _priced(scene: Scene, view: RowView, rows: Rows, pricing: Pricing) -> tuple[
     return xp.where(pairs & (overlaps > 0), overlaps, 0.0), xp.where(pairs, cost, FORBIDDEN)
 
 
-def _offer_of_tile(scene: Scene, view: RowView, overlaps: Array, cost: Array, k: int) -> Offer:
-    backend, xp = scene.backend, scene.xp
-    value, index = backend.k_smallest(cost, min(k, view.tile.num_priors))
-    _, cheapest = backend.max_and_argmax(-cost, axis=1)
-    return Offer(
-        index=index + view.tile.first_prior,
-        cost=value,
-        overlap=xp.take_along_axis(overlaps, index, axis=-1),
-        cheapest=cheapest,
-        overlap_there=xp.take_along_axis(overlaps, cheapest[:, None, :], axis=1)[:, 0, :],
-    )
+class _Offers:
+    """The offers of tiles as they come, joined over all rows."""
 
+    def __init__(self, scene: Scene, rows: Rows, k: int) -> None:
+        self.scene, self.n_rows = scene, rows.count
+        self._smallest = Smallest(scene.backend, k)
+        self._tiles: list[Tile] = []
+        self._cheapest: list[Array] = []
+        self._overlap_there: list[Array] = []
 
-def _joined(backend: ArrayBackend, tiles: list[Tile], parts: list[Offer], k: int, n_rows: int) -> Offer:
-    """Join the offers of all tiles, over `n_rows` rows, of which those of an image may lack the last."""
-    if len(parts) == 1:
-        return parts[0]
-    xp = backend.xp
-    index: list[Array] = []
-    cost: list[Array] = []
-    overlap: list[Array] = []
-    for row in by_images(tiles, parts):
-        value, order = backend.k_smallest(xp.concat([part.cost for part in row], axis=-1), k)
-        cost.append(value)
-        for joined, name in ((index, "index"), (overlap, "overlap")):
-            whole = xp.concat([getattr(part, name) for part in row], axis=-1)
-            joined.append(xp.take_along_axis(whole, order, axis=-1))
-    return Offer(
-        index=xp.concat(index, axis=0),
-        cost=xp.concat(cost, axis=0),
-        overlap=xp.concat(overlap, axis=0),
-        cheapest=_over_rows(xp, by_images(tiles, [part.cheapest for part in parts]), n_rows),
-        overlap_there=_over_rows(xp, by_images(tiles, [part.overlap_there for part in parts]), n_rows),
-    )
+    def add(self, view: RowView, overlaps: Array, cost: Array) -> None:
+        """Add a tile of overlaps and costs, (b, g, n)."""
+        backend, xp = self.scene.backend, self.scene.xp
+        value, index = backend.k_smallest(cost, min(self._smallest.k, view.tile.num_priors))
+        overlap = xp.take_along_axis(overlaps, index, axis=-1)
+        self._smallest.add(view.tile, value, index + view.tile.first_prior, overlap)
+        _, cheapest = backend.max_and_argmax(-cost, axis=1)
+        self._tiles.append(view.tile)
+        self._cheapest.append(cheapest)
+        self._overlap_there.append(xp.take_along_axis(overlaps, cheapest[:, None, :], axis=1)[:, 0, :])
+
+    def joined(self) -> Offer:
+        """Return the offer of all tiles; those of an image may lack the last rows."""
+        cost, index, overlap = self._smallest.found()
+        if len(self._tiles) == 1:
+            return Offer(index, cost, overlap, self._cheapest[0], self._overlap_there[0])
+        of_rows = (by_images(self._tiles, parts) for parts in (self._cheapest, self._overlap_there))
+        return Offer(
+            index, cost, overlap, *(_over_rows(self.scene.xp, each, self.n_rows) for each in of_rows)
+        )
 
 
 def _over_rows(xp: Any, images: list[list[Array]], n_rows: int) -> Array:
