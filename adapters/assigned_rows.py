@@ -90,8 +90,12 @@ def assigned_rows(
 
 def class_scores(labels: Tensor, soft: Tensor, num_classes: int) -> Tensor:
     """Return scores (B, N, num_classes) that are `soft` (B, N) at a prior's own class, and 0 elsewhere."""
-    classes = torch.arange(num_classes, device=labels.device)
-    return (labels[..., None] == classes).to(soft.dtype) * soft[..., None]
+    scores = soft.new_zeros((*labels.shape, num_classes))
+    if num_classes == 0:
+        return scores
+    known = (labels >= 0) & (labels < num_classes)
+    place = torch.where(known, labels, 0)[..., None]
+    return scores.scatter_(-1, place, torch.where(known, soft, 0.0)[..., None])
 
 
 def real_numbers(points: Tensor) -> Tensor:

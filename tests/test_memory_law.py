@@ -1,0 +1,32 @@
+"""The memory law: an assignment's peak stays under a bound, in whatever order the priors come."""
+
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from assigncore.registry import build_assigner
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from memory_law import KNOBS, inputs_of
+
+PRIORS, GTS = 40_000, 1_000
+BOUND = 96 * 2**20
+"""The arrays of all pairs at once take ten times as much."""
+
+RESULT = {"CenterRegionAssigner": 4 * PRIORS * GTS}
+"""Its two extras take a byte a pair each, twice that while they are joined."""
+
+
+@pytest.mark.parametrize("name", sorted(KNOBS))
+@pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "shuffled"])
+def test_the_peak_is_bounded(name, ordered):
+    assigner = build_assigner({"type": name, **KNOBS[name]})
+    assigner.assign(**inputs_of(name, 100, 2, ordered=True))
+    given = inputs_of(name, PRIORS, GTS, ordered=ordered)
+    tracemalloc.start()
+    assigner.assign(**given)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < BOUND + RESULT.get(name, 0), f"{peak / 2**20:.0f} MB"
