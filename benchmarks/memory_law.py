@@ -39,7 +39,7 @@ KNOBS: dict[str, dict[str, Any]] = {
     "TaskAlignedAssigner": {"topk": 13},
     "UniformAssigner": {"pos_ignore_thr": 0.15, "neg_ignore_thr": 0.7},
 }
-"""Those that look at all pairs of priors and ground truths; the costs of a matching are a matrix by nature."""
+"""Those that look at all pairs; the costs of a matching are a matrix by nature."""
 
 SIDE = 4000
 CLASSES = 2

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +42,13 @@ from assigncore.registry import ASSIGNERS
 __all__ = ["command", "run"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+INTERRUPTED = 130
+"""Exit status of a run that was stopped."""
+
+FIRST_LINE = 2.0
+LINE_EVERY = 10.0
+"""Seconds until the first line of progress, and between two of them."""
 
 
 def _targets(names: tuple[str, ...]) -> tuple[Target, ...]:
@@ -79,15 +89,54 @@ def _check_names(names: tuple[str, ...], folder: Path | None) -> None:
             raise click.UsageError(f"no assigner {name!r}; known are {', '.join(sorted(known))}{hint}")
 
 
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let a request to end be what the keyboard's interruption is: the run stops, and writes what it has."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Lines:
+    """Progress as a line on stderr now and then, where there is no terminal for a bar."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.start = time.monotonic()
+        self._next = FIRST_LINE
+
+    def on_cell(self, description: str, count: int) -> Callable[[], object]:
+        """Tell of a cell that begins, and return what to call after each of its cases."""
+
+        def after_case() -> None:
+            self.done += 1
+            elapsed = time.monotonic() - self.start
+            if elapsed >= self._next:
+                self._next = elapsed + LINE_EVERY
+                clock = f"{int(elapsed) // 60}:{int(elapsed) % 60:02d}"
+                click.echo(f"{clock} {self.done:,} of {self.total:,} cases: {description}", err=True)
+
+        return after_case
+
+
 def _run(plan: Plan, processes: int) -> Report:
-    """Run a plan behind a progress bar."""
+    """Run a plan behind a progress bar, or with lines of progress where there is no terminal."""
+    total = sum(job.cases for job in plan.jobs())
+    if not Console(stderr=True).is_terminal:
+        return run_plan(plan, on_cell=_Lines(total).on_cell, processes=processes)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     console = Console(stderr=True)
     with ExitStack() as stack:
-        progress = stack.enter_context(
-            Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        )
-        total = sum(job.cases for job in plan.jobs())
+        progress = stack.enter_context(Progress(*columns, console=console, transient=True))
         task = progress.add_task("", total=total)
         started = 0
 
@@ -207,7 +256,8 @@ def command(
     r"""Prove that every backend agrees: golden and generated cases, laws, declarations, guarantees.
 
     \b
-    Exit status: 0 nothing disagrees, 1 something does, 2 the call is wrong or nothing could be run.
+    Exit status: 0 nothing disagrees, 1 something does, 2 the call is wrong or nothing could be run,
+    130 it was stopped: the report has what was done by then.
     """
     if list_only:
         _list()
@@ -228,12 +278,16 @@ def command(
         tuple(dict.fromkeys(laws)) or tuple(LAWS),
         cases, seed, timeout,
     )  # fmt: skip
-    report = _run(plan, jobs)
+    with _terminated_as_interrupted():
+        report = _run(plan, jobs)
     print_report(report, {variant: len(group) for variant, group in golden_cases.items()}, Console())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
     if html_file is not None:
         write_page(report, html_file, golden_cases)
+    if report.stopped:
+        click.echo(f"stopped: {report.compared:,} cases were compared", err=True)
+        return INTERRUPTED
     if not report.compared:
         reasons = dict.fromkeys(f"{cell.target}: {cell.not_run}" for cell in report.cells if cell.not_run)
         told = "; ".join(reasons) or "these parts have no case for these backends and assigners"
@@ -262,5 +316,5 @@ def run(arguments: list[str] | None = None) -> int:
         return 2
     except click.Abort:
         print("error: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return int(status or 0)

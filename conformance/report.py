@@ -34,6 +34,8 @@ class Report:
         Seed of the generated cases.
     duration : float, default 0
         Seconds the run took.
+    stopped : bool, default False
+        Whether the run was stopped before all cells were run.
     """
 
     cells: tuple[Cell, ...]
@@ -41,6 +43,7 @@ class Report:
     backends: dict[str, dict[str, str]] = field(default_factory=dict)
     seed: int = 0
     duration: float = 0.0
+    stopped: bool = False
 
     @property
     def agrees(self) -> bool:
@@ -66,6 +69,7 @@ class Report:
             "backends": self.backends,
             "seed": self.seed,
             "duration_s": round(self.duration, 3),
+            "stopped": self.stopped,
             "agrees": self.agrees,
             "compared": self.compared,
             "cells": [_cell(cell) for cell in self.cells],

@@ -56,7 +56,7 @@ class Plans(Protocol):
         """List what there is to do."""
 
 
-def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> list[Cell]:
+def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> tuple[list[Cell], bool]:
     """Run the jobs of a plan in several processes, each of which ends with its share.
 
     What a library has compiled for an assigner is thus forgotten with it.
@@ -72,8 +72,10 @@ def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> li
 
     Returns
     -------
-    list of Cell
-        In the order of the jobs, whoever ran them.
+    cells : list of Cell
+        In the order of the jobs, whoever ran them; those of whole shares where the run was interrupted.
+    stopped : bool
+        Whether it was.
 
     Raises
     ------
@@ -91,9 +93,15 @@ def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> li
         told = manager.Queue()
         with ProcessPoolExecutor(processes, context, _start, (threads,), max_tasks_per_child=1) as pool:
             futures = [pool.submit(_run_share, sent, share, told) for share in shares]
+            stopped = False
             try:
                 _watch(futures, told, on_cell)
-                numbered = [pair for future in futures for pair in future.result()]
+            except KeyboardInterrupt:
+                stopped = True
+                for future in futures:
+                    future.cancel()
+                for process in list(pool._processes.values()):
+                    process.terminate()
             except BrokenProcessPool as error:
                 raise SharingError(
                     "a process of the suite was killed, most often for want of memory; expected fewer --jobs"
@@ -102,7 +110,9 @@ def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> li
                 for future in futures:
                     future.cancel()
                 raise
-    return [cell for _, cell in sorted(numbered, key=lambda pair: pair[0])]
+            done = [future for future in futures if future.done() and not future.cancelled()]
+            numbered = [pair for future in done if not future.exception() for pair in future.result()]
+    return [cell for _, cell in sorted(numbered, key=lambda pair: pair[0])], stopped
 
 
 def _start(threads: int) -> None:

@@ -136,6 +136,7 @@ def run_plan(plan: Plan, *, on_cell: OnCell | None = None, processes: int = 1) -
     Returns
     -------
     Report
+        Of the cells that are done where a KeyboardInterrupt stops the run.
 
     Raises
     ------
@@ -143,19 +144,23 @@ def run_plan(plan: Plan, *, on_cell: OnCell | None = None, processes: int = 1) -
         Several processes cannot share the plan, or one was killed; a `RuntimeError`.
     """
     start = time.perf_counter()
-    cells = _run_here(plan, on_cell) if processes == 1 else run_shared(plan, processes, on_cell)
+    cells, stopped = _run_here(plan, on_cell) if processes == 1 else run_shared(plan, processes, on_cell)
     able = [target for target in plan.targets if not target.unavailable()]
     versions = {target.library: target.version for target in able}
     backends = {target.name: describe_target(target) for target in able}
-    return Report(tuple(cells), versions, backends, plan.seed, time.perf_counter() - start)
+    return Report(tuple(cells), versions, backends, plan.seed, time.perf_counter() - start, stopped)
 
 
-def _run_here(plan: Plan, on_cell: OnCell | None) -> list[Cell]:
-    cells = []
-    for job in plan.jobs():
-        after_case = None if on_cell is None else on_cell(job.description, job.cases)
-        cells.append(job.run(after_case=after_case))
-    return cells
+def _run_here(plan: Plan, on_cell: OnCell | None) -> tuple[list[Cell], bool]:
+    """Run the jobs in turn; tell whether they were interrupted, when the cells are those that are done."""
+    cells: list[Cell] = []
+    try:
+        for job in plan.jobs():
+            after_case = None if on_cell is None else on_cell(job.description, job.cases)
+            cells.append(job.run(after_case=after_case))
+    except KeyboardInterrupt:
+        return cells, True
+    return cells, False
 
 
 def check(

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -236,3 +237,21 @@ def test_it_is_a_command_of_the_project():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "GridAssigner" in done.stdout
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_run_without_a_terminal_tells_how_far_it_is_and_writes_what_it_has(jobs, tmp_path):
+    file = tmp_path / "report.json"
+    command = [sys.executable, "-m", "assigncore", "conformance", "--backend", "numpy", "--jobs", jobs]
+    command += ["--part", "laws", "--part", "generated", "--json", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        lines = [process.stderr.readline(), process.stderr.readline()]
+        process.terminate()
+        rest = process.communicate(timeout=60)[1]
+    assert all(re.fullmatch(r"\d+:\d\d [\d,]+ of [\d,]+ cases: numpy .*\n", line) for line in lines), lines
+    assert process.returncode == 130, rest
+    assert "stopped: " in rest
+    report = json.loads(file.read_text())
+    assert report["stopped"] is True
+    assert validate_report(report) == ()
+    assert report["compared"] > 0
