@@ -12,6 +12,7 @@ from assigncore.conformance.foreign import (
     describe_point,
     foreign_points,
     target_of_factory,
+    target_of_namespace,
     target_of_points,
 )
 from assigncore.conformance.targets import Mode, Target
@@ -153,8 +154,9 @@ def get_target(name: str) -> Target:
     ----------
     name : str
         One of `TARGETS`, ``"torch:cpu"`` for ``"torch"`` and the like; the name of an installed entry point
-        of group ``assigncore.backends``; or ``"module:factory"``. The factory of either takes nothing and
-        returns a `Target`: a backend of one's own.
+        of group ``assigncore.backends``; the importable name of a namespace that follows the array API
+        standard; or ``"module:factory"``. The factory of either takes nothing and returns a `Target`: a
+        backend of one's own.
 
     Returns
     -------
@@ -182,8 +184,11 @@ def get_target(name: str) -> Target:
         return _unlike_own(name, target_of_points(name, points))
     near = get_close_matches(name, [*TARGETS, *_ALIASES, *foreign_points()], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    namespace = target_of_namespace(name)
+    if namespace is not None:
+        return namespace
     if ":" not in name:
-        expected = ", ".join((*TARGETS, *foreign_points(), "MODULE:FACTORY"))
+        expected = ", ".join((*TARGETS, *foreign_points(), "a namespace's name", "MODULE:FACTORY"))
         raise ValueError(f"backend {name!r} is not known; expected one of {expected}{hint}")
     try:
         target = target_of_factory(name)

@@ -53,7 +53,7 @@ LINE_EVERY = 10.0
 
 def _targets(names: tuple[str, ...]) -> tuple[Target, ...]:
     """Find the named targets, each once, or all of the suite's own."""
-    if any(":" in name for name in names) and "" not in sys.path:
+    if names and "" not in sys.path:
         # As `python -m` does: a backend of one's own lies where one works.
         sys.path.insert(0, "")
     try:
@@ -190,8 +190,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "backends",
     multiple=True,
     metavar="NAME",
-    help="One of --list, or MODULE:FACTORY for a backend of one's own. Repeatable. Default: all of the "
-    "suite's own; those that cannot run here say why.",
+    help="One of --list, a namespace that follows the array API standard, or MODULE:FACTORY for a backend of "
+    "one's own. Repeatable. Default: all of the suite's own; those that cannot run here say why.",
 )
 @click.option("--assigner", "assigners", multiple=True, metavar="NAME", help="Repeatable. Default: all.")
 @_choice("--part", "parts", [part.value for part in Part], "Default: all.")

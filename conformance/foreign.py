@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from assigncore.backend import ENTRY_POINT_GROUP, ArrayBackend
 from assigncore.conformance.targets import Target
 
-__all__ = ["describe_point", "foreign_points", "target_of_factory", "target_of_points"]
+__all__ = ["describe_point", "foreign_points", "target_of_factory", "target_of_namespace", "target_of_points"]
 
 _OWN = "assigncore"
 """The distribution whose entry points are the adapters of the suite's own backends."""
@@ -72,6 +73,31 @@ def target_of_points(name: str, points: Sequence[EntryPoint]) -> Target:
             f"expected another, such as '{name}-target'"
         )
     return target
+
+
+def target_of_namespace(name: str) -> Target | None:
+    """Make the plain target of a namespace of the array API standard: the portable primitives compute there.
+
+    Parameters
+    ----------
+    name : str
+        What it is imported by.
+
+    Returns
+    -------
+    Target or None
+        None where there is no such module, or it has no ``__array_namespace_info__``.
+
+    Examples
+    --------
+    >>> target_of_namespace("array_api_strict").library
+    'array_api_strict'
+    """
+    try:
+        module = importlib.import_module(name)
+    except (ImportError, ValueError):
+        return None
+    return Target(name, name) if hasattr(module, "__array_namespace_info__") else None
 
 
 def target_of_factory(name: str) -> Target:

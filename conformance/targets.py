@@ -80,7 +80,7 @@ class Target:
     @property
     def version(self) -> str:
         """The library's version."""
-        return str(self.module.__version__)
+        return str(getattr(self.module, "__version__", "unknown"))
 
     def unavailable(self) -> str:
         """Say why the target cannot run on this machine.

@@ -34,6 +34,11 @@ class MatchCost(Configured, ABC):
     def needs(self) -> tuple[str, ...]:
         """The names of the arrays the cost reads."""
 
+    @property
+    def masks_are_logits(self) -> bool:
+        """Whether masks are logits to it: it then reads ``mask_decay`` too, ``exp(-|pred_masks|)``."""
+        return False
+
     @abstractmethod
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the cost (b, n, G) of checked arrays, each (b or 1, ...), before it is weighted.

@@ -18,9 +18,11 @@ from assigncore.registry import COSTS
 __all__ = ["BinaryFocalLossCost", "ClassificationCost", "FocalLossCost", "focal_costs"]
 
 
-def focal_costs(xp: Any, logits: Array, *, alpha: float, gamma: float, eps: float) -> tuple[Array, Array]:
-    """Return what it costs each of `logits` to be true, and what to be false."""
-    p = sigmoid(logits)
+def focal_costs(
+    xp: Any, logits: Array, *, alpha: float, gamma: float, eps: float, decay: Array | None = None
+) -> tuple[Array, Array]:
+    """Return what it costs each of `logits` to be true, and what to be false; `decay` as of the sigmoid."""
+    p = sigmoid(logits, decay)
     # The bound changes nothing. It keeps a compiler from adding `eps` to the 1, in which it would vanish.
     rest = at_least(1.0 - p, 0.0)
     true = -xp.log(p + float(eps)) * float(alpha) * power(rest, gamma)
@@ -109,8 +111,8 @@ class _Focal(MatchCost):
         check_knob("eps", self.eps, at_least=0)
         check_knob("weight", self.weight)
 
-    def _costs(self, xp: Any, logits: Array) -> tuple[Array, Array]:
-        return focal_costs(xp, logits, alpha=self.alpha, gamma=self.gamma, eps=self.eps)
+    def _costs(self, xp: Any, logits: Array, decay: Array | None = None) -> tuple[Array, Array]:
+        return focal_costs(xp, logits, alpha=self.alpha, gamma=self.gamma, eps=self.eps, decay=decay)
 
     def _difference(self, xp: Any, logits: Array) -> Array:
         true, false = self._costs(xp, logits)
@@ -158,10 +160,15 @@ class FocalLossCost(_Focal):
         """The names of the arrays the cost reads."""
         return ("pred_masks", "gt_masks") if self.binary_input else ("pred_logits", "gt_labels")
 
+    @property
+    def masks_are_logits(self) -> bool:
+        """Whether masks are compared."""
+        return self.binary_input
+
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the losses."""
         if self.binary_input:
-            true, false = self._costs(scene.xp, arrays["pred_masks"])
+            true, false = self._costs(scene.xp, arrays["pred_masks"], arrays["mask_decay"])
             return per_pixel(scene, true, false, arrays["gt_masks"])
         return _elementwise_of_labels(
             scene,

@@ -219,7 +219,11 @@ def _in_blocks(
             shared = _of_images(scene, arrays, tile) if shared is None else shared
             shape = (tile.last_image - tile.first_image, tile.num_priors, scene.shape[2])
             with scene.backend.unwarned():
-                parts = compute({**shared, **_of_predictions(scene, arrays, tile)})
+                own = _of_predictions(scene, arrays, tile)
+                if any(cost.masks_are_logits for cost in costs):
+                    # The exponentials are most of what masks cost beside their products: one for all costs.
+                    own["mask_decay"] = xp.exp(-xp.abs(own["pred_masks"]))
+                parts = compute({**shared, **own})
             blocks.append([xp.broadcast_to(part, shape) for part in parts])
         images.append([_joined(xp, list(parts), 1) for parts in zip(*blocks, strict=True)])
     return [_joined(xp, list(parts), 0) for parts in zip(*images, strict=True)]

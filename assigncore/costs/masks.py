@@ -88,10 +88,16 @@ class DiceCost(MatchCost):
         """The names of the arrays the cost reads."""
         return ("pred_masks", "gt_masks")
 
+    @property
+    def masks_are_logits(self) -> bool:
+        """Whether a sigmoid makes probabilities of the masks."""
+        return self.pred_act
+
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the Dice coefficients."""
         xp, gt, eps = scene.xp, arrays["gt_masks"], float(self.eps)
-        pred = sigmoid(arrays["pred_masks"]) if self.pred_act else arrays["pred_masks"]
+        pred = arrays["pred_masks"]
+        pred = sigmoid(pred, arrays["mask_decay"]) if self.pred_act else pred
         common = 2.0 * scene.backend.matrix_product(pred, xp.matrix_transpose(gt))
         if not self.naive_dice:
             pred, gt = pred * pred, gt * gt
@@ -139,8 +145,13 @@ class CrossEntropyLossCost(MatchCost):
         """The names of the arrays the cost reads."""
         return ("pred_masks", "gt_masks")
 
+    @property
+    def masks_are_logits(self) -> bool:
+        """Return true."""
+        return True
+
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the cross entropies."""
         xp, x = scene.xp, arrays["pred_masks"]
-        rest = xp.log1p(xp.exp(-xp.abs(x)))
+        rest = xp.log1p(arrays["mask_decay"])
         return per_pixel(scene, rest + at_least(-x, 0.0), rest + at_least(x, 0.0), arrays["gt_masks"])

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,6 +128,14 @@ def test_a_table_wider_than_the_terminal_keeps_its_numbers(monkeypatch, capsys):
     count = len(load_packed("GridAssigner"))
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "GridAssigner" in line]
     assert row.split()[:3] == ["GridAssigner", str(count), f"{count}/{count}"]
+
+
+def test_a_namespace_of_the_standard_is_a_backend_by_its_name(monkeypatch, capsys):
+    here = Path(__file__).parents[2] / "examples" / "third_party_backend"
+    monkeypatch.syspath_prepend(str(here))
+    assert cli.run(["--backend", "tiny_arrays", *SMALL[2:]]) == 0
+    count = len(load_packed("GridAssigner"))
+    assert f"{count}/{count}" in capsys.readouterr().out
 
 
 def test_an_interrupted_run_ends_without_a_traceback(monkeypatch, capsys):

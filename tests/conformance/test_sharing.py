@@ -35,7 +35,7 @@ def plan_of(*runs):
 
 def test_jobs_come_back_in_order():
     runs = [partial(pow, 2, i) for i in range(4)]
-    assert run_shared(plan_of(*runs), 2) == [1, 2, 4, 8]
+    assert run_shared(plan_of(*runs), 2) == ([1, 2, 4, 8], False)
 
 
 def test_a_process_that_is_killed_ends_the_run_with_its_likely_cause():
