@@ -83,7 +83,7 @@ class BlockPlan:
     def of_touching(
         cls, backend: ArrayBackend, priors: Array, gt_bboxes: Array, counted: Array
     ) -> BlockPlan | None:
-        """Pair each block with the ground truths that touch the box around it; None where most do.
+        """Pair each block with the ground truths that touch the box around it; None where too many do.
 
         Parameters
         ----------
