@@ -35,6 +35,8 @@ def test_verdicts(run):
 def test_the_page_says_what_was_recorded_and_nothing_is_different(run):
     record = json.loads((PROJECT / "clients" / "results.json").read_text())
     assert (PROJECT / "docs" / "clients.md").read_text() == run.page(record)
+    assert {each["verdict"] for each in record["configs"]["assigners"].values()} == {"equal"}
+    assert len(record["configs"]["assigners"]) == 44
     verdicts = {found["verdict"] for found in record["models"].values()}
     assert verdicts <= {"equal", "last bits", "left"}
     assert {key.partition("/")[0] for key in record["models"]} == {"ultralytics", "transformers", "mmyolo"}
