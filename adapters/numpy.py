@@ -23,14 +23,14 @@ class NumpyBackend(ArrayBackend):
     name = "numpy"
     array_types = (np.ndarray,)
 
+    def __init__(self) -> None:
+        super().__init__(xp)
+
     def unfit(self, x: Array) -> str:
         """Name masked arrays, whose masks every function here would pass over."""
         if isinstance(x, np.ma.MaskedArray):
             return "a masked array: give its data, and say by gt_valid or prior_valid which rows count"
         return ""
-
-    def __init__(self) -> None:
-        super().__init__(xp)
 
     def reads_host(self, x: Array) -> bool:
         """Return true: NumPy's memory is the host's."""

@@ -224,12 +224,10 @@ class BlockPlan:
 
     def largest(self, best: Iterable[Array], like: Array) -> Array:
         """Reduce the largest values within tiles, each (b, g) and from 0 up, to those of all, (B, G)."""
-        xp, backend, (images, _, n_gts) = self.backend.xp, self.backend, self.shape
-        parts = [xp.reshape(x, (1, -1)) for x in best]
+        parts = list(best)
         if not parts:
-            return xp.zeros((images, n_gts), dtype=like.dtype, device=backend.device_of(like))
-        most = backend.scatter_max(self._pair_index(like), xp.concat(parts, axis=-1), images * n_gts)
-        return xp.reshape(most, (images, n_gts))
+            return self._nothing(like, like.dtype)
+        return self._scattered(self._pair_index(like), self._in_a_row(parts))
 
     def first_largest(
         self, found: Iterable[tuple[Array, Array]], like: Array
@@ -238,24 +236,37 @@ class BlockPlan:
 
         Both are 0 where no prior is near.
         """
-        xp, backend, (images, n_priors, n_gts) = self.backend.xp, self.backend, self.shape
+        xp, n_priors = self.backend.xp, self.shape[1]
         by_tile, priors = [], []
         for best, prior in found:
             by_tile.append(best)
-            priors.append(xp.reshape(prior, (1, -1)))
-        of_gt = self.largest(by_tile, like)
+            priors.append(prior)
         if not by_tile:
-            integers = backend.integer_dtype(of_gt)
-            nowhere = xp.zeros((images, n_gts), dtype=integers, device=backend.device_of(of_gt))
-            return of_gt, nowhere, by_tile
-        index = self._pair_index(of_gt)
-        value = xp.concat([xp.reshape(x, (1, -1)) for x in by_tile], axis=-1)
+            integers = self.backend.integer_dtype(like)
+            return self._nothing(like, like.dtype), self._nothing(like, integers), by_tile
+        index, value = self._pair_index(like), self._in_a_row(by_tile)
+        of_gt = self._scattered(index, value)
         attains = value == xp.take_along_axis(xp.reshape(of_gt, (1, -1)), index, axis=-1)
         # Counted down, so that the largest is the first prior.
-        down = xp.where(attains, n_priors - xp.concat(priors, axis=-1), 0)
-        down = backend.scatter_max(index, down, images * n_gts)
-        first = xp.reshape(xp.where(down > 0, n_priors - down, 0), (images, n_gts))
-        return of_gt, first, by_tile
+        down = self._scattered(index, xp.where(attains, n_priors - self._in_a_row(priors), 0))
+        return of_gt, xp.where(down > 0, n_priors - down, 0), by_tile
+
+    def _nothing(self, like: Array, dtype: Any) -> Array:
+        """Return zeros (B, G)."""
+        images, _, n_gts = self.shape
+        return self.backend.xp.zeros((images, n_gts), dtype=dtype, device=self.backend.device_of(like))
+
+    def _in_a_row(self, parts: list[Array]) -> Array:
+        """Join what tiles say of their pairs of blocks and ground truths, each (b, g), into (1, K)."""
+        xp = self.backend.xp
+        return xp.concat([xp.reshape(x, (1, -1)) for x in parts], axis=-1)
+
+    def _scattered(self, index: Array, value: Array) -> Array:
+        """Reduce values (1, K) at the places `index` of all pairs to the largest of each, (B, G)."""
+        images, _, n_gts = self.shape
+        return self.backend.xp.reshape(
+            self.backend.scatter_max(index, value, images * n_gts), (images, n_gts)
+        )
 
     def _pair_index(self, like: Array) -> Array:
         """Return the places among all B x G of the pairs of all tiles, (1, K)."""

@@ -158,7 +158,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str], when: str = "") 
 
 
 def check_switches(knobs: Any) -> None:
-    """Check that the knobs of a dataclass that are true or false by default are so by value.
+    """Check that the plain knobs of a dataclass that are true or false by default are so by value.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def check_switches(knobs: Any) -> None:
         If one is anything else, such as the string "no", which Python takes for true.
     """
     for knob in fields(knobs):
-        value = plain(getattr(knobs, knob.name))
+        value = getattr(knobs, knob.name)
         if isinstance(knob.default, bool) and not isinstance(value, bool):
             raise TypeError(f"{knob.name}: expected True or False, got {value!r}")
 

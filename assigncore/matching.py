@@ -10,6 +10,7 @@ import numpy as np
 from assigncore.backend import Array, ArrayBackend
 from assigncore.checks import (
     broadcast_lead,
+    check_choice,
     check_dtype,
     check_shape,
     common_backend,
@@ -124,8 +125,7 @@ def linear_sum_assignment(
 
 def check_nonfinite(nonfinite: str) -> None:
     """Check the knob of that name."""
-    if nonfinite not in NONFINITE:
-        raise ValueError(f"nonfinite: expected one of {', '.join(NONFINITE)}, got {nonfinite!r}")
+    check_choice("nonfinite", nonfinite, NONFINITE)
 
 
 def _masked(xp: Any, cost: Array, counts: Array | None, nonfinite: str) -> Array:

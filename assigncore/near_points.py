@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -118,13 +119,12 @@ def near_points(
         groups = backend.xp.zeros_like(counted), backend.xp.zeros_like(centers[..., 0])
     of_points = [backend.to_numpy(x) for x in (points, counted, groups[0])]
     of_gts = [backend.to_numpy(x) for x in (centers, scale, groups[1])]
-    at_a_time = max(1, MOST_GATHERED // (n_gts * max(block, -(-n_points // block))))
-    for start in range(0, images, at_a_time):
-        own = slice(start, min(start + at_a_time, images))
+    per_gt = max(block, -(-n_points // block))
+    for own in _slices(images, MOST_GATHERED // (n_gts * per_gt)):
         xy, counts, group = (x if x.shape[0] == 1 else x[own] for x in of_points)
         center, unit, own_group = (x[own] for x in of_gts)
         points_of_images = _Points(xy, counts, group, block)
-        for some in _slices(n_gts, MOST_GATHERED // (center.shape[0] * max(block, -(-n_points // block)))):
+        for some in _slices(n_gts, MOST_GATHERED // (center.shape[0] * per_gt)):
             near = points_of_images.near_blocks(center[:, some], unit[:, some], own_group[:, some], k)
             for gts in _gts_at_a_time(near, block):
                 index = _rows_of_points(near[:, gts], block, n_points, k)
@@ -170,23 +170,37 @@ class _Points:
     def starts(self) -> Host:
         return np.arange(0, self.xy.shape[1], self.block)
 
+    @cached_property
+    def sides(self) -> tuple[Host, ...]:
+        """The sides of the box around each block's points, each (b or 1, 1, blocks)."""
+        sides = block_bounds(self.xy[..., [0, 1, 0, 1]], self.counted, self.starts)
+        return tuple(np.swapaxes(side, -1, -2) for side in sides)
+
+    @cached_property
+    def groups(self) -> tuple[Host, Host]:
+        """The lowest and the highest group in each block, each (b or 1, 1, blocks)."""
+        lowest = np.minimum.reduceat(self.group, self.starts, axis=-1)[:, None, :]
+        return lowest, np.maximum.reduceat(self.group, self.starts, axis=-1)[:, None, :]
+
+    @cached_property
+    def counts(self) -> Host:
+        """How many points of each block count, (b or 1, 1, blocks)."""
+        counts: Host = np.add.reduceat(self.counted, self.starts, axis=-1, dtype=np.int64)[:, None, :]
+        return counts
+
     def near_blocks(self, centers: Host, unit: Host, group: Host, k: int) -> Host:
         """Tell which blocks may hold one of the `k` nearest points of which centre, (b, G, blocks)."""
-        sides = block_bounds(self.xy[..., [0, 1, 0, 1]], self.counted, self.starts)
-        x1, y1, x2, y2 = (np.swapaxes(side, -1, -2) for side in sides)
+        x1, y1, x2, y2 = self.sides
         (x, y), (w, h) = (np.moveaxis(a, -1, 0)[..., None] for a in (centers, unit))
         at_least = _squared(np.maximum(x1 - x, x - x2), w) + _squared(np.maximum(y1 - y, y - y2), h)
         at_most = _squared(np.maximum(x2 - x, x - x1), w) + _squared(np.maximum(y2 - y, y - y1), h)
-        lowest = np.minimum.reduceat(self.group, self.starts, axis=-1)[:, None, :]
-        highest = np.maximum.reduceat(self.group, self.starts, axis=-1)[:, None, :]
-        enough = np.add.reduceat(self.counted, self.starts, axis=-1, dtype=np.int64)[:, None, :] >= k
+        lowest, highest = self.groups
+        enough = self.counts >= k
         group = group[..., None]
         to_full = np.where(enough & (lowest == group) & (highest == group), at_most, np.inf)
-        step = max(1, MOST_GATHERED // (self.block * centers.shape[0]))
-        chunks = [slice(a, a + step) for a in range(0, centers.shape[1], step)]
-        reach = [self._kth_distance(centers[:, c], unit[:, c], to_full[:, c], k) for c in chunks]
+        reach = self._kth_distance(centers, unit, to_full, k)
         near: Host = (lowest <= group) & (group <= highest)
-        return near & (at_least <= np.concatenate(reach, axis=1)[..., None] * (1 + SLACK))
+        return near & (at_least <= reach[..., None] * (1 + SLACK))
 
     def _kth_distance(self, centers: Host, unit: Host, to_full: Host, k: int) -> Host:
         """Return the squared distance of the k-th point in one block that has `k`, (b, G).

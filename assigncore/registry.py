@@ -88,11 +88,12 @@ class Registry:
         ValueError
             If no class has the name, or a knob's value is out of range.
         """
-        of_knob = f"{knob}: " if knob else ""
         try:
             cls, knobs = self._read(config)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{of_knob}{error}") from None
+            if not knob:
+                raise
+            raise type(error)(f"{knob}: {error}") from None
         try:
             return cls(**knobs)
         except (TypeError, ValueError) as error:

@@ -135,9 +135,7 @@ class AssignResult:
         TypeError
             If the result is of one image.
         """
-        if self.gt_inds.ndim == 1:
-            raise TypeError("this result is of one image; only a batched result has a length")
-        return int(self.gt_inds.shape[0])
+        return self._batch_length("has a length")
 
     def __iter__(self) -> Iterator[AssignResult]:
         """Go through the first batch dimension: image by image where it is the only one.
@@ -147,9 +145,13 @@ class AssignResult:
         TypeError
             If the result is of one image.
         """
+        length = self._batch_length("can be iterated")
+        return (self[image] for image in range(length))
+
+    def _batch_length(self, wanted: str) -> int:
         if self.gt_inds.ndim == 1:
-            raise TypeError("this result is of one image; only a batched result can be iterated")
-        return (self[image] for image in range(len(self)))
+            raise TypeError(f"this result is of one image; only a batched result {wanted}")
+        return int(self.gt_inds.shape[0])
 
     def with_gts_prepended(
         self, labels: Array | None = None, *, gt_valid: Array | None = None

@@ -11,12 +11,11 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peak_memory import rise_of
 
 from assigncore.memory import DEFAULT_MEMORY_BUDGET
 from assigncore.registry import build_assigner
@@ -82,33 +81,14 @@ def inputs_of(name: str, n_priors: int, n_gts: int, *, ordered: bool) -> dict[st
     return given
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
 def measure(name: str, n_priors: int, n_gts: int, *, ordered: bool) -> tuple[int, float]:
     """Return how far resident memory rises during a call, in bytes, and its seconds."""
     assigner = build_assigner({"type": name, **KNOBS[name]})
     assigner.assign(**inputs_of(name, 100, 2, ordered=True))
     given = inputs_of(name, n_priors, n_gts, ordered=ordered)
-    start = peak = _resident()
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.003):
-            peak = max(peak, _resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     began = time.perf_counter()
-    try:
-        assigner.assign(**given)
-    finally:
-        seconds = time.perf_counter() - began
-        done.set()
-        watcher.join()
-    return peak - start, seconds
+    rise = rise_of(lambda: assigner.assign(**given))
+    return rise, time.perf_counter() - began
 
 
 def main() -> int:

@@ -16,13 +16,14 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rows import ROWS
 from subjects import BASELINE, Subject
 
-__all__ = ["Peak", "can_measure", "measure_in_a_new_process"]
+__all__ = ["Peak", "can_measure", "measure_in_a_new_process", "rise_of"]
 
 STATUS = Path("/proc/self/status")
 PEAK_RESET = Path("/proc/self/clear_refs")
@@ -78,15 +79,21 @@ def _measure(subject: str, row_name: str, *, quick: bool) -> Peak:
     limit = _limit_to(SHARE_OF_FREE * _kilobytes(MEMORY_INFO, "MemAvailable") * 1024)
     try:
         digest = hashlib.sha256(call.gt_inds(call.run()).tobytes()).hexdigest()
-        _give_back_what_is_free()
-        PEAK_RESET.write_text("5")
-        start = _kilobytes(STATUS, "VmRSS")
-        call.run()
+        rise = rise_of(call.run)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
             raise
         return Peak(None, limit, "")
-    return Peak((_kilobytes(STATUS, "VmHWM") - start) * 1024, limit, digest)
+    return Peak(rise, limit, digest)
+
+
+def rise_of(run: Callable[[], object]) -> int:
+    """Return how far a call lets the resident memory of this process rise, in bytes."""
+    _give_back_what_is_free()
+    PEAK_RESET.write_text("5")
+    start = _kilobytes(STATUS, "VmRSS")
+    run()
+    return (_kilobytes(STATUS, "VmHWM") - start) * 1024
 
 
 def _give_back_what_is_free() -> None:

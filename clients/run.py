@@ -24,9 +24,9 @@ LIMIT = 600
 """Seconds a model may take."""
 
 
-def run_side(client: str, model: str, side: str) -> dict[str, Any]:
-    """Train a model in a process of its own; give its losses, norms and what was switched, or the error."""
-    command = [sys.executable, "-W", "ignore", str(HERE / "models.py"), client, model, side]
+def run_script(name: str, *arguments: str) -> dict[str, Any]:
+    """Run a script beside this one in a process of its own; give the JSON of its last line, or the error."""
+    command = [sys.executable, "-W", "ignore", str(HERE / name), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT)
     except subprocess.TimeoutExpired:
@@ -38,12 +38,10 @@ def run_side(client: str, model: str, side: str) -> dict[str, Any]:
 
 def run_configs() -> dict[str, Any]:
     """Hold the assigners of published configs together with ours; see ``configs.py``."""
-    command = [sys.executable, "-W", "ignore", str(HERE / "configs.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT)
-    if done.returncode:
-        word = (done.stderr.strip().splitlines() or ["no word"])[-1][:300]
-        return {"assigners": {"none": {"config": "", "verdict": "failed", "why": word}}, "unread": []}
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    found = run_script("configs.py")
+    if "error" not in found:
+        return found
+    return {"assigners": {"none": {"config": "", "verdict": "failed", "why": found["error"]}}, "unread": []}
 
 
 def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +127,7 @@ def main() -> int:
             key = f"{client}/{model}"
             if asked.only not in key or record["models"].get(key, {}).get("verdict", "failed") != "failed":
                 continue
-            found = compare(run_side(client, model, "theirs"), run_side(client, model, "ours"))
+            found = compare(*(run_script("models.py", client, model, side) for side in ("theirs", "ours")))
             record["models"][key] = found
             RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             print(key, found["verdict"], found.get("apart", found.get("why")), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from assigncore.backend import Array
 __all__ = ["ApproxMaxIoUAssigner", "GridAssigner", "MaxIoUAssigner", "SimOTAAssigner", "TaskAlignedAssigner"]
 
 
-def boxes_or_none(x: Any) -> Any:
+def boxes_or_none(x: Any, boxes_of: Callable[[Any], Array] = boxes_of) -> Any:
     """Return boxes (..., N, 4), or None of None."""
     return None if x is None else boxes_of(x)
 
@@ -51,11 +52,12 @@ class MaxIoUAssigner(MaxIoUKnobs):
         -------
         AssignResult
         """
+        boxes = self.boxes_of(gt_bboxes)
         result = self.core().assign(
             self.boxes_of(bboxes),
-            self.boxes_of(gt_bboxes),
-            gt_labels=labels_of(gt_labels, self.boxes_of(gt_bboxes)),
-            ignore_bboxes=None if gt_bboxes_ignore is None else self.boxes_of(gt_bboxes_ignore),
+            boxes,
+            gt_labels=labels_of(gt_labels, boxes),
+            ignore_bboxes=boxes_or_none(gt_bboxes_ignore, self.boxes_of),
         )
         return AssignResult.of(result)
 
@@ -107,11 +109,12 @@ class GridAssigner(GridKnobs):
         self, bboxes: Any, box_responsible_flags: Array, gt_bboxes: Any, gt_labels: Array | None = None
     ) -> AssignResult:
         """Assign priors (N, 4) with their flags (N,), which are true where not 0."""
+        boxes = self.boxes_of(gt_bboxes)
         result = self.core().assign(
             self.boxes_of(bboxes),
-            self.boxes_of(gt_bboxes),
+            boxes,
             responsible_flags=box_responsible_flags != 0,
-            gt_labels=labels_of(gt_labels, self.boxes_of(gt_bboxes)),
+            gt_labels=labels_of(gt_labels, boxes),
         )
         return AssignResult.of(result)
 

@@ -74,7 +74,7 @@ class FCOSAssigner(Configured):
     center_sample_radius: float = 1.5
 
     def _check_knobs(self) -> None:
-        if not isinstance(self.regress_ranges, (tuple, list)):
+        if not isinstance(self.regress_ranges, tuple):
             raise TypeError(f"regress_ranges: expected a sequence of pairs, got {self.regress_ranges!r}")
         ranges = tuple(_checked_range(limits) for limits in self.regress_ranges)
         object.__setattr__(self, "regress_ranges", ranges)
@@ -189,7 +189,7 @@ def _may_be_in_range(scene: Scene, gt_bboxes: Array, low: float, high: float) ->
 
 
 def _checked_range(limits: Sequence[float | None]) -> tuple[float, float]:
-    if not isinstance(limits, (tuple, list)) or len(limits) != 2:
+    if not isinstance(limits, tuple) or len(limits) != 2:
         raise ValueError(f"regress_ranges: expected (least, greatest) for each level, got {limits!r}")
     least, greatest = limits
     least, greatest = -UNBOUNDED if least is None else least, UNBOUNDED if greatest is None else greatest

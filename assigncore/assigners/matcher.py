@@ -75,7 +75,6 @@ class Matcher(Configured):
     def _check_knobs(self) -> None:
         _check_intervals(self.thresholds, self.labels)
         object.__setattr__(self, "thresholds", tuple(float(threshold) for threshold in self.thresholds))
-        object.__setattr__(self, "labels", tuple(self.labels))
 
     @classmethod
     def from_torchvision(
@@ -277,7 +276,7 @@ def to_detectron2(result: AssignResult) -> tuple[Array, Array]:
 
 def _check_intervals(thresholds: Any, labels: Any) -> None:
     for name, values in (("thresholds", thresholds), ("labels", labels)):
-        if not isinstance(values, (tuple, list)):
+        if not isinstance(values, tuple):
             raise TypeError(f"{name}: expected a tuple or a list, got {values!r}")
     if not thresholds:
         raise ValueError("thresholds: expected at least one, got none")

@@ -10,7 +10,7 @@ from assigncore.alignment import Alignment, best_aligned
 from assigncore.assigners.class_columns import known_labels
 from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
-from assigncore.checks import check_choice, check_knob, common_backend
+from assigncore.checks import check_choice, check_knob
 from assigncore.claims import Winners, best_of_winners, fillers_in_reach, settle
 from assigncore.coordinates import columns, drop_broken, quotient
 from assigncore.host_twin import on_host_twin
@@ -172,19 +172,20 @@ class TaskAlignedAssigner(Configured):
         """
         if gt_labels is None:
             raise ValueError("gt_labels: expected an array, since the metric reads their scores, got None")
-        common_backend({"priors": priors})
         scene = read_scene(
             priors,
             gt_bboxes,
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            columns=(3 if priors.shape[-1:] == (3,) else 4, 4),
+            columns=("3 or 4", 4),
             beside={
                 "pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True),
                 "pred_scores": Beside(pred_scores, ("N", "C"), required=True),
             },
         )
+        if scene.priors.shape[-1] not in (3, 4):
+            raise ValueError(f"priors: expected shape (..., N, 3) or (..., N, 4), got {tuple(priors.shape)}")
         if scene.beside["pred_scores"].shape[-1] == 0:
             raise ValueError(
                 f"pred_scores: expected at least one class, got shape {tuple(pred_scores.shape)}"

@@ -25,7 +25,7 @@ def check_thresholds(pos_iou_thr: Any, neg_iou_thr: Any, min_pos_iou: Any) -> No
     """
     check_knob("pos_iou_thr", pos_iou_thr)
     check_knob("min_pos_iou", min_pos_iou)
-    if not isinstance(neg_iou_thr, (tuple, list)):
+    if not isinstance(neg_iou_thr, tuple):
         check_knob("neg_iou_thr", neg_iou_thr)
         return
     if len(neg_iou_thr) != 2:
