@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
 
+from assigncore.adapters import compiled
 from assigncore.adapters.host import cached_pairs_per_tile, k_smallest
 from assigncore.backend import Array, ArrayBackend
+from assigncore.best_overlaps import BestOverlaps, PairwiseOverlaps
+from assigncore.overlap_formulas import Mode
+from assigncore.selection import Candidates, Distances
 
 __all__ = ["NumpyBackend"]
 
@@ -35,6 +41,15 @@ class NumpyBackend(ArrayBackend):
     def reads_host(self, x: Array) -> bool:
         """Return true: NumPy's memory is the host's."""
         return True
+
+    def on_numpy(self, x: Array) -> ArrayBackend:
+        """Return itself."""
+        return self
+
+    def host_threads(self) -> int:
+        """Follow PyTorch's setting too, where it has been imported."""
+        own, of_torch = super().host_threads(), getattr(sys.modules.get("torch"), "get_num_threads", None)
+        return own if of_torch is None else min(own, of_torch())
 
     def device_of(self, x: Array) -> Any:
         """Return NumPy's one device."""
@@ -94,6 +109,31 @@ class NumpyBackend(ArrayBackend):
         if np.isnan(best).any():
             return super().first_largest(x, numbers)
         return best, _first_held(x == best[..., None, :], numbers, -2)
+
+    def bounded_rows(self, x: Array, limit: float) -> tuple[Array, Array]:
+        """Look for the extremes first, where no compiled loop looks at each row."""
+        found = compiled.bounded_rows(x, limit)
+        if found is not None:
+            return found
+        if x.size == 0 or not (x.max() <= limit and x.min() >= -limit):
+            return super().bounded_rows(x, limit)
+        planes = np.ascontiguousarray(np.moveaxis(x, -1, 0))
+        return np.moveaxis(planes, 0, -1), np.ones(x.shape[:-1], np.bool_)
+
+    def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
+        """Let a compiled loop answer where there is one."""
+        found = compiled.overlaps_of_boxes(b1, b2, mode)
+        return super().overlaps_of_boxes(b1, b2, mode) if found is None else found
+
+    def best_overlaps(self, pairs: PairwiseOverlaps) -> BestOverlaps:
+        """Let a compiled loop answer where there is one."""
+        found = compiled.best_overlaps(pairs)
+        return super().best_overlaps(pairs) if found is None else found
+
+    def k_nearest(self, distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
+        """Let a compiled loop answer where there is one."""
+        found = compiled.k_nearest(distances, k, levels)
+        return super().k_nearest(distances, k, levels) if found is None else found
 
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
         """Select, where the portable version sorts."""

@@ -16,6 +16,8 @@ from assigncore.adapters.host import cached_pairs_per_tile
 from assigncore.adapters.plain_tensors import is_plain, is_recorded, unlike_arrays, what_hides
 from assigncore.adapters.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
+from assigncore.fast_path import numpy_is_wanted
+from assigncore.overlap_formulas import Mode
 from assigncore.result import AssignResult
 
 __all__ = ["TorchBackend"]
@@ -89,13 +91,6 @@ class TorchBackend(ArrayBackend):
         """Let NumPy look at the same memory, which is several times as quick."""
         return self.reads_host(mask) and bool(mask.numpy().all())
 
-    def surely_within(self, x: Array, limit: float) -> bool:
-        """Let NumPy look at the same memory, for the same reason."""
-        if not self.reads_host(x) or x.numel() == 0:
-            return False
-        host = x.detach().numpy()
-        return bool(host.max() <= limit) and bool(host.min() >= -limit)
-
     def device_of(self, x: Array) -> Any:
         """Return the tensor's device."""
         return x.device
@@ -126,53 +121,52 @@ class TorchBackend(ArrayBackend):
                 return x @ y
         return x @ y
 
-    def l1_distance(self, a: Array, b: Array) -> Array:
-        """Let NumPy add up in place on the host; the same sums, without a temporary for each."""
-        twin = self.host_twin(a)
-        if twin is None:
-            return super().l1_distance(a, b)
-        return torch.from_numpy(twin.l1_distance(a.detach().numpy(), b.detach().numpy()))
-
-    def host_twin(self, x: Array) -> ArrayBackend | None:
+    def on_numpy(self, x: Array) -> ArrayBackend | None:
         """Return NumPy's where the tensor is an eager one in the host's memory."""
-        readable = self.reads_host(x) and x.dtype != torch.bfloat16
+        readable = self.reads_host(x) and numpy_is_wanted() and x.dtype != torch.bfloat16
         return load_backend("numpy") if readable else None
+
+    def host_threads(self) -> int:
+        """Follow PyTorch's setting, which is 1 in a data loader's worker."""
+        return min(super().host_threads(), torch.get_num_threads())
 
     def stop_gradient(self, x: Array) -> Array:
         """Detach."""
         return x.detach()
 
     def max_and_argmax(self, x: Array, axis: int) -> tuple[Array, Array]:
-        """Take both from one reduction, which is documented to return the first index.
+        """Take both from one reduction, which is documented to return the first index."""
+        best, place = torch.max(x, dim=axis)
+        return best, place
 
-        It is not vectorised along an outer axis, where NumPy looks for the index on the host.
-        """
-        twin = self.host_twin(x) if axis % x.ndim < x.ndim - 1 else None
-        if twin is None:
-            best, place = torch.max(x, dim=axis)
-            return best, place
-        found = twin.max_and_argmax(x.numpy(), axis)
-        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+    def bounded_rows(self, x: Array, limit: float) -> tuple[Array, Array]:
+        """Let NumPy look on the host."""
+        host = self._without_gradient(x)
+        if host is None:
+            return super().bounded_rows(x, limit)
+        rows, whole = host.bounded_rows(x.detach().numpy(), limit)
+        return torch.from_numpy(rows), torch.from_numpy(whole)
 
-    def first_largest(self, x: Array, numbers: Array) -> tuple[Array, Array]:
-        """Let NumPy look on the host, for the same reason."""
-        twin = self.host_twin(x)
-        if twin is None:
-            return super().first_largest(x, numbers)
-        best, number = twin.first_largest(x.numpy(), numbers.numpy())
-        return torch.from_numpy(best), torch.from_numpy(number)
+    def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
+        """Let NumPy compute on the host."""
+        host = self._without_gradient(b1, b2)
+        if host is None:
+            return super().overlaps_of_boxes(b1, b2, mode)
+        return torch.from_numpy(host.overlaps_of_boxes(b1.detach().numpy(), b2.detach().numpy(), mode))
+
+    def _without_gradient(self, *arrays: Array) -> ArrayBackend | None:
+        """Return NumPy's backend where it can compute, and no gradient is asked for."""
+        if torch.is_grad_enabled() and any(x.requires_grad for x in arrays):
+            return None
+        hosts = [self.on_numpy(x) for x in arrays]
+        return hosts[0] if all(hosts) else None
 
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
         """Select on keys that join a float32 value's ordered bits with its index, so that none are equal.
 
         The bits of a float, read as an integer, are in the order of the floats from 0 up and in the reverse
-        order below. Adding 0 turns the negative zero, whose bits differ from zero's, into zero. On the host
-        NumPy selects, without keys.
+        order below. Adding 0 turns the negative zero, whose bits differ from zero's, into zero.
         """
-        twin = self.host_twin(x)
-        if twin is not None:
-            values, places = twin.k_smallest(x.detach().numpy(), k)
-            return torch.from_numpy(values), torch.from_numpy(places)
         # What torch.jit.trace records of bits that are read otherwise cannot be run.
         if x.dtype != torch.float32 or k >= x.shape[-1] or is_recorded():
             return super().k_smallest(x, k)

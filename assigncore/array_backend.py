@@ -8,14 +8,19 @@ adapter's version agrees with the portable one bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import array_api_compat
 import numpy as np
 
 from assigncore.memory import current_memory_budget
+
+if TYPE_CHECKING:
+    from assigncore.best_overlaps import BestOverlaps, PairwiseOverlaps
+    from assigncore.overlap_formulas import Mode
+    from assigncore.selection import Candidates, Distances
 
 __all__ = ["Array", "ArrayBackend", "Function"]
 
@@ -70,12 +75,6 @@ class ArrayBackend:
         """Whether the host can tell, at no cost, that `mask` is true everywhere."""
         return self.reads_host(mask) and bool(self.xp.all(mask))
 
-    def surely_within(self, x: Array, limit: float) -> bool:
-        """Whether the host can tell, at no cost, that no value of `x` is beyond `limit`, or NaN."""
-        if not self.reads_host(x) or 0 in x.shape:
-            return False
-        return bool(self.xp.max(x) <= limit) and bool(self.xp.min(x) >= -limit)
-
     def keep(self, mask: Array, x: Array, fill: float) -> Array:
         """Return `x` where `mask` is true, else `fill`; `x` itself where that is known to be everywhere."""
         return x if self.surely_all(mask) else self.xp.where(mask, x, fill)
@@ -110,9 +109,15 @@ class ArrayBackend:
             total = total + self.xp.abs(a[..., :, None, i] - b[..., None, :, i])
         return total
 
-    def host_twin(self, x: Array) -> ArrayBackend | None:
-        """Return the backend of NumPy where it can work on the memory of `x`, if this is another library."""
+    def on_numpy(self, x: Array) -> ArrayBackend | None:
+        """Return the backend of NumPy where it can work on the memory of `x`, else None."""
         return None
+
+    def host_threads(self) -> int:
+        """Return how many of the host's threads the library's user wants to be used."""
+        from assigncore.threads import allowed_threads
+
+        return allowed_threads()
 
     def device_of(self, x: Array) -> Any:
         """Return the device `x` lives on."""
@@ -169,6 +174,42 @@ class ArrayBackend:
         """
         order = self.xp.argsort(x, axis=-1, stable=True)[..., :k]
         return self.xp.take_along_axis(x, order, axis=-1), order
+
+    def best_overlaps(self, pairs: PairwiseOverlaps) -> BestOverlaps:
+        """Find which ground truth each prior overlaps most, and which prior each ground truth does."""
+        from assigncore.best_overlaps import best_in_tiles
+
+        return best_in_tiles(pairs)
+
+    def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
+        """Return the overlaps (..., M, N) of each of boxes (..., M, 4) with each of (..., N, 4)."""
+        from assigncore.overlap_formulas import overlaps_of_checked
+
+        return overlaps_of_checked(b1, b2, mode)
+
+    def k_nearest(self, distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
+        """Find the `k` priors nearest to each ground truth on each level, none of which is empty."""
+        from assigncore.selection import k_nearest_in_tiles
+
+        return k_nearest_in_tiles(distances, k, levels)
+
+    def bounded_rows(self, x: Array, limit: float) -> tuple[Array, Array]:
+        """Return `x` (..., N, D) with zeros in rows that have NaN or a number beyond `limit`, and the others.
+
+        Returns
+        -------
+        rows : array (..., N, D)
+            `x` itself where nothing is changed and that suits the library.
+        whole : array (..., N) of bool
+            True where a row is what it was.
+        """
+        xp = self.xp
+        planes = xp.stack([x[..., i] for i in range(x.shape[-1])], axis=0)
+        within = xp.abs(planes) <= limit
+        whole = within[0, ...]
+        for i in range(1, int(within.shape[0])):
+            whole = whole & within[i, ...]
+        return xp.moveaxis(self.keep(whole, planes, 0.0), 0, -1), whole
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Write `values` to the places `index`; where several meet, the largest stays.

@@ -5,17 +5,25 @@ The (G, N) overlaps never exist whole when this runs eagerly: one tile after ano
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from assigncore.backend import Array, ArrayBackend
+from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.coordinates import collapse
-from assigncore.pair_plan import PairPlan, plan_pairs
-from assigncore.tiles import View
+from assigncore.tiles import Tile, TileView, join_images, join_tiles, plan_tiles
 
-__all__ = ["BestOverlaps", "PairwiseOverlaps", "best_of_gts", "best_of_priors", "best_overlaps"]
+__all__ = [
+    "NOWHERE",
+    "BestOverlaps",
+    "PairwiseOverlaps",
+    "best_in_tiles",
+    "best_of_gts",
+    "best_of_priors",
+    "best_overlaps",
+]
 
 NOWHERE = -float("inf")
+"""The overlap of what does not count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +65,11 @@ class PairwiseOverlaps:
         priors = self.priors if self.backend.surely_all(keep) else collapse(self.priors, keep)
         return replace(self, priors=priors, gt_bboxes=collapse(self.gt_bboxes, self.gt_valid))
 
-    def plan(self) -> PairPlan:
+    def tiles(self) -> list[Tile]:
         """Cut the pairs into tiles."""
-        skip = self.zero_when_disjoint and self.priors.shape[-1] == self.gt_bboxes.shape[-1] == 4
-        return plan_pairs(self.backend, self.priors, self.gt_bboxes, self.counted, skip=skip)
+        return plan_tiles(self.backend, self.priors, self.gt_bboxes)
 
-    def of(self, view: View) -> Array:
+    def of(self, view: TileView) -> Array:
         """Return the overlaps (b, g, n) of a tile."""
         xp = self.backend.xp
         gt_bboxes = view.of_gts(self.gt_bboxes)
@@ -93,16 +100,19 @@ class BestOverlaps:
         Each ground truth's best overlap with any counted prior; minus infinity where no prior counts.
     prior_of_gt : array (B, G) of integers
         The prior that has it.
+    counted : array (B or 1, N) of bool
+        False where a prior overlaps nothing, whatever its box.
+    last_at_best : callable
+        Of the ground truths that are true in an array (B, G), finds for each prior the last whose best
+        overlap it attains, from 1, (B, N); 0 where there is none, anything where a prior does not count.
     """
 
     of_prior: Array
     gt_inds: Array
     of_gt: Array
     prior_of_gt: Array
-    _pairs: PairwiseOverlaps
-    _plan: PairPlan
-    _of_gt_by_tile: list[Array]
-    _only_tile: Array | None
+    counted: Array
+    last_at_best: Callable[[Array], Array]
 
     @property
     def gt_of_prior(self) -> Array:
@@ -122,79 +132,77 @@ class BestOverlaps:
         array (B, N) of integers
             Index + 1 of the ground truth, 0 where there is none.
         """
-        pairs, xp = self._pairs, self._pairs.backend.xp
-
-        def last_in(view: View) -> Array:
-            overlaps = pairs.of(view) if self._only_tile is None else self._only_tile
-            at_best = overlaps == view.of_gts(self.of_gt)[..., None]
-            taken = at_best & view.of_gts(eligible)[..., None]
-            return xp.max(xp.where(taken, view.gt_numbers(eligible), 0), axis=-2)
-
-        # A ground truth that overlaps nothing attains its best, 0, everywhere: in no tile where some skip it.
-        overlaps_nothing = eligible & (self.of_gt == 0.0)
-        best = self._plan.at_their_best(self._of_gt_by_tile, self.of_gt, eligible & ~overlaps_nothing)
-        last = best.per_prior(last_in, self.gt_inds)
-        if best.skips and not pairs.backend.surely_all(~overlaps_nothing):
-            device = pairs.backend.device_of(last)
-            numbers = xp.arange(1, int(eligible.shape[-1]) + 1, dtype=last.dtype, device=device)
-            everywhere = xp.max(xp.where(overlaps_nothing, numbers, 0), axis=-1)[:, None]
-            last = xp.maximum(last, everywhere)
-        return pairs.backend.keep(pairs.counted, last, 0)
+        return get_backend(eligible).keep(self.counted, self.last_at_best(eligible), 0)
 
 
 def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
-    """Find the extremes of the overlaps, per prior and per ground truth, in one pass over the tiles.
+    """Find the extremes of the overlaps, per prior and per ground truth, in one pass over the pairs.
 
     There must be at least one pair, padding included.
     """
-    pairs = overlaps.collapsed()
-    plan, backend = pairs.plan(), pairs.backend
-    of_prior, gt_inds = [], []
-    kept = None
-
-    def each_tile() -> Iterator[tuple[Array, Array]]:
-        nonlocal kept
-        for view in plan.views:
-            kept = pairs.of(view)
-            best, number = backend.first_largest(kept, view.gt_numbers(pairs.gt_bboxes))
-            of_prior.append(best)
-            gt_inds.append(number)
-            best, place = backend.max_and_argmax(kept, axis=-1)
-            yield best, place + view.first_priors(pairs.gt_bboxes)
-
-    best_of_gt, best_prior, of_gt = plan.first_largest(each_tile(), pairs.gt_bboxes)
-    return _settle_ties_of_nothing(
-        BestOverlaps(
-            plan.join(of_prior, pairs.priors),
-            plan.join(gt_inds, best_prior),
-            best_of_gt,
-            best_prior,
-            pairs,
-            plan,
-            of_gt,
-            kept if plan.is_whole else None,
-        )
-    )
+    return overlaps.backend.best_overlaps(overlaps)
 
 
 def best_of_priors(overlaps: PairwiseOverlaps) -> Array:
     """Find each prior's best overlap alone, (B, N), as :attr:`BestOverlaps.of_prior`."""
-    pairs = overlaps.collapsed()
-    xp = pairs.backend.xp
-    return pairs.plan().per_prior(lambda view: xp.max(pairs.of(view), axis=-2), pairs.priors)
+    return best_overlaps(overlaps).of_prior
 
 
 def best_of_gts(overlaps: PairwiseOverlaps) -> Array:
     """Find each ground truth's best overlap alone, (B, G), as :attr:`BestOverlaps.of_gt`."""
+    return best_overlaps(overlaps).of_gt
+
+
+def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:
+    """Find the extremes a tile after the other: the portable answer, and what every other one must equal."""
     pairs = overlaps.collapsed()
-    plan, xp = pairs.plan(), pairs.backend.xp
-    best = plan.largest((xp.max(pairs.of(view), axis=-1) for view in plan.views), pairs.gt_bboxes)
-    return xp.where(xp.any(pairs.counted, axis=-1)[:, None], best, NOWHERE)
+    backend, xp = pairs.backend, pairs.backend.xp
+    tiles = pairs.tiles()
+    views = [TileView(backend, tile, pairs.gt_bboxes) for tile in tiles]
+    of_prior, gt_inds = [], []
+    # Only the best so far is kept of ground truths: of many, every tile's would outgrow the tiles.
+    of_gt: dict[int, tuple[Array, Array]] = {}
+    for view in views:
+        values = pairs.of(view)
+        best, number = backend.first_largest(values, view.gt_numbers(pairs.gt_bboxes))
+        of_prior.append(best)
+        gt_inds.append(number)
+        best, place = backend.max_and_argmax(values, axis=-1)
+        prior = place + view.first_priors(pairs.gt_bboxes)
+        image = view.tile.first_image
+        if image in of_gt:
+            kept, first = of_gt[image]
+            later = (best > kept) | ((best != best) & (kept == kept))
+            best, prior = xp.where(later, best, kept), xp.where(later, prior, first)
+        of_gt[image] = best, prior
+    only_tile = values if len(tiles) == 1 else None
+
+    def last_at_best(eligible: Array) -> Array:
+        def last_in(view: TileView) -> Array:
+            values = pairs.of(view) if only_tile is None else only_tile
+            at_best = values == view.of_gts(found.of_gt)[..., None]
+            taken = at_best & view.of_gts(eligible)[..., None]
+            return xp.max(xp.where(taken, view.gt_numbers(eligible), 0), axis=-2)
+
+        return join_tiles(xp, tiles, [last_in(view) for view in views])
+
+    found = _settle_ties_of_nothing(
+        BestOverlaps(
+            of_prior=join_tiles(xp, tiles, of_prior),
+            gt_inds=join_tiles(xp, tiles, gt_inds),
+            of_gt=join_images(xp, [best for best, _ in of_gt.values()]),
+            prior_of_gt=join_images(xp, [prior for _, prior in of_gt.values()]),
+            counted=pairs.counted,
+            last_at_best=last_at_best,
+        ),
+        pairs,
+    )
+    return found
 
 
-def _settle_ties_of_nothing(best: BestOverlaps) -> BestOverlaps:
+def _settle_ties_of_nothing(best: BestOverlaps, pairs: PairwiseOverlaps) -> BestOverlaps:
     """Give an overlap with nothing to the first that counts: in tiles, what does not count ties with it."""
-    pairs, xp = best._pairs, best._pairs.backend.xp
+    xp = pairs.backend.xp
     nothing = 0.0 if pairs.zero_when_disjoint else NOWHERE
     # Of shorter integers, PyTorch's compiler for CPUs takes the places from beyond the array.
     first_gt = xp.argmax(xp.astype(pairs.gt_valid, xp.int32), axis=-1)[:, None]

@@ -6,8 +6,8 @@ stack of them. So no pair is computed that a block's bounding box rules out, in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -126,16 +126,6 @@ class BlockPlan:
         """Blocks of an image."""
         return -(-self.shape[1] // self.length)
 
-    @property
-    def skips(self) -> bool:
-        """Return true: pairs are left out."""
-        return True
-
-    @property
-    def is_whole(self) -> bool:
-        """Return false."""
-        return False
-
     @cached_property
     def views(self) -> list[BlockView]:
         """The tiles; a block that meets nothing is in none."""
@@ -152,18 +142,6 @@ class BlockPlan:
                 places = np.minimum(np.arange(wide), count[some, None] - 1)
                 found.append(BlockView(self, blocks[some], self.gt[first[some, None] + places]))
         return found
-
-    def at_their_best(self, best: list[Array], of_gt: Array, eligible: Array) -> BlockPlan:
-        """Keep the blocks in which an eligible ground truth attains its best, `of_gt` (B, G)."""
-        to_numpy = self.backend.to_numpy
-        wanted = np.where(to_numpy(eligible), to_numpy(of_gt), np.nan).reshape(-1)
-        kept = [np.zeros((0, 2), dtype=np.int64)]
-        for view, values in zip(self.views, best, strict=True):
-            at_best = to_numpy(values) == wanted[view.pair_keys]
-            rows = np.broadcast_to(view.rows[:, None], view.gts.shape)
-            kept.append(np.stack([rows[at_best], view.gts[at_best]], axis=-1))
-        row, gt = np.unique(np.concatenate(kept), axis=0).T
-        return replace(self, row=row, gt=gt)
 
     def cut(self, x: Array, axis: int) -> Array:
         """Lay `x` (B or 1, ..., N, ...), whose `axis` counts priors, out by blocks: (rows, ..., length, ...).
@@ -221,57 +199,6 @@ class BlockPlan:
             every = np.concatenate(rows)
             source[every] = np.arange(1, every.size + 1)
         return xp.take(xp.concat([blank, *parts], axis=0), backend.host_indices(source, like), axis=0)
-
-    def largest(self, best: Iterable[Array], like: Array) -> Array:
-        """Reduce the largest values within tiles, each (b, g) and from 0 up, to those of all, (B, G)."""
-        parts = list(best)
-        if not parts:
-            return self._nothing(like, like.dtype)
-        return self._scattered(self._pair_index(like), self._in_a_row(parts))
-
-    def first_largest(
-        self, found: Iterable[tuple[Array, Array]], like: Array
-    ) -> tuple[Array, Array, list[Array]]:
-        """Reduce the largest values within tiles and the first priors that have them, each (b, g).
-
-        Both are 0 where no prior is near.
-        """
-        xp, n_priors = self.backend.xp, self.shape[1]
-        by_tile, priors = [], []
-        for best, prior in found:
-            by_tile.append(best)
-            priors.append(prior)
-        if not by_tile:
-            integers = self.backend.integer_dtype(like)
-            return self._nothing(like, like.dtype), self._nothing(like, integers), by_tile
-        index, value = self._pair_index(like), self._in_a_row(by_tile)
-        of_gt = self._scattered(index, value)
-        attains = value == xp.take_along_axis(xp.reshape(of_gt, (1, -1)), index, axis=-1)
-        # Counted down, so that the largest is the first prior.
-        down = self._scattered(index, xp.where(attains, n_priors - self._in_a_row(priors), 0))
-        return of_gt, xp.where(down > 0, n_priors - down, 0), by_tile
-
-    def _nothing(self, like: Array, dtype: Any) -> Array:
-        """Return zeros (B, G)."""
-        images, _, n_gts = self.shape
-        return self.backend.xp.zeros((images, n_gts), dtype=dtype, device=self.backend.device_of(like))
-
-    def _in_a_row(self, parts: list[Array]) -> Array:
-        """Join what tiles say of their pairs of blocks and ground truths, each (b, g), into (1, K)."""
-        xp = self.backend.xp
-        return xp.concat([xp.reshape(x, (1, -1)) for x in parts], axis=-1)
-
-    def _scattered(self, index: Array, value: Array) -> Array:
-        """Reduce values (1, K) at the places `index` of all pairs to the largest of each, (B, G)."""
-        images, _, n_gts = self.shape
-        return self.backend.xp.reshape(
-            self.backend.scatter_max(index, value, images * n_gts), (images, n_gts)
-        )
-
-    def _pair_index(self, like: Array) -> Array:
-        """Return the places among all B x G of the pairs of all tiles, (1, K)."""
-        keys = [view.pair_keys.reshape(-1) for view in self.views]
-        return self.backend.host_indices(np.concatenate(keys)[None, :], like)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from assigncore.backend import Array
 from assigncore.checks import broadcast_lead, check_dtype, check_shape, common_backend, raise_precision
 from assigncore.coordinates import drop_broken
-from assigncore.overlap_formulas import Mode, overlaps_of_checked
+from assigncore.overlap_formulas import Mode, overlaps_of_checked, pairwise_overlaps
 
 __all__ = ["checked_arrays", "checked_overlaps"]
 
@@ -45,4 +45,4 @@ def checked_overlaps(a: Array, b: Array, mode: Mode, *, is_aligned: bool) -> Arr
     if is_aligned and a.shape[-2] != b.shape[-2]:
         raise ValueError(f"b: expected {a.shape[-2]} rows, as many as a, got {b.shape[-2]}")
     (a, _), (b, _) = drop_broken(a), drop_broken(b)
-    return overlaps_of_checked(a, b, mode, is_aligned=is_aligned)
+    return overlaps_of_checked(a, b, mode, is_aligned=True) if is_aligned else pairwise_overlaps(a, b, mode)

@@ -20,26 +20,34 @@ def box_area(boxes: Array) -> Array:
 
 def box_centers(boxes: Array) -> Array:
     """Return the centres x, y (..., N, 2) of boxes (..., N, 4)."""
-    return (boxes[..., :2] + boxes[..., 2:4]) * 0.5
+    return _rows(_centers(columns(boxes)))
 
 
 def xyxy_to_cxcywh(boxes: Array) -> Array:
     """Turn corners x1, y1, x2, y2 into centre and size cx, cy, w, h, (..., N, 4)."""
-    xp = get_backend(boxes, "boxes").xp
-    return xp.concat([box_centers(boxes), boxes[..., 2:4] - boxes[..., :2]], axis=-1)
+    x1, y1, x2, y2 = columns(boxes)[:4]
+    return _rows((*_centers((x1, y1, x2, y2)), x2 - x1, y2 - y1))
 
 
 def cxcywh_to_xyxy(boxes: Array) -> Array:
     """Turn centre and size cx, cy, w, h into corners x1, y1, x2, y2, (..., N, 4)."""
-    xp = get_backend(boxes, "boxes").xp
-    half = boxes[..., 2:4] * 0.5
-    return xp.concat([boxes[..., :2] - half, boxes[..., :2] + half], axis=-1)
+    cx, cy, w, h = columns(boxes)
+    return _rows((cx - w * 0.5, cy - h * 0.5, cx + w * 0.5, cy + h * 0.5))
 
 
 def xywh_to_xyxy(boxes: Array) -> Array:
     """Turn corner and size x, y, w, h into corners x1, y1, x2, y2, (..., N, 4)."""
-    xp = get_backend(boxes, "boxes").xp
-    return xp.concat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:4]], axis=-1)
+    x, y, w, h = columns(boxes)
+    return _rows((x, y, x + w, y + h))
+
+
+def _centers(sides: tuple[Array, ...]) -> tuple[Array, Array]:
+    return (sides[0] + sides[2]) * 0.5, (sides[1] + sides[3]) * 0.5
+
+
+def _rows(columns: tuple[Array, ...]) -> Array:
+    """Join columns (..., N) to rows (..., N, D): a library is slow along dimensions as short as D."""
+    return get_backend(columns[0]).xp.stack(columns, axis=-1)
 
 
 def pairwise_l1(a: Array, b: Array) -> Array:

@@ -75,16 +75,7 @@ def drop_broken(boxes: Array) -> tuple[Array, Array]:
     A coordinate overflows where the area of a box that reaches it would: beyond 4.6e18 pixels in float32.
     """
     backend = get_backend(boxes, "boxes")
-    xp = backend.xp
-    limit = math.sqrt(float(xp.finfo(boxes.dtype).max)) / 4
-    if backend.surely_within(boxes, limit):
-        return by_columns(boxes), xp.ones(boxes.shape[:-1], dtype=xp.bool, device=backend.device_of(boxes))
-    planes = xp.stack(columns(boxes), axis=0)
-    within = xp.abs(planes) <= limit
-    whole = within[0, ...]
-    for i in range(1, int(within.shape[0])):
-        whole = whole & within[i, ...]
-    return xp.moveaxis(backend.keep(whole, planes, 0.0), 0, -1), whole
+    return backend.bounded_rows(boxes, math.sqrt(float(backend.xp.finfo(boxes.dtype).max)) / 4)
 
 
 def collapse(boxes: Array, keep: Array) -> Array:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from assigncore.backend import Array, get_backend
 from assigncore.best_overlaps import PairwiseOverlaps
 from assigncore.checks import check_dtype, check_shape
-from assigncore.pair_plan import DensePlan
 from assigncore.scene import Beside, Scene, read_scene
-from assigncore.tiles import View, cut_tiles
+from assigncore.tiles import Tile, TileView, cut_tiles
 
 __all__ = ["GivenOverlaps", "read_overlaps"]
 
@@ -22,13 +21,12 @@ class GivenOverlaps(PairwiseOverlaps):
         """Return the same pairs: what does not count is masked, since there are no boxes."""
         return self
 
-    def plan(self) -> DensePlan:
+    def tiles(self) -> list[Tile]:
         """Cut the pairs into tiles."""
-        backend, table = self.backend, self.gt_bboxes
-        images, n_gts, n_priors = (int(n) for n in table.shape)
-        return DensePlan(backend, cut_tiles(backend, (table,), images, n_priors, n_gts), table)
+        images, n_gts, n_priors = (int(n) for n in self.gt_bboxes.shape)
+        return cut_tiles(self.backend, (self.gt_bboxes,), images, n_priors, n_gts)
 
-    def of(self, view: View) -> Array:
+    def of(self, view: TileView) -> Array:
         """Return the overlaps (b, g, n) of a tile."""
         pairs = view.of_priors(self.counted)[:, None, :] & view.of_gts(self.gt_valid)[:, :, None]
         return self.backend.xp.where(pairs, view.of_priors(self.gt_bboxes, axis=2), -float("inf"))

@@ -35,15 +35,10 @@ def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candi
     regions = scene.ignore_bboxes
     if regions is None or regions.shape[-2] == 0 or iof_thr <= 0 or scene.is_empty:
         return xp.zeros_like(scene.prior_whole)
-    measure = measure_of(calculator, "iof")
-
-    def by_prior(regions: Array, priors: Array) -> Array:
-        return xp.matrix_transpose(measure(priors, regions))
-
     best = best_of_priors(
         PairwiseOverlaps(
             backend=scene.backend,
-            measure=by_prior if wrt_candidates else measure,
+            measure=measure_of(calculator, "iof", of_prior=wrt_candidates),
             zero_when_disjoint=zero_when_disjoint(calculator),
             priors=scene.priors,
             gt_bboxes=regions,

@@ -8,7 +8,7 @@ from itertools import accumulate
 from assigncore.backend import Array, get_backend
 from assigncore.box_formulas import box_centers
 from assigncore.scene import Scene
-from assigncore.selection import Candidates, k_nearest
+from assigncore.selection import Candidates, PointDistances, k_nearest
 
 __all__ = ["check_levels", "nearest_per_level", "truncated_log"]
 
@@ -59,24 +59,14 @@ def nearest_per_level(scene: Scene, levels: Sequence[slice], k: int, *, last_res
     Candidates
         Level by level, nearest first.
     """
-    xp = scene.xp
-    points, centers = box_centers(scene.priors), box_centers(scene.gt_bboxes)
-    parts = []
-    for level in levels:
-        if level.stop == level.start:
-            continue
-        nearest = k_nearest(
-            scene.backend,
-            points[:, level, :],
-            centers,
-            k,
-            counted=scene.prior_whole[:, level],
-            last_resort=last_resort[:, level],
-        )
-        parts.append(Candidates(nearest.index + level.start, nearest.value))
-    return Candidates(
-        xp.concat([part.index for part in parts], axis=-1), xp.concat([part.value for part in parts], axis=-1)
+    distances = PointDistances(
+        backend=scene.backend,
+        points=box_centers(scene.priors),
+        centers=box_centers(scene.gt_bboxes),
+        counted=scene.prior_whole,
+        last_resort=last_resort,
     )
+    return k_nearest(distances, k, levels)
 
 
 def truncated_log(x: Array, base: int) -> Array:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from assigncore.backend import Array, get_backend
 from assigncore.coordinates import at_least, columns, divided, quotient, rounded_product
 
-__all__ = ["EPS", "Mode", "overlaps_of_checked"]
+__all__ = ["EPS", "BoxOverlap", "Mode", "overlaps_of_checked", "pairwise_overlaps"]
 
 Mode = Literal["iou", "iof", "giou", "diou", "ciou"]
 
@@ -22,6 +23,34 @@ EPS = 1e-6
 
 PENALTY_EPS = 1e-7
 """What DIoU and CIoU add to each divisor, as their authors' code does."""
+
+
+@dataclass(frozen=True)
+class BoxOverlap:
+    """The overlap of each ground truth with each prior: a formula, and what a backend knows it by.
+
+    Attributes
+    ----------
+    mode : {"iou", "iof", "giou", "diou", "ciou"}
+        Which overlap.
+    of_prior : bool, default False
+        Whether the foreground of ``"iof"`` is the prior, else the ground truth.
+    """
+
+    mode: Mode
+    of_prior: bool = False
+
+    def __call__(self, gt_bboxes: Array, priors: Array) -> Array:
+        """Compute the overlaps (..., G, N) of checked boxes (..., G, 4) and (..., N, 4)."""
+        if not self.of_prior:
+            return pairwise_overlaps(gt_bboxes, priors, self.mode)
+        xp = get_backend(priors, "priors").xp
+        return xp.matrix_transpose(pairwise_overlaps(priors, gt_bboxes, self.mode))
+
+
+def pairwise_overlaps(b1: Array, b2: Array, mode: Mode) -> Array:
+    """Compute the overlaps (..., M, N) of each of `b1` with each of `b2`, checked before."""
+    return get_backend(b1, "b1").overlaps_of_boxes(b1, b2, mode)
 
 
 def _unrounded(x: Array) -> Array:

@@ -16,7 +16,7 @@ from assigncore.checks import (
     raise_precision,
 )
 from assigncore.coordinates import divided, drop_broken
-from assigncore.overlap_formulas import Mode, overlaps_of_checked
+from assigncore.overlap_formulas import BoxOverlap, Mode, overlaps_of_checked, pairwise_overlaps
 from assigncore.registry import OVERLAP_CALCULATORS, Configured
 
 __all__ = [
@@ -143,7 +143,11 @@ class BboxOverlaps2D(Configured):
         if mode not in PUBLISHED_MODES:
             raise ValueError(f"mode: expected one of {', '.join(PUBLISHED_MODES)}, got {mode!r}")
         if self.dtype != "fp16":
-            return overlaps_of_checked(b1, b2, mode, is_aligned=is_aligned)
+            return (
+                overlaps_of_checked(b1, b2, mode, is_aligned=True)
+                if is_aligned
+                else pairwise_overlaps(b1, b2, mode)
+            )
         b1, b2 = (round_to_half(divided(b, self.scale)) for b in (b1, b2))
         return overlaps_of_checked(b1, b2, mode, is_aligned=is_aligned, eps=HALF_EPS, rounded=round_to_half)
 
@@ -190,10 +194,22 @@ def round_to_half(x: Array) -> Array:
     return xp.reshape(xp.where(beyond, infinite, rounded), x.shape)
 
 
-def measure_of(calculator: Any, mode: str) -> Callable[[Array, Array], Array]:
-    """Return the function of two sets of boxes that computes one mode of a calculator, without checks."""
+def measure_of(calculator: Any, mode: Mode, *, of_prior: bool = False) -> Callable[[Array, Array], Array]:
+    """Return the function of ground truths and priors that computes one mode of a calculator, without checks.
+
+    With `of_prior`, the foreground of mode ``"iof"`` is the prior, else the ground truth. What the function
+    returns is (..., G, N) either way.
+    """
+    # A subclass may name its arguments otherwise, but computes the same where it leaves this method alone.
+    is_exact = getattr(type(calculator), "of_checked", None) is BboxOverlaps2D.of_checked
+    if is_exact and calculator.dtype != "fp16":
+        return BoxOverlap(mode, of_prior)
     compute = getattr(calculator, "of_checked", calculator)
-    return lambda b1, b2: compute(b1, b2, mode=mode)
+    if not of_prior:
+        return lambda gt_bboxes, priors: compute(gt_bboxes, priors, mode=mode)
+    return lambda gt_bboxes, priors: get_backend(priors, "priors").xp.matrix_transpose(
+        compute(priors, gt_bboxes, mode=mode)
+    )
 
 
 def box_columns(calculator: Any) -> tuple[int | str, int | str]:

@@ -292,7 +292,9 @@ def _build(
     xp, images = backend.xp, prod(lead)
 
     def each_image(x: Array) -> Array:
-        return xp.broadcast_to(x, (images, *x.shape[1:]))
+        # Compared with 1 alone: two lengths a compiler would hold to be equal, or not, from then on.
+        is_shared = int(x.shape[0]) == 1 and images != 1
+        return xp.broadcast_to(x, (images, *x.shape[1:])) if is_shared else x
 
     priors, prior_whole = drop_broken(flat["priors"])
     prior_valid = flat.get("prior_valid", xp.ones_like(prior_whole))

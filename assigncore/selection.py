@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from math import prod
-from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
+from assigncore.box_formulas import pairwise_l1
 from assigncore.coordinates import columns, divided, rounded_product
-from assigncore.near_points import near_points
-from assigncore.tiles import Tile, TileView, dense_tiles
+from assigncore.tiles import Tile, TileView, cut_tiles
 
-__all__ = ["Candidates", "Smallest", "gather_priors", "k_nearest", "k_smallest_per_gt"]
-
-Pick = Callable[[Array], Array]
+__all__ = [
+    "LAST_RESORT",
+    "Candidates",
+    "Distances",
+    "PointDistances",
+    "ShapeDistances",
+    "Smallest",
+    "gather_priors",
+    "k_nearest",
+    "k_nearest_in_tiles",
+    "k_smallest_per_gt",
+]
 
 FAR = float("inf")
 
@@ -47,20 +54,13 @@ class Candidates:
         return self.value < FAR
 
 
-def k_nearest(
-    backend: ArrayBackend,
-    points: Array,
-    centers: Array,
-    k: int,
-    *,
-    counted: Array,
-    last_resort: Array | None = None,
-    scale: Array | None = None,
-    groups: tuple[Array, Array] | None = None,
-) -> Candidates:
-    """Find the `k` points nearest to each centre; of equally near ones, the first.
+@dataclass(frozen=True, eq=False)
+class PointDistances:
+    """The squared distances (B, G, N) of points from centres, to be computed a tile at a time.
 
-    Parameters
+    They are compared squared: a root would only add rounding, and ties with it.
+
+    Attributes
     ----------
     backend : ArrayBackend
         The library of the arrays.
@@ -68,8 +68,6 @@ def k_nearest(
         x, y in pixels.
     centers : array (B, G, 2)
         x, y in pixels.
-    k : int
-        How many; fewer are found where there are fewer.
     counted : array (B or 1, N) of bool
         False where a point is no candidate.
     last_resort : array (B or 1, N) of bool, optional
@@ -78,74 +76,118 @@ def k_nearest(
         Width and height in pixels of the unit in which each ground truth measures distances. Not given: 1.
     groups : pair of arrays (B or 1, N) and (B, G) of integers, optional
         Groups of the points and of the ground truths; a ground truth finds points of its own group alone.
+    """
+
+    backend: ArrayBackend
+    points: Array
+    centers: Array
+    counted: Array
+    last_resort: Array | None = None
+    scale: Array | None = None
+    groups: tuple[Array, Array] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of images, ground truths and points: B, G, N."""
+        return int(self.centers.shape[0]), int(self.centers.shape[1]), int(self.points.shape[1])
+
+    def of(self, view: TileView) -> Array:
+        """Return the distances (b, g, n) of a tile, infinite where a point is no candidate."""
+        xp = self.backend.xp
+        offset = view.of_priors(self.points)[:, None, ...] - view.of_gts(self.centers)[:, :, None, ...]
+        if self.scale is not None:
+            offset = divided(offset, view.of_gts(self.scale)[:, :, None, ...])
+        dx, dy = columns(offset)
+        distance = rounded_product(dx, dx) + rounded_product(dy, dy)
+        if self.last_resort is not None:
+            distance = xp.where(view.of_priors(self.last_resort)[:, None, :], LAST_RESORT, distance)
+        pairs = view.of_priors(self.counted)[:, None, :]
+        if self.groups is not None:
+            of_points, of_gts = self.groups
+            pairs = pairs & (view.of_priors(of_points)[:, None, :] == view.of_gts(of_gts)[:, :, None])
+        return xp.where(pairs, distance, FAR)
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeDistances:
+    """The L1 distances (B, G, N) of shapes from those of ground truths, to be computed a tile at a time.
+
+    Attributes
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    shapes : array (B or 1, N, 4)
+        Centre and size in pixels; infinite where one is no candidate.
+    targets : array (B, G, 4)
+        Centre and size in pixels.
+    """
+
+    backend: ArrayBackend
+    shapes: Array
+    targets: Array
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of images, ground truths and shapes: B, G, N."""
+        return int(self.targets.shape[0]), int(self.targets.shape[1]), int(self.shapes.shape[1])
+
+    def of(self, view: TileView) -> Array:
+        """Return the distances (b, g, n) of a tile."""
+        return pairwise_l1(view.of_gts(self.targets), view.of_priors(self.shapes))
+
+
+Distances = PointDistances | ShapeDistances
+
+
+def k_nearest(distances: Distances, k: int, levels: Sequence[slice] | None = None) -> Candidates:
+    """Find the `k` priors nearest to each ground truth; of equally near ones, the first.
+
+    Parameters
+    ----------
+    distances : PointDistances or ShapeDistances
+        What is compared.
+    k : int
+        How many on each level, or all of a level that has fewer.
+    levels : sequence of slice, optional
+        Consecutive slices of the priors. Not given: one of all.
 
     Returns
     -------
     Candidates
-        Nearest first, with squared distances; K is the least of `k` and N.
-
-    Notes
-    -----
-    Distances are compared squared: a root would only add rounding, and ties with it.
+        Level by level, nearest first. There must be a prior and a ground truth.
     """
-    twin = backend.host_twin(points)
-    if twin is not None:
-        # Adding, multiplying and dividing rounds the same there, and small steps cost less.
-        inputs = {"counted": counted, "last_resort": last_resort, "scale": scale}
-        of_host = {name: None if x is None else backend.to_numpy(x) for name, x in inputs.items()}
-        pair = None if groups is None else (backend.to_numpy(groups[0]), backend.to_numpy(groups[1]))
-        found = k_nearest(
-            twin, backend.to_numpy(points), backend.to_numpy(centers), k, groups=pair, **of_host
-        )
-        device = backend.device_of(points)
-        return Candidates(backend.from_numpy(found.index, device), backend.from_numpy(found.value, device))
-    xp = backend.xp
-    k = min(k, int(points.shape[1]))
-
-    def squared_distance(of_points: Pick, of_gts: Pick) -> Array:
-        offset = of_points(points) - of_gts(centers)
-        if scale is not None:
-            offset = divided(offset, of_gts(scale))
-        dx, dy = columns(offset)
-        distance = rounded_product(dx, dx) + rounded_product(dy, dy)
-        if last_resort is not None:
-            distance = xp.where(of_points(last_resort), LAST_RESORT, distance)
-        pairs = of_points(counted)
-        if groups is not None:
-            pairs = pairs & (of_points(groups[0]) == of_gts(groups[1]))
-        return xp.where(pairs, distance, FAR)
-
-    whole = [Tile(0, int(centers.shape[0]), 0, int(points.shape[1]))]
-    n_pairs = prod(centers.shape[:2]) * int(points.shape[1])
-    if backend.is_traced(points) or backend.is_traced(centers) or n_pairs <= backend.pairs_per_tile(points):
-        return k_smallest_per_gt(backend, whole, centers, k, _in_tile(squared_distance))
-    if not backend.reads_host(points):
-        n_gts, limit = int(centers.shape[1]), backend.pairs_per_tile(points)
-        tiles = dense_tiles(int(centers.shape[0]), int(points.shape[1]), n_gts, limit)
-        return k_smallest_per_gt(backend, tiles, centers, k, _in_tile(squared_distance))
-    preferred = counted if last_resort is None else counted & ~last_resort
-    parts = []
-    for near in near_points(backend, points, centers, preferred, k, scale=scale, groups=groups):
-        distance = xp.where(near.inside, squared_distance(near.of_points, near.of_gts), FAR)
-        value, place = backend.k_smallest(distance, k)
-        index = xp.take_along_axis(near.index, place, axis=-1)
-        parts.append((near.images.start, Candidates(index, value)))
-    return _joined(xp, parts)
-
-
-def _in_tile(measure: Callable[[Pick, Pick], Array]) -> Callable[[TileView], Array]:
-    """Return the function of a tile's view that `measure` is of pairs (b, g, n)."""
-    return lambda view: measure(
-        lambda x: view.of_priors(x)[:, None, ...], lambda x: view.of_gts(x)[:, :, None, ...]
+    num_priors = distances.shape[2]
+    own = (
+        [slice(0, num_priors)] if levels is None else [level for level in levels if level.stop > level.start]
     )
+    return distances.backend.k_nearest(distances, k, own)
 
 
-def _joined(xp: Any, parts: list[tuple[int, Candidates]]) -> Candidates:
-    """Join candidates (b, g, K), each with the first of its images, into (B, G, K)."""
-    images = [[part for _, part in row] for _, row in groupby(parts, key=lambda part: part[0])]
-    index = [xp.concat([part.index for part in row], axis=1) for row in images]
-    value = [xp.concat([part.value for part in row], axis=1) for row in images]
-    return Candidates(xp.concat(index, axis=0), xp.concat(value, axis=0))
+def k_nearest_in_tiles(distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
+    """Find the nearest a tile after the other: the portable answer, and what every other one must equal."""
+    backend = distances.backend
+    images, n_gts, _ = distances.shape
+    arrays = (
+        (distances.points, distances.centers)
+        if isinstance(distances, PointDistances)
+        else (distances.shapes, distances.targets)
+    )
+    parts = []
+    for level in levels:
+        size = level.stop - level.start
+        tiles = [
+            tile._replace(
+                first_prior=tile.first_prior + level.start, last_prior=tile.last_prior + level.start
+            )
+            for tile in cut_tiles(backend, arrays, images, size, n_gts)
+        ]
+        parts.append(k_smallest_per_gt(backend, tiles, arrays[1], min(k, size), distances.of))
+    if len(parts) == 1:
+        return parts[0]
+    return Candidates(
+        backend.xp.concat([part.index for part in parts], axis=-1),
+        backend.xp.concat([part.value for part in parts], axis=-1),
+    )
 
 
 def k_smallest_per_gt(

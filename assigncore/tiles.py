@@ -17,6 +17,7 @@ __all__ = [
     "by_images",
     "cut_tiles",
     "dense_tiles",
+    "join_images",
     "join_tiles",
     "per_prior",
     "plan_tiles",
@@ -192,7 +193,12 @@ def join_tiles(xp: Any, tiles: list[Tile], parts: list[Array]) -> Array:
     if len(parts) == 1:
         return parts[0]
     rows = [xp.concat(row, axis=-1) if len(row) > 1 else row[0] for row in by_images(tiles, parts)]
-    return xp.concat(rows, axis=0) if len(rows) > 1 else rows[0]
+    return join_images(xp, rows)
+
+
+def join_images(xp: Any, parts: list[Array]) -> Array:
+    """Join what consecutive images say, each (b, ...), into (B, ...)."""
+    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
 
 
 def by_images(tiles: list[Tile], parts: list[Array]) -> list[list[Array]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
+from assigncore.adapters.compiled import answers_by_kernels, without_kernels
 from assigncore.conformance.foreign import (
     describe_point,
     foreign_points,
@@ -16,9 +18,31 @@ from assigncore.conformance.foreign import (
     target_of_points,
 )
 from assigncore.conformance.targets import Mode, Target
-from assigncore.host_twin import without_host_twin
+from assigncore.fast_path import without_numpy_fast_path
 
 __all__ = ["TARGETS", "Mode", "Target", "available_targets", "get_target"]
+
+
+@dataclass(frozen=True)
+class NumpyTarget(Target):
+    """NumPy, by the portable versions or by compiled loops.
+
+    Parameters
+    ----------
+    kernels : bool
+        Whether compiled loops answer what they can.
+    """
+
+    kernels: bool = False
+
+    def _device_fault(self, module: Any) -> str:
+        return "numba cannot be imported" if self.kernels and not answers_by_kernels() else ""
+
+    @contextmanager
+    def running(self, *, x64: bool) -> Iterator[None]:
+        """Let compiled loops answer, or not."""
+        with nullcontext() if self.kernels else without_kernels():
+            yield
 
 
 class TorchTarget(Target):
@@ -32,7 +56,7 @@ class TorchTarget(Target):
     @contextmanager
     def running(self, *, x64: bool) -> Iterator[None]:
         """Let PyTorch compute what NumPy would do for it: it is PyTorch that is to agree."""
-        with without_host_twin():
+        with without_numpy_fast_path():
             yield
 
     def mixed_precisions(self) -> Mapping[str, AbstractContextManager[Any]]:
@@ -125,7 +149,8 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         target.name: target
         for target in (
-            Target("numpy", "numpy", dtypes=_WITH_HALF),
+            NumpyTarget("numpy", "numpy", dtypes=_WITH_HALF),
+            NumpyTarget("numpy:kernels", "numpy", dtypes=_WITH_HALF, kernels=True),
             TorchTarget("torch", "torch", "cpu", _ALL_MODES, _ALL_DTYPES),
             TorchTarget("torch:cuda", "torch", "cuda", _ALL_MODES, _ALL_DTYPES),
             TorchTarget("torch:meta", "torch", "meta", _ALL_MODES[:2], _ALL_DTYPES, has_values=False),

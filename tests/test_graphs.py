@@ -8,7 +8,7 @@ from assigncore.conformance.capabilities import CAPABILITIES
 from assigncore.conformance.recipes import recipe_of
 from assigncore.conformance.scene_kinds import draw_scene
 from assigncore.conformance.scenes import ROWS, Level, scene_of
-from assigncore.host_twin import without_host_twin
+from assigncore.fast_path import without_numpy_fast_path
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Dynamo detected a call:UserWarning", "ignore:.*torch.jit.script_method:DeprecationWarning"
@@ -50,7 +50,7 @@ def counts(name, numbers, dynamic=None):
     for number in numbers:
         some = {key: x[:number].clone() if ROWS.get(key) == "G" else x for key, x in arrays.items()}
         before = compiled.graphs
-        with without_host_twin():
+        with without_numpy_fast_path():
             due = assign(**some)
         check(compiled(**some), due)
         graphs[number] = compiled.graphs - before
@@ -86,7 +86,7 @@ def test_images_of_several_sizes(name):
         scene = scene_of("sizes", "fpn", boxes, np.random.default_rng(0), levels=levels)
         arrays, assign = tensors(recipe.arrays(scene)), recipe.call(recipe.statics(scene))
         compiled = compiled or Counted(assign)
-        with without_host_twin():
+        with without_numpy_fast_path():
             due = assign(**arrays)
         check(compiled(**arrays), due)
         per_size.append(compiled.graphs)

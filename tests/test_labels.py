@@ -10,7 +10,7 @@ from assigncore.conformance import get_target
 from assigncore.conformance.recipes import recipe_of
 from assigncore.conformance.scene_kinds import draw_scene
 from assigncore.conformance.scenes import CLASSES
-from assigncore.host_twin import without_host_twin
+from assigncore.fast_path import without_numpy_fast_path
 
 from .adapters.instances import Instances
 
@@ -84,7 +84,7 @@ def test_a_compiler_lets_it_take_no_part():
     absent["gt_valid"][2] = False
     assign = recipe.call(recipe.statics(scene))
     compiled = torch.compile(assign, fullgraph=True, backend="eager")
-    with without_host_twin():
+    with without_numpy_fast_path():
         assert torch.equal(compiled(**wrong)["gt_inds"], assign(**absent)["gt_inds"])
     assert jax.jit(assign)
 

@@ -13,7 +13,7 @@ from assigncore.adapters import plain_tensors
 from assigncore.backend import load_backend
 from assigncore.conformance.recipes import recipe_of
 from assigncore.conformance.scene_kinds import draw_scene
-from assigncore.host_twin import without_host_twin
+from assigncore.fast_path import without_numpy_fast_path
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::torch.jit.TracerWarning",
@@ -37,7 +37,7 @@ class Call:
         self.assign = recipe.call(recipe.statics(scenes[0]))
         self.names = list(recipe.arrays(scenes[0]))
         self.given, self.others = ([_tensor(x) for x in recipe.arrays(scene).values()] for scene in scenes)
-        with without_host_twin():
+        with without_numpy_fast_path():
             self.due, self.due_of_others = self(*self.given), self(*self.others)
 
     def __call__(self, *tensors):

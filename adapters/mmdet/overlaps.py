@@ -10,7 +10,7 @@ from assigncore.adapters.containers import array_of, boxes_of
 from assigncore.backend import Array, get_backend
 from assigncore.checks import raise_precision
 from assigncore.coordinates import drop_broken
-from assigncore.overlap_formulas import EPS, Mode, overlaps_of_checked
+from assigncore.overlap_formulas import EPS, Mode, overlaps_of_checked, pairwise_overlaps
 
 __all__ = ["BboxOverlaps2D", "BboxOverlaps2D_GLIP", "bbox_overlaps"]
 
@@ -53,6 +53,8 @@ def bbox_overlaps(
     b1, b2 = _checked(bboxes1, bboxes2, mode, is_aligned, columns=(0, 4))
     b1, b2 = raise_precision(get_backend(b1, "bboxes1"), b1, b2)
     (b1, _), (b2, _) = drop_broken(b1), drop_broken(b2)
+    if eps == EPS and not is_aligned:
+        return pairwise_overlaps(b1, b2, cast("Mode", mode))
     return overlaps_of_checked(b1, b2, cast("Mode", mode), is_aligned=is_aligned, eps=float(eps))
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, cast
 
 from assigncore.backend import Array
 from assigncore.scene import Scene
 from assigncore.tiles import TileView, cut_tiles, join_tiles
 
 __all__ = ["any_pair"]
-
-_COMPARED = ("priors", "gt_bboxes", "gt_valid", "prior_whole")
-"""Arrays of a scene that decide by position alone."""
 
 
 def any_pair(scene: Scene, holds: Callable[..., tuple[Array, ...]], *of_gts: Array) -> tuple[Array, ...]:
@@ -24,8 +19,7 @@ def any_pair(scene: Scene, holds: Callable[..., tuple[Array, ...]], *of_gts: Arr
     scene : Scene
         Neither without priors nor without ground truths.
     holds : callable
-        Maps the scene, in whatever library, the view of a tile, and `of_gts` to booleans (b, g, n), one for
-        each relation.
+        Maps the scene, the view of a tile, and `of_gts` to booleans (b, g, n), one for each relation.
     *of_gts : arrays (B, G, ...)
         What else belongs to the ground truths.
 
@@ -35,13 +29,6 @@ def any_pair(scene: Scene, holds: Callable[..., tuple[Array, ...]], *of_gts: Arr
         False also where a prior takes no part or is broken.
     """
     backend, xp = scene.backend, scene.xp
-    twin = backend.host_twin(scene.priors)
-    if twin is not None:
-        # What is all comparisons is quicker there, and its answer is read on the host anyway.
-        compared = {name: backend.to_numpy(getattr(scene, name)) for name in _COMPARED}
-        host = replace(scene, backend=twin, **cast("dict[str, Any]", compared))
-        found = any_pair(host, holds, *map(backend.to_numpy, of_gts))
-        return tuple(backend.from_numpy(x, backend.device_of(scene.priors)) for x in found)
     tiles = cut_tiles(backend, (scene.priors, scene.gt_bboxes), *scene.shape)
     parts = []
     for tile in tiles:

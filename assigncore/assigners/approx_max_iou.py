@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from assigncore.assigners.max_iou import MaxIoUAssigner
 from assigncore.backend import Array
 from assigncore.coordinates import drop_broken
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, read_scene
@@ -52,7 +52,7 @@ match_low_quality, gpu_assign_thr, iou_calculator
     array([1, 0])
     """
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(  # type: ignore[override]
         self,
         priors: Array,

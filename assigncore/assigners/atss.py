@@ -15,7 +15,7 @@ from assigncore.claims import pairs_of, settle_among_all
 from assigncore.conflicts import best_claim
 from assigncore.coordinates import drop_broken, quotient, rounded_product
 from assigncore.elementary import running_sum
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.ignoring import in_ignore_region
 from assigncore.levels import check_levels, nearest_per_level
 from assigncore.overlaps import BboxOverlaps2D, measure_of
@@ -106,7 +106,7 @@ class ATSSAssigner(Configured):
         given = "" if self.alpha is None else f" with alpha {self.alpha}"
         check_choice("conflicts", self.conflicts, allowed, given)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,
@@ -266,6 +266,6 @@ def adaptive_threshold(xp: Any, overlaps: Array, found: Array) -> Array:
 
 def centers_inside(scene: Scene, candidates: Candidates, *, margin: float) -> Array:
     """Tell which candidates' centres lie more than `margin` inside their ground truths, (B, G, K)."""
-    center = gather_priors(scene.backend, box_centers(scene.priors), candidates.index)
+    center = box_centers(gather_priors(scene.backend, scene.priors, candidates.index))
     low, high = scene.gt_bboxes[..., None, :2], scene.gt_bboxes[..., None, 2:]
     return scene.xp.all((center - low > margin) & (high - center > margin), axis=-1)

@@ -11,7 +11,7 @@ import numpy as np
 from assigncore.backend import Array, get_backend
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.overlaps import BboxOverlaps2D, zero_when_disjoint
 from assigncore.pair_plan import plan_pairs
 from assigncore.regions import (
@@ -89,7 +89,7 @@ class CenterRegionAssigner(Configured):
             check_knob(name, getattr(self, name), at_least=0)
         check_knob("min_pos_iof", self.min_pos_iof)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

@@ -21,7 +21,7 @@ from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import at_least, columns, divided, drop_broken, quotient, rounded_product
 from assigncore.elementary import sigmoid
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.overlaps import BboxOverlaps2D, at_most_one, measure_of
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -116,7 +116,7 @@ class DynamicSoftLabelAssigner(Configured):
         check_knob("topk", self.topk, at_least=1, integer=True)
         check_knob("iou_weight", self.iou_weight)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

@@ -9,7 +9,7 @@ from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import collapse, columns, rounded_product
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.levels import check_levels
 from assigncore.regions import SizeRank, emptied, rank_by_size, reduce_in_reach
 from assigncore.registry import ASSIGNERS, Configured
@@ -80,7 +80,7 @@ class FCOSAssigner(Configured):
         object.__setattr__(self, "regress_ranges", ranges)
         check_knob("center_sample_radius", self.center_sample_radius, at_least=0)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

@@ -9,7 +9,7 @@ from typing import Any, cast
 from assigncore.backend import Array, ArrayBackend
 from assigncore.checks import check_knob
 from assigncore.costs import MatchCost, build_costs, needed_inputs
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.match_scene import read_match_scene
 from assigncore.matching import (
     check_copies,
@@ -85,7 +85,7 @@ class GreedyMatcher(Configured):
     def _costs(self) -> tuple[MatchCost, ...]:
         return cast("tuple[MatchCost, ...]", self.match_costs)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         gt_bboxes: Array | None = None,

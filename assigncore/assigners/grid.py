@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array
 from assigncore.best_overlaps import best_of_priors, best_overlaps
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.overlaps import BboxOverlaps2D, box_columns
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -68,7 +68,7 @@ class GridAssigner(Configured):
     def _check_knobs(self) -> None:
         check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from assigncore.backend import Array
 from assigncore.costs import MatchCost, build_costs, cost_terms, needed_inputs
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.match_scene import read_match_scene
 from assigncore.matching import check_copies, check_nonfinite, one_to_one
 from assigncore.registry import ASSIGNERS, Configured
@@ -80,7 +80,7 @@ class HungarianAssigner(Configured):
     def _costs(self) -> tuple[MatchCost, ...]:
         return cast("tuple[MatchCost, ...]", self.match_costs)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         gt_bboxes: Array | None = None,

@@ -15,7 +15,7 @@ from assigncore.costs import (
     build_match_cost,
     needed_inputs,
 )
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.match_scene import read_match_scene
 from assigncore.matching import check_copies, check_nonfinite, one_to_one
 from assigncore.registry import ASSIGNERS, Configured
@@ -81,7 +81,7 @@ class MaskHungarianAssigner(Configured):
         check_nonfinite(self.nonfinite)
         check_copies(self.repeat, self.groups)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         gt_masks: Array,

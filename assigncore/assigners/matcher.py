@@ -10,8 +10,8 @@ from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array, get_backend
 from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
 from assigncore.checks import check_knob
+from assigncore.fast_path import numpy_fast_path
 from assigncore.given_overlaps import read_overlaps
-from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D, box_columns
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -109,7 +109,7 @@ class Matcher(Configured):
             )
         return cls((low_threshold, high_threshold), (0, -1, 1), allow_low_quality_matches)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

@@ -10,7 +10,7 @@ from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, ov
 from assigncore.backend import Array
 from assigncore.best_overlaps import BestOverlaps, best_overlaps
 from assigncore.checks import check_knob
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.ignoring import in_ignore_region
 from assigncore.overlaps import BboxOverlaps2D, box_columns
 from assigncore.registry import ASSIGNERS, Configured
@@ -88,7 +88,7 @@ class MaxIoUAssigner(Configured):
         check_knob("gpu_assign_thr", self.gpu_assign_thr)
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

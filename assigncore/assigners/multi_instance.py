@@ -8,7 +8,8 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.checks import check_knob
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
+from assigncore.overlap_formulas import Mode
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -83,7 +84,7 @@ class MultiInstanceAssigner(Configured):
         for name in ("pos_iou_thr", "neg_iou_thr", "min_pos_iou", "gpu_assign_thr"):
             check_knob(name, getattr(self, name))
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,
@@ -197,7 +198,7 @@ class MultiInstanceAssigner(Configured):
         priors, bboxes = view.of_priors(rows), view.of_gts(boxes.bboxes)
         regular, valid = view.of_gts(boxes.regular)[:, None, :], view.of_gts(boxes.valid)[:, None, :]
 
-        def largest(mode: str, among: Array) -> tuple[Array, Array]:
+        def largest(mode: Mode, among: Array) -> tuple[Array, Array]:
             overlaps = measure_of(self.iou_calculator, mode)(priors, bboxes)
             overlaps = xp.where(among & (overlaps == overlaps), overlaps, 0.0)
             value, index = view.backend.k_smallest(xp.where(valid, -overlaps, -NO_BOX), k)

@@ -9,12 +9,12 @@ from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.conflicts import best_claim
 from assigncore.coordinates import at_least, divided
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.levels import HIGHEST_POWER, truncated_log
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Scene, read_scene
-from assigncore.selection import k_nearest
+from assigncore.selection import PointDistances, k_nearest
 
 __all__ = ["PointAssigner"]
 
@@ -63,7 +63,7 @@ class PointAssigner(Configured):
             raise ValueError(f"scale: expected a positive number, got {self.scale!r}")
         check_knob("pos_num", self.pos_num, at_least=1, integer=True)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,
@@ -116,15 +116,15 @@ class PointAssigner(Configured):
         )
         if scene.is_empty:
             return scene.result(scene.full(0, integers=True), None)
-        candidates = k_nearest(
-            scene.backend,
-            scene.priors[..., :2],
-            box_centers(scene.gt_bboxes),
-            self.pos_num,
+        distances = PointDistances(
+            backend=scene.backend,
+            points=scene.priors[..., :2],
+            centers=box_centers(scene.gt_bboxes),
             counted=scene.prior_whole,
             scale=gt_sides(scene),
             groups=self._levels(scene),
         )
+        candidates = k_nearest(distances, self.pos_num)
         claims = candidates.found & scene.gt_valid[..., None]
         gt_inds, _ = best_claim(
             scene.backend, candidates.index, -candidates.value, claims, scene.shape[1], nothing=-float("inf")

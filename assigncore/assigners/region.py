@@ -18,7 +18,7 @@ from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import divided
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.levels import check_levels
 from assigncore.priors import inside_image
 from assigncore.regions import emptied, inside, reduce_in_reach
@@ -80,7 +80,7 @@ class RegionAssigner(Configured):
         check_knob("center_ratio", self.center_ratio, at_least=0)
         check_knob("ignore_ratio", self.ignore_ratio, at_least=0)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

@@ -15,7 +15,7 @@ from assigncore.backend import Array
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.overlaps import BboxOverlaps2D, at_most_one, measure_of
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -107,7 +107,7 @@ class SimOTAAssigner(Configured):
         check_knob("cls_weight", self.cls_weight)
         check_knob("eps", self.eps, at_least=1e-30)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

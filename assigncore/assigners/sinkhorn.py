@@ -13,7 +13,7 @@ from assigncore.backend import Array, ArrayBackend
 from assigncore.box_formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -120,7 +120,7 @@ class SinkhornAssigner(Configured):
         check_knob("num_iters", self.num_iters, at_least=1, integer=True)
         check_knob("tol", self.tol, at_least=0)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

@@ -10,8 +10,8 @@ from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array
 from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
 from assigncore.checks import check_knob
+from assigncore.fast_path import numpy_fast_path
 from assigncore.given_overlaps import read_overlaps
-from assigncore.host_twin import on_host_twin
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -60,7 +60,7 @@ class SSDMatcher(Configured):
         check_knob("threshold", self.threshold)
         object.__setattr__(self, "threshold", float(self.threshold))
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

@@ -13,7 +13,7 @@ from assigncore.box_formulas import box_centers
 from assigncore.checks import check_choice, check_knob
 from assigncore.claims import Winners, best_of_winners, fillers_in_reach, settle
 from assigncore.coordinates import columns, drop_broken, quotient
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.overlaps import BboxOverlaps2D
 from assigncore.pairs import ListedPairs, all_rows
 from assigncore.registry import ASSIGNERS, Configured
@@ -116,7 +116,7 @@ class TaskAlignedAssigner(Configured):
         if self.topk2 is not None:
             check_knob("topk2", self.topk2, at_least=1, integer=True)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,

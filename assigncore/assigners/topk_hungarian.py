@@ -11,7 +11,7 @@ from assigncore.backend import Array
 from assigncore.checks import check_knob
 from assigncore.coordinates import drop_broken
 from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_match_cost, needed_inputs
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.match_scene import MatchScene, read_match_scene
 from assigncore.matching import Solver, check_nonfinite, match_scene, repeated
 from assigncore.overlaps import BboxOverlaps2D, measure_of
@@ -94,7 +94,7 @@ class TopkHungarianAssigner(Configured):
         for name in ("cls_cost", "reg_cost", "iou_cost"):
             object.__setattr__(self, name, build_match_cost(getattr(self, name), name))
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         gt_bboxes: Array,

@@ -9,16 +9,15 @@ from typing import Any
 from assigncore.assigners.thresholds import overlaps_with_gts
 from assigncore.backend import Array
 from assigncore.best_overlaps import best_of_gts, best_of_priors
-from assigncore.box_formulas import pairwise_l1, xyxy_to_cxcywh
+from assigncore.box_formulas import xyxy_to_cxcywh
 from assigncore.checks import check_knob
 from assigncore.coordinates import by_columns, drop_broken
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.scene import Beside, Scene, read_scene
-from assigncore.selection import FAR, Candidates, gather_priors, k_smallest_per_gt
-from assigncore.tiles import TileView, plan_tiles
+from assigncore.selection import FAR, Candidates, ShapeDistances, gather_priors, k_nearest
 
 __all__ = ["UniformAssigner"]
 
@@ -70,7 +69,7 @@ class UniformAssigner(Configured):
         check_knob("neg_ignore_thr", self.neg_ignore_thr)
         check_knob("match_times", self.match_times, at_least=1, integer=True)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         priors: Array,
@@ -160,13 +159,8 @@ class UniformAssigner(Configured):
         """Find the boxes nearest to each ground truth by the L1 distance of centre and size."""
         # Infinitely far once, in place of a mask over all pairs.
         shapes = scene.backend.keep(counted[..., None], xyxy_to_cxcywh(boxes), FAR)
-        shapes, targets = by_columns(shapes), xyxy_to_cxcywh(scene.gt_bboxes)
-
-        def distance(view: TileView) -> Array:
-            return pairwise_l1(view.of_gts(targets), view.of_priors(shapes))
-
-        tiles = plan_tiles(scene.backend, boxes, scene.gt_bboxes)
-        return k_smallest_per_gt(scene.backend, tiles, scene.gt_bboxes, self.match_times, distance)
+        targets = xyxy_to_cxcywh(scene.gt_bboxes)
+        return k_nearest(ShapeDistances(scene.backend, by_columns(shapes), targets), self.match_times)
 
     def _aligned_overlaps(self, boxes: Array, targets: Array) -> Array:
         """Return the overlap of each box (B, M, 4) with its target (B, M, 4), (B, M)."""

@@ -13,7 +13,7 @@ from assigncore.assigners.offers import Pricing
 from assigncore.backend import Array
 from assigncore.checks import check_knob
 from assigncore.elementary import sigmoid
-from assigncore.host_twin import on_host_twin
+from assigncore.fast_path import numpy_fast_path
 from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -101,7 +101,7 @@ class YOLOv7Assigner(Configured):
         check_knob("iou_weight", self.iou_weight)
         check_knob("cls_weight", self.cls_weight)
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(
         self,
         gt_bboxes: Array,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from assigncore.adapters import detectron2, mmyolo, torchvision, ultralytics
-from assigncore.host_twin import without_host_twin
+from assigncore.fast_path import without_numpy_fast_path
 
 from .modules import assert_same
 
@@ -54,5 +54,5 @@ def test_a_compiler_sees_one_graph(function, arguments):
     torch.compiler.reset()
     compiled = torch.compile(lambda *args: function(*args), fullgraph=True, backend="eager")
     # NumPy's arc tangent, of CIoU, rounds otherwise.
-    with without_host_twin():
+    with without_numpy_fast_path():
         assert_same(compiled(*arguments), function(*arguments))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from assigncore.conformance import TARGETS as KNOWN
-from assigncore.host_twin import without_host_twin
+from assigncore.fast_path import without_numpy_fast_path
 
 from .checking import TARGETS, assert_same
 from .scenes import FULL
@@ -32,7 +32,7 @@ def test_pytorch_gets_of_numpy_what_it_would_compute(subject):
     arguments = subject.arguments(some_scene(FULL, tied=subject.tied))
     tensors = {name: torch.tensor(x) for name, x in arguments.items()}
     got = subject.assign(**tensors)
-    with without_host_twin():
+    with without_numpy_fast_path():
         own = subject.assign(**tensors)
     assert {name: x.dtype for name, x in got.items()} == {name: x.dtype for name, x in own.items()}
     assert_same(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assigncore import TaskAlignedAssigner
-from assigncore.host_twin import without_host_twin
+from assigncore.fast_path import without_numpy_fast_path
 
 from .scenes import assign, draw
 
@@ -67,7 +67,7 @@ def test_half_precision_is_raised(dtype):
     }
     single = {name: x.float() if x.is_floating_point() else x for name, x in half.items()}
     # NumPy, which has no bfloat16, would round the powers of the others otherwise.
-    with without_host_twin():
+    with without_numpy_fast_path():
         got, expected = assign(half, "yolov8"), assign(single, "yolov8")
     for name, x in expected.items():
         assert torch.equal(got[name], x)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from assigncore import AssignResult
-from assigncore.host_twin import FEW, SMALL, on_host_twin, without_host_twin
+from assigncore.fast_path import numpy_fast_path, without_numpy_fast_path
 
 PRIORS, GTS = torch.rand(5, 4), torch.rand(3, 4)
 
@@ -21,20 +21,20 @@ class Probe:
 
     knob: Any = 0.5
 
-    @on_host_twin
+    @numpy_fast_path
     def assign(self, priors, gt_bboxes, *, gt_labels=None, image_shape=None):
         own = priors[..., 0] > 2
         extras = {"own": own, "of_numpy": own | isinstance(gt_bboxes, np.ndarray)}
         return AssignResult(own * 0 + 1, priors[..., 0], gt_labels, int(gt_bboxes.shape[-2]), extras)
 
 
-def is_twin(*arguments, probe=Probe(), **named):
+def is_by_numpy(*arguments, probe=Probe(), **named):
     return bool(probe.assign(*arguments, **named).extras["of_numpy"].all())
 
 
-def test_small_scenes_of_pytorch_go_to_numpy_and_come_back():
+def test_tensors_of_the_host_go_to_numpy_and_come_back():
     result = Probe().assign(PRIORS, gt_bboxes=GTS, gt_labels=torch.arange(3), image_shape=(4, 5))
-    assert is_twin(PRIORS, GTS)
+    assert is_by_numpy(PRIORS, GTS)
     assert all(isinstance(x, torch.Tensor) for x in result.tree_flatten()[0])
     torch.testing.assert_close(result.max_overlaps, PRIORS[:, 0], rtol=0, atol=0)
     assert result.labels.tolist() == [0, 1, 2]
@@ -42,38 +42,24 @@ def test_small_scenes_of_pytorch_go_to_numpy_and_come_back():
 
 
 def test_others_are_left_where_they_are():
-    with without_host_twin():
-        assert not is_twin(PRIORS, GTS)
-    assert is_twin(PRIORS, GTS)
-    assert not is_twin(PRIORS.to(torch.bfloat16), GTS)
-
-
-@pytest.mark.parametrize(("images", "twin"), [(1, True), (2, False)])
-def test_large_scenes_are_left_with_the_threads(images, twin):
-    priors = torch.zeros(SMALL // 1024, 4)
-    assert is_twin(priors, torch.zeros(images, 1024, 4)) is twin
-
-
-@pytest.mark.parametrize(("more", "twin"), [(0, True), (1, False)])
-def test_so_are_many_numbers(more, twin):
-    assert (
-        is_twin(torch.zeros(FEW // 8 + more, 4), torch.zeros(1, 4), gt_labels=torch.zeros(FEW // 2 - 4))
-        is twin
-    )
+    with without_numpy_fast_path():
+        assert not is_by_numpy(PRIORS, GTS)
+    assert is_by_numpy(PRIORS, GTS)
+    assert not is_by_numpy(PRIORS.to(torch.bfloat16), GTS)
 
 
 def test_parts_of_others_get_the_library_they_were_made_for():
     class Own:
         pass
 
-    assert not is_twin(PRIORS, GTS, probe=Probe(knob=Own()))
-    assert not is_twin(PRIORS, GTS, probe=Probe(knob=(0.5, Own())))
-    assert is_twin(PRIORS, GTS, probe=Probe(knob=(0.5, {"a": 1}, None)))
+    assert not is_by_numpy(PRIORS, GTS, probe=Probe(knob=Own()))
+    assert not is_by_numpy(PRIORS, GTS, probe=Probe(knob=(0.5, Own())))
+    assert is_by_numpy(PRIORS, GTS, probe=Probe(knob=(0.5, {"a": 1}, None)))
 
     class Mine(Probe):
         pass
 
-    assert not is_twin(PRIORS, GTS, probe=Mine())
+    assert not is_by_numpy(PRIORS, GTS, probe=Mine())
 
 
 def test_wrong_calls_are_refused_as_they_came():
@@ -84,8 +70,8 @@ def test_wrong_calls_are_refused_as_they_came():
     with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
         Probe().assign(PRIORS, GTS, other=GTS)
     # Of two libraries: neither is converted.
-    assert is_twin(PRIORS, GTS.numpy())
-    assert not is_twin(PRIORS.numpy(), GTS)
+    assert is_by_numpy(PRIORS, GTS.numpy())
+    assert not is_by_numpy(PRIORS.numpy(), GTS)
 
 
 def test_no_gradient_and_no_write_goes_through():

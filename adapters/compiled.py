@@ -1,0 +1,228 @@
+"""Answers of compiled loops to the NumPy backend's questions: the extra ``fast``.
+
+Each function gives the bits of the portable version, or None where no loop knows what is asked: a calculator
+of the user's own, a dtype, boxes of other columns. Then the portable version answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from math import prod
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from assigncore.best_overlaps import BestOverlaps, PairwiseOverlaps
+from assigncore.overlap_formulas import EPS, BoxOverlap, Mode
+from assigncore.selection import LAST_RESORT, Candidates, Distances, PointDistances, ShapeDistances
+
+__all__ = [
+    "answers_by_kernels",
+    "best_overlaps",
+    "bounded_rows",
+    "k_nearest",
+    "overlaps_of_boxes",
+    "without_kernels",
+]
+
+Host = np.ndarray[Any, Any]
+
+INTEGERS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+"""Integers as wide as the floats that loops are compiled for."""
+
+BLOCKS_REMEMBERED = 2**22
+"""Pairs of a block of priors and a ground truth whose best overlap is kept, to find what attains it again."""
+
+NONE_AT_ALL = np.zeros((0, 0), np.bool_)
+
+_wanted = ContextVar("whether compiled loops may answer", default=True)
+
+
+@contextmanager
+def without_kernels() -> Iterator[None]:
+    """Let the portable versions answer every question, until the context ends."""
+    token = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def answers_by_kernels() -> bool:
+    """Tell whether compiled loops may answer: numba is there, and nothing asked to do without."""
+    return _wanted.get() and _kernels() is not None
+
+
+@cache
+def _kernels() -> ModuleType | None:
+    """Import the loops when the first question is asked: numba takes its time, and few need it at once."""
+    if find_spec("numba") is None:
+        return None
+    try:
+        return import_module("assigncore.adapters.kernels")
+    except ImportError:
+        # Of a version that does not fit Python's or NumPy's.
+        return None
+
+
+def _loops(x: Host) -> ModuleType | None:
+    """Return the loops, where they may answer about numbers of the dtype of `x`."""
+    return _kernels() if _wanted.get() and x.dtype in INTEGERS else None
+
+
+def bounded_rows(x: Host, limit: float) -> tuple[Host, Host] | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.bounded_rows`."""
+    loops = _loops(x)
+    if loops is None:
+        return None
+    lead = x.shape[:-1]
+    rows, whole = _contiguous(x).reshape(prod(lead), x.shape[-1]), np.empty(prod(lead), np.bool_)
+    if not loops.rows_within(rows, limit, whole):
+        x = np.where(whole[:, None], rows, 0).reshape(x.shape)
+    return x, whole.reshape(lead)
+
+
+def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode) -> Host | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.overlaps_of_boxes`."""
+    loops = _loops(b1)
+    if loops is None or b2.dtype != b1.dtype:
+        return None
+    formula = _formula(loops, BoxOverlap(mode))
+    if formula is None:
+        return None
+    lead = np.broadcast_shapes(b1.shape[:-2], b2.shape[:-2])
+    count, own = prod(lead), prod(b2.shape[:-2])
+    boxes = np.broadcast_to(b1, (*lead, *b1.shape[-2:])).reshape(count, *b1.shape[-2:])
+    if own == 1:
+        others = b2.reshape(1, *b2.shape[-2:])
+    else:
+        others = np.broadcast_to(b2, (*lead, *b2.shape[-2:])).reshape(count, *b2.shape[-2:])
+    overlaps = np.empty((count, boxes.shape[1], others.shape[1]), b1.dtype)
+    if overlaps.size:
+        boxes, others = _contiguous(boxes), _contiguous(others[:, None])
+        loops.pairwise(formula, boxes, others, EPS, overlaps)
+    return overlaps.reshape(*lead, *overlaps.shape[1:])
+
+
+def best_overlaps(pairs: PairwiseOverlaps) -> BestOverlaps | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.best_overlaps`."""
+    loops = _loops(pairs.priors)
+    if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, BoxOverlap):
+        return None
+    formula = _formula(loops, pairs.measure)
+    if formula is None or pairs.gt_bboxes.dtype != pairs.priors.dtype:
+        return None
+    skips = pairs.zero_when_disjoint
+    priors = pairs.priors if pairs.alternatives is not None else pairs.priors[:, None]
+    priors, gts = _contiguous(priors), _contiguous(pairs.gt_bboxes)
+    counted, gt_valid = _contiguous(pairs.counted), _contiguous(pairs.gt_valid)
+    if pairs.alternatives is None:
+        alternatives = np.zeros((0, 0, 0), np.bool_)
+    else:
+        alternatives = _contiguous(pairs.alternatives)
+    masked = not (counted.all() and alternatives.all())
+    (images, n_gts), n_priors = gts.shape[:2], priors.shape[2]
+    block = loops.BLOCK
+    while images * n_gts * -(-n_priors // block) > BLOCKS_REMEMBERED and block < n_priors:
+        block *= 2
+    integers = np.empty(0, INTEGERS[priors.dtype])
+    of_prior, gt_inds = np.empty((images, n_priors), priors.dtype), np.empty((images, n_priors), np.int64)
+    of_gt, prior_of_gt = np.empty((images, n_gts), priors.dtype), np.empty((images, n_gts), np.int64)
+    of_block = np.empty((images, -(-n_priors // block), n_gts), priors.dtype)
+    asked = formula, skips, priors, counted, alternatives, masked, gts
+    loops.best_both_ways(
+        *asked, gt_valid, integers, EPS, block, of_prior, gt_inds, of_gt, prior_of_gt, of_block
+    )
+
+    def last_at_best(eligible: Host) -> Host:
+        last = np.empty((images, n_priors), np.int64)
+        own = _contiguous(eligible)
+        loops.attaining(*asked, own, EPS, block, of_gt, of_block, last)
+        return last
+
+    return BestOverlaps(of_prior, gt_inds, of_gt, prior_of_gt, pairs.counted, last_at_best)
+
+
+def k_nearest(distances: Distances, k: int, levels: Sequence[slice]) -> Candidates | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.k_nearest`."""
+    if isinstance(distances, PointDistances):
+        return _k_nearest_points(distances, k, levels)
+    return _k_nearest_shapes(distances, k) if len(levels) == 1 else None
+
+
+def _k_nearest_shapes(distances: ShapeDistances, k: int) -> Candidates | None:
+    loops = _loops(distances.shapes)
+    if loops is None:
+        return None
+    images, n_gts, n_priors = distances.shape
+    places = np.empty((images, n_gts, min(k, n_priors)), np.int64)
+    values = np.empty(places.shape, distances.shapes.dtype)
+    loops.k_nearest_by_l1(_planes(distances.shapes), _contiguous(distances.targets), values, places)
+    return Candidates(places, values)
+
+
+def _k_nearest_points(distances: PointDistances, k: int, levels: Sequence[slice]) -> Candidates | None:
+    loops = _loops(distances.points)
+    if loops is None:
+        return None
+    images, n_gts, _ = distances.shape
+    places = np.empty((images, n_gts, sum(min(k, level.stop - level.start) for level in levels)), np.int64)
+    values = np.empty(places.shape, distances.points.dtype)
+    nothing = np.zeros((0, 0), np.int64)
+    of_points, of_gts = (nothing, nothing) if distances.groups is None else distances.groups
+    resort, scale = distances.last_resort, distances.scale
+    loops.k_nearest_points(
+        _planes(distances.points),
+        _contiguous(distances.counted),
+        NONE_AT_ALL if resort is None or not resort.any() else _contiguous(resort),
+        _contiguous(of_points),
+        _contiguous(distances.centers),
+        np.zeros((0, 0, 0), values.dtype) if scale is None else _contiguous(scale),
+        _contiguous(of_gts),
+        LAST_RESORT,
+        np.asarray([level.stop for level in levels], np.int64),
+        k,
+        values,
+        places,
+    )
+    return Candidates(places, values)
+
+
+def _formula(loops: ModuleType, overlap: BoxOverlap) -> int | None:
+    """Return the number by which the loops know an overlap; None where they do not."""
+    known = {
+        BoxOverlap("iou"): loops.IOU,
+        BoxOverlap("iof"): loops.IOF_OF_GT,
+        BoxOverlap("iof", of_prior=True): loops.IOF_OF_PRIOR,
+        BoxOverlap("giou"): loops.GIOU,
+    }
+    return known.get(overlap)
+
+
+class _Memory:
+    """The memory of an array, said to be writable."""
+
+    def __init__(self, x: Host) -> None:
+        self.__array_interface__ = {**x.__array_interface__, "data": (x.ctypes.data, False)}
+        self.owner = x
+
+
+def _contiguous(x: Host) -> Host:
+    """Return `x` in the layout that loops are compiled for.
+
+    For arrays that are read-only they would be compiled once more, and for each argument that may be: hence
+    such an array is called writable, which none of them makes use of.
+    """
+    contiguous = np.ascontiguousarray(x)
+    return contiguous if contiguous.flags.writeable else np.asarray(_Memory(contiguous))
+
+
+def _planes(x: Host) -> Host:
+    """Return `x` (..., D) with each column contiguous: (D, ...)."""
+    return _contiguous(np.moveaxis(x, -1, 0))

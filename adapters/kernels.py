@@ -1,0 +1,601 @@
+"""Compiled loops by which the NumPy backend answers questions about pairs: the extra ``fast``.
+
+One loop runs over blocks of priors, a formula gives a row of values of one ground truth with a block, and a
+reducer keeps what was asked. No loop knows a threshold, a label or an ignore rule, and each gives the bits of
+the portable version: sums and products in its order, never contracted.
+
+All loops are in this one file, since numba's cache on disk notices a change of the file a loop is in alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+
+__all__ = [
+    "GIOU",
+    "IOF_OF_GT",
+    "IOF_OF_PRIOR",
+    "IOU",
+    "attaining",
+    "best_both_ways",
+    "k_nearest_by_l1",
+    "k_nearest_points",
+    "pairwise",
+    "rows_within",
+]
+
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+Host = Any
+
+IOU, IOF_OF_GT, IOF_OF_PRIOR, GIOU = 0, 1, 2, 3
+"""Formulas of :mod:`assigncore.overlap_formulas`."""
+
+BLOCK = 128
+"""Priors of a block, whose columns and values stay in the first-level cache."""
+
+POINTS = 64
+"""Points of a block in a search of the nearest."""
+
+LANES = 16
+"""Extremes that are kept side by side, so that a compiler may use vectors."""
+
+OPTIONS: Any = {"error_model": "numpy", "nogil": True}
+"""How loops are compiled: without ``fastmath``, which contracts, and ``parallel``, which no fork survives."""
+
+inlined = cast("Callable[[Loop], Loop]", njit(error_model="numpy"))
+
+
+def compiled(loop: Loop) -> Loop:
+    """Compile a loop at its first call, and keep it on disk where some folder for it can be written."""
+    try:
+        return cast("Loop", njit(**OPTIONS, cache=True)(loop))
+    except RuntimeError:
+        warnings.warn(
+            "assigncore: no folder for compiled loops can be written, so they are compiled anew in each "
+            "process; NUMBA_CACHE_DIR may name one",
+            RuntimeWarning,
+            stacklevel=1,
+        )
+        return cast("Loop", njit(**OPTIONS)(loop))
+
+
+# -- Formulas ------------------------------------------------------------------------------------------------
+
+
+@inlined
+def larger(a: Any, b: Any) -> Any:
+    return a if a > b else b
+
+
+@inlined
+def smaller(a: Any, b: Any) -> Any:
+    return a if a < b else b
+
+
+@inlined
+def corners(boxes: Host, image: int, row: int) -> Any:
+    """Return the sides of a box, and its area."""
+    x1, y1, x2, y2 = boxes[image, row, 0], boxes[image, row, 1], boxes[image, row, 2], boxes[image, row, 3]
+    return x1, y1, x2, y2, (x2 - x1) * (y2 - y1)
+
+
+@inlined
+def shared_area(g: Any, c: Host, i: int, zero: Any) -> Any:
+    width = larger(smaller(g[2], c[2, i]) - larger(g[0], c[0, i]), zero)
+    return larger(width * (smaller(g[3], c[3, i]) - larger(g[1], c[1, i])), zero)
+
+
+@inlined
+def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, eps: Any, values: Host) -> None:
+    """Compute the overlaps of one box with `n` priors, whose sides and areas are the columns of `c`."""
+    if formula == IOU:
+        for i in range(n):
+            shared = shared_area(g, c, i, zero)
+            values[i] = shared / larger((g[4] + c[4, i]) - shared, eps)
+    elif formula == IOF_OF_GT:
+        divisor = larger(g[4], eps)
+        for i in range(n):
+            values[i] = shared_area(g, c, i, zero) / divisor
+    elif formula == IOF_OF_PRIOR:
+        for i in range(n):
+            values[i] = shared_area(g, c, i, zero) / larger(c[4, i], eps)
+    else:
+        for i in range(n):
+            shared = shared_area(g, c, i, zero)
+            union = larger((g[4] + c[4, i]) - shared, eps)
+            width = larger(larger(g[2], c[2, i]) - smaller(g[0], c[0, i]), zero)
+            height = larger(larger(g[3], c[3, i]) - smaller(g[1], c[1, i]), zero)
+            enclosing = larger(width * height, eps)
+            values[i] = shared / union - (enclosing - union) / enclosing
+
+
+# -- Broken boxes --------------------------------------------------------------------------------------------
+
+
+@compiled
+def rows_within(rows: Host, limit: float, whole: Host) -> bool:
+    """Fill `whole` (R,) with which of `rows` (R, D) have no NaN and nothing beyond `limit`: maybe all."""
+    bound = rows.dtype.type(limit)
+    all_whole = True
+    for row in range(rows.shape[0]):
+        is_whole = True
+        for column in range(rows.shape[1]):
+            is_whole &= abs(rows[row, column]) <= bound
+        whole[row] = is_whole
+        all_whole &= is_whole
+    return all_whole
+
+
+# -- Blocks of priors ----------------------------------------------------------------------------------------
+
+
+@inlined
+def load_block(priors: Host, image: int, kind: int, start: int, n: int, c: Host) -> None:
+    """Copy the sides of `n` priors, (B, A, N, 4), to columns, and add their areas."""
+    own = priors[image, kind]
+    for i in range(n):
+        for side in range(4):
+            c[side, i] = own[start + i, side]
+    for i in range(n):
+        c[4, i] = (c[2, i] - c[0, i]) * (c[3, i] - c[1, i])
+
+
+@inlined
+def widen(c: Host, n: int, t: Host, is_first: bool) -> None:
+    """Widen the partial bounds `t` to hold the boxes of a block."""
+    if is_first:
+        for j in range(LANES):
+            for side in range(4):
+                t[side, j] = c[side, 0]
+    for start in range(0, n - n % LANES, LANES):
+        for j in range(LANES):
+            t[0, j] = smaller(c[0, start + j], t[0, j])
+            t[1, j] = smaller(c[1, start + j], t[1, j])
+            t[2, j] = larger(c[2, start + j], t[2, j])
+            t[3, j] = larger(c[3, start + j], t[3, j])
+    for i in range(n - n % LANES, n):
+        t[0, 0] = smaller(c[0, i], t[0, 0])
+        t[1, 0] = smaller(c[1, i], t[1, 0])
+        t[2, 0] = larger(c[2, i], t[2, 0])
+        t[3, 0] = larger(c[3, i], t[3, 0])
+
+
+@inlined
+def bounds_of(t: Host) -> Any:
+    x1, y1, x2, y2 = t[0, 0], t[1, 0], t[2, 0], t[3, 0]
+    for j in range(1, LANES):
+        x1, y1 = smaller(t[0, j], x1), smaller(t[1, j], y1)
+        x2, y2 = larger(t[2, j], x2), larger(t[3, j], y2)
+    return x1, y1, x2, y2
+
+
+@inlined
+def largest(values: Host, bits: Host, n: int) -> Any:
+    """Return the largest of the first `n` values, none of them NaN.
+
+    `bits` are the values read as integers, whose order is that of floats once those below 0 are turned
+    round; compilers reduce integers in vectors, but not floats. The place after the last holds the result.
+    """
+    shift = bits.itemsize * 8 - 1
+    others = bits.dtype.type(~(bits.dtype.type(1) << shift))
+    most = bits[0] ^ ((bits[0] >> shift) & others)
+    for i in range(n):
+        one = bits[i] ^ ((bits[i] >> shift) & others)
+        most = one if one > most else most
+    bits[n] = most ^ ((most >> shift) & others)
+    return values[n]
+
+
+@inlined
+def fill_best_row(
+    formula: int, g: Any, c: Host, kinds: int, n: int, eligible: Host, masked: bool,
+    zero: Any, eps: Any, nothing: Any, other: Host, values: Host,
+) -> None:  # fmt: skip
+    """Compute the overlaps of one box with a block, of each prior that of its best alternative."""
+    fill_row(formula, g, c[0], n, zero, eps, values)
+    if masked:
+        for i in range(n):
+            values[i] = values[i] if eligible[0, i] else nothing
+    for kind in range(1, kinds):
+        fill_row(formula, g, c[kind], n, zero, eps, other)
+        if masked:
+            for i in range(n):
+                other[i] = other[i] if eligible[kind, i] else nothing
+        for i in range(n):
+            values[i] = larger(other[i], values[i])
+
+
+@inlined
+def load_eligible(counted: Host, alternatives: Host, image: int, start: int, n: int, eligible: Host) -> None:
+    """Say of each alternative of `n` priors whether it may overlap anything."""
+    own = counted[min(image, counted.shape[0] - 1)]
+    for kind in range(eligible.shape[0]):
+        for i in range(n):
+            eligible[kind, i] = own[start + i]
+        if alternatives.shape[0] > 0:
+            of_kind = alternatives[min(image, alternatives.shape[0] - 1), kind]
+            for i in range(n):
+                eligible[kind, i] &= of_kind[start + i]
+
+
+# -- The best overlaps, of priors and of ground truths -------------------------------------------------------
+
+
+@compiled
+def best_both_ways(
+    formula: int, skips: bool, priors: Host, counted: Host, alternatives: Host, masked: bool,
+    gts: Host, gt_valid: Host, integers: Host, eps: float, block: int,
+    of_prior: Host, gt_inds: Host, of_gt: Host, prior_of_gt: Host, of_block: Host,
+) -> None:  # fmt: skip
+    """Find each prior's best ground truth and each ground truth's best prior, the first of equal ones.
+
+    Parameters
+    ----------
+    formula : int
+        Which overlap.
+    skips : bool
+        Whether boxes that share no area overlap by 0, and never less.
+    priors : array (B or 1, A, N, 4)
+        Priors, of A alternatives each.
+    counted, alternatives : array (B or 1, N) and (B or 1, A, N) or (0, 0, 0) of bool
+        Whether a prior, and whether one of its alternatives, may overlap anything.
+    masked : bool
+        Whether either is false somewhere.
+    gts, gt_valid : array (B, G, 4) and (B, G)
+        Ground truths.
+    integers : array (0,)
+        Of integers as wide as the boxes' dtype.
+    eps : float
+        Floor of the divisors.
+    block : int
+        Priors whose best overlap with each ground truth is kept in `of_block` (B, blocks, G): a multiple of
+        BLOCK.
+    of_prior, gt_inds, of_gt, prior_of_gt : array (B, N) twice, (B, G) twice
+        What is found, ground truths from 1.
+    """
+    images, n_gts = gts.shape[:2]
+    kinds, n_priors = priors.shape[1:3]
+    dtype = priors.dtype.type
+    zero, floor = dtype(0), dtype(eps)
+    nothing = zero if skips else dtype(-np.inf)
+    c = np.empty((kinds, 5, BLOCK), priors.dtype)
+    t = np.empty((4, LANES), priors.dtype)
+    bits = np.empty(BLOCK + 1, integers.dtype)
+    values = bits.view(priors.dtype)
+    other, best = np.empty(BLOCK, priors.dtype), np.empty(BLOCK, priors.dtype)
+    number = np.empty(BLOCK, integers.dtype)
+    eligible = np.empty((kinds, BLOCK), np.bool_)
+    for image in range(images):
+        first_gt = 0
+        for g in range(n_gts - 1, -1, -1):
+            first_gt = g if gt_valid[image, g] else first_gt
+            of_gt[image, g] = nothing
+        own_counted = counted[min(image, counted.shape[0] - 1)]
+        first_prior = 0
+        while first_prior < n_priors and not own_counted[first_prior]:
+            first_prior += 1
+        any_counted = first_prior < n_priors
+        first_prior = first_prior if any_counted else 0
+        for g in range(n_gts):
+            prior_of_gt[image, g] = first_prior
+        own = min(image, priors.shape[0] - 1)
+        for start in range(0, n_priors, BLOCK):
+            n = min(BLOCK, n_priors - start)
+            for kind in range(kinds):
+                load_block(priors, own, kind, start, n, c[kind])
+                widen(c[kind], n, t, kind == 0)
+            x1, y1, x2, y2 = bounds_of(t)
+            if masked:
+                load_eligible(counted, alternatives, image, start, n, eligible)
+            for i in range(n):
+                best[i] = nothing
+                number[i] = first_gt
+            of_blocks = of_block[image, start // block]
+            if start % block == 0:
+                for g in range(n_gts):
+                    of_blocks[g] = nothing
+            for g in range(n_gts):
+                if not gt_valid[image, g]:
+                    continue
+                box = corners(gts, image, g)
+                if skips and not (x1 < box[2] and x2 > box[0] and y1 < box[3] and y2 > box[1]):
+                    continue
+                fill_best_row(
+                    formula, box, c, kinds, n, eligible, masked, zero, floor, nothing, other, values
+                )
+                own_number = integers.dtype.type(g)
+                for i in range(n):
+                    above = values[i] > best[i]
+                    best[i] = values[i] if above else best[i]
+                    number[i] = own_number if above else number[i]
+                most = largest(values, bits, n)
+                if most > of_blocks[g]:
+                    of_blocks[g] = most
+                if most > of_gt[image, g]:
+                    of_gt[image, g] = most
+                    i = 0
+                    while values[i] != most:
+                        i += 1
+                    prior_of_gt[image, g] = start + i
+            for i in range(n):
+                of_prior[image, start + i] = best[i]
+                gt_inds[image, start + i] = number[i] + 1
+        if not any_counted:
+            for g in range(n_gts):
+                of_gt[image, g] = -np.inf
+
+
+@compiled
+def attaining(
+    formula: int, skips: bool, priors: Host, counted: Host, alternatives: Host, masked: bool,
+    gts: Host, eligible_gts: Host, eps: float, block: int,
+    of_gt: Host, of_block: Host, last: Host,
+) -> None:  # fmt: skip
+    """Find the last eligible ground truth whose best overlap each prior attains, from 1, else 0.
+
+    The arguments are those of :func:`best_both_ways`, and what it found. Of priors that do not count, nothing
+    is said.
+    """
+    images, n_gts = gts.shape[:2]
+    kinds, n_priors = priors.shape[1:3]
+    dtype = priors.dtype.type
+    zero, floor = dtype(0), dtype(eps)
+    nothing = zero if skips else dtype(-np.inf)
+    c = np.empty((kinds, 5, BLOCK), priors.dtype)
+    values, other = np.empty(BLOCK, priors.dtype), np.empty(BLOCK, priors.dtype)
+    eligible = np.empty((kinds, BLOCK), np.bool_)
+    for image in range(images):
+        own = min(image, priors.shape[0] - 1)
+        everywhere = 0
+        for g in range(n_gts):
+            if skips and eligible_gts[image, g] and of_gt[image, g] == zero:
+                everywhere = g + 1
+        for i in range(n_priors):
+            last[image, i] = everywhere
+        for wide in range(of_block.shape[1]):
+            for start in range(wide * block, min((wide + 1) * block, n_priors), BLOCK):
+                n = min(BLOCK, n_priors - start)
+                is_loaded = False
+                # What attains the best of a later one that overlaps nothing goes to that one.
+                for g in range(everywhere, n_gts):
+                    if not eligible_gts[image, g] or of_block[image, wide, g] != of_gt[image, g]:
+                        continue
+                    if not is_loaded:
+                        for kind in range(kinds):
+                            load_block(priors, own, kind, start, n, c[kind])
+                        if masked:
+                            load_eligible(counted, alternatives, image, start, n, eligible)
+                        is_loaded = True
+                    box = corners(gts, image, g)
+                    fill_best_row(
+                        formula, box, c, kinds, n, eligible, masked, zero, floor, nothing, other, values
+                    )
+                    for i in range(n):
+                        if values[i] == of_gt[image, g]:
+                            last[image, start + i] = g + 1
+
+
+# -- The pairwise array --------------------------------------------------------------------------------------
+
+
+@compiled
+def pairwise(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Host) -> None:
+    """Fill `overlaps` (L, M, N) of `boxes` (L, M, 4) with `priors` (L or 1, 1, N, 4)."""
+    n_priors = priors.shape[2]
+    dtype = priors.dtype.type
+    zero, floor = dtype(0), dtype(eps)
+    c = np.empty((5, BLOCK), priors.dtype)
+    for image in range(boxes.shape[0]):
+        own = min(image, priors.shape[0] - 1)
+        for start in range(0, n_priors, BLOCK):
+            n = min(BLOCK, n_priors - start)
+            load_block(priors, own, 0, start, n, c)
+            for m in range(boxes.shape[1]):
+                row = overlaps[image, m, start : start + n]
+                fill_row(formula, corners(boxes, image, m), c, n, zero, floor, row)
+
+
+# -- The k nearest -------------------------------------------------------------------------------------------
+
+
+@inlined
+def insert(values: Host, places: Host, count: int, value: Any, place: int) -> int:
+    """Insert what comes after all of its equals into ascending values; return how many there are then."""
+    k = values.shape[0]
+    i = count if count < k else k - 1
+    while i > 0 and values[i - 1] > value:
+        values[i] = values[i - 1]
+        places[i] = places[i - 1]
+        i -= 1
+    values[i] = value
+    places[i] = place
+    return count + 1 if count < k else k
+
+
+@inlined
+def fill_up(values: Host, places: Host, count: int, place: int) -> None:
+    """Fill what was not found with the first other places from `place` on, infinitely far.
+
+    A stable sort of all distances does the same.
+    """
+    for rank in range(count, values.shape[0]):
+        is_taken = True
+        while is_taken:
+            is_taken = False
+            for i in range(count):
+                is_taken |= places[i] == place
+            place += 1
+        values[rank] = np.inf
+        places[rank] = place - 1
+
+
+@inlined
+def outside(low: Any, high: Any, x: Any, zero: Any) -> Any:
+    return larger(larger(low - x, x - high), zero)
+
+
+@inlined
+def over(offset: Any, unit: Any) -> Any:
+    """Divide as :func:`assigncore.coordinates.divided` does."""
+    return offset / larger(unit, -abs(offset))
+
+
+@compiled
+def k_nearest_points(
+    points: Host, counted: Host, resort: Host, groups: Host, centers: Host, scale: Host, gt_groups: Host,
+    last_resort: float, ends: Host, k: int, values: Host, places: Host,
+) -> None:  # fmt: skip
+    """Find the nearest points of each centre on each level, the first of equally near ones.
+
+    A block of points whose bounds are farther away than k points of another is passed over. Subtracting,
+    dividing, multiplying and adding round monotonically, so that a bound by the same operations is exact.
+
+    Parameters
+    ----------
+    points : array (2, B or 1, N)
+        x and y.
+    counted, resort : array (B or 1, N) of bool
+        Whether a point may be found; whether for want of others alone: its squared distance is `last_resort`.
+        `resort` may be (0, 0).
+    groups, gt_groups : array (B or 1, N) and (B, G) of integers, or (0, 0)
+        A centre finds points of its own group alone.
+    centers, scale : array (B, G, 2), the second maybe (0, 0, 0)
+        x and y, and the units of distances along them.
+    last_resort : float
+        See `resort`.
+    ends : array (L,) of integers
+        Where each level ends.
+    k : int
+        How many on each level, or all it has.
+    values, places : arrays (B, G, K)
+        What is found: squared distances and points, ascending on each level, one level after the other.
+    """
+    images, n_gts = centers.shape[:2]
+    dtype = points.dtype.type
+    zero, one, infinity, far = dtype(0), dtype(1), dtype(np.inf), dtype(last_resort)
+    resorts, grouped, scaled = resort.shape[0] > 0, groups.shape[0] > 0, scale.shape[0] > 0
+    most = begin = 0
+    for level in range(ends.shape[0]):
+        most = max(most, (ends[level] - begin + POINTS - 1) // POINTS)
+        begin = ends[level]
+    sides = np.empty((4, most), points.dtype)
+    bound = np.empty(most, points.dtype)
+    lowest, highest = np.zeros(most, np.int64), np.zeros(most, np.int64)
+    for image in range(images):
+        own = min(image, points.shape[1] - 1)
+        x, y = points[0, own], points[1, own]
+        own_counted = counted[min(image, counted.shape[0] - 1)]
+        own_resort = resort[min(image, resort.shape[0] - 1)] if resorts else own_counted
+        begin = column = 0
+        for level in range(ends.shape[0]):
+            end = ends[level]
+            found = min(k, end - begin)
+            blocks = (end - begin + POINTS - 1) // POINTS
+            for b in range(blocks):
+                x1, x2, y1, y2 = infinity, -infinity, infinity, -infinity
+                low, high = np.int64(2**62), np.int64(-(2**62))
+                for i in range(begin + b * POINTS, min(end, begin + (b + 1) * POINTS)):
+                    if own_counted[i]:
+                        x1, x2 = smaller(x[i], x1), larger(x[i], x2)
+                        y1, y2 = smaller(y[i], y1), larger(y[i], y2)
+                        if grouped:
+                            group = groups[min(image, groups.shape[0] - 1), i]
+                            low, high = min(low, group), max(high, group)
+                sides[0, b], sides[1, b], sides[2, b], sides[3, b] = x1, x2, y1, y2
+                lowest[b], highest[b] = low, high
+            for g in range(n_gts):
+                gx, gy = centers[image, g, 0], centers[image, g, 1]
+                width, height = (scale[image, g, 0], scale[image, g, 1]) if scaled else (one, one)
+                own_values = values[image, g, column : column + found]
+                own_places = places[image, g, column : column + found]
+                nearest, at = infinity, 0
+                for b in range(blocks):
+                    dx = outside(sides[0, b], sides[1, b], gx, zero)
+                    dy = outside(sides[2, b], sides[3, b], gy, zero)
+                    if scaled:
+                        dx, dy = over(dx, width), over(dy, height)
+                    bound[b] = dx * dx + dy * dy
+                    if resorts:
+                        bound[b] = smaller(bound[b], far)
+                    if grouped and not lowest[b] <= gt_groups[image, g] <= highest[b]:
+                        bound[b] = infinity
+                    if bound[b] < nearest:
+                        nearest, at = bound[b], b
+                # The k-th of the nearest blocks bounds the k-th of all; then all blocks in their order.
+                limit = infinity
+                count = 0
+                for scan in range(2):
+                    first, last = (
+                        (at, min(blocks, at + 1 + (found - 1) // POINTS)) if scan == 0 else (0, blocks)
+                    )
+                    if scan == 1:
+                        limit = own_values[found - 1] if count == found and found > 0 else infinity
+                    count = 0
+                    for b in range(first, last):
+                        if bound[b] > limit or bound[b] == infinity:
+                            continue
+                        if count == found and (found == 0 or bound[b] >= own_values[found - 1]):
+                            continue
+                        for i in range(begin + b * POINTS, min(end, begin + (b + 1) * POINTS)):
+                            if not own_counted[i]:
+                                continue
+                            if grouped and groups[min(image, groups.shape[0] - 1), i] != gt_groups[image, g]:
+                                continue
+                            dx, dy = x[i] - gx, y[i] - gy
+                            if scaled:
+                                dx, dy = over(dx, width), over(dy, height)
+                            distance = dx * dx + dy * dy
+                            if resorts and own_resort[i]:
+                                distance = far
+                            last_value = own_values[found - 1] if count == found else infinity
+                            if distance < last_value:
+                                count = insert(own_values, own_places, count, distance, i)
+                fill_up(own_values, own_places, count, begin)
+            begin = end
+            column += found
+
+
+@compiled
+def k_nearest_by_l1(shapes: Host, targets: Host, values: Host, places: Host) -> None:
+    """Find the nearest `shapes` (4, B or 1, N) of each of `targets` (B, G, 4), by the sum of differences.
+
+    A shape that is infinite is none. `values` and `places` (B, G, K) are what is found, ascending, the first
+    of equally near ones.
+    """
+    images, n_gts, found = values.shape
+    n_priors = shapes.shape[2]
+    infinity = shapes.dtype.type(np.inf)
+    distance = np.empty(BLOCK, shapes.dtype)
+    counts = np.zeros(n_gts, np.int64)
+    for image in range(images):
+        own = min(image, shapes.shape[1] - 1)
+        a, b, c, d = shapes[0, own], shapes[1, own], shapes[2, own], shapes[3, own]
+        counts[:] = 0
+        for start in range(0, n_priors, BLOCK):
+            n = min(BLOCK, n_priors - start)
+            for g in range(n_gts):
+                ga, gb, gc, gd = (
+                    targets[image, g, 0], targets[image, g, 1], targets[image, g, 2], targets[image, g, 3]
+                )  # fmt: skip
+                last = values[image, g, found - 1] if counts[g] == found else infinity
+                near = 0
+                for i in range(n):
+                    one = abs(ga - a[start + i]) + abs(gb - b[start + i])
+                    one = (one + abs(gc - c[start + i])) + abs(gd - d[start + i])
+                    distance[i] = one
+                    near += one < last
+                if near == 0:
+                    continue
+                for i in range(n):
+                    if distance[i] < last:
+                        counts[g] = insert(
+                            values[image, g], places[image, g], counts[g], distance[i], start + i
+                        )
+                        last = values[image, g, found - 1] if counts[g] == found else infinity
+        for g in range(n_gts):
+            fill_up(values[image, g], places[image, g], counts[g], 0)

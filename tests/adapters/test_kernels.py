@@ -1,0 +1,307 @@
+"""Compiled loops give the bits of the portable versions, wherever and however they are called."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+import assigncore as ac
+from assigncore.adapters import compiled
+from assigncore.backend import load_backend
+from assigncore.overlap_formulas import overlaps_of_checked
+
+numba = pytest.importorskip("numba")
+kernels = pytest.importorskip("assigncore.adapters.kernels")
+
+FUSED = ("vfmadd", "vfmsub", "vfnmadd", "vfnmsub", "fmadd", "fmla", "fmls")
+"""Parts of the names of instructions that round a product and a sum once, of x86 and ARM."""
+
+
+BUSY = 4
+"""Draws a scene with pairs in it."""
+
+
+class Drawn:
+    """Scenes of few distinct coordinates, so that overlaps tie, with what is broken, inverted or left out."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.dtype = np.dtype(self.rng.choice(["f4", "f8"]))
+        # Now and then more than a block of priors.
+        self.n = int(self.rng.integers(0, 300 if seed % 5 == 0 else 30))
+        self.g = int(self.rng.integers(0, 6))
+        self.b = int(self.rng.integers(1, 4))
+        self.lead = () if self.rng.random() < 0.5 else (self.b,)
+        self.priors, self.gt_bboxes = self.boxes(self.n, self.lead), self.boxes(self.g, (self.b,))
+        self.valid = {
+            "gt_valid": self.rng.random((self.b, self.g)) < 0.8,
+            "prior_valid": self.rng.random((self.b, self.n)) < self.rng.choice([0, 0.8, 1]),
+        }
+        self.ignore = {"ignore_bboxes": self.boxes(2, (self.b,))}
+
+    def boxes(self, count, lead):
+        corner = self.rng.integers(0, 20, (*lead, count, 2))
+        boxes = np.concatenate([corner, corner + self.rng.integers(-2, 12, corner.shape)], axis=-1)
+        boxes = boxes.astype(self.dtype)
+        if self.rng.random() < 0.3:
+            boxes += self.rng.random(boxes.shape).astype(self.dtype)
+        if self.rng.random() < 0.2 and boxes.size:
+            boxes.reshape(-1)[self.rng.integers(boxes.size)] = self.rng.choice([np.nan, np.inf, 1e30])
+        return boxes
+
+    def switch(self):
+        return bool(self.rng.integers(2))
+
+    def levels(self):
+        ends = [0, *np.sort(self.rng.integers(0, self.n + 1, 2)).tolist(), self.n]
+        return [end - start for start, end in pairwise(ends)]
+
+    def points(self):
+        strides = 2.0 ** self.rng.integers(1, 4, (*self.lead, self.n, 1))
+        return np.concatenate([self.priors[..., :2], strides], axis=-1).astype(self.dtype)
+
+
+def max_iou(drawn):
+    assigner = ac.MaxIoUAssigner(
+        0.5,
+        0.4,
+        float(drawn.rng.choice([0, 0.1, -2])),
+        gt_max_assign_all=drawn.switch(),
+        ignore_iof_thr=float(drawn.rng.choice([-1, 0.5])),
+        ignore_wrt_candidates=drawn.switch(),
+    )
+    return assigner.assign(drawn.priors, drawn.gt_bboxes, **drawn.valid, **drawn.ignore)
+
+
+def approx_max_iou(drawn):
+    approxs = drawn.boxes(3 * drawn.n, drawn.lead).reshape(*drawn.lead, drawn.n, 3, 4)
+    assigner = ac.ApproxMaxIoUAssigner(0.5, 0.4, 0.1)
+    boxes = drawn.priors, drawn.gt_bboxes
+    return assigner.assign(*boxes, approxs=approxs, **drawn.valid, **drawn.ignore)
+
+
+def grid(drawn):
+    flags = drawn.rng.random((drawn.b, drawn.n)) < 0.5
+    boxes = drawn.priors, drawn.gt_bboxes
+    return ac.GridAssigner(0.5, 0.4, 0.1).assign(*boxes, responsible_flags=flags, **drawn.valid)
+
+
+def ascend(drawn):
+    boxes = drawn.priors, drawn.gt_bboxes
+    return ac.AscendMaxIoUAssigner(0.5, 0.4, 0.1).assign(*boxes, **drawn.valid, **drawn.ignore)
+
+
+def ssd(drawn):
+    return ac.SSDMatcher(0.5).assign(drawn.priors, drawn.gt_bboxes, **drawn.valid)
+
+
+def matcher(drawn):
+    assigner = ac.Matcher((0.3, 0.5), (0, -1, 1), drawn.switch())
+    return assigner.assign(drawn.priors, drawn.gt_bboxes, **drawn.valid)
+
+
+def atss(drawn):
+    assigner = ac.ATSSAssigner(
+        int(drawn.rng.integers(1, 10)), ignore_iof_thr=float(drawn.rng.choice([-1, 0.5]))
+    )
+    boxes = drawn.priors, drawn.gt_bboxes
+    return assigner.assign(*boxes, num_level_priors=drawn.levels(), **drawn.valid, **drawn.ignore)
+
+
+def uniform(drawn):
+    assigner = ac.UniformAssigner(0.15, 0.7, match_times=int(drawn.rng.integers(1, 5)))
+    predicted = drawn.boxes(drawn.n, (drawn.b,))
+    return assigner.assign(drawn.priors, drawn.gt_bboxes, pred_bboxes=predicted, **drawn.valid)
+
+
+def point(drawn):
+    assigner = ac.PointAssigner(int(drawn.rng.integers(1, 5)), int(drawn.rng.integers(1, 5)))
+    return assigner.assign(drawn.points(), drawn.gt_bboxes, **drawn.valid)
+
+
+CALLS = (max_iou, approx_max_iou, grid, ascend, ssd, matcher, atss, uniform, point)
+each_call = pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
+
+
+def assert_same_bits(got, expected):
+    for x, y in zip(got.tree_flatten()[0], expected.tree_flatten()[0], strict=True):
+        if y is None:
+            assert x is None
+        else:
+            assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes())
+
+
+@each_call
+def test_answers_have_the_bits_of_the_portable_version(call):
+    for seed in range(200):
+        got = call(Drawn(seed))
+        with compiled.without_kernels():
+            expected = call(Drawn(seed))
+        assert_same_bits(got, expected)
+
+
+@pytest.mark.parametrize("mode", ["iou", "iof", "giou"])
+def test_pairwise_overlaps_have_the_bits_of_the_portable_version(mode):
+    backend = load_backend("numpy")
+    for seed in range(100):
+        drawn = Drawn(seed)
+        a, _ = backend.bounded_rows(drawn.gt_bboxes, 1e18)
+        b, _ = backend.bounded_rows(drawn.priors, 1e18)
+        got, expected = backend.overlaps_of_boxes(a, b, mode), overlaps_of_checked(a, b, mode)
+        assert (got.shape, got.tobytes()) == (expected.shape, expected.tobytes())
+
+
+def test_broken_rows_are_found_as_by_the_portable_version():
+    backend = load_backend("numpy")
+    for seed in range(100):
+        x = Drawn(seed).priors
+        got = backend.bounded_rows(x, 1e18)
+        with compiled.without_kernels():
+            expected = backend.bounded_rows(x, 1e18)
+        for one, other in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(one, other, strict=True)
+
+
+def test_blocks_whose_best_is_kept_may_be_of_any_length(monkeypatch):
+    drawn = Drawn(BUSY)
+    drawn.priors = drawn.boxes(3000, ())
+    drawn.valid["prior_valid"] = np.ones(3000, np.bool_)
+    expected = max_iou(drawn)
+    drawn.rng = np.random.default_rng(BUSY)
+    for remembered in (1, 20, 100):
+        monkeypatch.setattr(compiled, "BLOCKS_REMEMBERED", remembered)
+        assigner = ac.MaxIoUAssigner(0.5, 0.4)
+        got = assigner.assign(drawn.priors, drawn.gt_bboxes, **drawn.valid)
+        with compiled.without_kernels():
+            expected = assigner.assign(drawn.priors, drawn.gt_bboxes, **drawn.valid)
+        assert_same_bits(got, expected)
+
+
+def test_no_product_is_fused_with_a_sum():
+    for call in CALLS:
+        call(Drawn(BUSY))
+        call(Drawn(0))
+    loops = [
+        getattr(kernels, name) for name in kernels.__all__ if hasattr(getattr(kernels, name), "signatures")
+    ]
+    assert len(loops) == 6
+    for loop in loops:
+        # One for each dtype: the time they take to compile is waited for.
+        assert len(loop.signatures) == 2, loop.__name__
+        # Of what was loaded from disk there is no assembly.
+        anew = numba.njit(**kernels.OPTIONS)(loop.py_func)
+        for signature in loop.signatures:
+            anew.compile(signature)
+        for code in anew.inspect_asm().values():
+            assert "mul" in code or loop is kernels.rows_within
+            assert not any(name in code for name in FUSED), loop.__name__
+
+
+def test_a_calculator_of_the_users_own_is_asked_itself():
+    class Own:
+        calls = 0
+
+        def __call__(self, b1, b2, mode="iou", is_aligned=False):
+            Own.calls += 1
+            return ac.BboxOverlaps2D()(b1, b2, mode, is_aligned)
+
+    drawn = Drawn(BUSY)
+    got = ac.MaxIoUAssigner(0.5, 0.4, iou_calculator=Own()).assign(drawn.priors, drawn.gt_bboxes)
+    assert Own.calls
+    assert_same_bits(got, ac.MaxIoUAssigner(0.5, 0.4).assign(drawn.priors, drawn.gt_bboxes))
+
+
+def test_pytorch_has_them_on_its_own_memory_unless_a_gradient_is_asked_for(monkeypatch):
+    asked = []
+    answer = compiled.overlaps_of_boxes
+    monkeypatch.setattr(compiled, "overlaps_of_boxes", lambda *args: asked.append(1) or answer(*args))
+    boxes = torch.tensor([[0.0, 0, 4, 4], [1, 1, 5, 6]])
+    plain = ac.BboxOverlaps2D()(boxes, boxes)
+    assert len(asked) == 1
+    boxes.requires_grad_()
+    attached = ac.BboxOverlaps2D()(boxes, boxes)
+    assert len(asked) == 1
+    assert attached.requires_grad
+    assert torch.equal(plain, attached)
+
+
+# -- Where they are called ----------------------------------------------------------------------------------------------
+
+
+def answer():
+    return atss(Drawn(BUSY)).gt_inds.tobytes() + max_iou(Drawn(BUSY)).gt_inds.tobytes()
+
+
+def test_threads_may_call_them_at_once():
+    expected = answer()
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: answer(), range(40))) == {expected}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:.*fork.*:RuntimeWarning")
+def test_a_forked_worker_may_call_them_after_any_call():
+    expected = answer()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.starmap_async(answer, [()] * 4).get(timeout=60) == [expected] * 4
+
+
+def run(code, **environment):
+    script = textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+EXAMPLE = """
+import numpy as np
+import assigncore as ac
+priors = np.array([[0, 0, 10, 10], [0, 0, 10, 5], [50, 50, 60, 60]], dtype=np.float32)
+result = ac.MaxIoUAssigner(0.7, 0.3).assign(priors, np.array([[0, 0, 10, 9]], dtype=np.float32))
+assert result.gt_inds.tolist() == [1, -1, 0]
+"""
+
+
+def test_numba_is_imported_by_the_first_question_alone():
+    run("import sys, assigncore, assigncore.adapters.numpy\nassert 'numba' not in sys.modules")
+    run("import sys\n" + EXAMPLE + "assert 'numba' in sys.modules")
+
+
+def test_all_works_without_numba():
+    run(
+        "import sys\nsys.modules['numba'] = None\n"
+        + EXAMPLE
+        + "from assigncore.adapters import compiled\nassert not compiled.answers_by_kernels()"
+    )
+
+
+def test_where_nothing_can_be_written_they_are_compiled_anew_with_a_word():
+    done = run(
+        "import numba.core.caching as caching\ncaching.CacheImpl._locator_classes = []\n"
+        + EXAMPLE
+        + "from assigncore.adapters import compiled\nassert compiled.answers_by_kernels()"
+    )
+    assert done.stderr.count("compiled anew in each process") == 1
+
+
+def test_what_is_compiled_is_kept_on_disk(tmp_path):
+    code = (
+        EXAMPLE
+        + "from assigncore.adapters import kernels\nprint(sum(kernels.best_both_ways.stats.cache_hits.values()))"
+    )
+    hits = [run(code, NUMBA_CACHE_DIR=str(tmp_path)).stdout.strip() for _ in range(2)]
+    assert hits == ["0", "1"]
