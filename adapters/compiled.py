@@ -24,6 +24,7 @@ from assigncore.selection import LAST_RESORT, Candidates, Distances, PointDistan
 
 __all__ = [
     "answers_by_kernels",
+    "best_of_priors",
     "best_overlaps",
     "bounded_rows",
     "k_nearest",
@@ -105,13 +106,19 @@ def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode) -> Host | None:
         others = np.broadcast_to(b2, (*lead, *b2.shape[-2:])).reshape(count, *b2.shape[-2:])
     overlaps = np.empty((count, boxes.shape[1], others.shape[1]), b1.dtype)
     if overlaps.size:
-        boxes, others = _contiguous(boxes), _contiguous(others[:, None])
+        boxes, others = _contiguous(boxes), _contiguous(others[:, :, None])
         loops.pairwise(formula, boxes, others, EPS, overlaps)
     return overlaps.reshape(*lead, *overlaps.shape[1:])
 
 
-def best_overlaps(pairs: PairwiseOverlaps) -> BestOverlaps | None:
-    """Answer :meth:`assigncore.backend.ArrayBackend.best_overlaps`."""
+def best_of_priors(pairs: PairwiseOverlaps) -> Host | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.best_of_priors`."""
+    found = best_overlaps(pairs, of_gts=False)
+    return None if found is None else found.of_prior
+
+
+def best_overlaps(pairs: PairwiseOverlaps, *, of_gts: bool = True) -> BestOverlaps | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.best_overlaps`; without `of_gts`, of priors alone."""
     loops = _loops(pairs.priors)
     if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, BoxOverlap):
         return None
@@ -119,7 +126,8 @@ def best_overlaps(pairs: PairwiseOverlaps) -> BestOverlaps | None:
     if formula is None or pairs.gt_bboxes.dtype != pairs.priors.dtype:
         return None
     skips = pairs.zero_when_disjoint
-    priors = pairs.priors if pairs.alternatives is not None else pairs.priors[:, None]
+    # Alternatives of a prior are given beside each other.
+    priors = pairs.priors[:, :, None] if pairs.alternatives is None else np.moveaxis(pairs.priors, 1, 2)
     priors, gts = _contiguous(priors), _contiguous(pairs.gt_bboxes)
     counted, gt_valid = _contiguous(pairs.counted), _contiguous(pairs.gt_valid)
     if pairs.alternatives is None:
@@ -127,7 +135,7 @@ def best_overlaps(pairs: PairwiseOverlaps) -> BestOverlaps | None:
     else:
         alternatives = _contiguous(pairs.alternatives)
     masked = not (counted.all() and alternatives.all())
-    (images, n_gts), n_priors = gts.shape[:2], priors.shape[2]
+    (images, n_gts), n_priors = gts.shape[:2], priors.shape[1]
     block = loops.BLOCK
     while images * n_gts * -(-n_priors // block) > BLOCKS_REMEMBERED and block < n_priors:
         block *= 2
@@ -137,7 +145,7 @@ def best_overlaps(pairs: PairwiseOverlaps) -> BestOverlaps | None:
     of_block = np.empty((images, -(-n_priors // block), n_gts), priors.dtype)
     asked = formula, skips, priors, counted, alternatives, masked, gts
     loops.best_both_ways(
-        *asked, gt_valid, integers, EPS, block, of_prior, gt_inds, of_gt, prior_of_gt, of_block
+        *asked, gt_valid, integers, EPS, of_gts, block, of_prior, gt_inds, of_gt, prior_of_gt, of_block
     )
 
     def last_at_best(eligible: Host) -> Host:

@@ -136,11 +136,11 @@ def rows_within(rows: Host, limit: float, whole: Host) -> bool:
 
 @inlined
 def load_block(priors: Host, image: int, kind: int, start: int, n: int, c: Host) -> None:
-    """Copy the sides of `n` priors, (B, A, N, 4), to columns, and add their areas."""
-    own = priors[image, kind]
+    """Copy the sides of `n` priors, (B, N, A, 4), to columns, and add their areas."""
+    own = priors[image]
     for i in range(n):
         for side in range(4):
-            c[side, i] = own[start + i, side]
+            c[side, i] = own[start + i, kind, side]
     for i in range(n):
         c[4, i] = (c[2, i] - c[0, i]) * (c[3, i] - c[1, i])
 
@@ -229,7 +229,7 @@ def load_eligible(counted: Host, alternatives: Host, image: int, start: int, n: 
 @compiled
 def best_both_ways(
     formula: int, skips: bool, priors: Host, counted: Host, alternatives: Host, masked: bool,
-    gts: Host, gt_valid: Host, integers: Host, eps: float, block: int,
+    gts: Host, gt_valid: Host, integers: Host, eps: float, of_gts: bool, block: int,
     of_prior: Host, gt_inds: Host, of_gt: Host, prior_of_gt: Host, of_block: Host,
 ) -> None:  # fmt: skip
     """Find each prior's best ground truth and each ground truth's best prior, the first of equal ones.
@@ -240,7 +240,7 @@ def best_both_ways(
         Which overlap.
     skips : bool
         Whether boxes that share no area overlap by 0, and never less.
-    priors : array (B or 1, A, N, 4)
+    priors : array (B or 1, N, A, 4)
         Priors, of A alternatives each.
     counted, alternatives : array (B or 1, N) and (B or 1, A, N) or (0, 0, 0) of bool
         Whether a prior, and whether one of its alternatives, may overlap anything.
@@ -252,6 +252,8 @@ def best_both_ways(
         Of integers as wide as the boxes' dtype.
     eps : float
         Floor of the divisors.
+    of_gts : bool
+        Whether the best of ground truths is asked for.
     block : int
         Priors whose best overlap with each ground truth is kept in `of_block` (B, blocks, G): a multiple of
         BLOCK.
@@ -259,7 +261,7 @@ def best_both_ways(
         What is found, ground truths from 1.
     """
     images, n_gts = gts.shape[:2]
-    kinds, n_priors = priors.shape[1:3]
+    n_priors, kinds = priors.shape[1:3]
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
     nothing = zero if skips else dtype(-np.inf)
@@ -313,6 +315,8 @@ def best_both_ways(
                     above = values[i] > best[i]
                     best[i] = values[i] if above else best[i]
                     number[i] = own_number if above else number[i]
+                if not of_gts:
+                    continue
                 most = largest(values, bits, n)
                 if most > of_blocks[g]:
                     of_blocks[g] = most
@@ -342,7 +346,7 @@ def attaining(
     is said.
     """
     images, n_gts = gts.shape[:2]
-    kinds, n_priors = priors.shape[1:3]
+    n_priors, kinds = priors.shape[1:3]
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
     nothing = zero if skips else dtype(-np.inf)
@@ -385,8 +389,8 @@ def attaining(
 
 @compiled
 def pairwise(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Host) -> None:
-    """Fill `overlaps` (L, M, N) of `boxes` (L, M, 4) with `priors` (L or 1, 1, N, 4)."""
-    n_priors = priors.shape[2]
+    """Fill `overlaps` (L, M, N) of `boxes` (L, M, 4) with `priors` (L or 1, N, 1, 4)."""
+    n_priors = priors.shape[1]
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
     c = np.empty((5, BLOCK), priors.dtype)

@@ -65,6 +65,27 @@ class NumpyBackend(ArrayBackend):
             return kind == "real floating" and dtype.name in {"bfloat16"}
         return super().is_dtype(dtype, kind)
 
+    def overwrite(self, x: Array, mask: Array, values: Array) -> Array:
+        """Write in place: what is allocated costs as much as what is written."""
+        np.copyto(x, values, where=mask)
+        return x
+
+    def gather_rows(self, x: Array, index: Array) -> Array:
+        """Take whole rows, image by image."""
+        if x.shape[0] == 1:
+            return np.take(x[0], index, axis=0)
+        found = np.empty((*index.shape, x.shape[-1]), x.dtype)
+        for own, places, out in zip(x, index, found, strict=True):
+            np.take(own, places, axis=0, out=out, mode="clip")
+        return found
+
+    def look_up(self, table: Array, index: Array) -> Array:
+        """Let negative numbers be clipped."""
+        found = np.empty(index.shape, table.dtype)
+        for own, places, out in zip(table, index, found, strict=True):
+            np.take(own, places, out=out, mode="clip")
+        return found
+
     def at_least(self, x: Array, bound: float, *, own: bool = False) -> Array:
         """Take a scalar for what it is."""
         out = x if own and isinstance(x, np.ndarray) else None
@@ -129,6 +150,11 @@ class NumpyBackend(ArrayBackend):
         """Let a compiled loop answer where there is one."""
         found = compiled.best_overlaps(pairs)
         return super().best_overlaps(pairs) if found is None else found
+
+    def best_of_priors(self, pairs: PairwiseOverlaps) -> Array:
+        """Let a compiled loop answer where there is one."""
+        found = compiled.best_of_priors(pairs)
+        return super().best_of_priors(pairs) if found is None else found
 
     def k_nearest(self, distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
         """Let a compiled loop answer where there is one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import array_api_compat
@@ -78,6 +79,29 @@ class ArrayBackend:
     def keep(self, mask: Array, x: Array, fill: float) -> Array:
         """Return `x` where `mask` is true, else `fill`; `x` itself where that is known to be everywhere."""
         return x if self.surely_all(mask) else self.xp.where(mask, x, fill)
+
+    def overwrite(self, x: Array, mask: Array, values: Array) -> Array:
+        """Return `x` with `values` where `mask` is true; `x`, nobody else's, may be overwritten."""
+        return self.xp.where(mask, values, x)
+
+    def gather_rows(self, x: Array, index: Array) -> Array:
+        """Return the rows of `x` (B or 1, N, D) at `index` (B, ...): (B, ..., D)."""
+        xp = self.xp
+        images, width = int(index.shape[0]), int(x.shape[-1])
+        flat = xp.reshape(index, (images, prod(index.shape[1:]), 1))
+        flat = xp.broadcast_to(flat, (*flat.shape[:2], width))
+        x = xp.broadcast_to(x, (images, *x.shape[1:]))
+        return xp.reshape(xp.take_along_axis(x, flat, axis=1), (*index.shape, width))
+
+    def look_up(self, table: Array, index: Array) -> Array:
+        """Return the entry of each `table` (B, M) at `index` (B, N), the first where that is negative."""
+        xp = self.xp
+        place = xp.where(index > 0, index, 0)
+        images, width = (int(n) for n in table.shape)
+        if images > 1:
+            first = xp.arange(images, dtype=place.dtype, device=self.device_of(place)) * width
+            place = place + first[:, None]
+        return xp.reshape(xp.take(xp.reshape(table, (-1,)), xp.reshape(place, (-1,)), axis=0), index.shape)
 
     def at_least(self, x: Array, bound: float, *, own: bool = False) -> Array:
         """Return the larger of each value of `x` and `bound`; NaN stays. `x` may be overwritten if `own`."""
@@ -180,6 +204,12 @@ class ArrayBackend:
         from assigncore.best_overlaps import best_in_tiles
 
         return best_in_tiles(pairs)
+
+    def best_of_priors(self, pairs: PairwiseOverlaps) -> Array:
+        """Find the best overlap of each prior alone."""
+        from assigncore.best_overlaps import best_of_priors_in_tiles
+
+        return best_of_priors_in_tiles(pairs)
 
     def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
         """Return the overlaps (..., M, N) of each of boxes (..., M, 4) with each of (..., N, 4)."""

@@ -19,6 +19,7 @@ __all__ = [
     "best_in_tiles",
     "best_of_gts",
     "best_of_priors",
+    "best_of_priors_in_tiles",
     "best_overlaps",
 ]
 
@@ -145,12 +146,20 @@ def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
 
 def best_of_priors(overlaps: PairwiseOverlaps) -> Array:
     """Find each prior's best overlap alone, (B, N), as :attr:`BestOverlaps.of_prior`."""
-    return best_overlaps(overlaps).of_prior
+    return overlaps.backend.best_of_priors(overlaps)
 
 
 def best_of_gts(overlaps: PairwiseOverlaps) -> Array:
     """Find each ground truth's best overlap alone, (B, G), as :attr:`BestOverlaps.of_gt`."""
     return best_overlaps(overlaps).of_gt
+
+
+def best_of_priors_in_tiles(overlaps: PairwiseOverlaps) -> Array:
+    """Find each prior's best a tile after the other: the portable answer to :func:`best_of_priors`."""
+    pairs = overlaps.collapsed()
+    xp, tiles = pairs.backend.xp, pairs.tiles()
+    views = [TileView(pairs.backend, tile, pairs.gt_bboxes) for tile in tiles]
+    return join_tiles(xp, tiles, [xp.max(pairs.of(view), axis=-2) for view in views])
 
 
 def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:

@@ -19,8 +19,9 @@ def box_area(boxes: Array) -> Array:
 
 
 def box_centers(boxes: Array) -> Array:
-    """Return the centres x, y (..., N, 2) of boxes (..., N, 4)."""
-    return _rows(_centers(columns(boxes)))
+    """Return the centres x, y (..., N, 2) of boxes (..., N, 4), each column contiguous."""
+    xp = get_backend(boxes, "boxes").xp
+    return xp.moveaxis(xp.stack(_centers(columns(boxes)), axis=0), 0, -1)
 
 
 def xyxy_to_cxcywh(boxes: Array) -> Array:

@@ -94,6 +94,12 @@ class Scene:
         dtype = self.backend.integer_dtype(self.priors) if integers else self.priors.dtype
         return self.xp.full(self.shape[:2], value, dtype=dtype, device=self.backend.device_of(self.priors))
 
+    def codes(self, background: Array) -> Array:
+        """Return 0 where `background` (B, N) is true, else -1, in the default integer dtype."""
+        integers, device = self.backend.integer_dtype(self.priors), self.backend.device_of(self.priors)
+        zero, ignored = (self.xp.full((), code, dtype=integers, device=device) for code in (0, -1))
+        return self.xp.where(background, zero, ignored)
+
     def result(
         self,
         gt_inds: Array,
@@ -132,15 +138,9 @@ class Scene:
         xp = self.xp
         if self.gt_labels is None or self.shape[2] == 0:
             return xp.full_like(gt_inds, -1)
-        # One table for all images: each begins with the label of what is not assigned.
+        # Each image's table begins with the label of what is not assigned.
         table = xp.concat([xp.full_like(self.gt_labels[:, :1], -1), self.gt_labels], axis=-1)
-        place = xp.where(gt_inds > 0, gt_inds, 0)
-        images, width = (int(n) for n in table.shape)
-        if images > 1:
-            first = xp.arange(images, dtype=place.dtype, device=self.backend.device_of(place)) * width
-            place = place + first[:, None]
-        labels = xp.take(xp.reshape(table, (-1,)), xp.reshape(place, (-1,)), axis=0)
-        return xp.reshape(labels, gt_inds.shape)
+        return self.backend.look_up(table, gt_inds)
 
     def restore(self, x: Array) -> Array:
         """Give `x` (B, ...) the leading dimensions of the inputs."""

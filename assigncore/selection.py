@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
 
 from assigncore.backend import Array, ArrayBackend
 from assigncore.box_formulas import pairwise_l1
@@ -283,9 +282,4 @@ def gather_priors(backend: ArrayBackend, x: Array, index: Array) -> Array:
     array (B, ..., D)
         Values of the candidates.
     """
-    xp = backend.xp
-    images, width = int(index.shape[0]), int(x.shape[-1])
-    flat = xp.reshape(index, (images, prod(index.shape[1:]), 1))
-    flat = xp.broadcast_to(flat, (*flat.shape[:2], width))
-    x = xp.broadcast_to(x, (images, *x.shape[1:]))
-    return xp.reshape(xp.take_along_axis(x, flat, axis=1), (*index.shape, width))
+    return backend.gather_rows(x, index)

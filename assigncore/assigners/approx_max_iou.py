@@ -101,5 +101,6 @@ match_low_quality, gpu_assign_thr, iou_calculator
         if scene.is_empty or approxs.shape[-2] == 0:
             return scene.empty_result(excluded_overlap=-1.0)
         xp = scene.xp
-        boxes, whole = drop_broken(xp.moveaxis(scene.beside["approxs"], -2, -3))
+        boxes, whole = drop_broken(scene.beside["approxs"])
+        boxes, whole = xp.moveaxis(boxes, -2, -3), xp.moveaxis(whole, -1, -2)
         return self._assign(scene, boxes, scene.prior_whole & xp.any(whole, axis=-2), alternatives=whole)

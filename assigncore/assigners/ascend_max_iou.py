@@ -71,8 +71,8 @@ match_low_quality, gpu_assign_thr, iou_calculator
             taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
             positive = positive | (taken > 0)
             indices = xp.where(taken > 0, taken - 1, indices)
-        gt_inds = xp.where(self._is_background(max_overlaps), 0, scene.full(-1, integers=True))
-        gt_inds = xp.where(positive, indices + 1, gt_inds)
+        gt_inds = scene.codes(self._is_background(max_overlaps))
+        gt_inds = scene.backend.overwrite(gt_inds, positive, indices + 1)
         return self._with_masks(scene, scene.result(gt_inds, max_overlaps), indices)
 
     def _with_masks(self, scene: Scene, plain: AssignResult, indices: Array) -> AssignResult:

@@ -205,8 +205,8 @@ class ATSSAssigner(Configured):
         claims = above & found & scene.gt_valid[..., None]
         claims = claims & centers_inside(scene, candidates, margin=float(self.inside_margin))
         taken, max_overlaps = self._settled(scene, candidates.index, claims, overlaps)
-        background = scene.xp.where(ignored, -1, scene.full(0, integers=True))
-        return scene.result(scene.xp.where(taken > 0, taken, background), max_overlaps)
+        gt_inds = scene.backend.overwrite(scene.codes(~ignored), taken > 0, taken)
+        return scene.result(gt_inds, max_overlaps)
 
     def _overlaps(self, scene: Scene, candidates: Candidates, boxes: Array) -> Array:
         """Return what the candidates compare by, with `boxes` (B or 1, N, 4) of the priors, (B, G, K)."""

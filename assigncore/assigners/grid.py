@@ -132,12 +132,11 @@ class GridAssigner(Configured):
         responsible = whole & scene.beside["responsible_flags"]
         best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible))
         max_overlaps = xp.where(responsible, best.of_prior, -1.0)
-        gt_inds = xp.where(background, 0, scene.full(-1, integers=True))
         positive = responsible & (max_overlaps > float(self.pos_iou_thr))
-        gt_inds = xp.where(positive, best.gt_inds, gt_inds)
+        gt_inds = scene.backend.overwrite(scene.codes(background), positive, best.gt_inds)
         eligible = scene.gt_valid & (best.of_gt > float(self.min_pos_iou))
         taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
-        return scene.result(xp.where(taken > 0, taken, gt_inds), max_overlaps)
+        return scene.result(scene.backend.overwrite(gt_inds, taken > 0, taken), max_overlaps)
 
     def _is_background(self, max_overlaps: Array) -> Array:
         if isinstance(self.neg_iou_thr, tuple):

@@ -160,18 +160,18 @@ class MaxIoUAssigner(Configured):
         """
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=-1.0)
-        xp = scene.xp
+        overwrite = scene.backend.overwrite
         ignored = self._ignored(scene)
         counted = whole & ~ignored
         best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives))
         max_overlaps = scene.backend.keep(counted, best.of_prior, 0.0)
         max_overlaps = scene.backend.keep(scene.prior_valid & ~ignored, max_overlaps, -1.0)
-        gt_inds = xp.where(self._is_background(max_overlaps), 0, scene.full(-1, integers=True))
+        gt_inds = scene.codes(self._is_background(max_overlaps))
         positive = counted & (max_overlaps >= float(self.pos_iou_thr))
-        gt_inds = xp.where(positive, best.gt_inds, gt_inds)
+        gt_inds = overwrite(gt_inds, positive, best.gt_inds)
         if self.match_low_quality:
             taken = self._low_quality(scene, best, ignored)
-            gt_inds = xp.where(taken > 0, taken, gt_inds)
+            gt_inds = overwrite(gt_inds, taken > 0, taken)
         return scene.result(gt_inds, max_overlaps)
 
     def _ignored(self, scene: Scene) -> Array:
