@@ -174,7 +174,7 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> Ma
         raise ValueError("pred_logits: expected at least one class, got none")
     if 0 in (axes.get("H", 1), axes.get("W", 1)):
         raise ValueError("pred_masks: expected at least one pixel, got none")
-    scene = _build(backend, lead, flat, axes, sides)
+    scene = _build_match(backend, lead, flat, axes, sides)
     if "gt_labels" not in needed or "C" not in axes:
         return scene
     valid = with_known_class(backend, flat["gt_labels"], scene.gt_valid, axes["C"])
@@ -207,7 +207,7 @@ def _lengths(flat: Mapping[str, Array]) -> dict[str, int]:
     return lengths
 
 
-def _build(
+def _build_match(
     backend: ArrayBackend,
     lead: tuple[int, ...],
     flat: dict[str, Array],
