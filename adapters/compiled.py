@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.best_overlaps import BestOverlaps, PairwiseOverlaps
-from assigncore.overlap_formulas import EPS, BoxOverlap, Mode
-from assigncore.selection import LAST_RESORT, Candidates, Distances, PointDistances, ShapeDistances
+from assigncore.boxes.formulas import EPS, BoxOverlap, Mode
+from assigncore.steps.candidates import LAST_RESORT, Candidates, Distances, PointDistances, ShapeDistances
+from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
 
 __all__ = [
     "answers_by_kernels",

@@ -11,7 +11,7 @@ import numpy as np
 
 from assigncore.adapters.host import cached_pairs_per_tile
 from assigncore.backend import Array, ArrayBackend, Function
-from assigncore.host_assignment import solve_batch
+from assigncore.backend.solver import solve_batch
 from assigncore.result import AssignResult
 
 __all__ = ["JaxBackend"]

@@ -33,7 +33,7 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 Host = Any
 
 IOU, IOF_OF_GT, IOF_OF_PRIOR, GIOU = 0, 1, 2, 3
-"""Formulas of :mod:`assigncore.overlap_formulas`."""
+"""Formulas of :mod:`assigncore.boxes.formulas`."""
 
 BLOCK = 128
 """Priors of a block, whose columns and values stay in the first-level cache."""
@@ -445,7 +445,7 @@ def outside(low: Any, high: Any, x: Any, zero: Any) -> Any:
 
 @inlined
 def over(offset: Any, unit: Any) -> Any:
-    """Divide as :func:`assigncore.coordinates.divided` does."""
+    """Divide as :func:`assigncore.numerics.divided` does."""
     return offset / larger(unit, -abs(offset))
 
 

@@ -27,7 +27,7 @@ from assigncore.adapters.mmyolo_soft_label import BatchDynamicSoftLabelAssigner,
 from assigncore.adapters.mmyolo_yolov7 import BatchYOLOv7Assigner
 from assigncore.assigners import ATSSAssigner
 from assigncore.assigners.task_aligned_presets import yolov6
-from assigncore.prediction_overlaps import PositiveCIoU, SmoothedIoU
+from assigncore.boxes.calculators import PositiveCIoU, SmoothedIoU
 
 __all__ = [
     "BatchATSSAssigner",

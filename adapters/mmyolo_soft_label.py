@@ -16,7 +16,7 @@ from assigncore.adapters.assigned_rows import (
 )
 from assigncore.adapters.errors import also_assertion
 from assigncore.assigners import DynamicSoftLabelAssigner
-from assigncore.overlaps import BboxOverlaps2D
+from assigncore.boxes.calculators import BboxOverlaps2D
 
 __all__ = ["BatchDynamicSoftLabelAssigner", "Calculator", "calculator_of"]
 

@@ -14,9 +14,9 @@ import numpy as np
 from assigncore.adapters import compiled
 from assigncore.adapters.host import cached_pairs_per_tile, k_smallest
 from assigncore.backend import Array, ArrayBackend
-from assigncore.best_overlaps import BestOverlaps, PairwiseOverlaps
-from assigncore.overlap_formulas import Mode
-from assigncore.selection import Candidates, Distances
+from assigncore.boxes.formulas import Mode
+from assigncore.steps.candidates import Candidates, Distances
+from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
 
 __all__ = ["NumpyBackend"]
 

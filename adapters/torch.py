@@ -16,8 +16,8 @@ from assigncore.adapters.host import cached_pairs_per_tile
 from assigncore.adapters.plain_tensors import is_plain, is_recorded, unlike_arrays, what_hides
 from assigncore.adapters.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
-from assigncore.fast_path import numpy_is_wanted
-from assigncore.overlap_formulas import Mode
+from assigncore.backend.fast_path import numpy_is_wanted
+from assigncore.boxes.formulas import Mode
 from assigncore.result import AssignResult
 
 __all__ = ["TorchBackend"]

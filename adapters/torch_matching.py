@@ -8,7 +8,7 @@ from importlib import import_module
 
 import torch
 
-from assigncore.host_assignment import non_finite_cost
+from assigncore.backend.solver import non_finite_cost
 
 __all__ = ["device_solver", "match_on_device"]
 

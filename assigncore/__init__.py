@@ -32,9 +32,8 @@ from assigncore.assigners import (
     to_torchvision,
 )
 from assigncore.backend import ArrayBackend, get_backend, load_backend
-from assigncore.memory import memory_budget, set_memory_budget
-from assigncore.overlaps import BboxOverlaps2D
-from assigncore.prediction_overlaps import PositiveCIoU, SmoothedIoU
+from assigncore.backend.memory import memory_budget, set_memory_budget
+from assigncore.boxes.calculators import BboxOverlaps2D, PositiveCIoU, SmoothedIoU
 from assigncore.registry import ASSIGNERS, COSTS, OVERLAP_CALCULATORS, build_assigner, build_cost
 from assigncore.result import AssignResult
 

@@ -237,7 +237,7 @@ def build_overlap_calculator(config: Mapping[str, Any] | Callable[..., Any], kno
     Returns
     -------
     callable
-        As :class:`assigncore.overlaps.OverlapCalculator` says.
+        As :class:`assigncore.boxes.calculators.OverlapCalculator` says.
 
     Raises
     ------

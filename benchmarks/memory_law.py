@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from peak_memory import rise_of
 
-from assigncore.memory import DEFAULT_MEMORY_BUDGET
+from assigncore.backend.memory import DEFAULT_MEMORY_BUDGET
 from assigncore.registry import build_assigner
 
 OVERLAP_RULE = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.4}

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from timing import Timing
 
-from assigncore.memory import current_memory_budget
+from assigncore.backend.memory import current_memory_budget
 
 __all__ = [
     "CaseReport",

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from assigncore.adapters.compiled import answers_by_kernels, without_kernels
+from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.conformance.foreign import (
     describe_point,
     foreign_points,
@@ -18,7 +19,6 @@ from assigncore.conformance.foreign import (
     target_of_points,
 )
 from assigncore.conformance.targets import Mode, Target
-from assigncore.fast_path import without_numpy_fast_path
 
 __all__ = ["TARGETS", "Mode", "Target", "available_targets", "get_target"]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from assigncore.backend import ENTRY_POINT_GROUP, ArrayBackend
+from assigncore.backend import ArrayBackend
+from assigncore.backend.lookup import ENTRY_POINT_GROUP
 from assigncore.conformance.targets import Target
 
 __all__ = ["describe_point", "foreign_points", "target_of_factory", "target_of_namespace", "target_of_points"]

@@ -12,13 +12,13 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
+from assigncore.backend.memory import memory_budget
 from assigncore.conformance.backends import TARGETS, Mode
 from assigncore.conformance.bench import Bench, Broken, NotApplicable, demand, whole
 from assigncore.conformance.padded import pad_scenes
 from assigncore.conformance.recipes import Recipe
 from assigncore.conformance.scene_kinds import draw_scene
 from assigncore.conformance.scenes import MASKS, Scene, round_to
-from assigncore.memory import memory_budget
 
 __all__ = ["ignore", "memory", "namespace", "purity", "static", "wrong_calls"]
 

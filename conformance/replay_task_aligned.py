@@ -11,10 +11,10 @@ import numpy as np
 
 from assigncore.assigners.task_aligned_presets import yolov6, yolov8
 from assigncore.backend import get_backend
+from assigncore.boxes.calculators import PositiveCIoU, SmoothedIoU
 from assigncore.conformance.calls import Call, Outputs, Refusal, Replay, answered
 from assigncore.conformance.goldens import GoldenCase
 from assigncore.conformance.reference_batched import batch_atss, batch_task_aligned
-from assigncore.prediction_overlaps import PositiveCIoU, SmoothedIoU
 from assigncore.registry import build_assigner
 from assigncore.result import AssignResult
 

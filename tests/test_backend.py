@@ -15,9 +15,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from assigncore import backend as module
 from assigncore.backend import ArrayBackend, get_backend, load_backend
-from assigncore.memory import memory_budget
+from assigncore.backend import lookup as module
+from assigncore.backend.memory import memory_budget
 
 NATIVE = ("numpy", "torch", "jax")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from assigncore import boxes as b
-from assigncore.coordinates import divided, rounded_product
-from assigncore.overlaps import BboxOverlaps2D, round_to_half
+from assigncore.boxes.calculators import BboxOverlaps2D, round_to_half
+from assigncore.numerics import divided, rounded_product
 
 MODES = ("iou", "iof", "giou", "diou", "ciou")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from assigncore import AssignResult
-from assigncore.fast_path import numpy_fast_path, without_numpy_fast_path
+from assigncore.backend.fast_path import numpy_fast_path, without_numpy_fast_path
 
 PRIORS, GTS = torch.rand(5, 4), torch.rand(3, 4)
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from assigncore.adapters import detr, mmdet, transformers
+from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.conformance import get_target
 from assigncore.conformance.recipes import recipe_of
 from assigncore.conformance.scene_kinds import draw_scene
 from assigncore.conformance.scenes import CLASSES
-from assigncore.fast_path import without_numpy_fast_path
 
 from .adapters.instances import Instances
 

@@ -8,8 +8,8 @@ import pytest
 from assigncore import build_assigner
 from assigncore.assigners import Matcher, MaxIoUAssigner, SSDMatcher, to_detectron2, to_torchvision
 from assigncore.backend import load_backend
+from assigncore.backend.memory import memory_budget
 from assigncore.conformance import get_target
-from assigncore.memory import memory_budget
 
 RPN = {"thresholds": (0.25, 0.75), "labels": (0, -1, 1), "allow_low_quality_matches": True}
 KNOBS = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import assigncore
-from assigncore.memory import DEFAULT_MEMORY_BUDGET, current_memory_budget
+from assigncore.backend.memory import DEFAULT_MEMORY_BUDGET, current_memory_budget
 
 
 def test_a_budget_holds_within_its_block():

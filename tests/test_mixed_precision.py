@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from assigncore import build_cost
 from assigncore.adapters import detr, mmdet, mmdet2, transformers
 from assigncore.backend import load_backend
-from assigncore.fast_path import without_numpy_fast_path
+from assigncore.backend.fast_path import without_numpy_fast_path
 
 from .adapters import test_mmdet2_goldens as goldens2
 from .adapters import test_mmdet_goldens as goldens3

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from assigncore import MultiInstanceAssigner
+from assigncore.backend.memory import memory_budget
 from assigncore.conformance.reference_multi_instance import multi_instance
-from assigncore.memory import memory_budget
 
 pytestmark = pytest.mark.compiled_by_jax
 

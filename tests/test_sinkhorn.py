@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logsumexp
 
 from assigncore import SinkhornAssigner
-from assigncore.memory import memory_budget
+from assigncore.backend.memory import memory_budget
 
 pytestmark = pytest.mark.compiled_by_jax
 

@@ -11,9 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from assigncore.adapters import plain_tensors
 from assigncore.backend import load_backend
+from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.conformance.recipes import recipe_of
 from assigncore.conformance.scene_kinds import draw_scene
-from assigncore.fast_path import without_numpy_fast_path
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::torch.jit.TracerWarning",

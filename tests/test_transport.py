@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import linprog
 
 from assigncore.backend import get_backend
-from assigncore.transport import transport
+from assigncore.matching.sinkhorn import transport
 
 
 def problem(seed, sources=3, sinks=8, images=2):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
-from assigncore import overlaps as core
 from assigncore.adapters.containers import array_of, boxes_of
 from assigncore.backend import Array, get_backend
+from assigncore.boxes import calculators as core
+from assigncore.boxes.formulas import EPS, Mode, drop_broken, overlaps_of_checked, pairwise_overlaps
 from assigncore.checks import raise_precision
-from assigncore.coordinates import drop_broken
-from assigncore.overlap_formulas import EPS, Mode, overlaps_of_checked, pairwise_overlaps
 
 __all__ = ["BboxOverlaps2D", "BboxOverlaps2D_GLIP", "bbox_overlaps"]
 

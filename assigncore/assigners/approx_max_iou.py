@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from assigncore.assigners.max_iou import MaxIoUAssigner
 from assigncore.backend import Array
-from assigncore.coordinates import drop_broken
-from assigncore.fast_path import numpy_fast_path
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.formulas import drop_broken
+from assigncore.inputs import Beside, read_scene
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, read_scene
 
 __all__ = ["ApproxMaxIoUAssigner"]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from assigncore.assigners.max_iou import MaxIoUAssigner
-from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array
-from assigncore.best_overlaps import best_overlaps
+from assigncore.inputs import Scene
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
-from assigncore.scene import Scene
+from assigncore.steps.overlaps import best_overlaps, low_quality_gt, overlaps_with_gts
 
 __all__ = ["AscendMaxIoUAssigner"]
 

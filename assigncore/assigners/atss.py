@@ -7,23 +7,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from assigncore.assigners.class_columns import known_labels
 from assigncore.backend import Array
-from assigncore.box_formulas import box_centers
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
+from assigncore.boxes.formulas import box_centers, drop_broken
 from assigncore.checks import check_choice, check_knob
-from assigncore.claims import pairs_of, settle_among_all
-from assigncore.conflicts import best_claim
-from assigncore.coordinates import drop_broken, quotient, rounded_product
-from assigncore.elementary import running_sum
-from assigncore.fast_path import numpy_fast_path
-from assigncore.ignoring import in_ignore_region
-from assigncore.levels import check_levels, nearest_per_level
-from assigncore.overlaps import BboxOverlaps2D, measure_of
-from assigncore.pairs import Pairs
+from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.numerics import quotient, rounded_product, running_sum
+from assigncore.pairs.listed import Pairs
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, Scene, read_scene
-from assigncore.selection import Candidates, gather_priors
+from assigncore.steps.candidates import Candidates, check_levels, gather_priors, nearest_per_level
+from assigncore.steps.conflicts import best_claim, pairs_of, settle_among_all
+from assigncore.steps.ignore import in_ignore_region
+from assigncore.steps.scores import known_labels
 
 __all__ = ["ATSSAssigner"]
 

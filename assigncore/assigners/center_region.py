@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from assigncore.backend import Array, get_backend
-from assigncore.box_formulas import box_centers
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, zero_when_disjoint
+from assigncore.boxes.formulas import box_centers
 from assigncore.checks import check_knob
-from assigncore.fast_path import numpy_fast_path
-from assigncore.overlaps import BboxOverlaps2D, zero_when_disjoint
-from assigncore.pair_plan import plan_pairs
-from assigncore.regions import (
+from assigncore.inputs import Scene, read_scene
+from assigncore.pairs.blocks import plan_pairs
+from assigncore.pairs.tiles import View
+from assigncore.registry import ASSIGNERS, Configured
+from assigncore.result import AssignResult
+from assigncore.steps.regions import (
     SizeRank,
     covered_fraction,
     in_any_region,
@@ -22,10 +26,6 @@ from assigncore.regions import (
     rank_by_size,
     scaled_boxes,
 )
-from assigncore.registry import ASSIGNERS, Configured
-from assigncore.result import AssignResult
-from assigncore.scene import Scene, read_scene
-from assigncore.tiles import View
 
 __all__ = ["CenterRegionAssigner", "shadowed_labels"]
 

@@ -6,27 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assigncore.assigners.any_pair import any_pair
-from assigncore.assigners.class_columns import (
-    check_classes,
-    class_columns,
-    known_labels,
-    label_rows,
-    pairwise_sum,
-)
-from assigncore.assigners.dynamic_k import Shortlist, match_dynamic_k, overlap_cost
-from assigncore.assigners.offers import Pricing
 from assigncore.backend import Array, get_backend
-from assigncore.box_formulas import box_centers
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, at_most_one, measure_of
+from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
-from assigncore.coordinates import at_least, columns, divided, drop_broken, quotient, rounded_product
-from assigncore.elementary import sigmoid
-from assigncore.fast_path import numpy_fast_path
-from assigncore.overlaps import BboxOverlaps2D, at_most_one, measure_of
+from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.numerics import at_least, divided, quotient, rounded_product, sigmoid
+from assigncore.pairs.tiles import TileView
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, Scene, read_scene
-from assigncore.tiles import TileView
+from assigncore.steps.dynamic_k import Pricing, Shortlist, any_pair, match_dynamic_k, overlap_cost
+from assigncore.steps.scores import check_classes, class_columns, known_labels, label_rows, pairwise_sum
 
 __all__ = ["DynamicSoftLabelAssigner"]
 

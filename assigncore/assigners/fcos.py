@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assigncore.backend import Array
-from assigncore.box_formulas import box_centers
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.formulas import box_centers, collapse, columns
 from assigncore.checks import check_knob
-from assigncore.coordinates import collapse, columns, rounded_product
-from assigncore.fast_path import numpy_fast_path
-from assigncore.levels import check_levels
-from assigncore.regions import SizeRank, emptied, rank_by_size, reduce_in_reach
+from assigncore.inputs import Scene, read_scene
+from assigncore.numerics import rounded_product
+from assigncore.pairs.tiles import View
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Scene, read_scene
-from assigncore.tiles import View
+from assigncore.steps.candidates import check_levels
+from assigncore.steps.regions import SizeRank, emptied, rank_by_size, reduce_in_reach
 
 __all__ = ["FCOSAssigner"]
 

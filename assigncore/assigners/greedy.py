@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from assigncore.backend import Array, ArrayBackend
+from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.checks import check_knob
 from assigncore.costs import MatchCost, build_costs, needed_inputs
-from assigncore.fast_path import numpy_fast_path
-from assigncore.match_scene import read_match_scene
+from assigncore.inputs import read_match_scene
 from assigncore.matching import (
     check_copies,
     check_nonfinite,

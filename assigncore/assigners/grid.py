@@ -6,14 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array
-from assigncore.best_overlaps import best_of_priors, best_overlaps
-from assigncore.fast_path import numpy_fast_path
-from assigncore.overlaps import BboxOverlaps2D, box_columns
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, box_columns
+from assigncore.inputs import Beside, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, read_scene
+from assigncore.steps.overlaps import (
+    best_of_priors,
+    best_overlaps,
+    check_thresholds,
+    low_quality_gt,
+    overlaps_with_gts,
+)
 
 __all__ = ["GridAssigner"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from assigncore.backend import Array
+from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.costs import MatchCost, build_costs, cost_terms, needed_inputs
-from assigncore.fast_path import numpy_fast_path
-from assigncore.match_scene import read_match_scene
+from assigncore.inputs import read_match_scene
 from assigncore.matching import check_copies, check_nonfinite, one_to_one
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from assigncore.backend import Array
+from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.costs import (
     ClassificationCost,
     DiceCost,
@@ -15,8 +16,7 @@ from assigncore.costs import (
     build_match_cost,
     needed_inputs,
 )
-from assigncore.fast_path import numpy_fast_path
-from assigncore.match_scene import read_match_scene
+from assigncore.inputs import read_match_scene
 from assigncore.matching import check_copies, check_nonfinite, one_to_one
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult

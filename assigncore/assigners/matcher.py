@@ -6,16 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from assigncore.assigners.thresholds import low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array, get_backend
-from assigncore.best_overlaps import PairwiseOverlaps, best_overlaps
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, box_columns
 from assigncore.checks import check_knob
-from assigncore.fast_path import numpy_fast_path
-from assigncore.given_overlaps import read_overlaps
-from assigncore.overlaps import BboxOverlaps2D, box_columns
+from assigncore.inputs import Scene, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Scene, read_scene
+from assigncore.steps.overlaps import (
+    PairwiseOverlaps,
+    best_overlaps,
+    low_quality_gt,
+    overlaps_with_gts,
+    read_overlaps,
+)
 
 __all__ = ["Matcher", "to_detectron2", "to_torchvision"]
 

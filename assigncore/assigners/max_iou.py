@@ -6,16 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assigncore.assigners.thresholds import check_thresholds, low_quality_gt, overlaps_with_gts
 from assigncore.backend import Array
-from assigncore.best_overlaps import BestOverlaps, best_overlaps
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, box_columns
 from assigncore.checks import check_knob
-from assigncore.fast_path import numpy_fast_path
-from assigncore.ignoring import in_ignore_region
-from assigncore.overlaps import BboxOverlaps2D, box_columns
+from assigncore.inputs import Scene, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Scene, read_scene
+from assigncore.steps.ignore import in_ignore_region
+from assigncore.steps.overlaps import (
+    BestOverlaps,
+    best_overlaps,
+    check_thresholds,
+    low_quality_gt,
+    overlaps_with_gts,
+)
 
 __all__ = ["MaxIoUAssigner"]
 
@@ -51,7 +56,7 @@ class MaxIoUAssigner(Configured):
         Accepted for the sake of published configs, without effect: memory is bounded anyway.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`. See
-        :class:`assigncore.overlaps.OverlapCalculator`; one of your own may take boxes of any form.
+        :class:`assigncore.boxes.calculators.OverlapCalculator`; one of your own may take boxes of any form.
 
     Raises
     ------

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assigncore.backend import Array
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
+from assigncore.boxes.formulas import Mode
 from assigncore.checks import check_knob
-from assigncore.fast_path import numpy_fast_path
-from assigncore.overlap_formulas import Mode
-from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.pairs.tiles import TileView, cut_tiles, join_tiles
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, Scene, read_scene
-from assigncore.tiles import TileView, cut_tiles, join_tiles
 
 __all__ = ["MultiInstanceAssigner"]
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from assigncore.backend import Array
-from assigncore.box_formulas import box_centers
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.formulas import box_centers
 from assigncore.checks import check_knob
-from assigncore.conflicts import best_claim
-from assigncore.coordinates import at_least, divided
-from assigncore.fast_path import numpy_fast_path
-from assigncore.levels import HIGHEST_POWER, truncated_log
+from assigncore.inputs import Scene, read_scene
+from assigncore.numerics import at_least, divided
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Scene, read_scene
-from assigncore.selection import PointDistances, k_nearest
+from assigncore.steps.candidates import HIGHEST_POWER, PointDistances, k_nearest, truncated_log
+from assigncore.steps.conflicts import best_claim
 
 __all__ = ["PointAssigner"]
 

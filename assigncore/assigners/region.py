@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from assigncore.assigners.region_grids import (
-    Grid,
-    central_cells,
-    check_grids,
-    check_positive,
-    level_of_size,
-    made_on_device,
-    size_of_image,
-)
-from assigncore.backend import Array
-from assigncore.box_formulas import box_centers
+from assigncore.backend import Array, get_backend
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.formulas import box_area, box_centers
 from assigncore.checks import check_knob
-from assigncore.coordinates import divided
-from assigncore.fast_path import numpy_fast_path
-from assigncore.levels import check_levels
+from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.numerics import at_least, divided, rounded_product
+from assigncore.pairs.tiles import View
 from assigncore.priors import inside_image
-from assigncore.regions import emptied, inside, reduce_in_reach
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, Scene, read_scene
-from assigncore.tiles import View
+from assigncore.steps.candidates import check_levels
+from assigncore.steps.regions import emptied, inside, reduce_in_reach
 
-__all__ = ["RegionAssigner"]
+__all__ = [
+    "Grid",
+    "RegionAssigner",
+    "central_cells",
+    "check_grids",
+    "check_positive",
+    "level_of_size",
+    "made_on_device",
+    "size_of_image",
+]
 
 
 @ASSIGNERS.register
@@ -248,3 +249,105 @@ def _with_labels_from_0(scene: Scene, result: AssignResult) -> AssignResult:
     any_gt = scene.restore(xp.any(scene.gt_valid, axis=-1)[:, None])
     labels = xp.where(result.pos_mask | ~any_gt, result.labels, 0)
     return AssignResult(result.gt_inds, result.max_overlaps, labels, result.num_gts)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a level: their stride in pixels, and how many there are."""
+
+    stride: float
+    height: int
+    width: int
+
+
+def check_grids(count: int, sizes: Sequence[Sequence[int]], strides: Sequence[float]) -> list[Grid]:
+    """Check what is given of `count` levels: feature map sizes (height, width), and strides.
+
+    Raises
+    ------
+    TypeError
+        If one is no sequence, or a number of a wrong kind is in it.
+    ValueError
+        If one has not an entry a level, a size is no pair or negative, or a stride is not positive.
+    """
+    for name, given in (("featmap_sizes", sizes), ("anchor_strides", strides)):
+        if not isinstance(given, (tuple, list)):
+            raise TypeError(f"{name}: expected a sequence with an entry a level, got {type(given).__name__}")
+        if len(given) != count or count == 0:
+            raise ValueError(
+                f"{name}: expected an entry for each of the {count} levels of num_level_priors, got {given!r}"
+            )
+    for stride in strides:
+        check_positive("anchor_strides", stride)
+    for size in sizes:
+        if not isinstance(size, (tuple, list)) or len(size) != 2:
+            raise ValueError(f"featmap_sizes: expected (height, width) of each level, got {size!r}")
+        for length in size:
+            check_knob("featmap_sizes", length, at_least=0, integer=True)
+    return [Grid(float(stride), *size) for stride, size in zip(strides, sizes, strict=True)]
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Check that an argument is a finite number above 0.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is not finite, or not above 0.
+    """
+    check_knob(name, value)
+    if value <= 0:
+        raise ValueError(f"{name}: expected a positive number, got {value!r}")
+
+
+def size_of_image(scene: Scene, image_shape: Sequence[float]) -> Array:
+    """Return height and width in pixels as an array (2,).
+
+    Raises
+    ------
+    TypeError
+        If one is no number.
+    ValueError
+        If they are not two, or one is negative or not finite.
+    """
+    if len(image_shape) != 2:
+        raise ValueError(f"image_shape: expected (height, width), got {image_shape!r}")
+    for length in image_shape:
+        check_knob("image_shape", length, at_least=0)
+    return made_on_device(scene, image_shape)
+
+
+def made_on_device(scene: Scene, values: Sequence[float], repeats: Sequence[int] | None = None) -> Array:
+    """Return numbers, each repeated as often as said, as an array; copying them there would wait for it."""
+    xp, device = scene.xp, scene.backend.device_of(scene.priors)
+    counts = [1] * len(values) if repeats is None else repeats
+    parts = [
+        xp.full((count,), value, dtype=scene.priors.dtype, device=device)
+        for value, count in zip(values, counts, strict=True)
+    ]
+    return xp.concat(parts, axis=0)
+
+
+def level_of_size(scene: Scene, side: float, count: int) -> Array:
+    """Return the level of each ground truth, (B, G): the one whose square of `side` * 2**level it is nearest.
+
+    By comparison of areas, which are exact where logarithms differ from library to library.
+    """
+    xp, area = scene.xp, box_area(scene.gt_bboxes)
+    level = xp.zeros_like(area, dtype=scene.backend.integer_dtype(area))
+    for index in range(1, count):
+        level = xp.where(area >= side**2 * 2.0 ** (2 * index - 1), index, level)
+    return level
+
+
+def central_cells(cells: Array, ratio: float, limits: Array) -> Array:
+    """Return the central `ratio` of boxes (B, L, G, 4) in whole cells, within the `limits` (L, 1, 2)."""
+    xp, edge = get_backend(cells).xp, (1 - ratio) / 2
+    near, far = cells[..., :2], cells[..., 2:4]
+    sides = [
+        xp.round(rounded_product(a, 1 - edge) + rounded_product(b, edge))
+        for a, b in ((near, far), (far, near))
+    ]
+    return xp.concat([xp.minimum(at_least(side, 0.0), limits) for side in sides], axis=-1)

@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 from math import log1p
 from typing import Any
 
-from assigncore.assigners.any_pair import any_pair
-from assigncore.assigners.class_columns import check_classes, entropy_cost, known_labels, least_entropy_cost
-from assigncore.assigners.dynamic_k import Shortlist, match_dynamic_k, overlap_cost, weighted
-from assigncore.assigners.offers import Pricing
 from assigncore.backend import Array
-from assigncore.box_formulas import box_centers
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, at_most_one, measure_of
+from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
-from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
-from assigncore.fast_path import numpy_fast_path
-from assigncore.overlaps import BboxOverlaps2D, at_most_one, measure_of
+from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.numerics import at_least, rounded_product
+from assigncore.pairs.tiles import TileView
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, Scene, read_scene
-from assigncore.tiles import TileView
+from assigncore.steps.dynamic_k import Pricing, Shortlist, any_pair, match_dynamic_k, overlap_cost, weighted
+from assigncore.steps.scores import check_classes, entropy_cost, known_labels, least_entropy_cost
 
 __all__ = ["SimOTAAssigner"]
 

@@ -6,20 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assigncore.assigners.class_columns import check_classes, class_columns, known_labels
-from assigncore.assigners.focal_scores import focal_costs_of_scores
-from assigncore.assigners.offers import dynamic_count
 from assigncore.backend import Array, ArrayBackend
-from assigncore.box_formulas import box_centers
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
+from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
-from assigncore.coordinates import at_least, columns, drop_broken, rounded_product
-from assigncore.fast_path import numpy_fast_path
-from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.matching.sinkhorn import transport
+from assigncore.numerics import at_least, rounded_product
+from assigncore.pairs.tiles import Tile, TileView, dense_tiles
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, Scene, read_scene
-from assigncore.tiles import Tile, TileView, dense_tiles
-from assigncore.transport import transport
+from assigncore.steps.dynamic_k import dynamic_count
+from assigncore.steps.scores import check_classes, class_columns, focal_costs_of_scores, known_labels
 
 __all__ = ["SinkhornAssigner"]
 

@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assigncore.alignment import Alignment, best_aligned
-from assigncore.assigners.class_columns import known_labels
 from assigncore.backend import Array
-from assigncore.box_formulas import box_centers
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_choice, check_knob
-from assigncore.claims import Winners, best_of_winners, fillers_in_reach, settle
-from assigncore.coordinates import columns, drop_broken, quotient
-from assigncore.fast_path import numpy_fast_path
-from assigncore.overlaps import BboxOverlaps2D
-from assigncore.pairs import ListedPairs, all_rows
+from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.numerics import quotient
+from assigncore.pairs.listed import ListedPairs, all_rows
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, Scene, read_scene
+from assigncore.steps.alignment import Alignment, best_aligned
+from assigncore.steps.conflicts import Winners, best_of_winners, fillers_in_reach, settle
+from assigncore.steps.scores import known_labels
 
 __all__ = ["TaskAlignedAssigner"]
 

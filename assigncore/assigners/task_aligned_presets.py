@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from assigncore.assigners.task_aligned import TaskAlignedAssigner
-from assigncore.prediction_overlaps import PositiveCIoU, SmoothedIoU
+from assigncore.boxes.calculators import PositiveCIoU, SmoothedIoU
 
 __all__ = ["DualAssigners", "yolov6", "yolov8", "yolov10"]
 

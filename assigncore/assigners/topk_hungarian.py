@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from assigncore.alignment import aligned
 from assigncore.backend import Array
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
+from assigncore.boxes.formulas import drop_broken
 from assigncore.checks import check_knob
-from assigncore.coordinates import drop_broken
 from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_match_cost, needed_inputs
-from assigncore.fast_path import numpy_fast_path
-from assigncore.match_scene import MatchScene, read_match_scene
+from assigncore.inputs import MatchScene, read_match_scene
 from assigncore.matching import Solver, check_nonfinite, match_scene, repeated
-from assigncore.overlaps import BboxOverlaps2D, measure_of
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
+from assigncore.steps.alignment import aligned
 
 __all__ = ["TopkHungarianAssigner"]
 

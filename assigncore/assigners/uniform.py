@@ -6,18 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from assigncore.assigners.thresholds import overlaps_with_gts
 from assigncore.backend import Array
-from assigncore.best_overlaps import best_of_gts, best_of_priors
-from assigncore.box_formulas import xyxy_to_cxcywh
+from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
+from assigncore.boxes.formulas import by_columns, drop_broken, xyxy_to_cxcywh
 from assigncore.checks import check_knob
-from assigncore.coordinates import by_columns, drop_broken
-from assigncore.fast_path import numpy_fast_path
-from assigncore.overlaps import BboxOverlaps2D, measure_of
+from assigncore.inputs import Beside, Scene, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.scene import Beside, Scene, read_scene
-from assigncore.selection import FAR, Candidates, ShapeDistances, gather_priors, k_nearest
+from assigncore.steps.candidates import FAR, Candidates, ShapeDistances, gather_priors, k_nearest
+from assigncore.steps.overlaps import best_of_gts, best_of_priors, overlaps_with_gts
 
 __all__ = ["UniformAssigner"]
 

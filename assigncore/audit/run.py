@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.assigners.thresholds import overlaps_with_gts
 from assigncore.audit.coco import Annotation, Dataset
 from assigncore.audit.config import Plan
 from assigncore.audit.dense import PredictingLayout
@@ -28,10 +27,10 @@ from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries, QueryLayout
 from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
-from assigncore.best_overlaps import best_overlaps
-from assigncore.overlaps import BboxOverlaps2D
+from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.inputs import read_scene
 from assigncore.priors import PointGenerator
-from assigncore.scene import read_scene
+from assigncore.steps.overlaps import best_overlaps, overlaps_with_gts
 
 # Libraries that compile every operation anew for each new shape; compiling the whole is much quicker there.
 COMPILED = ("jax",)

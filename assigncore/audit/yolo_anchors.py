@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array
-from assigncore.prior_grid import Size, check_number, check_sequence
 from assigncore.priors import BoxGenerator
+from assigncore.priors.grid import Size, check_number, check_sequence
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assigncore.backend import Array
-from assigncore.match_scene import MatchScene, read_match_scene
+from assigncore.inputs import MatchScene, read_match_scene
 from assigncore.registry import Configured
 
 __all__ = ["MatchCost"]
@@ -52,7 +52,7 @@ class MatchCost(Configured, ABC):
         Parameters
         ----------
         **inputs : array
-            By the names of :data:`assigncore.match_scene.COST_INPUTS`. Those that are not in `needs` are
+            By the names of :data:`assigncore.inputs.COST_INPUTS`. Those that are not in `needs` are
             checked, and not used.
 
         Returns

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import get_args
 
 from assigncore.backend import Array
-from assigncore.box_formulas import pairwise_l1, xyxy_to_cxcywh
+from assigncore.boxes.formulas import Mode, drop_broken, overlaps_of_checked, pairwise_l1, xyxy_to_cxcywh
 from assigncore.checks import check_choice, check_knob
-from assigncore.coordinates import divided, drop_broken
 from assigncore.costs.base import MatchCost
-from assigncore.match_scene import MatchScene
-from assigncore.overlap_formulas import Mode, overlaps_of_checked
+from assigncore.inputs import MatchScene
+from assigncore.numerics import divided
 from assigncore.registry import COSTS
 
 __all__ = ["BBoxL1Cost", "IoUCost"]

@@ -8,11 +8,10 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.checks import check_knob
-from assigncore.coordinates import at_least
 from assigncore.costs.base import MatchCost
 from assigncore.costs.masks import per_pixel, summed
-from assigncore.elementary import power, sigmoid
-from assigncore.match_scene import MatchScene
+from assigncore.inputs import MatchScene
+from assigncore.numerics import at_least, power, sigmoid
 from assigncore.registry import COSTS
 
 __all__ = ["BinaryFocalLossCost", "ClassificationCost", "FocalLossCost", "focal_costs"]

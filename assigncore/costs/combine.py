@@ -10,9 +10,9 @@ from typing import Any
 from assigncore.backend import Array
 from assigncore.costs.base import MatchCost
 from assigncore.costs.points import sample_masks
-from assigncore.match_scene import PREDICTIONS, MatchScene
+from assigncore.inputs import PREDICTIONS, MatchScene
+from assigncore.pairs.tiles import Tile, cut_tiles
 from assigncore.registry import build_cost
-from assigncore.tiles import Tile, cut_tiles
 
 __all__ = ["build_costs", "build_match_cost", "cost_terms", "needed_inputs", "weighted_sum"]
 
@@ -122,7 +122,7 @@ def weighted_sum(scene: MatchScene, costs: Sequence[MatchCost]) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> from assigncore.match_scene import read_match_scene
+    >>> from assigncore.inputs import read_match_scene
     >>> costs = build_costs({"type": "IoUCost", "iou_mode": "iou", "weight": 2.0})
     >>> boxes = np.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 2.0]])
     >>> scene = read_match_scene({"pred_bboxes": boxes, "gt_bboxes": boxes[:1]}, needed_inputs(costs))
@@ -173,7 +173,7 @@ def cost_terms(scene: MatchScene, costs: Sequence[MatchCost]) -> dict[str, Array
     Examples
     --------
     >>> import numpy as np
-    >>> from assigncore.match_scene import read_match_scene
+    >>> from assigncore.inputs import read_match_scene
     >>> costs = build_costs([{"type": "IoUCost", "iou_mode": "iou"}, {"type": "IoUCost", "weight": 2.0}])
     >>> boxes = np.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 2.0]])
     >>> scene = read_match_scene({"pred_bboxes": boxes, "gt_bboxes": boxes[:1]}, needed_inputs(costs))

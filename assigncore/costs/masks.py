@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from assigncore.backend import Array
 from assigncore.checks import check_knob
-from assigncore.coordinates import at_least
 from assigncore.costs.base import MatchCost
-from assigncore.elementary import sigmoid
-from assigncore.match_scene import MatchScene
+from assigncore.inputs import MatchScene
+from assigncore.numerics import at_least, sigmoid
 from assigncore.registry import COSTS
 
 __all__ = ["CrossEntropyLossCost", "DiceCost", "per_pixel", "summed"]

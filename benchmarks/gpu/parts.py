@@ -31,13 +31,13 @@ from rows import ROWS
 from scenes import draw_boxes
 
 from assigncore import build_assigner, load_backend
+from assigncore.backend.memory import current_memory_budget
 from assigncore.conformance import Mode, Part, cuda, get_target
 from assigncore.conformance.compare import Agreement
 from assigncore.conformance.devices import cuda_driver
 from assigncore.conformance.goldens import load_folder, load_packed
 from assigncore.conformance.runner import Cell
 from assigncore.conformance.suite import Plan
-from assigncore.memory import current_memory_budget
 
 __all__ = ["agreement", "environment", "matching", "peak", "times"]
 

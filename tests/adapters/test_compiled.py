@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from assigncore.adapters import detectron2, mmyolo, torchvision, ultralytics
-from assigncore.fast_path import without_numpy_fast_path
+from assigncore.backend.fast_path import without_numpy_fast_path
 
 from .modules import assert_same
 

@@ -15,7 +15,7 @@ import torch
 import assigncore as ac
 from assigncore.adapters import compiled
 from assigncore.backend import load_backend
-from assigncore.overlap_formulas import overlaps_of_checked
+from assigncore.boxes.formulas import overlaps_of_checked
 
 numba = pytest.importorskip("numba")
 kernels = pytest.importorskip("assigncore.adapters.kernels")

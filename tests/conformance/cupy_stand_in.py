@@ -16,7 +16,7 @@ import array_api_compat
 import numpy as np
 
 import assigncore.adapters
-from assigncore import backend as lookup
+from assigncore.backend import lookup
 
 VERSIONS = ("13.6.0", "14.2.0")
 

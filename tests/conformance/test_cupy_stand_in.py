@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from assigncore import ATSSAssigner, load_backend
-from assigncore import backend as lookup
 from assigncore.adapters.numpy import NumpyBackend
-from assigncore.backend import ArrayBackend
+from assigncore.backend import ArrayBackend, lookup
+from assigncore.backend.memory import memory_budget
 from assigncore.conformance import Mode, get_target, run_cell
 from assigncore.conformance.backends import CupyTarget
 from assigncore.conformance.goldens import variants_of_folder
@@ -22,7 +22,6 @@ from assigncore.conformance.promises import run_backend_promises
 from assigncore.conformance.recipes import recipe_of
 from assigncore.conformance.replay import REPLAYS
 from assigncore.conformance.scene_kinds import draw_scene
-from assigncore.memory import memory_budget
 from assigncore.registry import ASSIGNERS
 
 from ..adapters import golden

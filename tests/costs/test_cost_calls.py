@@ -6,7 +6,7 @@ import torch
 
 from assigncore import build_cost
 from assigncore.costs import IoUCost, build_costs, cost_terms, needed_inputs, weighted_sum
-from assigncore.match_scene import read_match_scene
+from assigncore.inputs import read_match_scene
 
 from .scenes import compute, draw
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assigncore import DynamicSoftLabelAssigner, build_assigner
-from assigncore.memory import memory_budget
+from assigncore.backend.memory import memory_budget
 
 from .scenes import SOFT_LABEL, outputs, same
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from assigncore.backend.memory import memory_budget
 from assigncore.conformance import available_targets
-from assigncore.memory import memory_budget
 
 from .scenes import SIM_OTA, SOFT_LABEL, outputs, same
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from assigncore.assigners import dynamic_k
 from assigncore.conformance import available_targets
+from assigncore.steps import dynamic_k
 
 from .scenes import SIM_OTA, SOFT_LABEL, outputs, same
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from assigncore import YOLOv7Assigner, build_assigner
+from assigncore.backend.memory import memory_budget
 from assigncore.conformance import available_targets
-from assigncore.memory import memory_budget
 
 STRIDES, SIZES = (8, 16), ((6, 8), (3, 4))
 BASE_SIZES = np.array([[[10, 13], [16, 30]], [[30, 24], [62, 45]]], dtype=np.float32)

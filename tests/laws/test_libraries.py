@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.conformance import TARGETS as KNOWN
-from assigncore.fast_path import without_numpy_fast_path
 
 from .checking import TARGETS, assert_same
 from .scenes import FULL

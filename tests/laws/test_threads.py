@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import assigncore as ac
-from assigncore import threads
-from assigncore.backend import load_backend
+from assigncore.backend import load_backend, threads
+from assigncore.backend.memory import current_memory_budget, memory_budget
 from assigncore.conformance import get_target
-from assigncore.memory import current_memory_budget, memory_budget
 from assigncore.result import AssignResult
 
 from .checking import assert_same, scenes_for

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from assigncore import host_assignment
 from assigncore.backend import get_backend
+from assigncore.backend import solver as host_assignment
 from assigncore.conformance import get_target
 from assigncore.matching import linear_sum_assignment
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assigncore import TaskAlignedAssigner
-from assigncore.fast_path import without_numpy_fast_path
+from assigncore.backend.fast_path import without_numpy_fast_path
 
 from .scenes import assign, draw
 

@@ -1,0 +1,161 @@
+"""The images of a batch, shared among the host's cores: what computes them releases Python's lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+from functools import partial
+from itertools import pairwise
+from math import prod
+from multiprocessing import process
+from typing import Any
+
+from assigncore.backend.base import Array, ArrayBackend
+from assigncore.backend.lookup import get_backend
+from assigncore.backend.memory import current_memory_budget, set_memory_budget
+from assigncore.result import AssignResult
+
+__all__ = ["allowed_threads", "over_images"]
+
+WORTHWHILE = 2**17
+"""Numbers of a batch, and pairs of it, below which threads cost more than they save."""
+
+DIMENSIONS = {
+    "approxs": 3,
+    "gt_bboxes": 2,
+    "gt_labels": 1,
+    "gt_masks": 3,
+    "gt_valid": 1,
+    "ignore_bboxes": 2,
+    "ignore_labels": 1,
+    "ignore_valid": 1,
+    "pred_bboxes": 2,
+    "pred_logits": 2,
+    "pred_masks": 3,
+    "pred_scores": 2,
+    "prior_valid": 1,
+    "priors": 2,
+    "responsible_flags": 1,
+}
+"""Dimensions of one image's part of each input; with others a batch is not shared."""
+
+_is_worker = ContextVar("whether images are being shared among threads already", default=False)
+
+_pool: tuple[int, ThreadPoolExecutor] | None = None
+
+
+def allowed_threads() -> int:
+    """Return how many threads this process should take: 1 in a worker, such as a data loader's."""
+    if process.current_process().daemon:
+        return 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(int(wanted), own)) if wanted.isdigit() else own
+
+
+def over_images(
+    assign: Callable[..., AssignResult], given: Mapping[str, Any], backend: ArrayBackend
+) -> AssignResult:
+    """Call `assign`, with the images of a batch shared among threads where that is worthwhile.
+
+    Parameters
+    ----------
+    assign : callable
+        Takes `given` by name.
+    given : mapping of str to array or other
+        The inputs, arrays of NumPy.
+    backend : ArrayBackend
+        The library they were given in, which says how many threads there should be.
+    """
+    images = _num_images(given)
+    threads = min(images, backend.host_threads()) if images > 1 and not _is_worker.get() else 1
+    if threads < 2 or not _is_worthwhile(given):
+        return assign(**given)
+    ends = [images * part // threads for part in range(threads + 1)]
+    budget = max(1, current_memory_budget() // threads)
+
+    def part_of(part: tuple[int, int]) -> AssignResult:
+        start, end = part
+        _is_worker.set(True)
+        set_memory_budget(budget)
+        return assign(**{name: _images_of(name, x, start, end, images) for name, x in given.items()})
+
+    parts = list(pairwise(ends))
+    pool = _workers(threads - 1)
+    others = [pool.submit(partial(copy_context().run, part_of, part)) for part in parts[1:]]
+    try:
+        results = [copy_context().run(part_of, parts[0]), *(other.result() for other in others)]
+    except Exception:
+        # An error names the image, which a part of the batch counts otherwise.
+        return assign(**given)
+    return _joined(results)
+
+
+def _num_images(given: Mapping[str, Any]) -> int:
+    """Return the images of the one leading dimension; 1 where there is none, or more, or what has which."""
+    images = 1
+    for name, x in given.items():
+        if not hasattr(x, "shape"):
+            continue
+        own = DIMENSIONS.get(name)
+        if own is None or not own <= x.ndim <= own + 1:
+            return 1
+        if x.ndim > own and x.shape[0] != 1:
+            if images not in (1, x.shape[0]):
+                return 1
+            images = int(x.shape[0])
+    return images
+
+
+def _is_worthwhile(given: Mapping[str, Any]) -> bool:
+    numbers = sum(prod(x.shape) for x in given.values() if hasattr(x, "shape"))
+    return numbers >= WORTHWHILE or _num_pairs(given) >= WORTHWHILE
+
+
+def _num_pairs(given: Mapping[str, Any]) -> int:
+    """Return how many pairs of a prior or prediction and a ground truth there are."""
+
+    def count(*names: str) -> int:
+        for name in names:
+            x = given.get(name)
+            if x is not None and hasattr(x, "shape"):
+                return int(x.shape[x.ndim - DIMENSIONS[name]])
+        return 0
+
+    priors = count("priors", "pred_bboxes", "pred_logits", "pred_masks")
+    return _num_images(given) * priors * count("gt_bboxes", "gt_masks", "gt_labels")
+
+
+def _images_of(name: str, x: Any, start: int, end: int, images: int) -> Any:
+    has_own = hasattr(x, "shape") and x.ndim > DIMENSIONS[name] and x.shape[0] == images
+    return x[start:end] if has_own else x
+
+
+def _joined(results: list[AssignResult]) -> AssignResult:
+    flat = [result.tree_flatten() for result in results]
+    columns = zip(*(arrays for arrays, _ in flat), strict=True)
+    return AssignResult.tree_unflatten(flat[0][1], [_concatenated(parts) for parts in columns])
+
+
+def _concatenated(parts: tuple[Array | None, ...]) -> Array | None:
+    return None if parts[0] is None else get_backend(parts[0]).xp.concat(list(parts), axis=0)
+
+
+def _workers(count: int) -> ThreadPoolExecutor:
+    """Return the pool, grown to at least `count` threads."""
+    global _pool
+    if _pool is None or _pool[0] < count:
+        _pool = count, ThreadPoolExecutor(count, thread_name_prefix="assigncore")
+    return _pool[1]
+
+
+def _forget_pool() -> None:
+    """Forget threads that a forked process does not have."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

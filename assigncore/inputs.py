@@ -1,0 +1,557 @@
+"""The inputs of assigners and of matchers, checked once and brought to one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import prod
+from numbers import Real
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from assigncore.backend import Array, ArrayBackend
+from assigncore.boxes.formulas import drop_broken
+from assigncore.checks import broadcast_lead, check_dtype, check_shape, common_backend, raise_precision
+from assigncore.result import AssignResult
+
+__all__ = [
+    "COST_INPUTS",
+    "Beside",
+    "MatchScene",
+    "Scene",
+    "read_inputs",
+    "read_match_scene",
+    "read_scene",
+    "with_known_class",
+]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A further input of an assigner: its array, what its trailing dimensions are, and its kind of dtype.
+
+    ``"N"`` and ``"G"`` among the dimensions are the scene's numbers of priors and ground truths, another
+    string is a length of its own, and a number is itself. An input that is not required may be None.
+    """
+
+    array: Array
+    dimensions: tuple[str | int, ...]
+    kind: str = "real floating"
+    required: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Priors and ground truths with one batch dimension, in the computing dtype, without broken numbers.
+
+    Attributes
+    ----------
+    backend : ArrayBackend
+        The library all arrays belong to.
+    lead : tuple of int
+        The leading dimensions of the inputs, which `result` restores. Their product is B.
+    priors : array (B or 1, N, 3 or 4)
+        Zeros where a row was broken. One image where all share the priors.
+    gt_bboxes : array (B, G, 4)
+        Zeros where a row was broken.
+    prior_valid : array (B or 1, N) of bool
+        Priors that take part, broken ones among them: those match nothing, but are not padding.
+    prior_whole : array (B or 1, N) of bool
+        Priors that take part and are not broken.
+    gt_valid : array (B, G) of bool
+        Ground truths that are neither padding nor broken.
+    gt_labels : array (B, G) of integers or None
+        Their classes, in the default integer dtype.
+    ignore_bboxes : array (B, I, 4) or None
+        Ignore regions, zeros where one is padding or broken.
+    ignore_valid : array (B, I) of bool or None
+        Ignore regions that are neither padding nor broken.
+    beside : mapping of str to array
+        The further inputs, each with the batch dimension B or 1 in front of its own.
+    """
+
+    backend: ArrayBackend
+    lead: tuple[int, ...]
+    priors: Array
+    gt_bboxes: Array
+    prior_valid: Array
+    prior_whole: Array
+    gt_valid: Array
+    gt_labels: Array | None
+    ignore_bboxes: Array | None
+    ignore_valid: Array | None
+    beside: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def xp(self) -> Any:
+        """The array API namespace."""
+        return self.backend.xp
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of images, priors and ground truths: B, N, G."""
+        return int(self.gt_bboxes.shape[0]), int(self.priors.shape[-2]), int(self.gt_bboxes.shape[-2])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no pair of a prior and a ground truth at all, padding included."""
+        return 0 in self.shape
+
+    def full(self, value: float, *, integers: bool = False) -> Array:
+        """Return an array (B, N) of one value, in the computing dtype or the default integer one."""
+        dtype = self.backend.integer_dtype(self.priors) if integers else self.priors.dtype
+        return self.xp.full(self.shape[:2], value, dtype=dtype, device=self.backend.device_of(self.priors))
+
+    def codes(self, background: Array) -> Array:
+        """Return 0 where `background` (B, N) is true, else -1, in the default integer dtype."""
+        integers, device = self.backend.integer_dtype(self.priors), self.backend.device_of(self.priors)
+        zero, ignored = (self.xp.full((), code, dtype=integers, device=device) for code in (0, -1))
+        return self.xp.where(background, zero, ignored)
+
+    def result(
+        self,
+        gt_inds: Array,
+        max_overlaps: Array | None,
+        extras: Mapping[str, Array] | None = None,
+        *,
+        ignored: Array | None = None,
+    ) -> AssignResult:
+        """Return the result of `gt_inds` (B, N), with labels looked up and the leading dimensions restored.
+
+        An image without a valid ground truth is all background with overlaps 0, but for the priors that are
+        `ignored` (B or 1, N) in any image; a prior that takes no part is ignored, and keeps the overlap
+        given; all whatever `gt_inds` says of them.
+        """
+        xp = self.xp
+        any_gt = xp.any(self.gt_valid, axis=-1)[:, None]
+        takes_part = self.prior_valid if ignored is None else self.prior_valid & ~ignored
+        keep = self.backend.keep
+        gt_inds = keep(takes_part, keep(any_gt, gt_inds, 0), -1)
+        if max_overlaps is not None:
+            max_overlaps = self.restore(keep(any_gt | ~self.prior_valid, max_overlaps, 0.0))
+        labels = None if self.gt_labels is None else self.restore(self.labels_of(gt_inds))
+        restored = {name: self.restore(x) for name, x in (extras or {}).items()}
+        return AssignResult(self.restore(gt_inds), max_overlaps, labels, self.shape[2], restored)
+
+    def empty_result(self, *, excluded_overlap: float) -> AssignResult:
+        """Return the result where there is no pair at all: background, overlaps 0, no labels.
+
+        Priors that take no part have the overlap `excluded_overlap`.
+        """
+        max_overlaps = self.xp.where(self.prior_valid, self.full(0.0), excluded_overlap)
+        return self.result(self.full(0, integers=True), max_overlaps)
+
+    def labels_of(self, gt_inds: Array) -> Array:
+        """Return the class of the ground truth each of `gt_inds` (B, N) points to, -1 where to none."""
+        xp = self.xp
+        if self.gt_labels is None or self.shape[2] == 0:
+            return xp.full_like(gt_inds, -1)
+        # Each image's table begins with the label of what is not assigned.
+        table = xp.concat([xp.full_like(self.gt_labels[:, :1], -1), self.gt_labels], axis=-1)
+        return self.backend.look_up(table, gt_inds)
+
+    def restore(self, x: Array) -> Array:
+        """Give `x` (B, ...) the leading dimensions of the inputs."""
+        return self.xp.reshape(x, (*self.lead, *x.shape[1:]))
+
+
+def read_scene(
+    priors: Array,
+    gt_bboxes: Array,
+    *,
+    gt_labels: Array | None = None,
+    gt_valid: Array | None = None,
+    prior_valid: Array | None = None,
+    ignore_bboxes: Array | None = None,
+    ignore_valid: Array | None = None,
+    columns: tuple[int | str, int | str] = (4, 4),
+    priors_name: str = "priors",
+    beside: Mapping[str, Beside] | None = None,
+) -> Scene:
+    """Check the inputs of an assigner and bring them to one form.
+
+    Nothing here reads a value but labels where there are classes and the host can read them, so it costs
+    nothing and works while compiling. Errors name the priors by `priors_name`. `columns` are those of
+    priors and of ground truths; any number where it is a name.
+
+    Raises
+    ------
+    TypeError
+        If an input is no array, of another library than the first, or of the wrong kind of dtype.
+    ValueError
+        If a shape does not fit, two inputs are on different devices, or a label is none of the classes.
+    """
+    inputs = {
+        priors_name: Beside(priors, ("N", columns[0]), required=True),
+        "gt_bboxes": Beside(gt_bboxes, ("G", columns[1]), required=True),
+        "gt_labels": Beside(gt_labels, ("G",), "integral"),
+        "gt_valid": Beside(gt_valid, ("G",), "bool"),
+        "prior_valid": Beside(prior_valid, ("N",), "bool"),
+        "ignore_bboxes": Beside(ignore_bboxes, ("I", columns[1])),
+        "ignore_valid": Beside(ignore_valid, ("I",), "bool"),
+        **(beside or {}),
+    }
+    if ignore_valid is not None and ignore_bboxes is None:
+        raise ValueError("ignore_valid: expected ignore_bboxes with it, got None")
+    backend, lead, flat = read_inputs(inputs)
+    flat["priors"] = flat.pop(priors_name)
+    of_classes = [
+        name for name, value in (beside or {}).items() if value.dimensions[-1] == "C" and name in flat
+    ]
+    # That there is no class at all is the assigner's to refuse.
+    n_classes = int(flat[of_classes[0]].shape[-1]) or None if of_classes else None
+    return _build(flat, backend, lead, tuple(beside or ()), n_classes)
+
+
+def read_inputs(inputs: Mapping[str, Beside]) -> tuple[ArrayBackend, tuple[int, ...], dict[str, Array]]:
+    """Check the inputs that are given and bring each to one batch dimension.
+
+    Returns
+    -------
+    backend : ArrayBackend
+        The library all arrays belong to.
+    lead : tuple of int
+        The leading dimensions they broadcast to, of product B.
+    arrays : dict of str to array (B or 1, ...)
+        The inputs that were given; real numbers in one dtype, at least float32, cut off from gradients.
+    """
+    given = {name: value for name, value in inputs.items() if value.array is not None or value.required}
+    backend = common_backend({name: value.array for name, value in given.items()})
+    _check_each(given, backend)
+    lead = broadcast_lead({name: (value.array, len(value.dimensions)) for name, value in given.items()})
+    return backend, lead, _flattened(given, backend, lead)
+
+
+def with_known_class(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n_classes: int) -> Array:
+    """Return which valid ground truths have one of the classes.
+
+    Where the host can read values at no cost, a label that is none of them is an error; elsewhere its ground
+    truth takes no part.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        The library.
+    gt_labels, gt_valid : array (B or 1, G)
+        Labels, and whether a ground truth takes part.
+    n_classes : int
+        Number of classes, C: labels are from 0 to C - 1.
+
+    Raises
+    ------
+    ValueError
+        It names the first image, ground truth and label, and the number of classes.
+    """
+    known = (gt_labels >= 0) & (gt_labels < n_classes)
+    if backend.reads_host(gt_labels) and not backend.surely_all(known | ~gt_valid):
+        labels, wrong = (backend.to_numpy(x) for x in (gt_labels, gt_valid & ~known))
+        image, gt = np.argwhere(wrong)[0]
+        label = int(np.broadcast_to(labels, wrong.shape)[image, gt])
+        where = f"image {image}, ground truth {gt}" if len(wrong) > 1 else f"ground truth {gt}"
+        counted = "; are labels counted from 1?" if label == n_classes else ""
+        raise ValueError(
+            f"gt_labels: expected 0 to {n_classes - 1}, since there are {n_classes} classes, got {label} "
+            f"for {where}{counted}"
+        )
+    return gt_valid & known
+
+
+def _check_each(given: Mapping[str, Beside], backend: ArrayBackend) -> None:
+    lengths: dict[str, int] = {}
+    for name, value in given.items():
+        dimensions = value.dimensions
+        expected = partial(_shape_of, dimensions, lengths)
+        tail = tuple(d if isinstance(d, int) else lengths.get(d) for d in dimensions)
+        check_shape(name, value.array, expected, *tail)
+        check_dtype(name, value.array, backend, value.kind)
+        actual = value.array.shape[value.array.ndim - len(dimensions) :]
+        lengths.update({d: int(n) for d, n in zip(dimensions, actual, strict=True) if isinstance(d, str)})
+
+
+def _shape_of(dimensions: tuple[str | int, ...], lengths: Mapping[str, int]) -> str:
+    return f"(..., {', '.join(str(lengths.get(str(d), d)) for d in dimensions)})"
+
+
+def _flattened(given: Mapping[str, Beside], backend: ArrayBackend, lead: tuple[int, ...]) -> dict[str, Array]:
+    """Give every input one batch dimension: B, or 1 where all images share it; cut off their gradients."""
+    xp = backend.xp
+    floats = [name for name, value in given.items() if value.kind == "real floating"]
+    raised = raise_precision(backend, *(given[name].array for name in floats))
+    arrays = {name: value.array for name, value in given.items()}
+    arrays.update(zip(floats, map(backend.stop_gradient, raised), strict=True))
+    flat: dict[str, Array] = {}
+    for name, x in arrays.items():
+        tail = tuple(x.shape)[x.ndim - len(given[name].dimensions) :]
+        own = tuple(x.shape)[: x.ndim - len(tail)]
+        if prod(own) == 1:
+            flat[name] = xp.reshape(x, (1, *tail))
+        else:
+            flat[name] = xp.reshape(xp.broadcast_to(x, (*lead, *tail)), (prod(lead), *tail))
+    return flat
+
+
+def _build(
+    flat: dict[str, Array],
+    backend: ArrayBackend,
+    lead: tuple[int, ...],
+    beside: tuple[str, ...],
+    n_classes: int | None,
+) -> Scene:
+    xp, images = backend.xp, prod(lead)
+
+    def each_image(x: Array) -> Array:
+        # Compared with 1 alone: two lengths a compiler would hold to be equal, or not, from then on.
+        is_shared = int(x.shape[0]) == 1 and images != 1
+        return xp.broadcast_to(x, (images, *x.shape[1:])) if is_shared else x
+
+    priors, prior_whole = drop_broken(flat["priors"])
+    prior_valid = flat.get("prior_valid", xp.ones_like(prior_whole))
+    gt_bboxes, gt_valid = drop_broken(flat["gt_bboxes"])
+    if "gt_valid" in flat:
+        gt_valid = gt_valid & flat["gt_valid"]
+    ignore_bboxes = ignore_valid = None
+    if "ignore_bboxes" in flat:
+        ignore_bboxes, ignore_valid = drop_broken(flat["ignore_bboxes"])
+        if "ignore_valid" in flat:
+            ignore_valid = ignore_valid & flat["ignore_valid"]
+            ignore_bboxes = xp.where(ignore_valid[..., None], ignore_bboxes, 0.0)
+    gt_labels = None
+    if "gt_labels" in flat:
+        gt_labels = xp.astype(flat["gt_labels"], backend.integer_dtype(priors))
+        if n_classes is not None:
+            gt_valid = with_known_class(backend, gt_labels, gt_valid, n_classes)
+        gt_labels = each_image(gt_labels)
+    return Scene(
+        backend=backend,
+        lead=lead,
+        priors=priors,
+        gt_bboxes=each_image(gt_bboxes),
+        prior_valid=prior_valid,
+        prior_whole=prior_valid & prior_whole,
+        gt_valid=each_image(gt_valid),
+        gt_labels=gt_labels,
+        ignore_bboxes=None if ignore_bboxes is None else each_image(ignore_bboxes),
+        ignore_valid=None if ignore_valid is None else each_image(ignore_valid),
+        beside={name: flat[name] for name in beside if name in flat},
+    )
+
+
+_DIMENSIONS: Mapping[str, tuple[tuple[str | int, ...], str]] = MappingProxyType(
+    {
+        "pred_bboxes": (("N", 4), "real floating"),
+        "pred_logits": (("N", "C"), "real floating"),
+        "pred_scores": (("N", "C"), "real floating"),
+        "pred_masks": (("N", "H", "W"), "real floating"),
+        "prior_valid": (("N",), "bool"),
+        "gt_bboxes": (("G", 4), "real floating"),
+        "gt_masks": (("G", "H", "W"), ""),
+        "gt_labels": (("G",), "integral"),
+        "positive_maps": (("G", "C"), ""),
+        "gt_valid": (("G",), "bool"),
+        "text_token_mask": (("C",), "bool"),
+        "mask_points": (("P", 2), "real floating"),
+        "image_shape": ((2,), ""),
+    }
+)
+
+COST_INPUTS = tuple(name for name in _DIMENSIONS if not name.endswith("_valid"))
+"""What a match cost may read, by the name it has in every signature."""
+
+PREDICTIONS = tuple(name for name in COST_INPUTS if name.startswith("pred_"))
+GROUND_TRUTHS = ("gt_bboxes", "gt_labels", "gt_masks", "positive_maps")
+
+
+@dataclass(frozen=True, eq=False)
+class MatchScene:
+    """What is matched, with one batch dimension and in the computing dtype.
+
+    Attributes
+    ----------
+    backend : ArrayBackend
+        The library all arrays belong to.
+    lead : tuple of int
+        The leading dimensions of the inputs, which `result` restores. Their product is B.
+    shape : tuple of int
+        Numbers of images, predictions and ground truths: B, N, G.
+    dtype : dtype
+        What costs are computed in, at least float32.
+    arrays : mapping of str to array
+        The inputs of costs, each with the batch dimension B or 1 in front of its own. `image_shape` is
+        there as an array (B or 1, 2) if it was given.
+    prior_valid : array (B or 1, N) of bool
+        Predictions that take part.
+    gt_valid : array (B, G) of bool
+        Ground truths that are no padding.
+    """
+
+    backend: ArrayBackend
+    lead: tuple[int, ...]
+    shape: tuple[int, int, int]
+    dtype: Any
+    arrays: Mapping[str, Array]
+    prior_valid: Array
+    gt_valid: Array
+
+    @property
+    def xp(self) -> Any:
+        """The array API namespace."""
+        return self.backend.xp
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no pair of a prediction and a ground truth at all, padding included."""
+        return 0 in self.shape
+
+    @property
+    def pairs(self) -> Array:
+        """True where both a prediction and a ground truth take part, (B, N, G)."""
+        return self.prior_valid[:, :, None] & self.gt_valid[:, None, :]
+
+    def full(self, shape: tuple[int, ...], value: float, *, integers: bool = False) -> Array:
+        """Return an array of one value, in the computing dtype or the default integer one."""
+        like = self.gt_valid
+        dtype = self.backend.integer_dtype(like) if integers else self.dtype
+        return self.xp.full(shape, value, dtype=dtype, device=self.backend.device_of(like))
+
+    def result(
+        self, matched: Array, max_overlaps: Array | None = None, extras: Mapping[str, Array] | None = None
+    ) -> AssignResult:
+        """Return the result of a matching, with labels looked up and the leading dimensions restored.
+
+        Parameters
+        ----------
+        matched : array (B, N) of integers
+            Ground truth of each prediction counted from 0, -1 where it has none.
+        max_overlaps : array (B, N), optional
+            What the result says of overlaps.
+        extras : mapping of str to array (B, ...), optional
+            Further outputs.
+        """
+        xp = self.xp
+        gt_inds = xp.where(self.prior_valid, matched + 1, -1)
+        labels = self.arrays.get("gt_labels")
+        if labels is not None:
+            labels = self.restore(self._labels_of(labels, gt_inds))
+        restored = {name: self.restore(x) for name, x in (extras or {}).items()}
+        overlaps = None if max_overlaps is None else self.restore(max_overlaps)
+        return AssignResult(self.restore(gt_inds), overlaps, labels, self.shape[2], restored)
+
+    def _labels_of(self, gt_labels: Array, gt_inds: Array) -> Array:
+        xp = self.xp
+        if self.is_empty:
+            return xp.full_like(gt_inds, -1)
+        each = xp.astype(xp.broadcast_to(gt_labels, (self.shape[0], self.shape[2])), gt_inds.dtype)
+        place = xp.where(gt_inds > 0, gt_inds - 1, 0)
+        return xp.where(gt_inds > 0, xp.take_along_axis(each, place, axis=-1), -1)
+
+    def unmatched(self) -> Array:
+        """Return a matching (B, N) without any pair."""
+        return self.full(self.shape[:2], -1, integers=True)
+
+    def restore(self, x: Array) -> Array:
+        """Give `x` (B, ...) the leading dimensions of the inputs."""
+        return self.xp.reshape(x, (*self.lead, *x.shape[1:]))
+
+
+def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> MatchScene:
+    """Check what is to be matched and bring it to one form.
+
+    Nothing here reads a value but labels where they are read as classes and the host can read them, so it
+    costs nothing and works while compiling.
+
+    Parameters
+    ----------
+    inputs : mapping of str to array or None
+        The inputs by the names of `COST_INPUTS`, and `prior_valid` and `gt_valid`. `image_shape` may be a
+        tuple (height, width) of numbers too.
+    needed : mapping of str to str
+        Inputs that must be there, each with what reads it.
+
+    Raises
+    ------
+    TypeError
+        If an input has an unknown name, is no array, of another library or of the wrong kind of dtype.
+    ValueError
+        If an input that is needed is missing, a shape does not fit, two are on different devices, or a label
+        is none of the classes.
+    """
+    for name in inputs:
+        if name not in _DIMENSIONS:
+            raise TypeError(f"unknown argument {name!r}; expected some of {', '.join(_DIMENSIONS)}")
+    arrays = {name: x for name, x in inputs.items() if x is not None}
+    for name, reader in needed.items():
+        if name not in arrays:
+            kind = "a pair (height, width) or an array" if name == "image_shape" else "an array"
+            raise ValueError(f"{name}: expected {kind}, since {reader} reads it, got None")
+    for some in (PREDICTIONS, GROUND_TRUTHS):
+        if not any(name in arrays for name in some):
+            raise ValueError(f"{', '.join(some)}: expected at least one of them, got None of all")
+    sides = arrays.pop("image_shape") if isinstance(arrays.get("image_shape"), tuple | list) else None
+    if sides is not None:
+        _check_sides(sides)
+    ordered = {name: arrays[name] for name in _DIMENSIONS if name in arrays}
+    backend, lead, flat = read_inputs({name: _beside(name, x, arrays) for name, x in ordered.items()})
+    if "C" in (axes := _lengths(flat)) and axes["C"] == 0:
+        raise ValueError("pred_logits: expected at least one class, got none")
+    if 0 in (axes.get("H", 1), axes.get("W", 1)):
+        raise ValueError("pred_masks: expected at least one pixel, got none")
+    scene = _build_match(backend, lead, flat, axes, sides)
+    if "gt_labels" not in needed or "C" not in axes:
+        return scene
+    valid = with_known_class(backend, flat["gt_labels"], scene.gt_valid, axes["C"])
+    return replace(scene, gt_valid=valid)
+
+
+def _check_sides(sides: tuple[Any, ...] | list[Any]) -> None:
+    good = len(sides) == 2 and all(isinstance(x, Real) and 0 < float(x) < float("inf") for x in sides)
+    if not good:
+        raise ValueError(f"image_shape: expected two positive numbers, height and width, got {sides!r}")
+
+
+def _beside(name: str, x: Array, arrays: Mapping[str, Array]) -> Beside:
+    dimensions, kind = _DIMENSIONS[name]
+    if name == "gt_masks" and "mask_points" in arrays:
+        # Sampled at points, predictions and ground truth need not have one resolution.
+        dimensions = ("G", "height", "width")
+    if not kind:
+        kinds = {"bool": "bool", "int": "integral", "uint": "integral"}
+        kind = next((kinds[k] for k in kinds if k in str(getattr(x, "dtype", ""))), "real floating")
+    return Beside(x, dimensions, kind, required=True)
+
+
+def _lengths(flat: Mapping[str, Array]) -> dict[str, int]:
+    lengths: dict[str, int] = {}
+    for name, x in flat.items():
+        for length, axis in zip(x.shape[1:], _DIMENSIONS[name][0], strict=True):
+            if isinstance(axis, str):
+                lengths.setdefault(axis, int(length))
+    return lengths
+
+
+def _build_match(
+    backend: ArrayBackend,
+    lead: tuple[int, ...],
+    flat: dict[str, Array],
+    axes: Mapping[str, int],
+    sides: tuple[float, float] | None,
+) -> MatchScene:
+    xp, images = backend.xp, prod(lead)
+    some = next(flat[name] for name in PREDICTIONS if name in flat)
+    device = backend.device_of(some)
+    if sides is not None:
+        # Made on the device: copying a table to it would wait for it.
+        each = [xp.full((1, 1), float(side), dtype=some.dtype, device=device) for side in sides]
+        flat["image_shape"] = xp.concat(each, axis=-1)
+    elif "image_shape" in flat:
+        flat["image_shape"] = xp.astype(flat["image_shape"], some.dtype)
+
+    def mask(name: str, length: int) -> Array:
+        given = flat.pop(name, None)
+        return xp.ones((1, length), dtype=xp.bool, device=device) if given is None else given
+
+    prior_valid, gt_valid = mask("prior_valid", axes["N"]), mask("gt_valid", axes["G"])
+    gt_valid = xp.broadcast_to(gt_valid, (images, axes["G"]))
+    return MatchScene(backend, lead, (images, axes["N"], axes["G"]), some.dtype, flat, prior_valid, gt_valid)

@@ -1,0 +1,1 @@
+"""The pairs of ground truths and priors: cut into tiles, or listed."""

@@ -1,0 +1,297 @@
+"""What every grid of priors shares: strides, feature map sizes, order, and the cells an image reaches."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import array_api_compat.numpy as default_namespace
+
+from assigncore.backend import Array, get_backend
+
+__all__ = []
+
+Size: TypeAlias = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PriorGrid:
+    """The priors of all feature levels, finest level first.
+
+    Attributes
+    ----------
+    priors : array, shape (N, 4) or (N, 3)
+        Anchors as x1 y1 x2 y2, or points as x y stride or x y stride_x stride_y, all in pixels.
+    num_level_priors : tuple of int
+        Number of priors of each level; sums to N.
+    strides : tuple of (int, int)
+        Stride of each level in pixels, (x, y).
+
+    Notes
+    -----
+    A level whose feature map has no cell has no priors; a grid of no cells at all has ``priors`` (0, 4) or
+    (0, 3).
+
+    Examples
+    --------
+    >>> from assigncore.priors import PointGenerator
+    >>> grid = PointGenerator(strides=(8, 16)).grid([(1, 2), (1, 1)])
+    >>> grid.priors.tolist()
+    [[4.0, 4.0, 8.0], [12.0, 4.0, 8.0], [8.0, 8.0, 16.0]]
+    >>> grid.num_level_priors, grid.level_index().tolist()
+    ((2, 1), [0, 0, 1])
+    """
+
+    priors: Array
+    num_level_priors: tuple[int, ...]
+    strides: tuple[Size, ...]
+
+    def level_index(self) -> Array:
+        """Give the level of every prior, shape (N,), in the priors' namespace and on their device."""
+        backend = get_backend(self.priors, "priors")
+        return level_index(self.num_level_priors, xp=backend.xp, device=backend.device_of(self.priors))
+
+
+@dataclass(frozen=True)
+class PriorGenerator(ABC):
+    """Lay priors over feature levels; what they are is a subclass's choice.
+
+    Priors come level by level, in each level row by row (y, then x), in each cell in the order of the base
+    priors. A further kind of prior needs `num_base_priors` and one method that lays out one level.
+
+    Parameters
+    ----------
+    strides : sequence of int or (int, int)
+        Pixels between neighbouring cells of each level; a pair is (x, y).
+    """
+
+    strides: Sequence[int | Size]
+
+    def __post_init__(self) -> None:
+        """Refuse knobs that describe no grid."""
+        check_sequence("strides", self.strides)
+        pairs = [s if isinstance(s, tuple | list) else (s, s) for s in self.strides]
+        if any(len(p) != 2 or not all(type(s) is int and s > 0 for s in p) for p in pairs):
+            raise ValueError(
+                f"strides: expected one positive int or pair of them for each level, got {self.strides!r}"
+            )
+
+    @property
+    def stride_pairs(self) -> tuple[Size, ...]:
+        """Strides of each level as (x, y)."""
+        return tuple((s, s) if isinstance(s, int) else (s[0], s[1]) for s in self.strides)
+
+    @property
+    @abstractmethod
+    def num_base_priors(self) -> tuple[int, ...]:
+        """Number of priors in one cell, of each level."""
+
+    @abstractmethod
+    def _level(self, level: int, size: Size, xp: Any, dtype: Any, device: Any) -> Array:
+        """Lay out one level of a feature map of size (rows, columns), priors of one cell together."""
+
+    def featmap_sizes(self, image_shape: Size) -> tuple[Size, ...]:
+        """Size (rows, columns) of every level's feature map for a padded image.
+
+        Parameters
+        ----------
+        image_shape : (int, int)
+            Height and width of the padded image in pixels.
+
+        Returns
+        -------
+        tuple of (int, int)
+            Height and width divided by the stride, rounded up.
+
+        Examples
+        --------
+        >>> from assigncore.priors import PointGenerator
+        >>> PointGenerator(strides=(8, 16)).featmap_sizes((100, 64))
+        ((13, 8), (7, 4))
+        """
+        height, width = image_shape
+        if height < 0 or width < 0:
+            raise ValueError(f"image_shape: expected (height, width) of at least 0, got {image_shape!r}")
+        return tuple((-(-height // y), -(-width // x)) for x, y in self.stride_pairs)
+
+    def num_level_priors(self, featmap_sizes: Sequence[Size]) -> tuple[int, ...]:
+        """Count the priors of every level.
+
+        Parameters
+        ----------
+        featmap_sizes : sequence of (int, int)
+            Rows and columns of each level's feature map.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        ValueError
+            If there is not one size of two non-negative ints for each stride.
+        """
+        self._check_sizes(featmap_sizes)
+        return tuple(h * w * n for (h, w), n in zip(featmap_sizes, self.num_base_priors, strict=True))
+
+    def grid(
+        self,
+        featmap_sizes: Sequence[Size],
+        *,
+        xp: Any = default_namespace,
+        dtype: Any = None,
+        device: Any = None,
+    ) -> PriorGrid:
+        """Lay the priors over every cell of every level.
+
+        Parameters
+        ----------
+        featmap_sizes : sequence of (int, int)
+            Rows and columns of each level's feature map. A size of 0 gives that level no priors.
+        xp : array namespace
+            Library that makes the arrays. Default NumPy.
+        dtype : dtype
+            Floating dtype of the priors, default ``xp.float32``. Coordinates are computed in float32 or
+            better and rounded to it last.
+        device : device
+            Where the arrays live, default the library's default.
+
+        Returns
+        -------
+        PriorGrid
+
+        Raises
+        ------
+        ValueError
+            If there is not one size of two non-negative ints for each stride.
+        TypeError
+            If ``dtype`` is not a real floating dtype.
+
+        Examples
+        --------
+        >>> from assigncore.priors import AnchorGenerator
+        >>> grid = AnchorGenerator(strides=(16,), ratios=(1.0,), scales=(2.0,)).grid([(1, 2)])
+        >>> grid.priors.tolist()
+        [[-16.0, -16.0, 16.0, 16.0], [0.0, -16.0, 32.0, 16.0]]
+        """
+        xp = compat(xp)
+        dtype = xp.float32 if dtype is None else dtype
+        if not xp.isdtype(dtype, "real floating"):
+            raise TypeError(f"dtype: expected a real floating dtype, got {dtype!r}")
+        counts = self.num_level_priors(featmap_sizes)
+        computing = dtype if dtype == xp.float64 else xp.float32
+        levels = [self._level(i, size, xp, computing, device) for i, size in enumerate(featmap_sizes)]
+        return PriorGrid(xp.astype(xp.concat(levels, axis=0), dtype), counts, self.stride_pairs)
+
+    def valid_flags(
+        self,
+        featmap_sizes: Sequence[Size],
+        image_shape: Size,
+        *,
+        xp: Any = default_namespace,
+        device: Any = None,
+    ) -> Array:
+        """Tell which priors sit in a cell that an image reaches, when its batch is padded to a larger size.
+
+        Parameters
+        ----------
+        featmap_sizes : sequence of (int, int)
+            Rows and columns of each level's feature map, of the whole batch.
+        image_shape : (int, int)
+            Height and width in pixels of this image.
+        xp, device
+            As in `grid`.
+
+        Returns
+        -------
+        array of bool, shape (N,)
+            True where the cell lies inside the image's own feature map.
+
+        Examples
+        --------
+        >>> from assigncore.priors import PointGenerator
+        >>> PointGenerator(strides=(8,)).valid_flags([(2, 2)], (9, 8)).tolist()
+        [True, False, True, False]
+        """
+        xp = compat(xp)
+        self._check_sizes(featmap_sizes)
+        levels = []
+        own = self.featmap_sizes(image_shape)
+        for (h, w), (rows, columns), n in zip(featmap_sizes, own, self.num_base_priors, strict=True):
+            inside_y = xp.arange(h, device=device)[:, None, None] < rows
+            inside_x = xp.arange(w, device=device)[None, :, None] < columns
+            levels.append(xp.reshape(xp.broadcast_to(inside_y & inside_x, (h, w, n)), (-1,)))
+        return xp.concat(levels, axis=0)
+
+    def _check_sizes(self, featmap_sizes: Sequence[Size]) -> None:
+        pairs = [tuple(size) for size in featmap_sizes]
+        if len(pairs) != len(self.strides) or any(len(p) != 2 or min(p) < 0 for p in pairs):
+            raise ValueError(
+                f"featmap_sizes: expected {len(self.strides)} pairs (rows, columns) of at least 0, "
+                f"one for each stride, got {featmap_sizes!r}"
+            )
+
+
+def level_index(num_level_priors: Sequence[int], *, xp: Any = default_namespace, device: Any = None) -> Array:
+    """Give the level of every prior.
+
+    Parameters
+    ----------
+    num_level_priors : sequence of int
+        Number of priors of each level.
+    xp, device
+        Library and device of the result. Default NumPy.
+
+    Returns
+    -------
+    array of int, shape (sum of num_level_priors,)
+
+    Raises
+    ------
+    ValueError
+        If there is no level.
+
+    Examples
+    --------
+    >>> level_index((3, 1)).tolist()
+    [0, 0, 0, 1]
+    """
+    if not num_level_priors:
+        raise ValueError("num_level_priors: expected at least one level, got none")
+    xp = compat(xp)
+    integers = xp.asarray(0, device=device).dtype
+    levels = [xp.full((n,), i, dtype=integers, device=device) for i, n in enumerate(num_level_priors)]
+    return xp.concat(levels, axis=0)
+
+
+def compat(xp: Any) -> Any:
+    """Wrap a library given by its bare module, so that it has the standard's names."""
+    return get_backend(xp.empty(0), "xp").xp
+
+
+def check_sequence(name: str, value: Any) -> None:
+    """Check that a knob is a non-empty tuple or list."""
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{name}: expected a tuple or list, got {value!r}")
+    if not value:
+        raise ValueError(f"{name}: expected at least one entry, got {value!r}")
+
+
+def check_number(name: str, value: Any, *, above: float = -math.inf) -> None:
+    """Check that a knob is a finite number above a limit."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not above < value < math.inf:
+        limit = "" if above == -math.inf else f" above {above:g}"
+        raise ValueError(f"{name}: expected a finite number{limit}, got {value!r}")
+
+
+def cells(size: Size, strides: Size, offset: float, xp: Any, dtype: Any, device: Any) -> tuple[Array, Array]:
+    """Give x and y of every cell, row by row, a fraction of the stride from its top left corner."""
+    x = (xp.arange(size[1], dtype=dtype, device=device) + offset) * strides[0]
+    y = (xp.arange(size[0], dtype=dtype, device=device) + offset) * strides[1]
+    grid_y, grid_x = xp.meshgrid(y, x, indexing="ij")
+    return xp.reshape(grid_x, (-1,)), xp.reshape(grid_y, (-1,))

@@ -1,0 +1,1 @@
+"""What papers name: overlaps, candidates, regions, conflicts, scores. Assigners are made of them."""

@@ -1,0 +1,383 @@
+"""Which ground truth each prior overlaps most, and which prior each ground truth does.
+
+The (G, N) overlaps never exist whole when this runs eagerly: one tile after another is reduced and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from assigncore.backend import Array, ArrayBackend, get_backend
+from assigncore.boxes.calculators import measure_of, zero_when_disjoint
+from assigncore.boxes.formulas import collapse
+from assigncore.checks import check_dtype, check_knob, check_shape
+from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_images, join_tiles, plan_tiles
+
+__all__ = [
+    "NOWHERE",
+    "BestOverlaps",
+    "GivenOverlaps",
+    "PairwiseOverlaps",
+    "best_in_tiles",
+    "best_of_gts",
+    "best_of_priors",
+    "best_of_priors_in_tiles",
+    "best_overlaps",
+    "check_thresholds",
+    "low_quality_gt",
+    "overlaps_with_gts",
+    "read_overlaps",
+]
+
+NOWHERE = -float("inf")
+"""The overlap of what does not count."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairwiseOverlaps:
+    """The overlaps (B, G, N) of ground truths with priors, to be computed a tile at a time.
+
+    Attributes
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    measure : callable
+        Maps boxes (..., G, 4) and (..., N, 4) to overlaps (..., G, N).
+    zero_when_disjoint : bool
+        Whether `measure` gives 0 for boxes that share no area, and never less.
+    priors : array (B or 1, N, 4) or (B or 1, A, N, 4)
+        Priors, or A alternatives of each, of which the best counts.
+    gt_bboxes : array (B, G, 4)
+        Ground truths.
+    counted : array (B or 1, N) of bool
+        False where a prior overlaps nothing, whatever its box.
+    gt_valid : array (B, G) of bool
+        False where a ground truth overlaps nothing, whatever its box.
+    alternatives : array (B or 1, A, N) of bool, optional
+        False where an alternative overlaps nothing, whatever its box. Required where there are alternatives.
+    """
+
+    backend: ArrayBackend
+    measure: Callable[[Array, Array], Array]
+    zero_when_disjoint: bool
+    priors: Array
+    gt_bboxes: Array
+    counted: Array
+    gt_valid: Array
+    alternatives: Array | None = None
+
+    def collapsed(self) -> PairwiseOverlaps:
+        """Return the same pairs, with the boxes that count for nothing collapsed to points."""
+        keep = self.counted if self.alternatives is None else self.counted[:, None, :] & self.alternatives
+        priors = self.priors if self.backend.surely_all(keep) else collapse(self.priors, keep)
+        return replace(self, priors=priors, gt_bboxes=collapse(self.gt_bboxes, self.gt_valid))
+
+    def tiles(self) -> list[Tile]:
+        """Cut the pairs into tiles."""
+        return plan_tiles(self.backend, self.priors, self.gt_bboxes)
+
+    def of(self, view: TileView) -> Array:
+        """Return the overlaps (b, g, n) of a tile."""
+        xp = self.backend.xp
+        gt_bboxes = view.of_gts(self.gt_bboxes)
+        if self.alternatives is None:
+            overlaps = self.measure(gt_bboxes, view.of_priors(self.priors))
+        else:
+            each = self.measure(gt_bboxes[:, None, :, :], view.of_priors(self.priors, axis=2))
+            if not self.zero_when_disjoint:
+                each = xp.where(view.of_priors(self.alternatives, axis=2)[:, :, None, :], each, NOWHERE)
+            overlaps = xp.max(each, axis=1)
+        if not self.zero_when_disjoint:
+            pairs = view.of_priors(self.counted)[:, None, :] & view.of_gts(self.gt_valid)[:, :, None]
+            overlaps = xp.where(pairs, overlaps, NOWHERE)
+        return overlaps
+
+
+@dataclass(frozen=True, eq=False)
+class BestOverlaps:
+    """The extremes of the overlaps, per prior and per ground truth. Ties go to the lowest index.
+
+    Attributes
+    ----------
+    of_prior : array (B, N)
+        Each prior's best overlap with any valid ground truth; without meaning where it does not count.
+    gt_inds : array (B, N) of integers
+        The ground truth that has it, from 1.
+    of_gt : array (B, G)
+        Each ground truth's best overlap with any counted prior; minus infinity where no prior counts.
+    prior_of_gt : array (B, G) of integers
+        The prior that has it.
+    counted : array (B or 1, N) of bool
+        False where a prior overlaps nothing, whatever its box.
+    last_at_best : callable
+        Of the ground truths that are true in an array (B, G), finds for each prior the last whose best
+        overlap it attains, from 1, (B, N); 0 where there is none, anything where a prior does not count.
+    """
+
+    of_prior: Array
+    gt_inds: Array
+    of_gt: Array
+    prior_of_gt: Array
+    counted: Array
+    last_at_best: Callable[[Array], Array]
+
+    @property
+    def gt_of_prior(self) -> Array:
+        """The ground truth that each prior overlaps most, (B, N), from 0."""
+        return self.gt_inds - 1
+
+    def last_gt_at_its_best(self, eligible: Array) -> Array:
+        """Return, for each prior, the last eligible ground truth whose best overlap the prior attains.
+
+        Parameters
+        ----------
+        eligible : array (B, G) of bool
+            Ground truths that may take priors.
+
+        Returns
+        -------
+        array (B, N) of integers
+            Index + 1 of the ground truth, 0 where there is none.
+        """
+        return get_backend(eligible).keep(self.counted, self.last_at_best(eligible), 0)
+
+
+def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
+    """Find the extremes of the overlaps, per prior and per ground truth, in one pass over the pairs.
+
+    There must be at least one pair, padding included.
+    """
+    return overlaps.backend.best_overlaps(overlaps)
+
+
+def best_of_priors(overlaps: PairwiseOverlaps) -> Array:
+    """Find each prior's best overlap alone, (B, N), as :attr:`BestOverlaps.of_prior`."""
+    return overlaps.backend.best_of_priors(overlaps)
+
+
+def best_of_gts(overlaps: PairwiseOverlaps) -> Array:
+    """Find each ground truth's best overlap alone, (B, G), as :attr:`BestOverlaps.of_gt`."""
+    return best_overlaps(overlaps).of_gt
+
+
+def best_of_priors_in_tiles(overlaps: PairwiseOverlaps) -> Array:
+    """Find each prior's best a tile after the other: the portable answer to :func:`best_of_priors`."""
+    pairs = overlaps.collapsed()
+    xp, tiles = pairs.backend.xp, pairs.tiles()
+    views = [TileView(pairs.backend, tile, pairs.gt_bboxes) for tile in tiles]
+    return join_tiles(xp, tiles, [xp.max(pairs.of(view), axis=-2) for view in views])
+
+
+def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:
+    """Find the extremes a tile after the other: the portable answer, and what every other one must equal."""
+    pairs = overlaps.collapsed()
+    backend, xp = pairs.backend, pairs.backend.xp
+    tiles = pairs.tiles()
+    views = [TileView(backend, tile, pairs.gt_bboxes) for tile in tiles]
+    of_prior, gt_inds = [], []
+    # Only the best so far is kept of ground truths: of many, every tile's would outgrow the tiles.
+    of_gt: dict[int, tuple[Array, Array]] = {}
+    for view in views:
+        values = pairs.of(view)
+        best, number = backend.first_largest(values, view.gt_numbers(pairs.gt_bboxes))
+        of_prior.append(best)
+        gt_inds.append(number)
+        best, place = backend.max_and_argmax(values, axis=-1)
+        prior = place + view.first_priors(pairs.gt_bboxes)
+        image = view.tile.first_image
+        if image in of_gt:
+            kept, first = of_gt[image]
+            later = (best > kept) | ((best != best) & (kept == kept))
+            best, prior = xp.where(later, best, kept), xp.where(later, prior, first)
+        of_gt[image] = best, prior
+    only_tile = values if len(tiles) == 1 else None
+
+    def last_at_best(eligible: Array) -> Array:
+        def last_in(view: TileView) -> Array:
+            values = pairs.of(view) if only_tile is None else only_tile
+            at_best = values == view.of_gts(found.of_gt)[..., None]
+            taken = at_best & view.of_gts(eligible)[..., None]
+            return xp.max(xp.where(taken, view.gt_numbers(eligible), 0), axis=-2)
+
+        return join_tiles(xp, tiles, [last_in(view) for view in views])
+
+    found = _settle_ties_of_nothing(
+        BestOverlaps(
+            of_prior=join_tiles(xp, tiles, of_prior),
+            gt_inds=join_tiles(xp, tiles, gt_inds),
+            of_gt=join_images(xp, [best for best, _ in of_gt.values()]),
+            prior_of_gt=join_images(xp, [prior for _, prior in of_gt.values()]),
+            counted=pairs.counted,
+            last_at_best=last_at_best,
+        ),
+        pairs,
+    )
+    return found
+
+
+def _settle_ties_of_nothing(best: BestOverlaps, pairs: PairwiseOverlaps) -> BestOverlaps:
+    """Give an overlap with nothing to the first that counts: in tiles, what does not count ties with it."""
+    xp = pairs.backend.xp
+    nothing = 0.0 if pairs.zero_when_disjoint else NOWHERE
+    # Of shorter integers, PyTorch's compiler for CPUs takes the places from beyond the array.
+    first_gt = xp.argmax(xp.astype(pairs.gt_valid, xp.int32), axis=-1)[:, None]
+    first_prior = xp.argmax(xp.astype(pairs.counted, xp.int32), axis=-1)[:, None]
+    any_counted = xp.any(pairs.counted, axis=-1)[:, None]
+    return replace(
+        best,
+        gt_inds=xp.where(best.of_prior > nothing, best.gt_inds, first_gt + 1),
+        of_gt=xp.where(any_counted, best.of_gt, NOWHERE),
+        prior_of_gt=xp.where(best.of_gt > nothing, best.prior_of_gt, first_prior),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class GivenOverlaps(PairwiseOverlaps):
+    """Overlaps (B or 1, G, N) that are there already: a tile of them is cut out, not computed."""
+
+    def collapsed(self) -> GivenOverlaps:
+        """Return the same pairs: what does not count is masked, since there are no boxes."""
+        return self
+
+    def tiles(self) -> list[Tile]:
+        """Cut the pairs into tiles."""
+        images, n_gts, n_priors = (int(n) for n in self.gt_bboxes.shape)
+        return cut_tiles(self.backend, (self.gt_bboxes,), images, n_priors, n_gts)
+
+    def of(self, view: TileView) -> Array:
+        """Return the overlaps (b, g, n) of a tile."""
+        pairs = view.of_priors(self.counted)[:, None, :] & view.of_gts(self.gt_valid)[:, :, None]
+        return self.backend.xp.where(pairs, view.of_priors(self.gt_bboxes, axis=2), -float("inf"))
+
+
+def read_overlaps(
+    overlaps: Array,
+    *,
+    gt_labels: Array | None = None,
+    gt_valid: Array | None = None,
+    prior_valid: Array | None = None,
+) -> tuple[Scene, PairwiseOverlaps]:
+    """Check given overlaps, and bring them to the forms of assigners that compute theirs.
+
+    Parameters
+    ----------
+    overlaps : array (..., G, N)
+        How much each ground truth has in common with each prior. What is not finite counts as 0.
+    gt_labels : array (..., G) of integers, optional
+        Classes.
+    gt_valid, prior_valid : array (..., G) and (..., N) of bool, optional
+        False where a row is padding, or takes no part.
+
+    Returns
+    -------
+    scene : Scene
+        Its boxes are zeros.
+    pairs : PairwiseOverlaps
+        The overlaps.
+
+    Raises
+    ------
+    TypeError
+        If an input is no array, of a wrong kind of dtype, or of another library than `overlaps`.
+    ValueError
+        If shapes do not fit or inputs are on different devices.
+    """
+    backend = get_backend(overlaps, "overlaps")
+    check_shape("overlaps", overlaps, "(..., G, N)", None, None)
+    check_dtype("overlaps", overlaps, backend, "real floating")
+    xp, device = backend.xp, backend.device_of(overlaps)
+    n_gts, n_priors = (int(n) for n in overlaps.shape[-2:])
+    scene = read_scene(
+        xp.zeros((n_priors, 4), dtype=overlaps.dtype, device=device),
+        xp.zeros((n_gts, 4), dtype=overlaps.dtype, device=device),
+        gt_labels=gt_labels,
+        gt_valid=gt_valid,
+        prior_valid=prior_valid,
+        beside={"overlaps": Beside(overlaps, ("G", "N"), required=True)},
+    )
+    table = scene.beside["overlaps"]
+    shape = (scene.shape[0], n_gts, n_priors)
+    table = xp.broadcast_to(xp.where(xp.isfinite(table), table, 0.0), shape)
+    pairs = GivenOverlaps(
+        backend=backend,
+        measure=_no_measure,
+        zero_when_disjoint=False,
+        priors=scene.priors,
+        gt_bboxes=table,
+        counted=scene.prior_whole,
+        gt_valid=scene.gt_valid,
+    )
+    return scene, pairs
+
+
+def _no_measure(gt_bboxes: Array, priors: Array) -> Array:
+    raise NotImplementedError("the overlaps are given, none are computed")
+
+
+def check_thresholds(pos_iou_thr: Any, neg_iou_thr: Any, min_pos_iou: Any) -> None:
+    """Check the thresholds of an assigner.
+
+    Raises
+    ------
+    TypeError
+        If one is no number, or `neg_iou_thr` is neither a number nor a pair of numbers.
+    ValueError
+        If one is not finite, or the pair is not in ascending order.
+    """
+    check_knob("pos_iou_thr", pos_iou_thr)
+    check_knob("min_pos_iou", min_pos_iou)
+    if not isinstance(neg_iou_thr, tuple):
+        check_knob("neg_iou_thr", neg_iou_thr)
+        return
+    if len(neg_iou_thr) != 2:
+        raise ValueError(f"neg_iou_thr: expected a number or a pair of numbers, got {neg_iou_thr!r}")
+    for bound in neg_iou_thr:
+        check_knob("neg_iou_thr", bound)
+    if neg_iou_thr[0] > neg_iou_thr[1]:
+        raise ValueError(f"neg_iou_thr: expected the lower bound first, got {neg_iou_thr!r}")
+
+
+def overlaps_with_gts(
+    scene: Scene, calculator: Any, boxes: Array, counted: Array, alternatives: Array | None = None
+) -> PairwiseOverlaps:
+    """Pair the valid ground truths of a scene with `boxes` of its priors, where they count."""
+    return PairwiseOverlaps(
+        backend=scene.backend,
+        measure=measure_of(calculator, "iou"),
+        zero_when_disjoint=zero_when_disjoint(calculator),
+        priors=boxes,
+        gt_bboxes=scene.gt_bboxes,
+        counted=counted,
+        gt_valid=scene.gt_valid,
+        alternatives=alternatives,
+    )
+
+
+def low_quality_gt(scene: Scene, best: BestOverlaps, eligible: Array, *, assign_all: bool) -> Array:
+    """Let each eligible ground truth take the prior it overlaps most; the later ground truth wins a prior.
+
+    Parameters
+    ----------
+    scene : Scene
+        The inputs.
+    best : BestOverlaps
+        The extremes of the overlaps.
+    eligible : array (B, G) of bool
+        Ground truths whose best overlap is good enough.
+    assign_all : bool
+        Whether a ground truth takes every prior that attains its best overlap, else the first of them.
+
+    Returns
+    -------
+    array (B, N) of integers
+        Index + 1 of the ground truth that takes the prior, 0 where none does.
+    """
+    if assign_all:
+        return best.last_gt_at_its_best(eligible)
+    xp, backend = scene.xp, scene.backend
+    n_gts = eligible.shape[-1]
+    places = xp.arange(1, n_gts + 1, dtype=best.prior_of_gt.dtype, device=backend.device_of(eligible))
+    return backend.scatter_max(best.prior_of_gt, xp.where(eligible, places, 0), scene.shape[1])

@@ -1,0 +1,156 @@
+"""Class predictions per prior: what they say of ground truths, and their focal losses."""
+
+from __future__ import annotations
+
+from math import log
+
+from assigncore.backend import Array, get_backend
+from assigncore.inputs import Scene
+from assigncore.numerics import at_least, power, rounded_product
+
+__all__ = [
+    "check_classes",
+    "class_columns",
+    "entropy_cost",
+    "focal_costs_of_scores",
+    "known_labels",
+    "label_rows",
+    "least_entropy_cost",
+    "pairwise_sum",
+]
+
+LEAST_LOG = -100.0
+"""Floor of a logarithm in a cross-entropy, as published."""
+
+LEAST_POSITIVE = 1.5e-45
+"""The least number of float32 above 0, whose logarithm is below the floor; 0 where such numbers are."""
+
+
+def class_columns(x: Array) -> tuple[Array, Array]:
+    """Lay class predictions (b, n, C) out by class: (b, C, n), priors contiguous where there are strides.
+
+    Which priors have no number that is NaN or infinite, (b, n), is returned too; the others have zeros.
+    """
+    backend = get_backend(x)
+    xp = backend.xp
+    images, n_priors, n_classes = (int(n) for n in x.shape)
+    # A flat array cannot be a view of a transposed one, so it is laid out anew.
+    flat = xp.reshape(xp.matrix_transpose(x), (-1,))
+    columns = xp.reshape(flat, (images, n_classes, n_priors))
+    whole = xp.max(xp.abs(columns), axis=1) < float("inf")
+    return backend.keep(whole[:, None, :], columns, 0.0), whole
+
+
+def label_rows(columns: Array, labels: Array) -> Array:
+    """Pick the classes of ground truths, (b, g), from `columns` (b or 1, C, n): (b, g, n)."""
+    backend = get_backend(columns)
+    xp = backend.xp
+    images, n_classes, n_priors = (int(n) for n in columns.shape)
+    if images > 1:
+        first = xp.arange(images, dtype=labels.dtype, device=backend.device_of(columns)) * n_classes
+        labels = labels + first[:, None]
+    flat = xp.reshape(columns, (images * n_classes, n_priors))
+    picked = xp.take(flat, xp.reshape(labels, (-1,)), axis=0)
+    return xp.reshape(picked, (*labels.shape, n_priors))
+
+
+def known_labels(scene: Scene, n_classes: int) -> Array:
+    """Return the labels (B, G) of valid ground truths, 0 where there is none or it is no class."""
+    xp = scene.xp
+    label = xp.where(scene.gt_valid, scene.gt_labels, 0)
+    return xp.where((label >= 0) & (label < n_classes), label, 0)
+
+
+def pairwise_sum(x: Array) -> Array:
+    """Sum over the second axis of (b, C, n), halves on halves: in one order in every library."""
+    rest = None
+    while x.shape[1] > 1:
+        half = int(x.shape[1]) // 2
+        if int(x.shape[1]) > 2 * half:
+            last = x[:, 2 * half, :]
+            rest = last if rest is None else rest + last
+        x = x[:, :half, :] + x[:, half : 2 * half, :]
+    return x[:, 0, :] if rest is None else x[:, 0, :] + rest
+
+
+def entropy_cost(scores: Array, labels: Array) -> Array:
+    """Sum the binary cross-entropies of scores (b, n, C) over all classes, for labels (b, g): (b, g, n).
+
+    The sum for a prediction of no class is common to all ground truths; each changes one term of it, so that
+    no array of ground truths, priors and classes is ever made. Infinite where a score is no finite number.
+    """
+    p, whole = class_columns(scores)
+    xp = get_backend(p).xp
+    p = xp.minimum(p, xp.ones_like(p[:1, :1, :1]))
+    absent = _clamped_log(1 - p)
+    present = _clamped_log(label_rows(p, labels))
+    common = xp.where(whole, -pairwise_sum(absent), float("inf"))
+    return (label_rows(absent, labels) - present) + common[:, None, :]
+
+
+def least_entropy_cost(scores: Array, n_classes: int) -> float:
+    """Return what :func:`entropy_cost` is never below: a score far below 0 has a large logarithm of its own.
+
+    Between 0 and 1 each term is at least 0, and so is each partial sum, in whatever order.
+    """
+    largest_log = log(float(get_backend(scores).xp.finfo(scores.dtype).max))
+    return -(n_classes + 1) * largest_log
+
+
+def _clamped_log(x: Array) -> Array:
+    """Return the logarithm, -100 where it is less or where there is none."""
+    xp = get_backend(x).xp
+    return at_least(xp.log(at_least(x, LEAST_POSITIVE)), LEAST_LOG)
+
+
+def check_classes(name: str, x: Array) -> int:
+    """Return the number of classes of predictions (..., N, C).
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if x.shape[-1] == 0:
+        raise ValueError(f"{name}: expected at least one class, got shape {tuple(x.shape)}")
+    return int(x.shape[-1])
+
+
+LEAST_SCORE = 1e-12
+"""Floor of a probability before its logarithm."""
+
+
+def focal_costs_of_scores(scores: Array, labels: Array, *, alpha: float, gamma: float) -> tuple[Array, Array]:
+    """Sum the focal losses over all classes if priors learn from ground truths, and if from none.
+
+    The loss for no class is common to all ground truths; each changes one term of it.
+
+    Parameters
+    ----------
+    scores : array (b or 1, C, n)
+        Finite probabilities.
+    labels : array (b, g) of integers
+        Classes from 0 to C - 1.
+    alpha : float
+        Weight of what is true against what is false.
+    gamma : float
+        Exponent that plays down what is predicted well.
+
+    Returns
+    -------
+    of_gts : array (b, g, n)
+        The loss of a prior for each ground truth.
+    of_background : array (b or 1, n)
+        Its loss for no class at all.
+    """
+    absent = _focal_loss(1 - scores, 1 - alpha, gamma)
+    background = pairwise_sum(absent)
+    change = _focal_loss(label_rows(scores, labels), alpha, gamma) - label_rows(absent, labels)
+    return change + background[:, None, :], background
+
+
+def _focal_loss(right: Array, weight: float, gamma: float) -> Array:
+    """Return the loss where `right` is the probability given to what is the case."""
+    right = at_least(right, LEAST_SCORE)
+    wrong = at_least(1 - right, 0.0)
+    return rounded_product(-get_backend(right).xp.log(right) * weight, power(wrong, gamma))
