@@ -106,10 +106,10 @@ class Scene:
         return self.xp.full(self.shape[:2], value, dtype=dtype, device=self.backend.device_of(self.priors))
 
     def codes(self, background: Array) -> Array:
-        """Return 0 where `background` (B, N) is true, else -1, in the default integer dtype."""
+        """Return 0 where `background` (B or 1, N) is true, else -1, (B, N), in the default integer dtype."""
         integers, device = self.backend.integer_dtype(self.priors), self.backend.device_of(self.priors)
         zero, ignored = (self.xp.full((), code, dtype=integers, device=device) for code in (0, -1))
-        return self.xp.where(background, zero, ignored)
+        return self.xp.where(self.xp.broadcast_to(background, self.shape[:2]), zero, ignored)
 
     def result(
         self,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Sequence
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ from assigncore.audit.table import print_runs
 
 SAMPLE = "neon_trees.json"
 MAX_WARNINGS = 10
+
+LONG = 10.0
+"""Seconds of assigning after which the extra for speed is named."""
 
 
 class OneLineGroup(click.Group):
@@ -170,7 +175,9 @@ def audit(
     if predictions is not None:
         detections = load_results("--predictions", predictions, dataset, with_classes=True)
     settings = Settings(found, at, batch_size, boxes, detections, seed)
+    start = time.perf_counter()
     runs = _run_all(plans, dataset, scale, settings)
+    _say_what_is_quicker(time.perf_counter() - start)
     _warn(dataset, boxes, detections)
     where = backend if device is None else f"{backend} ({device})"
     console = Console()
@@ -220,6 +227,13 @@ def _warn(dataset: Dataset, *results: Results | None) -> None:
     # Each once: one file can hold both proposals and predictions.
     for line in dict.fromkeys(lines):
         click.echo(" ".join(f"Warning: {line}".split()), err=True)
+
+
+def _say_what_is_quicker(seconds: float) -> None:
+    """Name the extra that would have spared most of a long wait."""
+    if seconds > LONG and find_spec("numba") is None:
+        hint = "pip install 'assigncore[fast]'"
+        click.echo(f"Assigning took {seconds:.0f} s; {hint} makes it several times faster on a CPU", err=True)
 
 
 def _run_all(

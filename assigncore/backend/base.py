@@ -81,7 +81,10 @@ class ArrayBackend:
         return x if self.surely_all(mask) else self.xp.where(mask, x, fill)
 
     def overwrite(self, x: Array, mask: Array, values: Array) -> Array:
-        """Return `x` with `values` where `mask` is true; `x`, nobody else's, may be overwritten."""
+        """Return `x` with `values` where `mask` is true; `x`, nobody else's, may be overwritten.
+
+        `mask` and `values` broadcast to the shape of `x`.
+        """
         return self.xp.where(mask, values, x)
 
     def gather_rows(self, x: Array, index: Array) -> Array:

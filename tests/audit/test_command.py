@@ -205,6 +205,15 @@ def test_only_broken_annotations_are_one_line_and_exit_code_2(case, command, doc
     assert re.search(reason, said(result)[0])
 
 
+@pytest.mark.parametrize(
+    ("installed", "long", "named"), [(False, 0, True), (True, 0, False), (False, 99, False)]
+)
+def test_what_would_be_quicker_is_named_after_a_long_wait(installed, long, named, command, monkeypatch):
+    monkeypatch.setattr(command_module, "LONG", long)
+    monkeypatch.setattr(command_module, "find_spec", lambda _: object() if installed else None)
+    assert ("assigncore[fast]" in command("audit").stderr) is named
+
+
 def test_an_image_without_size_is_named(command, document, write):
     del document["images"][1]["height"]
     result = command("audit", write(document))

@@ -17,7 +17,7 @@ def test_arrays_go_in_and_come_out_with_their_dtype(target, dtype):
     array = np.arange(12).reshape(3, 4).astype(dtype)
     with target.running(x64=True):
         there = target.from_numpy(array)
-        assert not isinstance(there, np.ndarray) or target.name == "numpy"
+        assert not isinstance(there, np.ndarray) or target.library == "numpy"
         back = target.to_numpy(there)
     assert back.dtype == array.dtype
     np.testing.assert_array_equal(back, array)
