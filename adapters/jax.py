@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from assigncore.adapters import jax_chunks
 from assigncore.adapters.host import cached_pairs_per_tile
 from assigncore.backend import Array, ArrayBackend, Function
 from assigncore.backend.solver import solve_batch
 from assigncore.result import AssignResult
+from assigncore.steps.candidates import Candidates, Distances, PointDistances
+from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
 
 __all__ = ["JaxBackend"]
 
@@ -58,6 +61,34 @@ class JaxBackend(ArrayBackend):
         # Subtracting from 0 makes no negative zero, which the selection would put below zero.
         values, index = jax.lax.top_k(0.0 - x, k)
         return 0.0 - values, index.astype(self.integer_dtype(x))
+
+    def best_overlaps(self, pairs: PairwiseOverlaps) -> BestOverlaps:
+        """Go through chunks on the device where a traced call would hold more than the budget."""
+        length = self._chunk_of_pairs(pairs)
+        return super().best_overlaps(pairs) if length is None else jax_chunks.best_overlaps(pairs, length)
+
+    def best_of_priors(self, pairs: PairwiseOverlaps) -> Array:
+        """Go through chunks likewise."""
+        length = self._chunk_of_pairs(pairs)
+        return super().best_of_priors(pairs) if length is None else jax_chunks.best_of_priors(pairs, length)
+
+    def k_nearest(self, distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
+        """Go through chunks likewise; one has `k` priors at least."""
+        images, n_gts, n_priors = distances.shape
+        like = distances.points if isinstance(distances, PointDistances) else distances.shapes
+        if not self.is_traced(like) or images * n_gts * n_priors <= self.most_pairs(like):
+            return super().k_nearest(distances, k, levels)
+        length = max(k, jax_chunks.chunk_length(like, n_priors, images * n_gts))
+        return jax_chunks.k_nearest(distances, k, levels, length)
+
+    def _chunk_of_pairs(self, pairs: PairwiseOverlaps) -> int | None:
+        """Return how many priors to handle at once; None for all."""
+        if type(pairs) is not PairwiseOverlaps or not self.is_traced(pairs.priors):
+            return None
+        (images, n_gts), n_priors = pairs.gt_bboxes.shape[:2], pairs.counted.shape[-1]
+        kinds = 1 if pairs.alternatives is None else pairs.alternatives.shape[1]
+        length = jax_chunks.chunk_length(pairs.priors, n_priors, images * n_gts * kinds)
+        return None if length == n_priors else length
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""

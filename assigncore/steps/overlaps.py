@@ -27,6 +27,7 @@ __all__ = [
     "best_of_priors_in_tiles",
     "best_overlaps",
     "check_thresholds",
+    "last_at_best",
     "low_quality_gt",
     "overlaps_with_gts",
     "read_overlaps",
@@ -195,14 +196,9 @@ def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:
         of_gt[image] = best, prior
     only_tile = values if len(tiles) == 1 else None
 
-    def last_at_best(eligible: Array) -> Array:
-        def last_in(view: TileView) -> Array:
-            values = pairs.of(view) if only_tile is None else only_tile
-            at_best = values == view.of_gts(found.of_gt)[..., None]
-            taken = at_best & view.of_gts(eligible)[..., None]
-            return xp.max(xp.where(taken, view.gt_numbers(eligible), 0), axis=-2)
-
-        return join_tiles(xp, tiles, [last_in(view) for view in views])
+    def attained(eligible: Array) -> Array:
+        last = [last_at_best(pairs, view, found.of_gt, eligible, values=only_tile) for view in views]
+        return join_tiles(xp, tiles, last)
 
     found = _settle_ties_of_nothing(
         BestOverlaps(
@@ -211,11 +207,24 @@ def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:
             of_gt=join_images(xp, [best for best, _ in of_gt.values()]),
             prior_of_gt=join_images(xp, [prior for _, prior in of_gt.values()]),
             counted=pairs.counted,
-            last_at_best=last_at_best,
+            last_at_best=attained,
         ),
         pairs,
     )
     return found
+
+
+def last_at_best(
+    pairs: PairwiseOverlaps, view: TileView, of_gt: Array, eligible: Array, *, values: Array | None = None
+) -> Array:
+    """Find the last eligible ground truth whose best, `of_gt` (B, G), each prior of a tile attains, (b, n).
+
+    It is counted from 1, and 0 is none. `values` are the tile's overlaps, if they are there already.
+    """
+    xp = pairs.backend.xp
+    overlaps = pairs.of(view) if values is None else values
+    taken = (overlaps == view.of_gts(of_gt)[..., None]) & view.of_gts(eligible)[..., None]
+    return xp.max(xp.where(taken, view.gt_numbers(eligible), 0), axis=-2)
 
 
 def _settle_ties_of_nothing(best: BestOverlaps, pairs: PairwiseOverlaps) -> BestOverlaps:
