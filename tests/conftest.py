@@ -1,5 +1,6 @@
 """What all tests share: the array libraries as a parameter, and one deterministic Hypothesis profile."""
 
+import gc
 import os
 import shutil
 import sys
@@ -18,6 +19,10 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 # work, and workers have a core each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Read when PyTorch's compiler is first imported: workers have a core each, and processes that compile beside them would
+# first have to import PyTorch.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
 settings.register_profile(
     "laws",
     derandomize=True,
@@ -30,6 +35,8 @@ settings.load_profile("laws")
 
 def pytest_configure(config):
     """Prepare what all workers share, before they start and inherit the environment."""
+    # As often as it comes by default, the collector would walk through all that is imported again and again.
+    gc.set_threshold(10_000, 10, 10)
     if hasattr(config, "workerinput"):
         return
     # yapf, which mmengine imports, writes its grammars when it is first imported: several at once read half a file.
@@ -61,6 +68,12 @@ def share_what_jax_compiles(config):
     config.add_cleanup(remove)
 
 
+def pytest_collection_finish():
+    """Let Python's garbage collector leave alone what lives as long as the run: the tests, and what they import."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_generate_tests(metafunc):
     """Run a test that asks for a `target`, and names none itself, on every library that can run here."""
     named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
@@ -75,8 +88,10 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(autouse=True, scope="module")
 def bounded_memory():
-    """Forget what JAX has compiled when a worker has grown large: the code of all tests takes gigabytes."""
+    """Collect garbage when a worker has grown large, and forget what JAX has compiled: all of it takes gigabytes."""
     yield
+    if resident_bytes() > LARGE:
+        gc.collect()
     if "jax" in sys.modules and resident_bytes() > LARGE:
         sys.modules["jax"].clear_caches()
 

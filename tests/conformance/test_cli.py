@@ -251,7 +251,12 @@ def test_it_is_a_command_of_the_project():
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_run_without_a_terminal_tells_how_far_it_is_and_writes_what_it_has(jobs, tmp_path):
     file = tmp_path / "report.json"
-    command = [sys.executable, "-m", "assigncore", "conformance", "--backend", "numpy", "--jobs", jobs]
+    # Its lines are ten seconds apart, and it computes all the while.
+    code = (
+        "import runpy; from assigncore.conformance import cli; cli.LINE_EVERY = 2.0\n"
+        "runpy.run_module('assigncore', run_name='__main__', alter_sys=True)"
+    )
+    command = [sys.executable, "-c", code, "conformance", "--backend", "numpy", "--jobs", jobs]
     command += ["--part", "laws", "--part", "generated", "--json", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         lines = [process.stderr.readline(), process.stderr.readline()]
