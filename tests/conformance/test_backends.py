@@ -84,7 +84,7 @@ def test_targets_are_found_by_name_and_by_alias():
 def test_an_unknown_target_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match=r"'torh' is not known.*did you mean 'torch'"):
         get_target("torh")
-    with pytest.raises(ValueError, match="expected one of numpy, torch"):
+    with pytest.raises(ValueError, match="expected one of numpy, numpy:kernels, torch"):
         get_target("qqq")
 
 
