@@ -19,7 +19,7 @@ from assigncore.result import AssignResult
 
 __all__ = [
     "COST_INPUTS",
-    "Beside",
+    "InputSpec",
     "MatchScene",
     "Scene",
     "read_inputs",
@@ -30,7 +30,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Beside:
+class InputSpec:
     """A further input of an assigner: its array, what its trailing dimensions are, and its kind of dtype.
 
     ``"N"`` and ``"G"`` among the dimensions are the scene's numbers of priors and ground truths, another
@@ -69,7 +69,7 @@ class Scene:
         Ignore regions, zeros where one is padding or broken.
     ignore_valid : array (B, I) of bool or None
         Ignore regions that are neither padding nor broken.
-    beside : mapping of str to array
+    further : mapping of str to array
         The further inputs, each with the batch dimension B or 1 in front of its own.
     """
 
@@ -83,7 +83,7 @@ class Scene:
     gt_labels: Array | None
     ignore_bboxes: Array | None
     ignore_valid: Array | None
-    beside: Mapping[str, Array] = field(default_factory=dict)
+    further: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def xp(self) -> Any:
@@ -169,7 +169,7 @@ def read_scene(
     ignore_valid: Array | None = None,
     columns: tuple[int | str, int | str] = (4, 4),
     priors_name: str = "priors",
-    beside: Mapping[str, Beside] | None = None,
+    further: Mapping[str, InputSpec] | None = None,
 ) -> Scene:
     """Check the inputs of an assigner and bring them to one form.
 
@@ -185,28 +185,28 @@ def read_scene(
         If a shape does not fit, two inputs are on different devices, or a label is none of the classes.
     """
     inputs = {
-        priors_name: Beside(priors, ("N", columns[0]), required=True),
-        "gt_bboxes": Beside(gt_bboxes, ("G", columns[1]), required=True),
-        "gt_labels": Beside(gt_labels, ("G",), "integral"),
-        "gt_valid": Beside(gt_valid, ("G",), "bool"),
-        "prior_valid": Beside(prior_valid, ("N",), "bool"),
-        "ignore_bboxes": Beside(ignore_bboxes, ("I", columns[1])),
-        "ignore_valid": Beside(ignore_valid, ("I",), "bool"),
-        **(beside or {}),
+        priors_name: InputSpec(priors, ("N", columns[0]), required=True),
+        "gt_bboxes": InputSpec(gt_bboxes, ("G", columns[1]), required=True),
+        "gt_labels": InputSpec(gt_labels, ("G",), "integral"),
+        "gt_valid": InputSpec(gt_valid, ("G",), "bool"),
+        "prior_valid": InputSpec(prior_valid, ("N",), "bool"),
+        "ignore_bboxes": InputSpec(ignore_bboxes, ("I", columns[1])),
+        "ignore_valid": InputSpec(ignore_valid, ("I",), "bool"),
+        **(further or {}),
     }
     if ignore_valid is not None and ignore_bboxes is None:
         raise ValueError("ignore_valid: expected ignore_bboxes with it, got None")
     backend, lead, flat = read_inputs(inputs)
     flat["priors"] = flat.pop(priors_name)
     of_classes = [
-        name for name, value in (beside or {}).items() if value.dimensions[-1] == "C" and name in flat
+        name for name, value in (further or {}).items() if value.dimensions[-1] == "C" and name in flat
     ]
     # That there is no class at all is the assigner's to refuse.
     n_classes = int(flat[of_classes[0]].shape[-1]) or None if of_classes else None
-    return _build(flat, backend, lead, tuple(beside or ()), n_classes)
+    return _build(flat, backend, lead, tuple(further or ()), n_classes)
 
 
-def read_inputs(inputs: Mapping[str, Beside]) -> tuple[ArrayBackend, tuple[int, ...], dict[str, Array]]:
+def read_inputs(inputs: Mapping[str, InputSpec]) -> tuple[ArrayBackend, tuple[int, ...], dict[str, Array]]:
     """Check the inputs that are given and bring each to one batch dimension.
 
     Returns
@@ -259,7 +259,7 @@ def with_known_class(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n
     return gt_valid & known
 
 
-def _check_each(given: Mapping[str, Beside], backend: ArrayBackend) -> None:
+def _check_each(given: Mapping[str, InputSpec], backend: ArrayBackend) -> None:
     lengths: dict[str, int] = {}
     for name, value in given.items():
         dimensions = value.dimensions
@@ -275,7 +275,9 @@ def _shape_of(dimensions: tuple[str | int, ...], lengths: Mapping[str, int]) -> 
     return f"(..., {', '.join(str(lengths.get(str(d), d)) for d in dimensions)})"
 
 
-def _flattened(given: Mapping[str, Beside], backend: ArrayBackend, lead: tuple[int, ...]) -> dict[str, Array]:
+def _flattened(
+    given: Mapping[str, InputSpec], backend: ArrayBackend, lead: tuple[int, ...]
+) -> dict[str, Array]:
     """Give every input one batch dimension: B, or 1 where all images share it; cut off their gradients."""
     xp = backend.xp
     floats = [name for name, value in given.items() if value.kind == "real floating"]
@@ -297,7 +299,7 @@ def _build(
     flat: dict[str, Array],
     backend: ArrayBackend,
     lead: tuple[int, ...],
-    beside: tuple[str, ...],
+    further: tuple[str, ...],
     n_classes: int | None,
 ) -> Scene:
     xp, images = backend.xp, prod(lead)
@@ -335,7 +337,7 @@ def _build(
         gt_labels=gt_labels,
         ignore_bboxes=None if ignore_bboxes is None else each_image(ignore_bboxes),
         ignore_valid=None if ignore_valid is None else each_image(ignore_valid),
-        beside={name: flat[name] for name in beside if name in flat},
+        further={name: flat[name] for name in further if name in flat},
     )
 
 
@@ -493,7 +495,7 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> Ma
     if sides is not None:
         _check_sides(sides)
     ordered = {name: arrays[name] for name in _DIMENSIONS if name in arrays}
-    backend, lead, flat = read_inputs({name: _beside(name, x, arrays) for name, x in ordered.items()})
+    backend, lead, flat = read_inputs({name: _specification(name, x, arrays) for name, x in ordered.items()})
     if "C" in (axes := _lengths(flat)) and axes["C"] == 0:
         raise ValueError("pred_logits: expected at least one class, got none")
     if 0 in (axes.get("H", 1), axes.get("W", 1)):
@@ -511,7 +513,7 @@ def _check_sides(sides: tuple[Any, ...] | list[Any]) -> None:
         raise ValueError(f"image_shape: expected two positive numbers, height and width, got {sides!r}")
 
 
-def _beside(name: str, x: Array, arrays: Mapping[str, Array]) -> Beside:
+def _specification(name: str, x: Array, arrays: Mapping[str, Array]) -> InputSpec:
     dimensions, kind = _DIMENSIONS[name]
     if name == "gt_masks" and "mask_points" in arrays:
         # Sampled at points, predictions and ground truth need not have one resolution.
@@ -519,7 +521,7 @@ def _beside(name: str, x: Array, arrays: Mapping[str, Array]) -> Beside:
     if not kind:
         kinds = {"bool": "bool", "int": "integral", "uint": "integral"}
         kind = next((kinds[k] for k in kinds if k in str(getattr(x, "dtype", ""))), "real floating")
-    return Beside(x, dimensions, kind, required=True)
+    return InputSpec(x, dimensions, kind, required=True)
 
 
 def _lengths(flat: Mapping[str, Array]) -> dict[str, int]:

@@ -28,7 +28,7 @@ from assigncore.conformance.goldens import read_archives, variants_of_folder
 from assigncore.conformance.pack import MAX_ARCHIVE_BYTES
 
 FOLDER = Path(__file__).parent / "data" / "goldens"
-BACKENDS = ("numpy", "torch", "jax", "array_api_strict", "array_api_strict:device1")
+BACKENDS = ("numpy", "numpy:kernels", "torch", "jax", "array_api_strict", "array_api_strict:device1")
 BATCHED = ("MaxIoUAssigner", "ApproxMaxIoUAssigner", "GridAssigner")
 
 each_variant = pytest.mark.parametrize("variant", REPLAYS)
@@ -130,7 +130,7 @@ def _check_batches(variant, batches, backend, mode=Mode.EAGER):
     assert not failures, "\n".join(failures)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "array_api_strict"])
+@pytest.mark.parametrize("backend", ["numpy", "numpy:kernels", "torch", "array_api_strict"])
 @pytest.mark.parametrize("variant", BATCHED)
 def test_cases_agree_as_images_of_a_padded_batch(variant, backend):
     batches = _batches(variant)

@@ -8,7 +8,7 @@ from assigncore.assigners.max_iou import MaxIoUAssigner
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.formulas import drop_broken
-from assigncore.inputs import Beside, read_scene
+from assigncore.inputs import InputSpec, read_scene
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
 
@@ -96,11 +96,11 @@ match_low_quality, gpu_assign_thr, iou_calculator
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
-            beside={"approxs": Beside(approxs, ("N", "A", 4), required=True)},
+            further={"approxs": InputSpec(approxs, ("N", "A", 4), required=True)},
         )
         if scene.is_empty or approxs.shape[-2] == 0:
             return scene.empty_result(excluded_overlap=-1.0)
         xp = scene.xp
-        boxes, whole = drop_broken(scene.beside["approxs"])
+        boxes, whole = drop_broken(scene.further["approxs"])
         boxes, whole = xp.moveaxis(boxes, -2, -3), xp.moveaxis(whole, -1, -2)
         return self._assign(scene, boxes, scene.prior_whole & xp.any(whole, axis=-2), alternatives=whole)

@@ -12,7 +12,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import box_centers, drop_broken
 from assigncore.checks import check_choice, check_knob
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import quotient, rounded_product, running_sum
 from assigncore.pairs.listed import Pairs
 from assigncore.registry import ASSIGNERS, Configured
@@ -178,9 +178,9 @@ class ATSSAssigner(Configured):
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
-            beside={
-                "pred_logits": Beside(pred_logits, ("N", "C")),
-                "pred_bboxes": Beside(pred_bboxes, ("N", 4)),
+            further={
+                "pred_logits": InputSpec(pred_logits, ("N", "C")),
+                "pred_bboxes": InputSpec(pred_bboxes, ("N", 4)),
             },
         )
         levels = check_levels(num_level_priors, scene.shape[1])
@@ -188,7 +188,7 @@ class ATSSAssigner(Configured):
             return scene.empty_result(excluded_overlap=UNASSIGNED)
         compared = scene.priors
         if self.alpha is not None:
-            compared, whole = drop_broken(scene.beside["pred_bboxes"])
+            compared, whole = drop_broken(scene.further["pred_bboxes"])
             scene = replace(scene, prior_whole=scene.prior_whole & whole)
         ignored = in_ignore_region(scene, self.iou_calculator, self.ignore_iof_thr)
         candidates = nearest_per_level(scene, levels, self.topk, last_resort=ignored)
@@ -237,7 +237,7 @@ class ATSSAssigner(Configured):
 def class_scores(scene: Scene, candidates: Candidates) -> Array:
     """Return the candidates' scores for the classes of their ground truths, (B, G, K)."""
     xp = scene.xp
-    logits = gather_priors(scene.backend, scene.beside["pred_logits"], candidates.index)
+    logits = gather_priors(scene.backend, scene.further["pred_logits"], candidates.index)
     label = known_labels(scene, int(logits.shape[-1]))
     label = xp.broadcast_to(label[..., None, None], (*logits.shape[:-1], 1))
     return 1 / (1 + xp.exp(-xp.take_along_axis(logits, label, axis=-1)[..., 0]))

@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, at_most_one, measure_of
 from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, quotient, rounded_product, sigmoid
 from assigncore.pairs.tiles import TileView
 from assigncore.registry import ASSIGNERS, Configured
@@ -169,18 +169,18 @@ class DynamicSoftLabelAssigner(Configured):
             gt_bboxes,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={
-                "gt_labels": Beside(gt_labels, ("G",), "integral", required=True),
-                "pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True),
-                "pred_logits": Beside(pred_logits, ("N", "C"), required=True),
-                "gt_masks": Beside(gt_masks, ("G", "H", "W"), "bool"),
+            further={
+                "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
+                "pred_bboxes": InputSpec(pred_bboxes, ("N", 4), required=True),
+                "pred_logits": InputSpec(pred_logits, ("N", "C"), required=True),
+                "gt_masks": InputSpec(gt_masks, ("G", "H", "W"), "bool"),
             },
         )
         n_classes = check_classes("pred_logits", pred_logits)
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=UNASSIGNED)
         xp = scene.xp
-        boxes, whole = drop_broken(scene.beside["pred_bboxes"])
+        boxes, whole = drop_broken(scene.further["pred_bboxes"])
         labels = known_labels(scene, n_classes)
         centers = box_centers(scene.gt_bboxes) if gt_masks is None else centers_of_mass(scene)
         inside, near = any_pair(scene, self._inside_and_near, centers)
@@ -190,7 +190,7 @@ class DynamicSoftLabelAssigner(Configured):
             return measure_of(self.iou_calculator, "iou")(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
 
         def costs(view: TileView, overlaps: Array) -> Array:
-            logits = view.of_priors(scene.beside["pred_logits"])
+            logits = view.of_priors(scene.further["pred_logits"])
             cost = self._class_cost(logits, view.of_gts(labels), overlaps) + overlap_cost(
                 self.iou_calculator, overlaps, EPS, self.iou_weight
             )
@@ -217,7 +217,7 @@ class DynamicSoftLabelAssigner(Configured):
         if not (moderate and at_most_one(self.iou_calculator) and scene.backend.reads_host(near)):
             return None
         floor = 0.99 * 10.0**NEAR - 2 * EPS * self.iou_weight
-        return Shortlist(near, floor, scene.beside["pred_logits"], LARGEST_LOGIT)
+        return Shortlist(near, floor, scene.further["pred_logits"], LARGEST_LOGIT)
 
     def _class_cost(self, logits: Array, labels: Array, overlaps: Array) -> Array:
         """Sum the cross-entropies with soft labels, weighed by the square of the error, (b, g, n).
@@ -268,7 +268,7 @@ def _offsets(priors: Array, centers: Array) -> tuple[Array, Array, Array]:
 def centers_of_mass(scene: Scene) -> Array:
     """Return the centres of mass of the masks in pixels, (B, G, 2); 0 where a mask is empty."""
     backend, xp = scene.backend, scene.xp
-    masks, dtype = scene.beside["gt_masks"], scene.gt_bboxes.dtype
+    masks, dtype = scene.further["gt_masks"], scene.gt_bboxes.dtype
     images, n_gts, height, width = (int(n) for n in masks.shape)
     rows = xp.reshape(masks, (images * n_gts, height, width))
     step = images * n_gts

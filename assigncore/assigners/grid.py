@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, box_columns
-from assigncore.inputs import Beside, read_scene
+from assigncore.inputs import InputSpec, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.overlaps import (
@@ -125,7 +125,7 @@ class GridAssigner(Configured):
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={"responsible_flags": Beside(responsible_flags, ("N",), "bool", required=True)},
+            further={"responsible_flags": InputSpec(responsible_flags, ("N",), "bool", required=True)},
             columns=box_columns(self.iou_calculator),
         )
         if scene.is_empty:
@@ -134,7 +134,7 @@ class GridAssigner(Configured):
         whole = scene.prior_whole
         of_any = best_of_priors(overlaps_with_gts(scene, self.iou_calculator, scene.priors, whole))
         background = scene.prior_valid & self._is_background(xp.where(whole, of_any, 0.0))
-        responsible = whole & scene.beside["responsible_flags"]
+        responsible = whole & scene.further["responsible_flags"]
         best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible))
         max_overlaps = xp.where(responsible, best.of_prior, -1.0)
         positive = responsible & (max_overlaps > float(self.pos_iou_thr))

@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import Mode
 from assigncore.checks import check_knob
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.pairs.tiles import TileView, cut_tiles, join_tiles
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -160,7 +160,7 @@ class MultiInstanceAssigner(Configured):
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
-            beside={"ignore_labels": Beside(ignore_labels, ("I",), "integral")},
+            further={"ignore_labels": InputSpec(ignore_labels, ("I",), "integral")},
         )
         boxes = _competitors(scene)
         rows, takes_part = self._rows(scene, boxes)
@@ -266,8 +266,8 @@ def _competitors(scene: Scene) -> _Boxes:
         return _Boxes(scene.gt_bboxes, scene.gt_valid, regular, scene.gt_labels, has_regions=False)
     integers = scene.backend.integer_dtype(scene.gt_bboxes)
     region_labels = xp.full_like(xp.astype(scene.ignore_valid, integers), -1)
-    if "ignore_labels" in scene.beside:
-        given = xp.astype(scene.beside["ignore_labels"], integers)
+    if "ignore_labels" in scene.further:
+        given = xp.astype(scene.further["ignore_labels"], integers)
         region_labels = xp.broadcast_to(given, region_labels.shape)
     labels = scene.gt_labels
     return _Boxes(

@@ -10,7 +10,7 @@ from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.formulas import box_area, box_centers
 from assigncore.checks import check_knob
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, rounded_product
 from assigncore.pairs.tiles import View
 from assigncore.priors import inside_image
@@ -155,13 +155,13 @@ class RegionAssigner(Configured):
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={"image_shape": Beside(None if sized else image_shape, (2,), required=not sized)},
+            further={"image_shape": InputSpec(None if sized else image_shape, (2,), required=not sized)},
         )
         levels = check_levels(num_level_priors, scene.shape[1])
         grids = check_grids(len(levels), featmap_sizes, anchor_strides)
         check_positive("anchor_scale", anchor_scale)
         check_knob("allowed_border", allowed_border)
-        size = size_of_image(scene, image_shape) if sized else scene.beside["image_shape"]
+        size = size_of_image(scene, image_shape) if sized else scene.further["image_shape"]
         if 0 in scene.shape[1:]:
             return scene.empty_result(excluded_overlap=0.0)
         xp = scene.xp

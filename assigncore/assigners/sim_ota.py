@@ -12,7 +12,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, at_most_one, measure_of
 from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, rounded_product
 from assigncore.pairs.tiles import TileView
 from assigncore.registry import ASSIGNERS, Configured
@@ -163,24 +163,24 @@ class SimOTAAssigner(Configured):
             gt_bboxes,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={
-                "gt_labels": Beside(gt_labels, ("G",), "integral", required=True),
-                "pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True),
-                "pred_scores": Beside(pred_scores, ("N", "C"), required=True),
+            further={
+                "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
+                "pred_bboxes": InputSpec(pred_bboxes, ("N", 4), required=True),
+                "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
             },
         )
         n_classes = check_classes("pred_scores", pred_scores)
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=UNASSIGNED)
         xp = scene.xp
-        boxes, whole = drop_broken(scene.beside["pred_bboxes"])
+        boxes, whole = drop_broken(scene.further["pred_bboxes"])
         labels = known_labels(scene, n_classes)
 
         def overlaps(view: TileView) -> Array:
             return measure_of(self.iou_calculator, "iou")(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
 
         def costs(view: TileView, overlaps: Array) -> Array:
-            scores = view.of_priors(scene.beside["pred_scores"])
+            scores = view.of_priors(scene.further["pred_scores"])
             if self.sqrt_scores:
                 scores = xp.sqrt(at_least(scores, 0.0))
             cls_cost = entropy_cost(scores, view.of_gts(labels))
@@ -212,7 +212,7 @@ class SimOTAAssigner(Configured):
         moderate = all(0 <= weight <= MODERATE for weight in (self.cls_weight, self.iou_weight, self.eps))
         if not (moderate and at_most_one(self.iou_calculator) and scene.backend.reads_host(in_both)):
             return None
-        scores = scene.beside["pred_scores"]
+        scores = scene.further["pred_scores"]
         least = self.cls_weight * least_entropy_cost(scores, n_classes)
         if self.sqrt_scores or (least < -OUTSIDE / 2 and bool(scene.xp.min(scores) >= 0)):
             least = 0.0

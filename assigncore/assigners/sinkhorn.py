@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.matching.sinkhorn import transport
 from assigncore.numerics import at_least, rounded_product
 from assigncore.pairs.tiles import Tile, TileView, dense_tiles
@@ -183,10 +183,10 @@ class SinkhornAssigner(Configured):
             gt_bboxes,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={
-                "gt_labels": Beside(gt_labels, ("G",), "integral", required=True),
-                "pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True),
-                "pred_scores": Beside(pred_scores, ("N", "C"), required=True),
+            further={
+                "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
+                "pred_bboxes": InputSpec(pred_bboxes, ("N", 4), required=True),
+                "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
             },
         )
         n_classes = check_classes("pred_scores", pred_scores)
@@ -206,8 +206,8 @@ class SinkhornAssigner(Configured):
         xp, backend = scene.xp, scene.backend
         view = TileView(backend, tile, scene.gt_bboxes)
         gt_bboxes, gt_valid = view.of_gts(scene.gt_bboxes), view.of_gts(scene.gt_valid)
-        boxes, whole = drop_broken(view.of_priors(scene.beside["pred_bboxes"]))
-        scores, sound = class_columns(view.of_priors(scene.beside["pred_scores"]))
+        boxes, whole = drop_broken(view.of_priors(scene.further["pred_bboxes"]))
+        scores, sound = class_columns(view.of_priors(scene.further["pred_scores"]))
         whole = whole & sound & view.of_priors(scene.prior_whole)
         labels = view.of_gts(known_labels(scene, n_classes))
 

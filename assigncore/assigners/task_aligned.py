@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D
 from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_choice, check_knob
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import quotient
 from assigncore.pairs.listed import ListedPairs, all_rows
 from assigncore.registry import ASSIGNERS, Configured
@@ -179,14 +179,14 @@ class TaskAlignedAssigner(Configured):
             gt_valid=gt_valid,
             prior_valid=prior_valid,
             columns=("3 or 4", 4),
-            beside={
-                "pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True),
-                "pred_scores": Beside(pred_scores, ("N", "C"), required=True),
+            further={
+                "pred_bboxes": InputSpec(pred_bboxes, ("N", 4), required=True),
+                "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
             },
         )
         if scene.priors.shape[-1] not in (3, 4):
             raise ValueError(f"priors: expected shape (..., N, 3) or (..., N, 4), got {tuple(priors.shape)}")
-        if scene.beside["pred_scores"].shape[-1] == 0:
+        if scene.further["pred_scores"].shape[-1] == 0:
             raise ValueError(
                 f"pred_scores: expected at least one class, got shape {tuple(pred_scores.shape)}"
             )
@@ -204,17 +204,17 @@ class TaskAlignedAssigner(Configured):
     def _alignment(self, scene: Scene) -> Alignment:
         """Bring together what the metric is computed from."""
         xp = scene.xp
-        pred_bboxes, whole = drop_broken(scene.beside["pred_bboxes"])
+        pred_bboxes, whole = drop_broken(scene.further["pred_bboxes"])
         is_points = int(scene.priors.shape[-1]) == 3
         return Alignment(
             scene=scene,
             counted=scene.prior_whole & whole,
             centers=scene.priors[..., :2] if is_points else box_centers(scene.priors),
             pred_bboxes=pred_bboxes,
-            pred_scores=scene.beside["pred_scores"],
+            pred_scores=scene.further["pred_scores"],
             regions=with_smallest_side(xp, scene.gt_bboxes, float(self.smallest_side)),
             margin=self.inside_margin,
-            label=known_labels(scene, int(scene.beside["pred_scores"].shape[-1])),
+            label=known_labels(scene, int(scene.further["pred_scores"].shape[-1])),
             calculator=self.iou_calculator,  # type: ignore[arg-type]
             alpha=self.alpha,
             beta=self.beta,

@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import by_columns, drop_broken, xyxy_to_cxcywh
 from assigncore.checks import check_knob
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import FAR, Candidates, ShapeDistances, gather_priors, k_nearest
@@ -124,12 +124,12 @@ class UniformAssigner(Configured):
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={"pred_bboxes": Beside(pred_bboxes, ("N", 4), required=True)},
+            further={"pred_bboxes": InputSpec(pred_bboxes, ("N", 4), required=True)},
         )
         xp = scene.xp
         if 0 in scene.shape[1:]:
             return without_candidates(scene)
-        predictions, whole = drop_broken(scene.beside["pred_bboxes"])
+        predictions, whole = drop_broken(scene.further["pred_bboxes"])
         predicted = scene.prior_valid & whole
         near_predictions = self._nearest(scene, predictions, predicted)
         near_priors = self._nearest(scene, scene.priors, scene.prior_whole)

@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import box_centers, columns
 from assigncore.checks import check_knob
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, quotient, sigmoid
 from assigncore.pairs.tiles import TileView
 from assigncore.registry import ASSIGNERS, Configured
@@ -175,11 +175,11 @@ class YOLOv7Assigner(Configured):
             priors_name="pred_bboxes",
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            beside={
-                "gt_labels": Beside(gt_labels, ("G",), "integral", required=True),
-                "pred_logits": Beside(pred_logits, ("N", "C"), required=True),
-                "pred_objectness": Beside(pred_objectness, ("N",), required=True),
-                "base_sizes": Beside(base_sizes, ("L", "A", 2), required=True),
+            further={
+                "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
+                "pred_logits": InputSpec(pred_logits, ("N", "C"), required=True),
+                "pred_objectness": InputSpec(pred_objectness, ("N",), required=True),
+                "base_sizes": InputSpec(base_sizes, ("L", "A", 2), required=True),
             },
         )
         n_classes = check_classes("pred_logits", pred_logits)
@@ -224,7 +224,7 @@ def _scores(scene: Scene, view: TileView, prior: Array) -> Array:
     xp = scene.xp
     logits, objectness = (
         gather_priors(scene.backend, x if x.shape[0] == 1 else x[(view.tile.images, ...)], prior)
-        for x in (scene.beside["pred_logits"], scene.beside["pred_objectness"][..., None])
+        for x in (scene.further["pred_logits"], scene.further["pred_objectness"][..., None])
     )
     return xp.sqrt(sigmoid(logits) * sigmoid(objectness))
 
@@ -285,7 +285,7 @@ def grid_candidates(
         Widths and heights of an anchor and a ground truth differ by less.
     """
     xp = scene.xp
-    n_anchors, images, n_gts = int(scene.beside["base_sizes"].shape[-2]), scene.shape[0], scene.shape[2]
+    n_anchors, images, n_gts = int(scene.further["base_sizes"].shape[-2]), scene.shape[0], scene.shape[2]
     shape = (images, len(CELLS), n_anchors, n_gts)
     device, integers = scene.backend.device_of(scene.priors), scene.backend.integer_dtype(scene.priors)
     anchor = xp.arange(n_anchors, dtype=integers, device=device)[None, None, :, None]
@@ -310,7 +310,7 @@ def grid_candidates(
 def _fits(scene: Scene, level: int, factor: float) -> Array:
     """Tell which anchors of a level fit which ground truths, (B, A, G)."""
     xp = scene.xp
-    base = scene.beside["base_sizes"][:, level, :, None, :]
+    base = scene.further["base_sizes"][:, level, :, None, :]
     sides = (scene.gt_bboxes[..., 2:] - scene.gt_bboxes[..., :2])[:, None, :, :]
     there = (base > 0) & (sides > 0)
     ratio = quotient(xp.where(there, sides, 1.0), xp.where(base > 0, base, 1.0))

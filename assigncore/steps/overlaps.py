@@ -13,7 +13,7 @@ from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.boxes.calculators import measure_of, zero_when_disjoint
 from assigncore.boxes.formulas import collapse
 from assigncore.checks import check_dtype, check_knob, check_shape
-from assigncore.inputs import Beside, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_images, join_tiles, plan_tiles
 
 __all__ = [
@@ -305,9 +305,9 @@ def read_overlaps(
         gt_labels=gt_labels,
         gt_valid=gt_valid,
         prior_valid=prior_valid,
-        beside={"overlaps": Beside(overlaps, ("G", "N"), required=True)},
+        further={"overlaps": InputSpec(overlaps, ("G", "N"), required=True)},
     )
-    table = scene.beside["overlaps"]
+    table = scene.further["overlaps"]
     shape = (scene.shape[0], n_gts, n_priors)
     table = xp.broadcast_to(xp.where(xp.isfinite(table), table, 0.0), shape)
     pairs = GivenOverlaps(
