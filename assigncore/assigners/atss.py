@@ -10,7 +10,7 @@ from typing import Any
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
-from assigncore.boxes.formulas import box_centers, drop_broken
+from assigncore.boxes.formulas import box_centers, drop_broken, inside
 from assigncore.checks import check_choice, check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import quotient, rounded_product, running_sum
@@ -264,5 +264,4 @@ def adaptive_threshold(xp: Any, overlaps: Array, found: Array) -> Array:
 def centers_inside(scene: Scene, candidates: Candidates, *, margin: float) -> Array:
     """Tell which candidates' centres lie more than `margin` inside their ground truths, (B, G, K)."""
     center = box_centers(gather_priors(scene.backend, scene.priors, candidates.index))
-    low, high = scene.gt_bboxes[..., None, :2], scene.gt_bboxes[..., None, 2:]
-    return scene.xp.all((center - low > margin) & (high - center > margin), axis=-1)
+    return inside(center, scene.gt_bboxes[..., None, :], margin=margin)

@@ -11,21 +11,14 @@ import numpy as np
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, zero_when_disjoint
-from assigncore.boxes.formulas import box_centers
+from assigncore.boxes.formulas import box_centers, each_inside_each
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
 from assigncore.pairs.blocks import plan_pairs
 from assigncore.pairs.tiles import View
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.regions import (
-    SizeRank,
-    covered_fraction,
-    in_any_region,
-    inside,
-    rank_by_size,
-    scaled_boxes,
-)
+from assigncore.steps.regions import SizeRank, covered_fraction, in_any_region, rank_by_size, scaled_boxes
 
 __all__ = ["CenterRegionAssigner", "shadowed_labels"]
 
@@ -220,7 +213,7 @@ class CenterRegionAssigner(Configured):
         touches_shadow = touches_core
         if regions.shadow is not regions.core:
             touches_shadow = pairs & (fraction(view.of_gts(regions.shadow), priors) > float(self.min_pos_iof))
-        return touches_core & inside(box_centers(priors), gt_bboxes), touches_shadow
+        return touches_core & each_inside_each(box_centers(priors), gt_bboxes), touches_shadow
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, at_most_one, measure_of
-from assigncore.boxes.formulas import box_centers, columns, drop_broken
+from assigncore.boxes.formulas import box_centers, columns, drop_broken, each_inside_each
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, quotient, rounded_product, sigmoid
@@ -249,12 +249,10 @@ class DynamicSoftLabelAssigner(Configured):
     def _inside_and_near(self, scene: Scene, view: TileView, centers: Array) -> tuple[Array, Array]:
         """Tell which points are in which boxes, and which are near which centres, (b, g, n)."""
         priors = view.of_priors(scene.priors)
-        x, y = (c[:, None, :] for c in columns(priors)[:2])
-        x1, y1, x2, y2 = (c[..., None] for c in columns(view.of_gts(scene.gt_bboxes)))
-        inside = (x > x1) & (x < x2) & (y > y1) & (y < y2)
+        is_inside = each_inside_each(priors, view.of_gts(scene.gt_bboxes))
         dx, dy, stride = _offsets(priors, view.of_gts(centers))
         reach = stride * max(0.0, float(self.soft_center_radius) + NEAR)
-        return inside, dx * dx + dy * dy <= reach * reach
+        return is_inside, dx * dx + dy * dy <= reach * reach
 
 
 def _offsets(priors: Array, centers: Array) -> tuple[Array, Array, Array]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.formulas import box_area, box_centers
+from assigncore.boxes.formulas import box_area, box_centers, each_inside_each
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, rounded_product
@@ -17,7 +17,7 @@ from assigncore.priors import inside_image
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import check_levels
-from assigncore.steps.regions import emptied, inside, reduce_in_reach
+from assigncore.steps.regions import emptied, reduce_in_reach
 
 __all__ = [
     "Grid",
@@ -229,8 +229,8 @@ def _last_word(scene: Scene, points: Array, regions: _Regions, index: int, level
 
     def last_word(view: View) -> Array:
         at = view.of_priors(points)
-        taken = inside(at, view.of_gts(center), closed=True)
-        ignored = inside(at, view.of_gts(around), closed=True)
+        taken = each_inside_each(at, view.of_gts(center), closed=True)
+        ignored = each_inside_each(at, view.of_gts(around), closed=True)
         code = xp.where(ignored, view.of_gts(ignoring)[..., None], 0)
         return xp.max(xp.maximum(code, xp.where(taken, view.of_gts(taking)[..., None], 0)), axis=-2)
 

@@ -10,7 +10,7 @@ from typing import Any
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, at_most_one, measure_of
-from assigncore.boxes.formulas import box_centers, columns, drop_broken
+from assigncore.boxes.formulas import box_centers, columns, drop_broken, each_inside_each
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, rounded_product
@@ -223,13 +223,11 @@ class SimOTAAssigner(Configured):
 
     def _regions(self, scene: Scene, view: TileView) -> tuple[Array, Array]:
         """Tell which points are in which boxes, and which are near their centres, each (b, g, n)."""
-        x, y, stride_x, stride_y = (c[:, None, :] for c in columns(view.of_priors(scene.priors)))
-        boxes = view.of_gts(scene.gt_bboxes)
-        x1, y1, x2, y2 = (c[..., None] for c in columns(boxes))
+        priors, boxes = view.of_priors(scene.priors), view.of_gts(scene.gt_bboxes)
+        x, y, stride_x, stride_y = (c[:, None, :] for c in columns(priors))
         center_x, center_y = (c[..., None] for c in columns(box_centers(boxes)))
-        in_box = (x > x1) & (x < x2) & (y > y1) & (y < y2)
         reach_x = rounded_product(stride_x, float(self.center_radius))
         reach_y = rounded_product(stride_y, float(self.center_radius))
         near_x = (x > center_x - reach_x) & (x < center_x + reach_x)
         near_y = (y > center_y - reach_y) & (y < center_y + reach_y)
-        return in_box, near_x & near_y
+        return each_inside_each(priors, boxes), near_x & near_y

@@ -25,6 +25,8 @@ __all__ = [
     "columns",
     "cxcywh_to_xyxy",
     "drop_broken",
+    "each_inside_each",
+    "inside",
     "overlaps_of_checked",
     "pairwise_l1",
     "pairwise_overlaps",
@@ -118,6 +120,38 @@ def _centers(sides: tuple[Array, ...]) -> tuple[Array, Array]:
 def _rows(columns: tuple[Array, ...]) -> Array:
     """Join columns (..., N) to rows (..., N, D): a library is slow along dimensions as short as D."""
     return get_backend(columns[0]).xp.stack(columns, axis=-1)
+
+
+def inside(points: Array, boxes: Array, *, margin: float | None = None, closed: bool = False) -> Array:
+    """Tell which points lie in which boxes: the one test of it.
+
+    Parameters
+    ----------
+    points, boxes : array (..., 2 or more) and (..., 4)
+        x, y and x1, y1, x2, y2. All dimensions but the last broadcast.
+    margin : float, optional
+        By more than how much a point must be inside, measured by subtraction. Not given: coordinates are
+        compared, and a point on a side is outside unless `closed`.
+    closed : bool, default False
+        Whether the sides belong to a box.
+
+    Returns
+    -------
+    array (...) of bool
+        True where a point is inside.
+    """
+    x, y = columns(points)[:2]
+    x1, y1, x2, y2 = columns(boxes)
+    if margin is not None:
+        return (x - x1 > margin) & (y - y1 > margin) & (x2 - x > margin) & (y2 - y > margin)
+    if closed:
+        return (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
+    return (x > x1) & (x < x2) & (y > y1) & (y < y2)
+
+
+def each_inside_each(points: Array, boxes: Array, *, closed: bool = False) -> Array:
+    """Tell which points (..., N, 2) lie in which boxes (..., G, 4), sides included or not, (..., G, N)."""
+    return inside(points[..., None, :, :], boxes[..., :, None, :], closed=closed)
 
 
 def pairwise_l1(a: Array, b: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.boxes import formulas as box_formulas
-from assigncore.boxes.formulas import Mode, columns, drop_broken, overlaps_of_checked, pairwise_overlaps
+from assigncore.boxes.formulas import Mode, drop_broken, overlaps_of_checked, pairwise_overlaps
 from assigncore.checks import (
     broadcast_lead,
     check_dtype,
@@ -301,10 +301,8 @@ def points_in_boxes(points: Array, boxes: Array, *, margin: float = 0.0) -> Arra
     check_knob("margin", margin)
     points, boxes = checked_arrays(points=(points, ("N", 2)), boxes=(boxes, ("G", 4)))
     boxes, whole = drop_broken(boxes)
-    x1, y1, x2, y2 = (c[..., :, None] for c in columns(boxes))
-    x, y = points[..., None, :, 0], points[..., None, :, 1]
-    inside = (x - x1 > margin) & (y - y1 > margin) & (x2 - x > margin) & (y2 - y > margin)
-    return inside & whole[..., :, None]
+    found = box_formulas.inside(points[..., None, :, :], boxes[..., :, None, :], margin=margin)
+    return found & whole[..., :, None]
 
 
 def pairwise_iou(a: Array, b: Array) -> Array:

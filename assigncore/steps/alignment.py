@@ -8,7 +8,7 @@ from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.boxes.calculators import measure_of, zero_when_disjoint
-from assigncore.boxes.formulas import columns
+from assigncore.boxes.formulas import columns, inside
 from assigncore.inputs import Scene
 from assigncore.numerics import power
 from assigncore.pairs.listed import Pairs, TilePairs
@@ -75,10 +75,7 @@ class Alignment:
 
     def inside(self, pairs: Pairs) -> Array:
         """Tell of which pairs the prior's centre lies inside the ground truth, (b, g, n)."""
-        x1, y1, x2, y2 = columns(pairs.of_gts(self.regions))
-        x, y = columns(pairs.of_priors(self.centers))
-        margin = float(self.margin)
-        return (x - x1 > margin) & (y - y1 > margin) & (x2 - x > margin) & (y2 - y > margin)
+        return inside(pairs.of_priors(self.centers), pairs.of_gts(self.regions), margin=float(self.margin))
 
     def overlaps(self, pairs: Pairs) -> Array:
         """Return the overlaps of the predictions with the ground truths, (b, g, n); 0 in place of NaN."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend, get_backend
-from assigncore.boxes.formulas import box_area, box_centers, columns
+from assigncore.boxes.formulas import box_area, box_centers, each_inside_each
 from assigncore.numerics import rounded_product
 from assigncore.pairs.blocks import plan_pairs
 from assigncore.pairs.tiles import View
@@ -17,7 +17,6 @@ __all__ = [
     "covered_fraction",
     "emptied",
     "in_any_region",
-    "inside",
     "rank_by_size",
     "reduce_in_reach",
     "scaled_boxes",
@@ -43,15 +42,6 @@ def emptied(boxes: Array, keep: Array) -> Array:
     xp, keep = get_backend(boxes, "boxes").xp, keep[..., None]
     low = xp.where(keep, boxes[..., :2], float("inf"))
     return xp.concat([low, xp.where(keep, boxes[..., 2:4], -float("inf"))], axis=-1)
-
-
-def inside(points: Array, boxes: Array, *, closed: bool = False) -> Array:
-    """Tell which points (..., N, 2) lie in which boxes (..., G, 4), sides included or not, (..., G, N)."""
-    x, y = (c[..., None, :] for c in columns(points))
-    x1, y1, x2, y2 = (c[..., :, None] for c in columns(boxes))
-    if closed:
-        return (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
-    return (x > x1) & (x < x2) & (y > y1) & (y < y2)
 
 
 def reduce_in_reach(
@@ -107,7 +97,7 @@ def in_any_region(backend: ArrayBackend, points: Array, regions: Array | None, c
         return xp.zeros_like(counted)
 
     def last_about(view: View) -> Array:
-        hit = inside(view.of_priors(points), view.of_gts(regions))
+        hit = each_inside_each(view.of_priors(points), view.of_gts(regions))
         return xp.max(xp.where(hit, view.gt_numbers(points), 0), axis=-2)
 
     return counted & (reduce_in_reach(backend, points, regions, counted, last_about) > 0)
