@@ -123,8 +123,7 @@ class TorchBackend(ArrayBackend):
 
     def on_numpy(self, x: Array) -> ArrayBackend | None:
         """Return NumPy's where the tensor is an eager one in the host's memory."""
-        readable = self.reads_host(x) and numpy_is_wanted() and x.dtype != torch.bfloat16
-        return load_backend("numpy") if readable else None
+        return load_backend("numpy") if self.reads_host(x) and numpy_is_wanted() else None
 
     def host_threads(self) -> int:
         """Follow PyTorch's setting, which is 1 in a data loader's worker."""

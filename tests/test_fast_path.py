@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from assigncore import AssignResult
+from assigncore import AssignResult, MaxIoUAssigner
 from assigncore.backend.fast_path import numpy_fast_path, without_numpy_fast_path
 
 PRIORS, GTS = torch.rand(5, 4), torch.rand(3, 4)
@@ -45,7 +45,21 @@ def test_others_are_left_where_they_are():
     with without_numpy_fast_path():
         assert not is_by_numpy(PRIORS, GTS)
     assert is_by_numpy(PRIORS, GTS)
-    assert not is_by_numpy(PRIORS.to(torch.bfloat16), GTS)
+
+
+def test_what_numpy_has_no_dtype_for_is_promoted_as_anywhere():
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.rand((40, 2), generator=generator) * 30
+    priors = torch.cat([corner, corner + 8], dim=-1).bfloat16()
+    boxes = priors[:6].float() + 0.3
+    for first, second in ((priors, boxes), (boxes, priors), (priors, priors[:6])):
+        got = MaxIoUAssigner(0.5, 0.4).assign(first, second)
+        with without_numpy_fast_path():
+            expected = MaxIoUAssigner(0.5, 0.4).assign(first, second)
+        assert got.max_overlaps.dtype == expected.max_overlaps.dtype == torch.float32
+        assert torch.equal(got.gt_inds, expected.gt_inds)
+        assert torch.equal(got.max_overlaps, expected.max_overlaps)
+    assert is_by_numpy(priors, boxes)
 
 
 def test_parts_of_others_get_the_library_they_were_made_for():
