@@ -55,7 +55,9 @@ def _core_knobs(kind: str, published: Mapping[str, Any]) -> dict[str, Any]:
     """Return the core's knobs of published ones, whose threshold means by its type what it means there."""
     pairs = (tuple, list) if kind == "GridAssigner" else (tuple,)
     threshold = background_threshold(published["neg_iou_thr"], pairs=pairs)
-    return {**published, "neg_iou_thr": threshold}
+    # How to compute is upstream's knob, not what.
+    known = {name: value for name, value in published.items() if name != "gpu_assign_thr"}
+    return {**known, "neg_iou_thr": threshold}
 
 
 def _single_image(kind: str) -> Callable[[GoldenCase], Call]:

@@ -26,7 +26,7 @@ class ApproxMaxIoUAssigner(MaxIoUAssigner):
     Parameters
     ----------
     pos_iou_thr, neg_iou_thr, min_pos_iou, gt_max_assign_all, ignore_iof_thr, ignore_wrt_candidates, \
-match_low_quality, gpu_assign_thr, iou_calculator
+match_low_quality, iou_calculator
         As in :class:`MaxIoUAssigner`.
 
     Notes

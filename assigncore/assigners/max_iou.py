@@ -52,8 +52,6 @@ class MaxIoUAssigner(Configured):
         Whether the fraction is of the prior, else of the ignore region.
     match_low_quality : bool, default True
         Whether each ground truth takes the priors of its best overlap, even below `pos_iou_thr`.
-    gpu_assign_thr : int, default -1
-        Accepted for the sake of published configs, without effect: memory is bounded anyway.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`. See
         :class:`assigncore.boxes.calculators.OverlapCalculator`; one of your own may take boxes of any form.
@@ -85,12 +83,10 @@ class MaxIoUAssigner(Configured):
     ignore_iof_thr: float = -1
     ignore_wrt_candidates: bool = True
     match_low_quality: bool = True
-    gpu_assign_thr: int = -1
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
     def _check_knobs(self) -> None:
         check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
-        check_knob("gpu_assign_thr", self.gpu_assign_thr)
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
 
     @numpy_fast_path

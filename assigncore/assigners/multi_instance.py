@@ -45,8 +45,6 @@ class MultiInstanceAssigner(Configured):
         Accepted for the sake of published configs, without effect.
     match_low_quality : bool, default True
         Accepted for the sake of published configs, without effect.
-    gpu_assign_thr : int, default -1
-        Accepted for the sake of published configs, without effect: memory is bounded anyway.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
 
@@ -76,12 +74,11 @@ class MultiInstanceAssigner(Configured):
     append_boxes: bool = True
     min_pos_iou: float = 0.0
     match_low_quality: bool = True
-    gpu_assign_thr: int = -1
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
 
     def _check_knobs(self) -> None:
         check_knob("num_instance", self.num_instance, at_least=1, integer=True)
-        for name in ("pos_iou_thr", "neg_iou_thr", "min_pos_iou", "gpu_assign_thr"):
+        for name in ("pos_iou_thr", "neg_iou_thr", "min_pos_iou"):
             check_knob(name, getattr(self, name))
 
     @numpy_fast_path

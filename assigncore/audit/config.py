@@ -42,6 +42,9 @@ PRIORS: Mapping[str, Callable[..., Priors]] = {
     )
 }
 TABLES = ("assigner", "priors", "approxs")
+WITHOUT_EFFECT = ("gpu_assign_thr",)
+"""Knobs of published configs that say how to compute, not what."""
+
 SECTIONS = ("name", "base", *TABLES, "allowed_border", "image_scale")
 
 
@@ -193,7 +196,8 @@ def _build(preset: Preset) -> Plan:
         scale = parse_scale(text, f"{preset.name}: image_scale")
     try:
         priors = _build_priors(preset.name, "priors", preset.priors)
-        plan = Plan(preset, priors, build_assigner(dict(preset.assigner)), scale=scale)
+        knobs = {name: value for name, value in preset.assigner.items() if name not in WITHOUT_EFFECT}
+        plan = Plan(preset, priors, build_assigner(knobs), scale=scale)
         check_pairing(plan.assigner, plan.priors, plan.parameters)
         return plan if preset.approxs is None else replace(plan, approxs=_build_approxs(plan, preset.approxs))
     except (ValueError, TypeError) as error:
