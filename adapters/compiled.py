@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from assigncore.backend.threads import share_images
 from assigncore.boxes.formulas import EPS, BoxOverlap, Mode
 from assigncore.steps.candidates import LAST_RESORT, Candidates, Distances, PointDistances, ShapeDistances
 from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
@@ -89,7 +90,7 @@ def bounded_rows(x: Host, limit: float) -> tuple[Host, Host] | None:
     return x, whole.reshape(lead)
 
 
-def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode) -> Host | None:
+def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode, threads: int) -> Host | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.overlaps_of_boxes`."""
     loops = _loops(b1)
     if loops is None or b2.dtype != b1.dtype:
@@ -107,17 +108,22 @@ def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode) -> Host | None:
     overlaps = np.empty((count, boxes.shape[1], others.shape[1]), b1.dtype)
     if overlaps.size:
         boxes, others = _contiguous(boxes), _contiguous(others[:, :, None])
-        loops.pairwise(formula, boxes, others, EPS, overlaps)
+
+        def fill(start: int, end: int) -> None:
+            own = slice(start, end)
+            loops.pairwise(formula, boxes[own], _own(others, own), EPS, overlaps[own])
+
+        share_images(fill, count, overlaps.size, threads)
     return overlaps.reshape(*lead, *overlaps.shape[1:])
 
 
-def best_of_priors(pairs: PairwiseOverlaps) -> Host | None:
+def best_of_priors(pairs: PairwiseOverlaps, threads: int) -> Host | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.best_of_priors`."""
-    found = best_overlaps(pairs, of_gts=False)
+    found = best_overlaps(pairs, threads, of_gts=False)
     return None if found is None else found.of_prior
 
 
-def best_overlaps(pairs: PairwiseOverlaps, *, of_gts: bool = True) -> BestOverlaps | None:
+def best_overlaps(pairs: PairwiseOverlaps, threads: int, *, of_gts: bool = True) -> BestOverlaps | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.best_overlaps`; without `of_gts`, of priors alone."""
     loops = _loops(pairs.priors)
     if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, BoxOverlap):
@@ -143,63 +149,86 @@ def best_overlaps(pairs: PairwiseOverlaps, *, of_gts: bool = True) -> BestOverla
     of_prior, gt_inds = np.empty((images, n_priors), priors.dtype), np.empty((images, n_priors), np.int64)
     of_gt, prior_of_gt = np.empty((images, n_gts), priors.dtype), np.empty((images, n_gts), np.int64)
     of_block = np.empty((images, -(-n_priors // block), n_gts), priors.dtype)
-    asked = formula, skips, priors, counted, alternatives, masked, gts
-    loops.best_both_ways(
-        *asked, gt_valid, integers, EPS, of_gts, block, of_prior, gt_inds, of_gt, prior_of_gt, of_block
-    )
+    n_pairs = images * n_gts * n_priors * priors.shape[2]
+
+    def asked(own: slice) -> tuple[Any, ...]:
+        flags = _own(counted, own), _own(alternatives, own), masked
+        return formula, skips, _own(priors, own), *flags, gts[own]
+
+    def find(start: int, end: int) -> None:
+        own = slice(start, end)
+        found = (x[own] for x in (of_prior, gt_inds, of_gt, prior_of_gt, of_block))
+        loops.best_both_ways(*asked(own), gt_valid[own], integers, EPS, of_gts, block, *found)
+
+    share_images(find, images, n_pairs, threads)
 
     def last_at_best(eligible: Host) -> Host:
-        last = np.empty((images, n_priors), np.int64)
-        own = _contiguous(eligible)
-        loops.attaining(*asked, own, EPS, block, of_gt, of_block, last)
+        last, taking = np.empty((images, n_priors), np.int64), _contiguous(eligible)
+
+        def find_last(start: int, end: int) -> None:
+            own = slice(start, end)
+            loops.attaining(*asked(own), taking[own], EPS, block, of_gt[own], of_block[own], last[own])
+
+        share_images(find_last, images, n_pairs, threads)
         return last
 
     return BestOverlaps(of_prior, gt_inds, of_gt, prior_of_gt, pairs.counted, last_at_best)
 
 
-def k_nearest(distances: Distances, k: int, levels: Sequence[slice]) -> Candidates | None:
+def k_nearest(distances: Distances, k: int, levels: Sequence[slice], threads: int) -> Candidates | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.k_nearest`."""
     if isinstance(distances, PointDistances):
-        return _k_nearest_points(distances, k, levels)
-    return _k_nearest_shapes(distances, k) if len(levels) == 1 else None
+        return _k_nearest_points(distances, k, levels, threads)
+    return _k_nearest_shapes(distances, k, threads) if len(levels) == 1 else None
 
 
-def _k_nearest_shapes(distances: ShapeDistances, k: int) -> Candidates | None:
+def _k_nearest_shapes(distances: ShapeDistances, k: int, threads: int) -> Candidates | None:
     loops = _loops(distances.shapes)
     if loops is None:
         return None
     images, n_gts, n_priors = distances.shape
     places = np.empty((images, n_gts, min(k, n_priors)), np.int64)
     values = np.empty(places.shape, distances.shapes.dtype)
-    loops.k_nearest_by_l1(_planes(distances.shapes), _contiguous(distances.targets), values, places)
+    shapes, targets = _planes(distances.shapes), _contiguous(distances.targets)
+
+    def find(start: int, end: int) -> None:
+        own = slice(start, end)
+        loops.k_nearest_by_l1(_own(shapes, own), targets[own], values[own], places[own])
+
+    share_images(find, images, images * n_gts * n_priors, threads)
     return Candidates(places, values)
 
 
-def _k_nearest_points(distances: PointDistances, k: int, levels: Sequence[slice]) -> Candidates | None:
+def _k_nearest_points(
+    distances: PointDistances, k: int, levels: Sequence[slice], threads: int
+) -> Candidates | None:
     loops = _loops(distances.points)
     if loops is None:
         return None
-    images, n_gts, _ = distances.shape
+    images, n_gts, n_priors = distances.shape
     places = np.empty((images, n_gts, sum(min(k, level.stop - level.start) for level in levels)), np.int64)
     values = np.empty(places.shape, distances.points.dtype)
     nothing = np.zeros((0, 0), np.int64)
-    of_points, of_gts = (nothing, nothing) if distances.groups is None else distances.groups
+    groups, gt_groups = (nothing, nothing) if distances.groups is None else map(_contiguous, distances.groups)
     resort, scale = distances.last_resort, distances.scale
-    loops.k_nearest_points(
-        _planes(distances.points),
-        _contiguous(distances.counted),
-        NONE_AT_ALL if resort is None or not resort.any() else _contiguous(resort),
-        _contiguous(of_points),
-        _contiguous(distances.centers),
-        np.zeros((0, 0, 0), values.dtype) if scale is None else _contiguous(scale),
-        _contiguous(of_gts),
-        LAST_RESORT,
-        np.asarray([level.stop for level in levels], np.int64),
-        k,
-        values,
-        places,
-    )
+    resort = NONE_AT_ALL if resort is None or not resort.any() else _contiguous(resort)
+    scale = np.zeros((0, 0, 0), values.dtype) if scale is None else _contiguous(scale)
+    points, counted = _planes(distances.points), _contiguous(distances.counted)
+    centers, ends = _contiguous(distances.centers), np.asarray([level.stop for level in levels], np.int64)
+
+    def find(start: int, end: int) -> None:
+        own = slice(start, end)
+        of_points = (_own(x, own) for x in (points, counted, resort, groups))
+        of_gts = centers[own], scale[own], gt_groups[own]
+        loops.k_nearest_points(*of_points, *of_gts, LAST_RESORT, ends, k, values[own], places[own])
+
+    share_images(find, images, images * n_gts * n_priors, threads)
     return Candidates(places, values)
+
+
+def _own(x: Host, images: slice) -> Host:
+    """Cut `x` (B or 1, ...) to some images."""
+    return x if x.shape[0] == 1 else x[images]
 
 
 def _formula(loops: ModuleType, overlap: BoxOverlap) -> int | None:
@@ -232,5 +261,5 @@ def _contiguous(x: Host) -> Host:
 
 
 def _planes(x: Host) -> Host:
-    """Return `x` (..., D) with each column contiguous: (D, ...)."""
-    return _contiguous(np.moveaxis(x, -1, 0))
+    """Return `x` (B, N, D) with each column of an image contiguous: (B, D, N)."""
+    return _contiguous(np.moveaxis(x, -1, 1))

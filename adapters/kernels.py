@@ -461,7 +461,7 @@ def k_nearest_points(
 
     Parameters
     ----------
-    points : array (2, B or 1, N)
+    points : array (B or 1, 2, N)
         x and y.
     counted, resort : array (B or 1, N) of bool
         Whether a point may be found; whether for want of others alone: its squared distance is `last_resort`.
@@ -491,8 +491,8 @@ def k_nearest_points(
     bound = np.empty(most, points.dtype)
     lowest, highest = np.zeros(most, np.int64), np.zeros(most, np.int64)
     for image in range(images):
-        own = min(image, points.shape[1] - 1)
-        x, y = points[0, own], points[1, own]
+        own = min(image, points.shape[0] - 1)
+        x, y = points[own, 0], points[own, 1]
         own_counted = counted[min(image, counted.shape[0] - 1)]
         own_resort = resort[min(image, resort.shape[0] - 1)] if resorts else own_counted
         begin = column = 0
@@ -566,7 +566,7 @@ def k_nearest_points(
 
 @compiled
 def k_nearest_by_l1(shapes: Host, targets: Host, values: Host, places: Host) -> None:
-    """Find the nearest `shapes` (4, B or 1, N) of each of `targets` (B, G, 4), by the sum of differences.
+    """Find the nearest `shapes` (B or 1, 4, N) of each of `targets` (B, G, 4), by the sum of differences.
 
     A shape that is infinite is none. `values` and `places` (B, G, K) are what is found, ascending, the first
     of equally near ones.
@@ -577,8 +577,8 @@ def k_nearest_by_l1(shapes: Host, targets: Host, values: Host, places: Host) -> 
     distance = np.empty(BLOCK, shapes.dtype)
     counts = np.zeros(n_gts, np.int64)
     for image in range(images):
-        own = min(image, shapes.shape[1] - 1)
-        a, b, c, d = shapes[0, own], shapes[1, own], shapes[2, own], shapes[3, own]
+        own = min(image, shapes.shape[0] - 1)
+        a, b, c, d = shapes[own, 0], shapes[own, 1], shapes[own, 2], shapes[own, 3]
         counts[:] = 0
         for start in range(0, n_priors, BLOCK):
             n = min(BLOCK, n_priors - start)

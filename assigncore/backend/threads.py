@@ -1,4 +1,8 @@
-"""The images of a batch, shared among the host's cores: what computes them releases Python's lock."""
+"""The images of a batch, shared among the host's cores.
+
+What is arithmetic is shared: compiled loops, which release Python's lock, and what is made of predictions.
+Moving numbers is not, since cores share the way to memory too.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,19 @@ from functools import partial
 from itertools import pairwise
 from math import prod
 from multiprocessing import process
-from typing import Any
+from typing import Any, TypeVar
 
 from assigncore.backend.base import Array, ArrayBackend
 from assigncore.backend.lookup import get_backend
 from assigncore.backend.memory import current_memory_budget, set_memory_budget
 from assigncore.result import AssignResult
 
-__all__ = ["allowed_threads", "over_images"]
+__all__ = ["allowed_threads", "over_images", "share_images"]
+
+Result = TypeVar("Result")
 
 WORTHWHILE = 2**17
-"""Numbers of a batch, and pairs of it, below which threads cost more than they save."""
+"""Numbers of predictions of a batch, and pairs of a loop, below which threads cost more than they save."""
 
 DIMENSIONS = {
     "approxs": 3,
@@ -58,7 +64,7 @@ def allowed_threads() -> int:
 def over_images(
     assign: Callable[..., AssignResult], given: Mapping[str, Any], backend: ArrayBackend
 ) -> AssignResult:
-    """Call `assign`, with the images of a batch shared among threads where that is worthwhile.
+    """Call `assign`, with the images of a batch shared among threads where predictions make it worthwhile.
 
     Parameters
     ----------
@@ -73,24 +79,50 @@ def over_images(
     threads = min(images, backend.host_threads()) if images > 1 and not _is_worker.get() else 1
     if threads < 2 or not _is_worthwhile(given):
         return assign(**given)
-    ends = [images * part // threads for part in range(threads + 1)]
     budget = max(1, current_memory_budget() // threads)
 
-    def part_of(part: tuple[int, int]) -> AssignResult:
-        start, end = part
-        _is_worker.set(True)
+    def part_of(start: int, end: int) -> AssignResult:
         set_memory_budget(budget)
         return assign(**{name: _images_of(name, x, start, end, images) for name, x in given.items()})
 
-    parts = list(pairwise(ends))
-    pool = _workers(threads - 1)
-    others = [pool.submit(partial(copy_context().run, part_of, part)) for part in parts[1:]]
     try:
-        results = [copy_context().run(part_of, parts[0]), *(other.result() for other in others)]
+        results = _shared(part_of, images, threads)
     except Exception:
         # An error names the image, which a part of the batch counts otherwise.
         return assign(**given)
     return _joined(results)
+
+
+def share_images(task: Callable[[int, int], None], images: int, pairs: int, threads: int) -> None:
+    """Call `task` with the first image and the one after the last, once for all or once a thread.
+
+    Parameters
+    ----------
+    task : callable
+        Releases Python's lock, and writes to places of its images alone.
+    images, pairs : int
+        How many there are in all.
+    threads : int
+        How many there may be.
+    """
+    threads = min(threads, images) if pairs >= WORTHWHILE and not _is_worker.get() else 1
+    if threads < 2:
+        task(0, images)
+    else:
+        _shared(task, images, threads)
+
+
+def _shared(task: Callable[[int, int], Result], images: int, threads: int) -> list[Result]:
+    """Call `task` for consecutive parts of the images, the first of them on this thread."""
+
+    def run(part: tuple[int, int]) -> Result:
+        _is_worker.set(True)
+        return task(*part)
+
+    first, *others = pairwise(images * part // threads for part in range(threads + 1))
+    pool = _workers(threads - 1)
+    waiting = [pool.submit(partial(copy_context().run, run, part)) for part in others]
+    return [copy_context().run(run, first), *(one.result() for one in waiting)]
 
 
 def _num_images(given: Mapping[str, Any]) -> int:
@@ -110,22 +142,12 @@ def _num_images(given: Mapping[str, Any]) -> int:
 
 
 def _is_worthwhile(given: Mapping[str, Any]) -> bool:
-    numbers = sum(prod(x.shape) for x in given.values() if hasattr(x, "shape"))
-    return numbers >= WORTHWHILE or _num_pairs(given) >= WORTHWHILE
-
-
-def _num_pairs(given: Mapping[str, Any]) -> int:
-    """Return how many pairs of a prior or prediction and a ground truth there are."""
-
-    def count(*names: str) -> int:
-        for name in names:
-            x = given.get(name)
-            if x is not None and hasattr(x, "shape"):
-                return int(x.shape[x.ndim - DIMENSIONS[name]])
-        return 0
-
-    priors = count("priors", "pred_bboxes", "pred_logits", "pred_masks")
-    return _num_images(given) * priors * count("gt_bboxes", "gt_masks", "gt_labels")
+    # Matchings, which have no priors, are solved on threads of their own.
+    if "priors" not in given:
+        return False
+    predictions = (x for name, x in given.items() if name.startswith("pred_") and hasattr(x, "shape"))
+    numbers: int = sum(prod(x.shape) for x in predictions)
+    return numbers >= WORTHWHILE
 
 
 def _images_of(name: str, x: Any, start: int, end: int, images: int) -> Any:
