@@ -18,20 +18,9 @@ from assigncore.checks import (
 )
 from assigncore.costs import MatchCost, cost_terms, weighted_sum
 from assigncore.inputs import MatchScene
-from assigncore.matching.one_to_many import Solver, check_copies, check_groups, in_groups, repeated
+from assigncore.matching.one_to_many import Solver, check_groups, in_groups, repeated
 
-__all__ = [
-    "NONFINITE",
-    "Solver",
-    "check_copies",
-    "check_groups",
-    "check_nonfinite",
-    "in_groups",
-    "linear_sum_assignment",
-    "match_scene",
-    "one_to_one",
-    "repeated",
-]
+__all__ = ["NONFINITE", "check_nonfinite", "linear_sum_assignment", "match_scene", "one_to_one"]
 
 NONFINITE = ("raise", "forbid")
 

@@ -248,11 +248,6 @@ class BlockView:
         """Return the tile's ground truths counted from 1, (b, g, 1), on the device of `like`."""
         return self.backend.host_indices(self.gts[..., None] + 1, like)
 
-    def first_priors(self, like: Array) -> Array:
-        """Return the first prior of each block, (b, 1), on the device of `like`."""
-        first = (self.rows % self.plan.n_blocks)[:, None] * self.plan.length
-        return self.backend.host_indices(first, like)
-
     @cached_property
     def pair_keys(self) -> Host:
         """The places of the pairs of images and ground truths among all B x G, (b, g)."""

@@ -77,9 +77,6 @@ class View(Protocol):
     def gt_numbers(self, like: Array) -> Array:
         """Return the tile's ground truths counted from 1, (b or 1, g, 1), on the device of `like`."""
 
-    def first_priors(self, like: Array) -> Array:
-        """Return the first prior of each row, (b or 1, 1), on the device of `like`."""
-
 
 @dataclass(frozen=True)
 class TileView:

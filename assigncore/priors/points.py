@@ -6,19 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array, get_backend
-from assigncore.priors.anchors import AnchorGenerator, BoxGenerator, SSDAnchorGenerator
-from assigncore.priors.grid import PriorGenerator, PriorGrid, Size, cells, check_number, level_index
+from assigncore.priors.grid import PriorGenerator, Size, cells, check_number
 
-__all__ = [
-    "AnchorGenerator",
-    "BoxGenerator",
-    "PointGenerator",
-    "PriorGenerator",
-    "PriorGrid",
-    "SSDAnchorGenerator",
-    "inside_image",
-    "level_index",
-]
+__all__ = ["PointGenerator", "inside_image"]
 
 
 @dataclass(frozen=True)
