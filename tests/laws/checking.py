@@ -33,7 +33,7 @@ def on_every_target(subjects=SUBJECTS, *, jax=COMPILED):
         pytest.param(subject, target, id=f"{subject}-{target.name}")
         for subject in subjects
         for target in TARGETS
-        if target.library == "numpy" or subject in (jax if target.library == "jax" else COMPILED)
+        if target.name == "numpy" or subject in (jax if target.library == "jax" else COMPILED)
     ]
     return pytest.mark.parametrize(("subject", "target"), cases)
 
