@@ -53,10 +53,14 @@ clients: $(CLIENTS)/.ready
 $(CLIENTS)/.ready: Makefile
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet --editable . torch==2.14.1 torchvision==0.29.1 \
-		transformers==5.24.0 ultralytics==8.4.190 mmengine==0.10.7 pycocotools shapely terminaltables prettytable six
+		transformers==5.24.0 ultralytics==8.4.190 mmengine==0.10.7 pycocotools shapely terminaltables prettytable \
+		six setuptools==79.0.1
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps mmcv-lite==2.1.0
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmdet mmdet==3.3.0
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmyolo mmyolo==0.6.0
+	# MMCV 1 asks setuptools for what later versions have not, so it is built with the one installed above.
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --no-build-isolation --target build/clients/mmdet2 \
+		mmcv==1.7.2 mmdet==2.28.2
 	touch $@
 
 # Each stamp says that the environment holds an extra of the project as pyproject.toml states it.

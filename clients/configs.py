@@ -1,189 +1,172 @@
-"""Every assigner that a published config of MMDetection names, built and called, theirs beside ours.
+"""Every assigner that a published config of a framework names, built and called, theirs beside ours.
 
-Prints one JSON object: for each distinct assigner dict, where it was found and whether the answers on random
-scenes are equal. ``configs.py`` is run by ``run.py``.
+``configs.py FRAMEWORK`` prints one JSON object: for each distinct assigner dict, where it was found and
+whether the answers on random scenes are equal. It is run by ``run.py``.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import torch
-
-WHEELS = Path(__file__).resolve().parents[1] / "build" / "clients"
-sys.path[:0] = [str(WHEELS / "mmdet"), str(Path(__file__).resolve().parent)]
-sys.path[:0] = [str(WHEELS / "mmdet"), str(Path(__file__).resolve().parent)]
+import wheels
+from calls import CALLS, CLASSES, answer, scene, ties_to_the_lowest_index
 
 SCENES = 3
-SIZES = (20, 10, 5)
-STRIDES = (8, 16, 32)
-SIDE = 160.0
-CLASSES = 5
-KEYS = ("assigner", "initial_assigner", "alignment_assigner")
+
+LEFT = {
+    "mmrotate.RBboxOverlaps2D": "rotated boxes; their overlaps are of another package, MMRotate",
+    "PoseSimOTAAssigner": "decides by keypoints too, and has no drop-in",
+}
+"""Types in a dict that is not compared, and why."""
+
+Build = Callable[[dict[str, Any]], Any]
+
+
+def name_of(kind: Any) -> str:
+    """Return the name of a type, which may be given as a class."""
+    return str(getattr(kind, "__name__", kind))
 
 
 def assigners_of(node: Any) -> Iterator[dict[str, Any]]:
-    """Find the assigner dicts of a config."""
+    """Find the assigner dicts of a config, whatever key they stand under."""
     if isinstance(node, dict):
-        for key, value in node.items():
-            if key in KEYS and isinstance(value, dict) and "type" in value:
-                yield value
+        if name_of(node.get("type")).endswith("Assigner"):
+            yield node
+        for value in node.values():
             yield from assigners_of(value)
     elif isinstance(node, list | tuple):
         for value in node:
             yield from assigners_of(value)
 
 
-def published() -> tuple[dict[str, tuple[dict[str, Any], str]], list[str]]:
+def published(framework: str) -> tuple[dict[str, tuple[dict[str, Any], str]], list[str]]:
     """Return the distinct assigner dicts with the first config of each, and the configs nobody can read."""
     from mmengine.config import Config
 
-    folder = WHEELS / "mmdet" / "mmdet" / ".mim" / "configs"
+    folder = wheels.CONFIGS[framework]
     found: dict[str, tuple[dict[str, Any], str]] = {}
     unread = []
     for file in sorted(folder.rglob("*.py")):
         name = str(file.relative_to(folder))
         try:
-            config = Config.fromfile(str(file))._cfg_dict.to_dict()
+            # What a config imports besides, such as a backbone of another package, says nothing of assigners.
+            config = Config.fromfile(str(file), import_custom_modules=False)._cfg_dict.to_dict()
         except Exception as error:
             unread.append(f"{name}: {type(error).__name__}")
             continue
         for each in assigners_of(config):
-            found.setdefault(json.dumps(each, sort_keys=True, default=_name), (each, name))
+            found.setdefault(json.dumps(each, sort_keys=True, default=name_of), (each, name))
     return found, unread
 
 
-def _name(value: Any) -> str:
-    return getattr(value, "__name__", str(value))
+def builders_of_mmdet() -> tuple[Build, Build]:
+    """Return what builds a dict: MMDetection's registry, and one that has the drop-ins alone."""
+    from mmdet.registry import TASK_UTILS
+    from mmengine.registry import Registry, init_default_scope
+
+    from assigncore.adapters import mmdet as ours
+
+    init_default_scope("mmdet")
+    registry = Registry("task util", scope="assigncore")
+    ours.register(registry)
+    return TASK_UTILS.build, registry.build
 
 
-def scene(seed: int) -> dict[str, torch.Tensor]:
-    """Draw a scene: three levels, six ground truths, predictions near the priors; no ties but by chance."""
-    torch.manual_seed(seed)
-    points, strides = [], []
-    for size, stride in zip(SIZES, STRIDES, strict=True):
-        along = (torch.arange(size) + 0.5) * stride
-        y, x = torch.meshgrid(along, along, indexing="ij")
-        points.append(torch.stack([x.flatten(), y.flatten()], dim=-1))
-        strides.append(torch.full((size * size, 1), float(stride)))
-    center, stride = torch.cat(points), torch.cat(strides)
-    half = stride * (1.5 + torch.rand(len(center), 2))
-    corner = torch.rand(6, 2) * (SIDE - 60)
-    gts = torch.cat([corner, corner + 12 + 60 * torch.rand(6, 2)], dim=-1)
-    boxes = torch.cat([center - half, center + half], dim=-1)
-    return {
-        "points": torch.cat([center, stride], dim=-1),
-        "boxes": boxes,
-        "gts": gts,
-        "labels": torch.randint(0, CLASSES, (6,)),
-        "ignored": gts[:1] + 9.5,
-        "pred": boxes + 4 * torch.randn_like(boxes),
-        "scores": torch.randn(len(center), CLASSES),
-        "masks": torch.randn(len(center), 12, 12),
-        "gt_masks": (torch.rand(6, 12, 12) < 0.4).float(),
-        "flags": torch.rand(len(center)) < 0.5,
-        "jitter": 0.5 + torch.rand(len(center), 3, 4),
-    }
+def builders_of_mmdet2() -> tuple[Build, Build]:
+    """Return the same for MMDetection 2, which has registries of MMCV's."""
+    from mmcv.utils import Registry
+    from mmdet.core.bbox.builder import BBOX_ASSIGNERS
+
+    from assigncore.adapters import mmdet2 as ours
+
+    registry = Registry("bbox_assigner")
+    ours.register(registry)
+    return BBOX_ASSIGNERS.build, registry.build
 
 
-def call(assigner: Any, kind: str, given: dict[str, torch.Tensor]) -> Any:
-    """Call an assigner of either side, as heads do."""
-    from mmengine.structures import InstanceData
+def builders_of_mmyolo() -> tuple[Build, Build]:
+    """Return the same for MMYOLO, whose configs name some of MMDetection's too."""
+    from mmengine.registry import Registry, init_default_scope
+    from mmyolo.registry import TASK_UTILS
 
-    numbers = [size * size for size in SIZES]
-    gt = InstanceData(bboxes=given["gts"].clone(), labels=given["labels"])
-    ignored = InstanceData(bboxes=given["ignored"])
-    boxes = InstanceData(priors=given["boxes"].clone())
-    probabilities = given["scores"].sigmoid()
-    pred = given["pred"].clone()
-    if kind == "PointAssigner":
-        return assigner.assign(InstanceData(priors=given["points"]), gt)
-    if kind == "ATSSAssigner":
-        boxes.bboxes, boxes.scores = pred, given["scores"]
-        return assigner.assign(boxes, numbers, gt, ignored)
-    if kind == "ApproxMaxIoUAssigner":
-        boxes.approxs = given["boxes"][:, None, :] + given["jitter"]
-        return assigner.assign(boxes, gt, ignored)
-    if kind == "GridAssigner":
-        boxes.responsible_flags = given["flags"]
-        return assigner.assign(boxes, gt, ignored)
-    if kind == "UniformAssigner":
-        return assigner.assign(InstanceData(priors=given["boxes"], decoder_priors=pred), gt)
-    if kind == "RegionAssigner":
-        meta = {"img_shape": (int(SIDE), int(SIDE)), "pad_shape": (int(SIDE), int(SIDE))}
-        maps = [torch.Size((size, size)) for size in SIZES]
-        boxes.valid_flags = torch.ones(len(given["boxes"]), dtype=torch.bool)
-        return assigner.assign(boxes, gt, meta, maps, numbers, 4, list(STRIDES))
-    if kind in ("SimOTAAssigner", "DynamicSoftLabelAssigner", "TaskAlignedAssigner"):
-        points = given["points"]
-        four = torch.cat([points, points[:, 2:]], dim=-1)
-        four = given["boxes"] if kind == "TaskAlignedAssigner" else four
-        logits = kind == "DynamicSoftLabelAssigner"
-        instances = InstanceData(
-            priors=four, bboxes=pred, scores=given["scores"] if logits else probabilities
-        )
-        return assigner.assign(instances, gt)
-    if kind == "HungarianAssigner":
-        instances = InstanceData(bboxes=pred.clamp(0, SIDE), scores=given["scores"], masks=given["masks"])
-        gt.masks = given["gt_masks"]
-        gt.positive_maps = torch.nn.functional.one_hot(given["labels"], CLASSES).float()
-        gt.text_token_mask = torch.ones(6, CLASSES, dtype=torch.bool)
-        return assigner.assign(instances, gt, img_meta={"img_shape": (int(SIDE), int(SIDE))})
-    return assigner.assign(boxes, gt, ignored)
+    from assigncore.adapters import mmdet, mmyolo
+
+    import_module("mmyolo.models")  # It registers.
+    init_default_scope("mmyolo")
+    registry = Registry("task util", scope="assigncore")
+    mmdet.register(registry)
+    mmyolo.register(registry)
+    return TASK_UTILS.build, registry.build
 
 
-def compare(theirs: Any, own: Any) -> list[str]:
-    """Name what differs between two results; a result without a field has None there."""
-    wrong = []
-    for name in ("gt_inds", "labels"):
-        a, b = getattr(theirs, name, None), getattr(own, name, None)
-        if (a is None) != (b is None) or (a is not None and not torch.equal(a, b)):
+BUILDERS = {"mmdet": builders_of_mmdet, "mmdet2": builders_of_mmdet2, "mmyolo": builders_of_mmyolo}
+
+
+def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """Name what differs between two answers: floats by more than 1e-5, everything else at all."""
+    wrong = sorted(set(theirs) ^ set(ours))
+    for name in set(theirs) & set(ours):
+        a, b = theirs[name], ours[name]
+        if not (isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)):
+            same = a == b
+        elif a.is_floating_point() and a.shape == b.shape:
+            same = torch.allclose(a, b.to(a.dtype), rtol=1e-5, atol=1e-6)
+        else:
+            same = torch.equal(a, b)
+        if not same:
             wrong.append(name)
-    a, b = theirs.max_overlaps, own.max_overlaps
-    if (a is None) != (b is None) or (a is not None and not torch.allclose(a, b, rtol=1e-5, atol=1e-6)):
-        wrong.append("max_overlaps")
     return wrong
 
 
-def held_together(sides: tuple[Any, Any], kind: str) -> dict[str, Any]:
+def positives_of(found: dict[str, Any]) -> int:
+    """Count the positive priors of an answer."""
+    for name in ("gt_inds", "fg_mask_pre_prior", "batch_pos_mask", "assign_metrics"):
+        if name in found:
+            return int((found[name] > 0).sum())
+    raise KeyError(f"no positives among {', '.join(found)}")
+
+
+def held_together(framework: str, sides: tuple[Any, Any], kind: str, classes: int) -> dict[str, Any]:
     """Call both sides on all scenes, from the same seed, and say what differs."""
     wrong: set[str] = set()
     positives = 0
     for seed in range(SCENES):
-        results = []
-        for side in sides:
-            torch.manual_seed(seed)
-            results.append(call(side, kind, scene(seed)))
-        wrong |= set(compare(*results))
-        positives += int((results[0].gt_inds > 0).sum())
+        given = scene(seed, classes)
+        torch.manual_seed(seed)
+        with ties_to_the_lowest_index():
+            theirs = answer(CALLS[framework](sides[0], kind, given))
+        torch.manual_seed(seed)
+        ours = answer(CALLS[framework](sides[1], kind, given))
+        wrong |= set(compare(theirs, ours))
+        positives += positives_of(theirs)
     verdict = "different" if wrong else "equal" if positives else "no positives"
     return {"verdict": verdict, "why": ", ".join(sorted(wrong)), "positives": positives}
 
 
-def main() -> None:
+def main(framework: str) -> None:
     """Compare all, and print what was found."""
-    import without_operations  # noqa: F401  MMCV's compiled operations are not there
-    from mmdet.registry import TASK_UTILS
-    from mmengine.registry import DefaultScope, Registry
-
-    from assigncore.adapters import mmdet as ours
-
-    DefaultScope.get_instance("configs", scope_name="mmdet")
-    registry = Registry("task util", scope="assigncore")
-    ours.register(registry)
-    found, unread = published()
-    answers = {}
+    wheels.use(framework)
+    found, unread = published(framework)
+    theirs, ours = BUILDERS[framework]()
+    answers: dict[str, dict[str, Any]] = {}
     for key, (config, file) in found.items():
-        kind = _name(config["type"]).rpartition(".")[2]
+        kind = name_of(config["type"]).rpartition(".")[2]
+        left = [why for name, why in LEFT.items() if f'"{name}"' in key]
+        if left:
+            answers[key] = {"config": file, "verdict": "left", "why": left[0]}
+            continue
         try:
-            sides = TASK_UTILS.build(dict(config)), registry.build({**config, "type": kind})
-            if [type(side).__module__.partition(".")[0] for side in sides] != ["mmdet", "assigncore"]:
-                raise TypeError(f"expected one of each side, got {[type(side).__module__ for side in sides]}")
-            answers[key] = {"config": file, **held_together(sides, kind)}
+            sides = theirs(dict(config)), ours({**config, "type": kind})
+            own = [type(side).__module__.partition(".")[0] == "assigncore" for side in sides]
+            if own != [False, True]:
+                raise TypeError(f"expected one of each side, got {[type(side) for side in sides]}")
+            classes = config.get("num_classes", CLASSES)
+            answers[key] = {"config": file, **held_together(framework, sides, kind, classes)}
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             answers[key] = {"config": file, "verdict": "failed", "why": why[:300]}
@@ -191,4 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

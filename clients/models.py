@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -18,9 +17,9 @@ os.environ.setdefault("YOLO_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
+import wheels
 
 STEPS = 2
-WHEELS = Path(__file__).resolve().parents[1] / "build" / "clients"
 
 ULTRALYTICS = (
     "yolov8n", "yolov8n-p2", "yolov10n", "yolo11n", "yolo26n", "yolov8n-seg", "yolov8n-pose", "yolo26n-seg",
@@ -136,8 +135,7 @@ def transformers(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
 
 def mmyolo(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
     """Build a model from a config of MMYOLO and its step."""
-    sys.path[:0] = [str(WHEELS / "mmdet"), str(WHEELS / "mmyolo")]
-    import without_operations  # noqa: F401
+    wheels.use("mmyolo")
     from mmengine.config import Config
     from mmengine.logging import MessageHub
     from mmengine.registry import init_default_scope
@@ -151,7 +149,7 @@ def mmyolo(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
     from mmyolo.registry import MODELS
 
     init_default_scope("mmyolo")
-    config = Config.fromfile(str(WHEELS / "mmyolo" / "mmyolo" / ".mim" / "configs" / f"{name}.py"))
+    config = Config.fromfile(str(wheels.CONFIGS["mmyolo"] / f"{name}.py"))
     config.model.backbone.init_cfg = None  # No weights are downloaded.
     model = MODELS.build(config.model)
     model.init_weights()
@@ -221,8 +219,5 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         print(json.dumps(train(*sys.argv[1:4])))
     else:
-        print(
-            json.dumps(
-                {"versions": _versions(), "models": {name: list(m) for name, (_, m) in CLIENTS.items()}}
-            )
-        )
+        listed = {name: list(models) for name, (_, models) in CLIENTS.items()}
+        print(json.dumps({"versions": _versions(), "models": listed, "configs": list(wheels.CONFIGS)}))
