@@ -59,6 +59,8 @@ def test_the_rehearsal_runs_every_part_and_leaves_a_sound_record(rehearsal, modu
     # All cases of the project, not the small ones of the package.
     max_iou = [t for t in compared if t["part"] == "goldens" and "MaxIoUAssigner" in t["name"]]
     assert {task["figures"]["cases"] for task in max_iou} == {58}
+    # Wherever the checkout lies.
+    assert str(Path(__file__).resolve().parents[1]) not in json.dumps(rehearsal.record)
 
 
 def test_the_page_of_a_rehearsal_says_what_it_is_and_shows_no_figures_elsewhere(rehearsal, module):

@@ -20,6 +20,13 @@ GOLDENS = bare_checkout.PROJECT / "tests" / "data" / "goldens"
 MINUTES = 5
 
 
+def _as_seen_from_the_project(folder: Path) -> str:
+    """Return a folder's path for the record, which is to say the same of every checkout."""
+    folder = folder.resolve()
+    inside = folder.is_relative_to(bare_checkout.PROJECT)
+    return (folder.relative_to(bare_checkout.PROJECT) if inside else folder).as_posix()
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="gpu", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -31,7 +38,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the generated scenes")
     parser.add_argument(
         "--goldens",
-        default=str(GOLDENS) if GOLDENS.is_dir() else "",
+        default=GOLDENS if GOLDENS.is_dir() else "",
+        type=Path,
         metavar="FOLDER",
         help="of golden cases; default: the tests', or where these are not at hand the package's",
     )
@@ -68,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for file in (path, asked.page):
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-    options = Options(asked.device, asked.quick, asked.seed, asked.goldens)
+    goldens = _as_seen_from_the_project(asked.goldens) if asked.goldens else ""
+    options = Options(asked.device, asked.quick, asked.seed, goldens)
     head = {
         "project": assigncore.__version__,
         "device": asked.device,
@@ -80,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [part for part in parts if part not in PARTS]:
         print(f"error: no part {unknown[0]!r}; known are {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    if asked.goldens and not Path(asked.goldens).is_dir():
+    if asked.goldens and not asked.goldens.is_dir():
         print(f"error: no folder {asked.goldens} of golden cases", file=sys.stderr)
         return 2
     try:

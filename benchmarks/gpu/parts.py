@@ -26,6 +26,7 @@ import numpy as np
 # The benchmarks' rows and dense baselines lie in the folder above.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+import bare_checkout
 from cases import Case, Inputs, Row
 from rows import ROWS
 from scenes import draw_boxes
@@ -100,7 +101,7 @@ def agreement(
     import_module("torch").set_num_threads(1)
     goldens, assigners = {}, (name,)
     if Part(part) is Part.GOLDENS:
-        goldens = {name: load_folder(Path(folder), name) if folder else load_packed(name)}
+        goldens = {name: load_folder(bare_checkout.PROJECT / folder, name) if folder else load_packed(name)}
         assigners = ()
     parts = (Part.LAWS, Part.PROMISES) if Part(part) is Part.LAWS else (Part(part),)
     plan = Plan(

@@ -10,6 +10,7 @@ from pathlib import Path
 # The benchmarks' rows lie in the folder above.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+import bare_checkout
 from rows import ROWS
 from workers import Task
 
@@ -123,7 +124,7 @@ def _agreement(
 
 
 def _goldens(options: Options, cores: int) -> Section:
-    known = variants_of_folder(Path(options.goldens)) if options.goldens else variants()
+    known = variants_of_folder(bare_checkout.PROJECT / options.goldens) if options.goldens else variants()
     names = [name for name in known if name in (QUICK_ASSIGNERS if options.quick else REPLAYS)]
     tasks = [
         task
