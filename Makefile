@@ -54,7 +54,7 @@ $(CLIENTS)/.ready: Makefile
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet --editable . torch==2.14.1 torchvision==0.29.1 \
 		transformers==5.24.0 ultralytics==8.4.190 mmengine==0.10.7 pycocotools shapely terminaltables prettytable \
-		six setuptools==79.0.1
+		six scikit-learn timm setuptools==79.0.1
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps mmcv-lite==2.1.0
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmdet mmdet==3.3.0
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmyolo mmyolo==0.6.0

@@ -1,5 +1,6 @@
-"""The models: how each is built, and one training step of it. ``models.py CLIENT MODEL SIDE`` trains one.
+"""The models: how each is built, and one training step of it.
 
+``models.py CLIENT MODEL SIDE TIES`` trains one, with ``theirs`` or ``ours``, and ties ``free`` or ``pinned``.
 Without arguments it lists them, and the versions of what is installed.
 """
 
@@ -9,15 +10,20 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Both sides run at once, so that two cores are used.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import detectors
 import torch
 import wheels
+from calls import ties_to_the_lowest_index
 
 STEPS = 2
 
@@ -32,7 +38,15 @@ MMYOLO = (
     "yolov6/yolov6_n_syncbn_fast_8xb32-400e_coco", "ppyoloe/ppyoloe_plus_s_fast_8xb8-80e_coco",
 )  # fmt: skip
 
-Step = Callable[[], torch.Tensor]
+TORCHVISION = (
+    "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn", "maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2",
+    "keypointrcnn_resnet50_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2", "ssd300_vgg16",
+    "ssdlite320_mobilenet_v3_large", "fcos_resnet50_fpn",
+)  # fmt: skip
+
+Step = Callable[[], dict[str, torch.Tensor]]
+"""Computes the losses, which add up to what is differentiated."""
 
 
 def freeze_statistics(model: torch.nn.Module) -> None:
@@ -74,9 +88,9 @@ def ultralytics(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
         batch["bboxes"] = torch.cat([boxes, torch.rand(6, 1, generator=generator)], dim=1)
     switched = use_in(model) if ours else None
 
-    def step() -> torch.Tensor:
-        loss: torch.Tensor = model.loss({key: x.clone() for key, x in batch.items()})[0].sum()
-        return loss
+    def step() -> dict[str, torch.Tensor]:
+        parts = model.loss({key: x.clone() for key, x in batch.items()})[0]
+        return {str(number): part for number, part in enumerate(parts.reshape(-1))}
 
     return model, step, switched
 
@@ -126,30 +140,99 @@ def transformers(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
         boxes = [torch.rand(count, 4, generator=generator) * 0.3 + 0.2 for count in counts]
         given = {"labels": [{"class_labels": c, "boxes": b} for c, b in zip(labels, boxes, strict=True)]}
 
-    def step() -> torch.Tensor:
-        loss: torch.Tensor = model(pixel_values=pixels, **given).loss
-        return loss
+    def step() -> dict[str, torch.Tensor]:
+        return {"loss": model(pixel_values=pixels, **given).loss}
 
     return model, step, switched
+
+
+def torchvision(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
+    """Build a detector of torchvision and its step."""
+    from torchvision.models import detection
+
+    small = {} if name.startswith("ssd") else {"min_size": 160, "max_size": 160}
+    if "rcnn" in name:
+        small |= {
+            "rpn_pre_nms_top_n_train": 200,
+            "rpn_post_nms_top_n_train": 100,
+            "box_batch_size_per_image": 64,
+        }
+    model = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=7, **small)
+    model.train()
+    generator = torch.Generator().manual_seed(0)
+    pixels = [torch.rand(3, 160, 160, generator=generator) for _ in range(2)]
+    targets = []
+    for count in (3, 5):
+        low = torch.rand(count, 2, generator=generator) * 90
+        boxes = torch.cat([low, low + 12 + torch.rand(count, 2, generator=generator) * 50], dim=1)
+        marks = low[:, None] + 10 * torch.rand(count, 17, 2, generator=generator)
+        targets.append(
+            {
+                "boxes": boxes,
+                "labels": torch.randint(1, 7, (count,), generator=generator),
+                "masks": (torch.rand(count, 160, 160, generator=generator) < 0.5).byte(),
+                "keypoints": torch.cat([marks, torch.ones(count, 17, 1)], dim=-1),
+            }
+        )
+    switched = switch_torchvision(model) if ours else None
+
+    def step() -> dict[str, torch.Tensor]:
+        losses: dict[str, torch.Tensor] = model(pixels, [dict(target) for target in targets])
+        return losses
+
+    return model, step, switched
+
+
+def switch_torchvision(model: torch.nn.Module) -> Any:
+    """Put our matchers where a detector has torchvision's, with their knobs."""
+    from assigncore.adapters.switching import Switched
+    from assigncore.adapters.torchvision import Matcher, SSDMatcher
+
+    replaced = []
+    for place, module in model.named_modules():
+        old = getattr(module, "proposal_matcher", None)
+        if type(old).__name__ == "SSDMatcher":
+            module.proposal_matcher = SSDMatcher(old.high_threshold)
+        elif old is not None:
+            knobs = (old.high_threshold, old.low_threshold, old.allow_low_quality_matches)
+            module.proposal_matcher = Matcher(*knobs)
+        if old is not None:
+            replaced.append(f"{place}.proposal_matcher".lstrip("."))
+    left = {} if replaced else {"compute_loss": "matches points in its own code, without a matcher"}
+    return Switched(tuple(replaced), left)
+
+
+def mmdet(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
+    """Build a detector of MMDetection and its step."""
+    wheels.use("mmdet")
+    import_module("mmdet.models")
+
+    from assigncore.adapters.switching import Switched
+
+    if ours:
+        import_module("assigncore.adapters.mmdet.in_mmdet")
+    model, step = detectors.build(detectors.config_of(name), detectors.SIDES.get(name, detectors.SIDE))
+    return model, step, Switched(tuple(detectors.own_assigners(model))) if ours else None
 
 
 def mmyolo(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
     """Build a model from a config of MMYOLO and its step."""
     wheels.use("mmyolo")
     from mmengine.config import Config
-    from mmengine.logging import MessageHub
+
+    import_module("mmyolo.models")
+    switched = import_module("assigncore.adapters.in_mmyolo").switched if ours else None
+    return *mmyolo_of(Config.fromfile(str(wheels.CONFIGS["mmyolo"] / f"{name}.py"))), switched
+
+
+def mmyolo_of(config: Any) -> tuple[torch.nn.Module, Step]:
+    """Build the model of a config of MMYOLO's and its step."""
+    from mmengine.logging import MessageHub, MMLogger
     from mmengine.registry import init_default_scope
-
-    if ours:
-        from assigncore.adapters.in_mmyolo import switched
-    else:
-        import mmyolo.models  # noqa: F401
-
-        switched = None
     from mmyolo.registry import MODELS
 
     init_default_scope("mmyolo")
-    config = Config.fromfile(str(wheels.CONFIGS["mmyolo"] / f"{name}.py"))
+    MMLogger.get_instance("mmengine", log_level="ERROR")
     config.model.backbone.init_cfg = None  # No weights are downloaded.
     model = MODELS.build(config.model)
     model.init_weights()
@@ -164,50 +247,54 @@ def mmyolo(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
     # The first step as in a training's first epoch, the second as in a late one: some heads change assigners.
     epochs = iter((0, 100))
 
-    def step() -> torch.Tensor:
+    def step() -> dict[str, torch.Tensor]:
         MessageHub.get_current_instance().update_info("epoch", next(epochs))
         # Some heads write to what they are given.
         given = {"bboxes_labels": rows.clone(), "img_metas": [{"batch_input_shape": (160, 160)}] * 2}
-        losses = model(pixels.clone(), given, mode="loss")
-        total: torch.Tensor = sum(
-            x.sum() if isinstance(x, torch.Tensor) else sum(y.sum() for y in x)
-            for key, x in losses.items()
-            if "loss" in key
-        )
-        return total
+        return detectors.parts_of(model(pixels.clone(), given, mode="loss"))
 
-    return model, step, switched
+    return model, step
 
 
 CLIENTS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "ultralytics": (ultralytics, ULTRALYTICS),
     "transformers": (transformers, TRANSFORMERS),
+    "torchvision": (torchvision, TORCHVISION),
+    "mmdet": (mmdet, detectors.NAMES),
     "mmyolo": (mmyolo, MMYOLO),
 }
 
 
-def train(client: str, name: str, side: str) -> dict[str, Any]:
-    """Train a model for some steps; give each step's loss and the norm of its gradients."""
-    torch.manual_seed(0)
-    model, step, switched = CLIENTS[client][0](name, side == "ours")
+def train(client: str, name: str, side: str, ties: str) -> dict[str, Any]:
+    """Train a model for some steps, with their assigner or ours, with ties as they are or pinned."""
+    with ties_to_the_lowest_index() if ties == "pinned" else nullcontext():
+        torch.manual_seed(0)
+        model, step, switched = CLIENTS[client][0](name, side == "ours")
+        numbers = steps_of(model, step)
+    left = {} if switched is None else dict(switched.left)
+    replaced = [] if switched is None else list(switched.replaced)
+    return {"numbers": numbers, "switched": replaced, "left": left}
+
+
+def steps_of(model: torch.nn.Module, step: Step) -> list[list[float]]:
+    """Train for some steps; give for each its losses and the norm of the gradients."""
     freeze_statistics(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     numbers = []
     for number in range(STEPS):
         torch.manual_seed(number)
         optimizer.zero_grad()
-        loss = step()
-        loss.backward()
-        norms = [p.grad.norm() for p in model.parameters() if p.grad is not None]
-        numbers += [float(loss), float(torch.stack(norms).norm())]
+        losses = step()
+        sum(losses.values()).backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        numbers.append([*(float(loss) for loss in losses.values()), float(norm)])
         optimizer.step()
-    left = {} if switched is None else dict(switched.left)
-    return {"numbers": numbers, "switched": [] if switched is None else list(switched.replaced), "left": left}
+    return numbers
 
 
 def _versions() -> dict[str, str]:
     found = {}
-    for name in ("assigncore", "torch", "ultralytics", "transformers", "mmengine"):
+    for name in ("assigncore", "torch", "torchvision", "ultralytics", "transformers", "mmengine"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -217,7 +304,7 @@ def _versions() -> dict[str, str]:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(train(*sys.argv[1:4])))
+        print(json.dumps(train(*sys.argv[1:5])))
     else:
         listed = {name: list(models) for name, (_, models) in CLIENTS.items()}
         print(json.dumps({"versions": _versions(), "models": listed, "configs": list(wheels.CONFIGS)}))

@@ -68,7 +68,12 @@ def modulated_deform_conv2d(
     dilation: Any,
     *_: Any,
 ) -> Tensor:
-    """Convolve at places that were learned, with weights of their own."""
+    """Convolve at places that were learned, with weights of their own.
+
+    DyHead hands over the places of a larger map, which the compiled operation does not notice.
+    """
+    height, width = (-(-size // stride[0]) for size in x.shape[-2:])
+    offset, mask = offset[..., :height, :width], mask[..., :height, :width]
     return torchvision.ops.deform_conv2d(x, offset, weight, bias, stride, padding, dilation, mask)
 
 

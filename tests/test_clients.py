@@ -20,19 +20,22 @@ def run():
     return module
 
 
-def side(*numbers, switched=("assigner",)):
-    return {"numbers": list(numbers), "switched": list(switched), "left": {}}
+def side(first, second=(1.0, 1.0), switched=("assigner",)):
+    return {"numbers": [list(first), list(second)], "switched": list(switched), "left": {}}
 
 
 def test_verdicts(run):
     verdict = lambda theirs, ours: run.compare(theirs, ours)["verdict"]  # noqa: E731
-    assert verdict(side(1.0, 2.0), side(1.0, 2.0)) == "equal"
-    assert verdict(side(1.0, 2.0), side(1.0, 2.0 + 1e-6)) == "last bits"
-    assert verdict(side(1.0, 2.0), side(1.0, 2.0001)) == "different"
-    assert verdict(side(1.0, 2.0, 3.0, 4.0), side(1.0, 2.0, 3.0, 4.0001)) == "last bits"
-    assert verdict(side(1.0, 2.0, 3.0, 4.0), side(1.0, 2.0, 3.0, 4.1)) == "different"
-    assert verdict(side(1.0), side(1.0, switched=())) == "left"
-    assert run.compare({"error": "no"}, side(1.0)) == {"verdict": "failed", "why": "theirs: no"}
+    same = side((1.0, 2.0))
+    assert verdict(same, side((1.0, 2.0))) == "equal"
+    assert verdict(same, side((1.0, 2.0 + 1e-6))) == "last bits"
+    assert verdict(same, side((1.0, 2.0001))) == "different"
+    assert verdict(same, side((1.0, 2.0), (1.0, 1.00001))) == "last bits"
+    assert verdict(same, side((1.0, 2.0), (1.0, 1.01))) == "different"
+    assert verdict(side((1e-9, 2.0)), side((2e-9, 2.0))) == "last bits"
+    assert verdict(same, side((1.0, 2.0), switched=())) == "left"
+    assert run.compare({"error": "no"}, same) == {"verdict": "failed", "why": "theirs: no"}
+    assert verdict(side((float("nan"), 1.0)), side((float("nan"), 1.0))) == "failed"
 
 
 def test_the_page_says_what_was_recorded_and_nothing_is_different(run):
