@@ -54,13 +54,19 @@ $(CLIENTS)/.ready: Makefile
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet --editable . torch==2.14.1 torchvision==0.29.1 \
 		transformers==5.24.0 ultralytics==8.4.190 mmengine==0.10.7 pycocotools shapely terminaltables prettytable \
-		six scikit-learn timm setuptools==79.0.1
+		six scikit-learn timm setuptools==79.0.1 fvcore==0.1.5.post20221221 iopath==0.1.10 yacs==0.1.8 \
+		omegaconf==2.3.1 hydra-core==1.3.8 tabulate termcolor cloudpickle
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps mmcv-lite==2.1.0
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmdet mmdet==3.3.0
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmyolo mmyolo==0.6.0
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/detr detr==0.1.4
 	# MMCV 1 asks setuptools for what later versions have not, so it is built with the one installed above.
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --no-build-isolation --target build/clients/mmdet2 \
 		mmcv==1.7.2 mmdet==2.28.2
+	# Detectron2's Python, as somebody has put it on the index; its operations stay as they are, not compiled.
+	$(CLIENTS)/bin/python -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: \
+		--dest build/clients detectron2-cdo==0.5
+	tar -xzf build/clients/detectron2_cdo-0.5.tar.gz -C build/clients
 	touch $@
 
 # Each stamp says that the environment holds an extra of the project as pyproject.toml states it.

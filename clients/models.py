@@ -1,18 +1,22 @@
 """The models: how each is built, and one training step of it.
 
-``models.py CLIENT MODEL SIDE TIES`` trains one, with ``theirs`` or ``ours``, and ties ``free`` or ``pinned``.
-Without arguments it lists them, and the versions of what is installed.
+``models.py TIES CLIENT MODEL...`` trains models with their assigner and with ours, and with ties ``free`` or
+``pinned``; it prints a JSON object a model. Without arguments it lists them, and the versions of what is
+installed.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection
 from typing import Any
 
 # Both sides run at once, so that two cores are used.
@@ -24,6 +28,7 @@ import detectors
 import torch
 import wheels
 from calls import ties_to_the_lowest_index
+from pages import PARTS
 
 STEPS = 2
 
@@ -204,9 +209,6 @@ def switch_torchvision(model: torch.nn.Module) -> Any:
 
 def mmdet(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
     """Build a detector of MMDetection and its step."""
-    wheels.use("mmdet")
-    import_module("mmdet.models")
-
     from assigncore.adapters.switching import Switched
 
     if ours:
@@ -217,10 +219,8 @@ def mmdet(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
 
 def mmyolo(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
     """Build a model from a config of MMYOLO and its step."""
-    wheels.use("mmyolo")
     from mmengine.config import Config
 
-    import_module("mmyolo.models")
     switched = import_module("assigncore.adapters.in_mmyolo").switched if ours else None
     return *mmyolo_of(Config.fromfile(str(wheels.CONFIGS["mmyolo"] / f"{name}.py"))), switched
 
@@ -256,13 +256,46 @@ def mmyolo_of(config: Any) -> tuple[torch.nn.Module, Step]:
     return model, step
 
 
-CLIENTS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    "ultralytics": (ultralytics, ULTRALYTICS),
-    "transformers": (transformers, TRANSFORMERS),
-    "torchvision": (torchvision, TORCHVISION),
-    "mmdet": (mmdet, detectors.NAMES),
-    "mmyolo": (mmyolo, MMYOLO),
+CLIENTS: dict[str, tuple[Callable[..., Any], tuple[str, ...], tuple[str, ...]]] = {
+    "ultralytics": (ultralytics, ULTRALYTICS, ("ultralytics.nn.tasks",)),
+    "transformers": (transformers, TRANSFORMERS, ("transformers", "transformers.loss.loss_utils")),
+    "torchvision": (torchvision, TORCHVISION, ("torchvision.models.detection",)),
+    "mmdet": (mmdet, detectors.NAMES, ("mmdet.models",)),
+    "mmyolo": (mmyolo, MMYOLO, ("mmyolo.models",)),
 }
+"""What builds a model, the models, and what all of them import."""
+
+LIMIT = 600
+"""Seconds a model may take."""
+
+
+def train_sides(client: str, name: str, ties: str) -> dict[str, Any]:
+    """Train both sides at once, each in a process that has what this one has imported."""
+    fork = multiprocessing.get_context("fork")
+    ends = {}
+    for side in ("theirs", "ours"):
+        ends[side], far = fork.Pipe(duplex=False)
+        fork.Process(target=answer, args=(far, client, name, side, ties), daemon=True).start()
+        far.close()
+    found = {}
+    for side, end in ends.items():
+        try:
+            found[side] = end.recv() if end.poll(LIMIT) else {"error": f"no answer within {LIMIT} s"}
+        except EOFError:
+            found[side] = {"error": "the process ended without a word"}
+    for process in multiprocessing.active_children():
+        process.terminate()
+    return found
+
+
+def answer(end: Connection, *arguments: str) -> None:
+    """Send what training gives, or its error."""
+    os.dup2(2, 1)  # What a framework prints is no answer.
+    try:
+        end.send(train(*arguments))
+    except Exception as error:
+        traceback.print_exc()
+        end.send({"error": f"{type(error).__name__}: {error}"[:300]})
 
 
 def train(client: str, name: str, side: str, ties: str) -> dict[str, Any]:
@@ -299,12 +332,28 @@ def _versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {**found, "mmdet": "3.3.0", "mmyolo": "0.6.0"}
+    return {**found, "mmdet": "3.3.0 and 2.28.2", "mmyolo": "0.6.0", "detr": "0.1.4", "detectron2-cdo": "0.5"}
+
+
+def main(ties: str, client: str, *names: str) -> None:
+    """Train models."""
+    if client in wheels.FOLDERS:
+        wheels.use(client)
+    for module in CLIENTS[client][2]:
+        import_module(module)
+    for name in names:
+        print(json.dumps({"model": name, **train_sides(client, name, ties)}), flush=True)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(train(*sys.argv[1:5])))
+        main(*sys.argv[1:])
     else:
-        listed = {name: list(models) for name, (_, models) in CLIENTS.items()}
-        print(json.dumps({"versions": _versions(), "models": listed, "configs": list(wheels.CONFIGS)}))
+        listed = {name: list(models) for name, (_, models, _) in CLIENTS.items()}
+        told = {
+            "versions": _versions(),
+            "models": listed,
+            "pages": list(PARTS),
+            "configs": list(wheels.CONFIGS),
+        }
+        print(json.dumps(told))

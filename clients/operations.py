@@ -87,7 +87,7 @@ def carafe(features: Tensor, masks: Tensor, kernel_size: int, groups: int, scale
     return (around * weights).sum(dim=3).reshape(n, c, h * scale, w * scale)
 
 
-class _Compiled(ModuleType):
+class Compiled(ModuleType):
     """The module of compiled operations, in which every name is one."""
 
     nms = staticmethod(nms)
@@ -98,7 +98,7 @@ class _Compiled(ModuleType):
             raise AttributeError(name)
 
         def missing(*_: Any, **__: Any) -> Any:
-            raise RuntimeError(f"{name}: a compiled operation of MMCV, which has no stand-in")
+            raise RuntimeError(f"{name}: a compiled operation, which has no stand-in")
 
         return missing
 
@@ -110,7 +110,7 @@ def stand_in() -> None:
     if mmcv.__version__.startswith("2."):
         # MMYOLO 0.6 refuses versions of MMCV that it works with.
         mmcv.__version__ = "2.0.1"
-    sys.modules["mmcv._ext"] = _Compiled("mmcv._ext")
+    sys.modules["mmcv._ext"] = Compiled("mmcv._ext")
     import mmcv.ops as published
 
     for new in (roi_align, roi_pool, deform_conv2d, modulated_deform_conv2d, carafe):

@@ -11,8 +11,7 @@ import json
 import math
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ CLOSE = (1e-5, 1e-4)
 SMALL = 1e-3
 """What is smaller is compared absolutely, to this scale."""
 
-FINE = ("equal", "last bits", "ties", "left")
+FINE = ("equal", "last bits", "ties", "left", "ran")
 """Verdicts that ask for nothing."""
 
 LIMIT = 600
@@ -45,21 +44,30 @@ def run_script(name: str, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def run_model(client: str, model: str) -> dict[str, Any]:
-    """Train a model with their assigner and with ours; if they differ, again with ties pinned."""
-    found = compare(*run_sides(client, model, "free"))
-    if found["verdict"] == "different":
-        pinned = compare(*run_sides(client, model, "pinned"))
-        if pinned["verdict"] in ("equal", "last bits"):
-            return {**pinned, "verdict": "ties", "free": found["apart"]}
-    return found
+def train(ties: str, client: str, models: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Train models one after another with their assigner and with ours; yield each and how they compare."""
+    command = [sys.executable, "-W", "ignore", str(HERE / "models.py"), ties, client, *models]
+    # What the frameworks say is of use only where one fails, which the record says too.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            told = json.loads(line)
+            yield told["model"], compare(told["theirs"], told["ours"])
 
 
-def run_sides(client: str, model: str, ties: str) -> list[dict[str, Any]]:
-    """Train both sides at once, each on one core."""
-    with ThreadPoolExecutor(2) as pool:
-        sides = ("theirs", "ours")
-        return list(pool.map(lambda side: run_script("models.py", client, model, side, ties), sides))
+def train_twice(client: str, models: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Train models, and those that differ again with ties pinned."""
+    different = {}
+    for model, found in train("free", client, models):
+        if found["verdict"] == "different":
+            different[model] = found
+        else:
+            yield model, found
+    for model, found in train("pinned", client, list(different)) if different else ():
+        if found["verdict"] in ("equal", "last bits"):
+            yield model, {**found, "verdict": "ties", "free": different[model]["apart"]}
+        else:
+            yield model, different[model]
 
 
 def run_configs(framework: str) -> dict[str, Any]:
@@ -68,6 +76,12 @@ def run_configs(framework: str) -> dict[str, Any]:
     if "error" not in found:
         return found
     return {"assigners": {"none": {"config": "", "verdict": "failed", "why": found["error"]}}, "unread": []}
+
+
+def run_page(part: str) -> dict[str, Any]:
+    """Execute a part of a page of docs/coming_from; see ``pages.py``."""
+    found = run_script("pages.py", part)
+    return {"verdict": "failed", "why": found["error"]} if "error" in found else found
 
 
 def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +126,25 @@ def page(record: dict[str, Any]) -> str:
         apart = f"{found['apart']:.1e}" if "apart" in found else found.get("why", "")
         places = len(found.get("switched", ()))
         lines.append(f"| {client} | `{model}` | {found['verdict']} | {apart} | {places} |")
-    return "\n".join([*lines, *_page_of_configs(record["configs"])]) + "\n"
+    return "\n".join([*lines, *_page_of_pages(record["pages"]), *_page_of_configs(record["configs"])]) + "\n"
+
+
+def _page_of_pages(parts: dict[str, Any]) -> list[str]:
+    lines = [
+        "",
+        "## The pages of coming_from",
+        "",
+        "Each block of Python of the [pages](coming_from/README.md), and the pieces of code in their lines",
+        "that switch, are read from the page and executed in the framework. Two training steps before and",
+        "after are compared, with ties as they are.",
+        "",
+        "| page | code begins | what it showed |",
+        "| --- | --- | --- |",
+    ]
+    for found in parts.values():
+        page = f"[{found['page']}.md](coming_from/{found['page']}.md)" if "page" in found else ""
+        lines.append(f"| {page} | `{found.get('code', '')}` | {found['verdict']}: {found['why']} |")
+    return lines
 
 
 def _page_of_configs(configs: dict[str, Any]) -> list[str]:
@@ -149,7 +181,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="clients or models whose name contains this")
     parser.add_argument("--again", action="store_true", help="forget what the record has")
     asked = parser.parse_args()
-    record: dict[str, Any] = {"versions": {}, "models": {}, "configs": {}}
+    record: dict[str, Any] = {"versions": {}, "models": {}, "pages": {}, "configs": {}}
     if RECORD.exists() and not asked.again:
         record = json.loads(RECORD.read_text(encoding="utf-8"))
     listed = subprocess.run(
@@ -158,15 +190,23 @@ def main() -> int:
     told = json.loads(listed.stdout.splitlines()[-1])
     record["versions"] = told["versions"]
     for client, models in told["models"].items():
-        for model in models:
-            key = f"{client}/{model}"
-            if asked.only not in key or record["models"].get(key, {}).get("verdict", "failed") != "failed":
-                continue
-            began = time.monotonic()
-            found = run_model(client, model)
-            record["models"][key] = {**found, "seconds": round(time.monotonic() - began, 1)}
+        verdicts = {model: record["models"].get(f"{client}/{model}", {}).get("verdict") for model in models}
+        wanted = [
+            model
+            for model, verdict in verdicts.items()
+            if asked.only in f"{client}/{model}" and verdict not in FINE
+        ]
+        for model, found in train_twice(client, wanted) if wanted else ():
+            record["models"][f"{client}/{model}"] = found
             RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            print(key, found["verdict"], found.get("apart", found.get("why")), flush=True)
+            print(f"{client}/{model}", found["verdict"], found.get("apart", found.get("why")), flush=True)
+    for part in told["pages"]:
+        verdict = record["pages"].get(part, {}).get("verdict")
+        if asked.only not in f"pages/{part}" or verdict in FINE:
+            continue
+        record["pages"][part] = run_page(part)
+        RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        print(f"pages/{part}", record["pages"][part]["verdict"], record["pages"][part]["why"], flush=True)
     for framework in told["configs"]:
         configs = record["configs"].get(framework, {"assigners": {}})["assigners"].values()
         done = configs and all(one["verdict"] in FINE for one in configs)
@@ -177,7 +217,7 @@ def main() -> int:
         verdicts = [one["verdict"] for one in record["configs"][framework]["assigners"].values()]
         print(f"configs/{framework}: {verdicts.count('equal')} of {len(verdicts)} equal", flush=True)
     PAGE.write_text(page(record), encoding="utf-8")
-    every = [*record["models"].values()]
+    every = [*record["models"].values(), *record["pages"].values()]
     every += [one for told in record["configs"].values() for one in told["assigners"].values()]
     return int(any(found["verdict"] not in FINE for found in every))
 
