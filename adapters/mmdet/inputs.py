@@ -70,13 +70,23 @@ def cost_inputs(
         "gt_labels": lambda: as_integers(required(gt_instances, "labels", GT)),
         "gt_masks": lambda: flat_masks(required(gt_instances, "masks", GT)),
         "positive_maps": lambda: required(gt_instances, "positive_maps", GT),
-        "text_token_mask": lambda: _of_caption(required(gt_instances, "text_token_mask", GT)),
+        "text_token_mask": lambda: _of_caption(
+            required(gt_instances, "text_token_mask", GT), required(pred_instances, "scores", PRED)
+        ),
         "image_shape": lambda: image_shape(img_meta),
     }
     return {name: readers[name]() for name in names}
 
 
-def _of_caption(mask: Array) -> Array:
-    """Return the token mask of a caption, which comes once for each of its ground truths."""
+def _of_caption(mask: Array, scores: Array) -> Array:
+    """Return the token mask of a caption, which comes once for each of its ground truths.
+
+    Grounding DINO's is as long as the caption, and its scores as the longest caption it reads.
+    """
     backend = get_backend(mask, "text_token_mask")
-    return backend.xp.astype(mask[0, :] if mask.ndim == 2 else mask, backend.xp.bool)
+    xp = backend.xp
+    mask = xp.astype(mask[0, :] if mask.ndim == 2 else mask, xp.bool)
+    missing = int(scores.shape[-1]) - int(mask.shape[0])
+    if missing <= 0:
+        return mask
+    return xp.concat([mask, xp.zeros((missing,), dtype=xp.bool, device=backend.device_of(mask))])

@@ -115,6 +115,22 @@ def test_the_caption_is_that_of_the_first_ground_truth():
     assert not torch.equal(both, cost(pred, Instances(text_token_mask=masks[1:].expand(2, 3), **fields)))
 
 
+def test_a_caption_may_be_shorter_than_the_scores():
+    """Grounding DINO's head hands a mask of the caption's tokens over, with scores for 256."""
+    scores = torch.tensor(
+        [[1.0, -2.0, 0.5, -torch.inf, -torch.inf], [0.0, 1.0, -1.0, -torch.inf, -torch.inf]]
+    )
+    pred = Instances(scores=scores, bboxes=torch.rand(2, 4))
+    fields = {"positive_maps": torch.eye(5)[:2], "labels": torch.tensor([0, 1])}
+    short = Instances(text_token_mask=torch.ones(2, 3, dtype=torch.bool), **fields)
+    whole = Instances(text_token_mask=(torch.arange(5) < 3).expand(2, 5), **fields)
+    cost = mmdet.BinaryFocalLossCost()
+    assert torch.equal(cost(pred, short), cost(pred, whole))
+    assert torch.isfinite(cost(pred, short)).all()
+    assigner = mmdet.HungarianAssigner([{"type": "BinaryFocalLossCost"}])
+    assert assigner.assign(pred, short).gt_inds.tolist() == assigner.assign(pred, whole).gt_inds.tolist()
+
+
 @pytest.mark.parametrize("assigner", [mmdet.MaxIoUAssigner(0.5, 0.4), mmdet.ATSSAssigner(2)])
 def test_a_foreign_calculator_gets_tensors(assigner):
     """A function's class is a builtin: such calculators were handed NumPy's arrays."""
