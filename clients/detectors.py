@@ -43,6 +43,8 @@ NAMES = (
     "gfl/gfl_r50_fpn_1x_coco",
     "ghm/retinanet_r50_fpn_ghm-1x_coco",
     "gn+ws/mask-rcnn_r50_fpn_gn-ws-all_2x_coco",
+    "grounding_dino/grounding_dino_r50_scratch_8xb2_1x_coco",
+    "mm_grounding_dino/grounding_dino_swin-t_pretrain_obj365",
     "grid_rcnn/grid-rcnn_r50_fpn_gn-head_1x_coco",
     "groie/mask-rcnn_r50_fpn_groie_1x_coco",
     "guided_anchoring/ga-rpn_r50_fpn_1x_coco",
@@ -97,6 +99,9 @@ NAMES = (
 )
 """A config of each method, and of each of its folders in which a method is trained by assigners."""
 
+WORDS = ("tree", "house", "car")
+"""The classes of models that read their names."""
+
 SIDE = 128
 SIDES = {"ssd/ssd300_coco": 300, "ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco": 320}
 """Models that take images of one size."""
@@ -122,6 +127,9 @@ def simplify(node: Any) -> None:
         node.pop("pretrained", None)
         node.pop("batch_augments", None)
         node.pop("teacher_ckpt", None)
+        if "num_cp" in node:
+            # Computing layers twice saves memory, and asks for a package.
+            node["num_cp"] = 0
         for name, most in AT_MOST.items():
             if isinstance(node.get(name), int):
                 node[name] = min(node[name], most)
@@ -135,6 +143,41 @@ def simplify(node: Any) -> None:
     elif isinstance(node, list | tuple):
         for value in node:
             simplify(value)
+
+
+def speak() -> None:
+    """Register a small model of language for BERT's, whose weights are a download: a vector for each word."""
+    from mmdet.registry import MODELS
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    class Words(torch.nn.Module):
+        pad_to_max = False
+
+        def __init__(self, **_: Any) -> None:
+            super().__init__()
+            vocabulary = {word: number for number, word in enumerate(("[PAD]", ".", *WORDS))}
+            tokens = Tokenizer(models.WordLevel(vocabulary, "[PAD]"))
+            tokens.pre_tokenizer = pre_tokenizers.Whitespace()
+            self.tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokens, pad_token="[PAD]")
+            self.vectors = torch.nn.Embedding(len(vocabulary), 32)
+            self.language_backbone = torch.nn.Module()
+            self.language_backbone.body = torch.nn.Module()
+            self.language_backbone.body.language_dim = 32
+
+        def forward(self, captions: list[str]) -> dict[str, torch.Tensor]:
+            tokens = self.tokenizer(captions, padding="longest", return_tensors="pt")
+            mask = tokens.attention_mask.bool()
+            embedded = self.vectors(tokens.input_ids)
+            return {
+                "embedded": embedded,
+                "hidden": embedded,
+                "masks": mask[:, None] & mask[:, :, None],
+                "position_ids": torch.arange(mask.shape[1]).expand(mask.shape),
+                "text_token_mask": mask,
+            }
+
+    MODELS.register_module("BertModel", force=True, module=Words)
 
 
 def _downloads(init: Any) -> bool:
@@ -171,6 +214,8 @@ def images(side: int, classes: int, masks_too: bool) -> dict[str, list[Any]]:
                 "pad_shape": (side, side),
                 "scale_factor": (1.0, 1.0),
                 "flip": False,
+                "text": WORDS,
+                "custom_entities": True,
             }
         )
         masks = np.zeros((count, side, side), dtype=np.uint8)
@@ -228,11 +273,13 @@ def build(config: Any, side: int = SIDE) -> tuple[torch.nn.Module, Callable[[], 
     random.seed(0)
     np.random.seed(0)
     simplify(config.model)
+    speak()
     model = MODELS.build(config.model)
     model.init_weights()
     model.train()
     # Some assigners read the masks of boxes, if there are any, in the form that a head of masks gives them.
-    data = images(side, min(classes_of(config.model), default=1), "mask" in str(config.model).lower())
+    counts = classes_of(config.model) + [len(WORDS)] * ("language_model" in config.model)
+    data = images(side, min(counts, default=1), "mask" in str(config.model).lower())
 
     # The first step as in a training's first epoch, the second as in a late one: some heads change assigners.
     epochs = iter((0, 100))
