@@ -19,11 +19,6 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from typing import Any
 
-# Both sides run at once, so that two cores are used.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("YOLO_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 import detectors
 import torch
 import wheels

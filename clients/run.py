@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ SMALL = 1e-3
 
 FINE = ("equal", "last bits", "ties", "left", "ran")
 """Verdicts that ask for nothing."""
+
+SETTINGS = {"OMP_NUM_THREADS": "1", "YOLO_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
+"""The environment of the processes: both sides run at once, each on a core, and nothing is fetched."""
 
 LIMIT = 600
 """Seconds a model may take."""
@@ -181,6 +185,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="clients or models whose name contains this")
     parser.add_argument("--again", action="store_true", help="forget what the record has")
     asked = parser.parse_args()
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     record: dict[str, Any] = {"versions": {}, "models": {}, "pages": {}, "configs": {}}
     if RECORD.exists() and not asked.again:
         record = json.loads(RECORD.read_text(encoding="utf-8"))
