@@ -147,6 +147,7 @@ def simplify(node: Any) -> None:
 
 def speak() -> None:
     """Register a small model of language for BERT's, whose weights are a download: a vector for each word."""
+    import mmdet.models  # noqa: F401  registers its own, which is replaced
     from mmdet.registry import MODELS
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -276,6 +277,10 @@ def build(config: Any, side: int = SIDE) -> tuple[torch.nn.Module, Callable[[], 
     speak()
     model = MODELS.build(config.model)
     model.init_weights()
+    for module in model.modules():
+        if type(module).__name__ == "TridentConv":
+            # Its weight is memory as it was found until a checkpoint is loaded, and differs in each process.
+            torch.nn.init.normal_(module.weight, std=0.01)
     model.train()
     # Some assigners read the masks of boxes, if there are any, in the form that a head of masks gives them.
     counts = classes_of(config.model) + [len(WORDS)] * ("language_model" in config.model)
