@@ -1,7 +1,7 @@
 """The kit for CUDA devices, rehearsed on the host: its first real run is to fail on nothing silly."""
 
 import contextlib
-import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -61,6 +61,16 @@ def test_the_rehearsal_runs_every_part_and_leaves_a_sound_record(rehearsal, modu
     assert {task["figures"]["cases"] for task in max_iou} == {58}
     # Wherever the checkout lies.
     assert str(Path(__file__).resolve().parents[1]) not in json.dumps(rehearsal.record)
+
+
+def test_without_the_tests_the_golden_cases_are_the_packages(monkeypatch, tmp_path):
+    spec = importlib.util.spec_from_file_location("gpu_command", KIT / "__main__.py")
+    monkeypatch.syspath_prepend(str(KIT))
+    command = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(command)
+    for folder, expected in ((tmp_path / "missing", None), (tmp_path, tmp_path)):
+        monkeypatch.setattr(command, "GOLDENS", folder)
+        assert command._options([]).goldens == expected
 
 
 def test_the_page_of_a_rehearsal_says_what_it_is_and_shows_no_figures_elsewhere(rehearsal, module):

@@ -38,7 +38,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the generated scenes")
     parser.add_argument(
         "--goldens",
-        default=GOLDENS if GOLDENS.is_dir() else "",
+        default=GOLDENS if GOLDENS.is_dir() else None,
         type=Path,
         metavar="FOLDER",
         help="of golden cases; default: the tests', or where these are not at hand the package's",
