@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from assigncore.backend import Array, get_backend
-from assigncore.boxes.formulas import BoxOverlap, Mode, drop_broken, overlaps_of_checked, pairwise_overlaps
+from assigncore.boxes.formulas import BoxOverlap, Mode, drop_broken, exact_overlaps, overlaps_of_checked
 from assigncore.checks import (
     broadcast_lead,
     check_dtype,
@@ -145,11 +145,7 @@ class BboxOverlaps2D(Configured):
         if mode not in PUBLISHED_MODES:
             raise ValueError(f"mode: expected one of {', '.join(PUBLISHED_MODES)}, got {mode!r}")
         if self.dtype != "fp16":
-            return (
-                overlaps_of_checked(b1, b2, mode, is_aligned=True)
-                if is_aligned
-                else pairwise_overlaps(b1, b2, mode)
-            )
+            return exact_overlaps(b1, b2, mode, is_aligned=is_aligned)
         b1, b2 = (round_to_half(divided(b, self.scale)) for b in (b1, b2))
         return overlaps_of_checked(b1, b2, mode, is_aligned=is_aligned, eps=HALF_EPS, rounded=round_to_half)
 

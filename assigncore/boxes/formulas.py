@@ -26,6 +26,7 @@ __all__ = [
     "cxcywh_to_xyxy",
     "drop_broken",
     "each_inside_each",
+    "exact_overlaps",
     "inside",
     "overlaps_of_checked",
     "pairwise_l1",
@@ -194,6 +195,13 @@ class BoxOverlap:
 def pairwise_overlaps(b1: Array, b2: Array, mode: Mode) -> Array:
     """Compute the overlaps (..., M, N) of each of `b1` with each of `b2`, checked before."""
     return get_backend(b1, "b1").overlaps_of_boxes(b1, b2, mode)
+
+
+def exact_overlaps(b1: Array, b2: Array, mode: Mode, *, is_aligned: bool) -> Array:
+    """Compute the overlaps row by row (..., N), or of each with each (..., M, N), checked before."""
+    return (
+        overlaps_of_checked(b1, b2, mode, is_aligned=True) if is_aligned else pairwise_overlaps(b1, b2, mode)
+    )
 
 
 def _unrounded(x: Array) -> Array:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from assigncore.backend import Array, ArrayBackend, get_backend
-from assigncore.boxes import formulas as box_formulas
-from assigncore.boxes.formulas import Mode, drop_broken, overlaps_of_checked, pairwise_overlaps
+from assigncore.boxes import formulas
+from assigncore.boxes.formulas import Mode, drop_broken, exact_overlaps
 from assigncore.checks import (
     broadcast_lead,
     check_dtype,
@@ -72,7 +72,7 @@ def checked_overlaps(a: Array, b: Array, mode: Mode, *, is_aligned: bool) -> Arr
     if is_aligned and a.shape[-2] != b.shape[-2]:
         raise ValueError(f"b: expected {a.shape[-2]} rows, as many as a, got {b.shape[-2]}")
     (a, _), (b, _) = drop_broken(a), drop_broken(b)
-    return overlaps_of_checked(a, b, mode, is_aligned=True) if is_aligned else pairwise_overlaps(a, b, mode)
+    return exact_overlaps(a, b, mode, is_aligned=is_aligned)
 
 
 def box_area(boxes: Array) -> Array:
@@ -107,7 +107,7 @@ def box_area(boxes: Array) -> Array:
     array([20.,  0.])
     """
     (boxes,) = checked_arrays(boxes=(boxes, (4,)))
-    return box_formulas.box_area(boxes)
+    return formulas.box_area(boxes)
 
 
 def box_centers(boxes: Array) -> Array:
@@ -135,7 +135,7 @@ def box_centers(boxes: Array) -> Array:
     array([[2. , 2.5]])
     """
     (boxes,) = checked_arrays(boxes=(boxes, (4,)))
-    return box_formulas.box_centers(boxes)
+    return formulas.box_centers(boxes)
 
 
 def xyxy_to_cxcywh(boxes: Array) -> Array:
@@ -163,7 +163,7 @@ def xyxy_to_cxcywh(boxes: Array) -> Array:
     array([[2., 3., 4., 6.]])
     """
     (boxes,) = checked_arrays(boxes=(boxes, (4,)))
-    return box_formulas.xyxy_to_cxcywh(boxes)
+    return formulas.xyxy_to_cxcywh(boxes)
 
 
 def cxcywh_to_xyxy(boxes: Array) -> Array:
@@ -191,7 +191,7 @@ def cxcywh_to_xyxy(boxes: Array) -> Array:
     array([[0., 0., 4., 6.]])
     """
     (boxes,) = checked_arrays(boxes=(boxes, (4,)))
-    return box_formulas.cxcywh_to_xyxy(boxes)
+    return formulas.cxcywh_to_xyxy(boxes)
 
 
 def xywh_to_xyxy(boxes: Array) -> Array:
@@ -219,7 +219,7 @@ def xywh_to_xyxy(boxes: Array) -> Array:
     array([[1., 2., 5., 8.]])
     """
     (boxes,) = checked_arrays(boxes=(boxes, (4,)))
-    return box_formulas.xywh_to_xyxy(boxes)
+    return formulas.xywh_to_xyxy(boxes)
 
 
 def pairwise_l1(a: Array, b: Array) -> Array:
@@ -301,7 +301,7 @@ def points_in_boxes(points: Array, boxes: Array, *, margin: float = 0.0) -> Arra
     check_knob("margin", margin)
     points, boxes = checked_arrays(points=(points, ("N", 2)), boxes=(boxes, ("G", 4)))
     boxes, whole = drop_broken(boxes)
-    found = box_formulas.inside(points[..., None, :, :], boxes[..., :, None, :], margin=margin)
+    found = formulas.inside(points[..., None, :, :], boxes[..., :, None, :], margin=margin)
     return found & whole[..., :, None]
 
 
