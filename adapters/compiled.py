@@ -6,7 +6,7 @@ of the user's own, a dtype, boxes of other columns. Then the portable version an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -90,7 +90,7 @@ def bounded_rows(x: Host, limit: float) -> tuple[Host, Host] | None:
     return x, whole.reshape(lead)
 
 
-def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode, threads: int) -> Host | None:
+def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode, threads: Callable[[], int]) -> Host | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.overlaps_of_boxes`."""
     loops = _loops(b1)
     if loops is None or b2.dtype != b1.dtype:
@@ -117,13 +117,15 @@ def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode, threads: int) -> Host | No
     return overlaps.reshape(*lead, *overlaps.shape[1:])
 
 
-def best_of_priors(pairs: PairwiseOverlaps, threads: int) -> Host | None:
+def best_of_priors(pairs: PairwiseOverlaps, threads: Callable[[], int]) -> Host | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.best_of_priors`."""
     found = best_overlaps(pairs, threads, of_gts=False)
     return None if found is None else found.of_prior
 
 
-def best_overlaps(pairs: PairwiseOverlaps, threads: int, *, of_gts: bool = True) -> BestOverlaps | None:
+def best_overlaps(
+    pairs: PairwiseOverlaps, threads: Callable[[], int], *, of_gts: bool = True
+) -> BestOverlaps | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.best_overlaps`; without `of_gts`, of priors alone."""
     loops = _loops(pairs.priors)
     if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, BoxOverlap):
@@ -175,14 +177,16 @@ def best_overlaps(pairs: PairwiseOverlaps, threads: int, *, of_gts: bool = True)
     return BestOverlaps(of_prior, gt_inds, of_gt, prior_of_gt, pairs.counted, last_at_best)
 
 
-def k_nearest(distances: Distances, k: int, levels: Sequence[slice], threads: int) -> Candidates | None:
+def k_nearest(
+    distances: Distances, k: int, levels: Sequence[slice], threads: Callable[[], int]
+) -> Candidates | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.k_nearest`."""
     if isinstance(distances, PointDistances):
         return _k_nearest_points(distances, k, levels, threads)
     return _k_nearest_shapes(distances, k, threads) if len(levels) == 1 else None
 
 
-def _k_nearest_shapes(distances: ShapeDistances, k: int, threads: int) -> Candidates | None:
+def _k_nearest_shapes(distances: ShapeDistances, k: int, threads: Callable[[], int]) -> Candidates | None:
     loops = _loops(distances.shapes)
     if loops is None:
         return None
@@ -200,7 +204,7 @@ def _k_nearest_shapes(distances: ShapeDistances, k: int, threads: int) -> Candid
 
 
 def _k_nearest_points(
-    distances: PointDistances, k: int, levels: Sequence[slice], threads: int
+    distances: PointDistances, k: int, levels: Sequence[slice], threads: Callable[[], int]
 ) -> Candidates | None:
     loops = _loops(distances.points)
     if loops is None:

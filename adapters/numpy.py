@@ -143,22 +143,22 @@ class NumpyBackend(ArrayBackend):
 
     def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
         """Let a compiled loop answer where there is one."""
-        found = compiled.overlaps_of_boxes(b1, b2, mode, self.host_threads())
+        found = compiled.overlaps_of_boxes(b1, b2, mode, self.host_threads)
         return super().overlaps_of_boxes(b1, b2, mode) if found is None else found
 
     def best_overlaps(self, pairs: PairwiseOverlaps) -> BestOverlaps:
         """Let a compiled loop answer where there is one."""
-        found = compiled.best_overlaps(pairs, self.host_threads())
+        found = compiled.best_overlaps(pairs, self.host_threads)
         return super().best_overlaps(pairs) if found is None else found
 
     def best_of_priors(self, pairs: PairwiseOverlaps) -> Array:
         """Let a compiled loop answer where there is one."""
-        found = compiled.best_of_priors(pairs, self.host_threads())
+        found = compiled.best_of_priors(pairs, self.host_threads)
         return super().best_of_priors(pairs) if found is None else found
 
     def k_nearest(self, distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
         """Let a compiled loop answer where there is one."""
-        found = compiled.k_nearest(distances, k, levels, self.host_threads())
+        found = compiled.k_nearest(distances, k, levels, self.host_threads)
         return super().k_nearest(distances, k, levels) if found is None else found
 
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +9,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from assigncore.backend.threads import num_cores
 
 __all__ = ["non_finite_cost", "solve_batch"]
 
@@ -63,7 +64,7 @@ def solve_batch(cost: AnyArray) -> AnyArray:
             )
             matched[i, rows] = columns
 
-    threads = min(len(problems), _cores()) if problems.size >= WORTH_THREADS else 1
+    threads = min(len(problems), num_cores()) if problems.size >= WORTH_THREADS else 1
     if threads == 1:
         solve(0, 1)
     else:
@@ -71,10 +72,6 @@ def solve_batch(cost: AnyArray) -> AnyArray:
             # Reading the results raises what a thread raised.
             list(pool.map(solve, range(threads), [threads] * threads))
     return matched.reshape(cost.shape[:-1])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _solve(cost: AnyArray, allowed: AnyArray) -> tuple[AnyArray, AnyArray]:

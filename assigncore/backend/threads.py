@@ -21,7 +21,7 @@ from assigncore.backend.lookup import get_backend
 from assigncore.backend.memory import current_memory_budget, set_memory_budget
 from assigncore.result import AssignResult
 
-__all__ = ["allowed_threads", "over_images", "share_images"]
+__all__ = ["allowed_threads", "num_cores", "over_images", "share_images"]
 
 Result = TypeVar("Result")
 
@@ -29,23 +29,19 @@ WORTHWHILE = 2**17
 """Numbers of predictions of a batch, and pairs of a loop, below which threads cost more than they save."""
 
 DIMENSIONS = {
-    "approxs": 3,
     "gt_bboxes": 2,
     "gt_labels": 1,
     "gt_masks": 3,
     "gt_valid": 1,
     "ignore_bboxes": 2,
-    "ignore_labels": 1,
     "ignore_valid": 1,
     "pred_bboxes": 2,
     "pred_logits": 2,
-    "pred_masks": 3,
     "pred_scores": 2,
     "prior_valid": 1,
     "priors": 2,
-    "responsible_flags": 1,
 }
-"""Dimensions of one image's part of each input; with others a batch is not shared."""
+"""Dimensions of one image's part of each input beside predictions; with others a batch is not shared."""
 
 _is_worker = ContextVar("whether images are being shared among threads already", default=False)
 
@@ -57,8 +53,12 @@ def allowed_threads() -> int:
     if process.current_process().daemon:
         return 1
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(int(wanted), own)) if wanted.isdigit() else own
+    return max(1, min(int(wanted), num_cores())) if wanted.isdigit() else num_cores()
+
+
+def num_cores() -> int:
+    """Return the cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def over_images(
@@ -75,9 +75,9 @@ def over_images(
     backend : ArrayBackend
         The library they were given in, which says how many threads there should be.
     """
-    images = _num_images(given)
-    threads = min(images, backend.host_threads()) if images > 1 and not _is_worker.get() else 1
-    if threads < 2 or not _is_worthwhile(given):
+    images = _num_images(given) if _is_worthwhile(given) and not _is_worker.get() else 1
+    threads = min(images, backend.host_threads()) if images > 1 else 1
+    if threads < 2:
         return assign(**given)
     budget = max(1, current_memory_budget() // threads)
 
@@ -93,7 +93,7 @@ def over_images(
     return _joined(results)
 
 
-def share_images(task: Callable[[int, int], None], images: int, pairs: int, threads: int) -> None:
+def share_images(task: Callable[[int, int], None], images: int, pairs: int, most: Callable[[], int]) -> None:
     """Call `task` with the first image and the one after the last, once for all or once a thread.
 
     Parameters
@@ -102,10 +102,11 @@ def share_images(task: Callable[[int, int], None], images: int, pairs: int, thre
         Releases Python's lock, and writes to places of its images alone.
     images, pairs : int
         How many there are in all.
-    threads : int
-        How many there may be.
+    most : callable
+        Says how many threads there may be; not asked where one is enough.
     """
-    threads = min(threads, images) if pairs >= WORTHWHILE and not _is_worker.get() else 1
+    is_worthwhile = images > 1 and pairs >= WORTHWHILE and not _is_worker.get()
+    threads = min(most(), images) if is_worthwhile else 1
     if threads < 2:
         task(0, images)
     else:

@@ -47,7 +47,7 @@ def test_threads_change_nothing(monkeypatch):
     cost[rng.random(cost.shape) > 0.7] = np.inf
     alone = host_assignment.solve_batch(cost)
     monkeypatch.setattr(host_assignment, "WORTH_THREADS", 1)
-    monkeypatch.setattr(host_assignment, "_cores", lambda: 3)
+    monkeypatch.setattr(host_assignment, "num_cores", lambda: 3)
     np.testing.assert_array_equal(host_assignment.solve_batch(cost), alone)
 
 
