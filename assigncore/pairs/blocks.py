@@ -28,7 +28,7 @@ EXACT = 8
 """Up to so many ground truths a tile's blocks meet equally many; beyond, up to one part in so many fewer."""
 
 BYTES_LISTED = 104
-"""What a listed pair of a block and a ground truth takes, with its extremes, while they are searched."""
+"""What a listed pair of a block and a ground truth takes at most, with what is computed of it."""
 
 Host = np.ndarray[Any, Any]
 

@@ -173,8 +173,6 @@ def test_blocks_whose_best_is_kept_may_be_of_any_length(monkeypatch):
     drawn = Drawn(BUSY)
     drawn.priors = drawn.boxes(3000, ())
     drawn.valid["prior_valid"] = np.ones(3000, np.bool_)
-    expected = max_iou(drawn)
-    drawn.rng = np.random.default_rng(BUSY)
     for remembered in (1, 20, 100):
         monkeypatch.setattr(compiled, "BLOCKS_REMEMBERED", remembered)
         assigner = ac.MaxIoUAssigner(0.5, 0.4)
