@@ -20,6 +20,7 @@ import numpy as np
 
 from assigncore.backend.threads import share_images
 from assigncore.boxes.formulas import EPS, BoxOverlap, Mode
+from assigncore.pairs.relations import Inside, Near, Relation, Touching
 from assigncore.steps.candidates import LAST_RESORT, Candidates, Distances, PointDistances, ShapeDistances
 from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
 
@@ -28,7 +29,11 @@ __all__ = [
     "best_of_priors",
     "best_overlaps",
     "bounded_rows",
+    "k_largest_overlaps",
     "k_nearest",
+    "k_smallest",
+    "k_smallest_of_lists",
+    "list_pairs",
     "overlaps_of_boxes",
     "without_kernels",
 ]
@@ -40,6 +45,9 @@ INTEGERS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
 BLOCKS_REMEMBERED = 2**22
 """Pairs of a block of priors and a ground truth whose best overlap is kept, to find what attains it again."""
+
+MOST_INSERTED = 64
+"""Up to so many smallest values are kept in order as they come; more are quicker found by a partition."""
 
 NONE_AT_ALL = np.zeros((0, 0), np.bool_)
 
@@ -106,7 +114,10 @@ def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode, threads: Callable[[], int]
     else:
         others = np.broadcast_to(b2, (*lead, *b2.shape[-2:])).reshape(count, *b2.shape[-2:])
     overlaps = np.empty((count, boxes.shape[1], others.shape[1]), b1.dtype)
-    if overlaps.size:
+    if own == count and boxes.shape[1] == others.shape[1] == 1:
+        rows = (_contiguous(x[:, 0]) for x in (boxes, others))
+        loops.row_by_row(formula, *rows, EPS, overlaps[:, 0, 0])
+    elif overlaps.size:
         boxes, others = _contiguous(boxes), _contiguous(others[:, :, None])
 
         def fill(start: int, end: int) -> None:
@@ -177,6 +188,29 @@ def best_overlaps(
     return BestOverlaps(of_prior, gt_inds, of_gt, prior_of_gt, pairs.counted, last_at_best)
 
 
+def k_largest_overlaps(pairs: PairwiseOverlaps, k: int, threads: Callable[[], int]) -> Host | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.k_largest_overlaps`."""
+    loops = _loops(pairs.priors)
+    if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, BoxOverlap):
+        return None
+    formula = _formula(loops, pairs.measure)
+    if formula is None or pairs.alternatives is not None or not 0 < k <= MOST_INSERTED:
+        return None
+    priors, gts = _contiguous(pairs.priors[:, :, None]), _contiguous(pairs.gt_bboxes)
+    counted, gt_valid = _contiguous(pairs.counted), _contiguous(pairs.gt_valid)
+    masked = not counted.all()
+    (images, n_gts), n_priors = gts.shape[:2], priors.shape[1]
+    largest = np.empty((images, n_gts, k), priors.dtype)
+
+    def find(start: int, end: int) -> None:
+        own = slice(start, end)
+        of_priors = _own(priors, own), _own(counted, own), masked
+        loops.k_largest(formula, *of_priors, gts[own], gt_valid[own], EPS, largest[own])
+
+    share_images(find, images, images * n_gts * n_priors, threads)
+    return largest
+
+
 def k_nearest(
     distances: Distances, k: int, levels: Sequence[slice], threads: Callable[[], int]
 ) -> Candidates | None:
@@ -228,6 +262,65 @@ def _k_nearest_points(
 
     share_images(find, images, images * n_gts * n_priors, threads)
     return Candidates(places, values)
+
+
+def list_pairs(relation: Relation, most: int) -> tuple[Host, Host] | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.listed`: the ground truths and the priors of the pairs.
+
+    Where they are more than `most`, some of them, which are more too.
+    """
+    loops = _loops(next(iter(relation.arrays.values())))
+    if loops is None:
+        return None
+    margin = 0.0
+    if isinstance(relation, Inside):
+        kind = loops.INSIDE_OR_ON if relation.closed else loops.INSIDE
+        if relation.margin is not None:
+            kind, margin = loops.INSIDE_BY_MARGIN, relation.margin
+        priors, gts = _planes(relation.points[..., :2]), relation.boxes
+    elif isinstance(relation, Near):
+        kind, gts = loops.NEAR, relation.centers
+        priors = np.concatenate([_planes(relation.points), _planes(relation.reach)], axis=1)
+    elif isinstance(relation, Touching):
+        kind, priors, gts = loops.TOUCHING, _planes(relation.priors), relation.boxes
+    else:
+        return None
+    eligible, gt_valid = _contiguous(relation.eligible), _contiguous(relation.gt_valid)
+    room = min(most, prod(relation.shape)) + loops.POINTS
+    rows, places = np.empty(room, np.int64), np.empty(room, np.int64)
+    asked = kind, priors, eligible, not eligible.all(), _contiguous(gts), gt_valid, margin
+    count = loops.list_pairs(*asked, most, rows, places)
+    # Only what was found is kept: the room beyond was never touched.
+    return rows[:count].copy(), places[:count].copy()
+
+
+def k_smallest(x: Host, k: int) -> tuple[Host, Host] | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.k_smallest`."""
+    rows, length = prod(x.shape[:-1]), x.shape[-1]
+    found = _k_smallest(x, np.arange(1, rows + 1) * length, min(k, length))
+    if found is None:
+        return None
+    smallest, places = found
+    return smallest.reshape(*x.shape[:-1], -1), places.reshape(*x.shape[:-1], -1)
+
+
+def k_smallest_of_lists(values: Host, counts: Host, k: int) -> tuple[Host, Host] | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.k_smallest_of_lists`."""
+    ends = np.cumsum(counts)
+    found = _k_smallest(values, ends, k)
+    if found is None:
+        return None
+    smallest, places = found
+    return smallest, np.where(np.arange(k) < counts[:, None], places + (ends - counts)[:, None], 0)
+
+
+def _k_smallest(x: Host, ends: Host, k: int) -> tuple[Host, Host] | None:
+    loops = _loops(x)
+    if loops is None or not 0 < k <= MOST_INSERTED:
+        return None
+    smallest, places = np.empty((len(ends), k), x.dtype), np.empty((len(ends), k), np.int64)
+    values = _contiguous(x).reshape(-1)
+    return (smallest, places) if loops.k_smallest_of_rows(values, ends, smallest, places) else None
 
 
 def _own(x: Host, images: slice) -> Host:

@@ -18,14 +18,23 @@ from numba import njit
 
 __all__ = [
     "GIOU",
+    "INSIDE",
+    "INSIDE_BY_MARGIN",
+    "INSIDE_OR_ON",
     "IOF_OF_GT",
     "IOF_OF_PRIOR",
     "IOU",
+    "NEAR",
+    "TOUCHING",
     "attaining",
     "best_both_ways",
+    "k_largest",
     "k_nearest_by_l1",
     "k_nearest_points",
+    "k_smallest_of_rows",
+    "list_pairs",
     "pairwise",
+    "row_by_row",
     "rows_within",
 ]
 
@@ -34,6 +43,9 @@ Host = Any
 
 IOU, IOF_OF_GT, IOF_OF_PRIOR, GIOU = 0, 1, 2, 3
 """Formulas of :mod:`assigncore.boxes.formulas`."""
+
+INSIDE, INSIDE_BY_MARGIN, INSIDE_OR_ON, NEAR, TOUCHING = 0, 1, 2, 3, 4
+"""Relations of :mod:`assigncore.pairs.relations`."""
 
 BLOCK = 128
 """Priors of a block, whose columns and values stay in the first-level cache."""
@@ -129,6 +141,40 @@ def rows_within(rows: Host, limit: float, whole: Host) -> bool:
         whole[row] = is_whole
         all_whole &= is_whole
     return all_whole
+
+
+# -- What is kept in order -----------------------------------------------------------------------------------
+
+
+@inlined
+def insert(values: Host, places: Host, count: int, value: Any, place: int) -> int:
+    """Insert what comes after all of its equals into ascending values; return how many there are then."""
+    k = values.shape[0]
+    i = count if count < k else k - 1
+    while i > 0 and values[i - 1] > value:
+        values[i] = values[i - 1]
+        places[i] = places[i - 1]
+        i -= 1
+    values[i] = value
+    places[i] = place
+    return count + 1 if count < k else k
+
+
+@inlined
+def fill_up(values: Host, places: Host, count: int, place: int) -> None:
+    """Fill what was not found with the first other places from `place` on, infinitely far.
+
+    A stable sort of all distances does the same.
+    """
+    for rank in range(count, values.shape[0]):
+        is_taken = True
+        while is_taken:
+            is_taken = False
+            for i in range(count):
+                is_taken |= places[i] == place
+            place += 1
+        values[rank] = np.inf
+        places[rank] = place - 1
 
 
 # -- Blocks of priors ----------------------------------------------------------------------------------------
@@ -384,6 +430,59 @@ def attaining(
                             last[image, start + i] = g + 1
 
 
+# -- The k largest overlaps ----------------------------------------------------------------------------------
+
+
+@compiled
+def k_largest(
+    formula: int,
+    priors: Host,
+    counted: Host,
+    masked: bool,
+    gts: Host,
+    gt_valid: Host,
+    eps: float,
+    largest: Host,
+) -> None:
+    """Find the largest overlaps (B, G, K) above 0 of each ground truth, from the largest on, then 0.
+
+    The arguments are those of :func:`best_both_ways`, where boxes that share no area overlap by 0 at most;
+    priors have no alternatives.
+    """
+    images, n_gts, k = largest.shape
+    n_priors = priors.shape[1]
+    dtype = priors.dtype.type
+    zero, floor = dtype(0), dtype(eps)
+    c, t = np.empty((5, BLOCK), priors.dtype), np.empty((4, LANES), priors.dtype)
+    values = np.empty(BLOCK, priors.dtype)
+    places = np.empty(k, np.int64)
+    counts = np.empty(n_gts, np.int64)
+    for image in range(images):
+        own_counted = counted[min(image, counted.shape[0] - 1)]
+        counts[:] = 0
+        for start in range(0, n_priors, BLOCK):
+            n = min(BLOCK, n_priors - start)
+            load_block(priors, min(image, priors.shape[0] - 1), 0, start, n, c)
+            widen(c, n, t, True)
+            x1, y1, x2, y2 = bounds_of(t)
+            for g in range(n_gts):
+                box = corners(gts, image, g)
+                if not (gt_valid[image, g] and x1 < box[2] and x2 > box[0] and y1 < box[3] and y2 > box[1]):
+                    continue
+                fill_row(formula, box, c, n, zero, floor, values)
+                # Kept negated, so that the smallest come first.
+                own, count = largest[image, g], counts[g]
+                least = -own[k - 1] if count == k else zero
+                for i in range(n):
+                    if values[i] > least and (not masked or own_counted[start + i]):
+                        count = insert(own, places, count, -values[i], 0)
+                        least = -own[k - 1] if count == k else zero
+                counts[g] = count
+        for g in range(n_gts):
+            for rank in range(k):
+                largest[image, g, rank] = -largest[image, g, rank] if rank < counts[g] else zero
+
+
 # -- The pairwise array --------------------------------------------------------------------------------------
 
 
@@ -404,38 +503,186 @@ def pairwise(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Host
                 fill_row(formula, corners(boxes, image, m), c, n, zero, floor, row)
 
 
-# -- The k nearest -------------------------------------------------------------------------------------------
+@compiled
+def row_by_row(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Host) -> None:
+    """Fill `overlaps` (P,) of `boxes` (P, 4) with `priors` (P, 4), each with its own."""
+    dtype = priors.dtype.type
+    zero, floor = dtype(0), dtype(eps)
+    c = np.empty((5, 1), priors.dtype)
+    for row in range(boxes.shape[0]):
+        for side in range(4):
+            c[side, 0] = priors[row, side]
+        c[4, 0] = (c[2, 0] - c[0, 0]) * (c[3, 0] - c[1, 0])
+        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+        box = x1, y1, x2, y2, (x2 - x1) * (y2 - y1)
+        fill_row(formula, box, c, 1, zero, floor, overlaps[row : row + 1])
+
+
+# -- The pairs that fulfil a relation ------------------------------------------------------------------------
 
 
 @inlined
-def insert(values: Host, places: Host, count: int, value: Any, place: int) -> int:
-    """Insert what comes after all of its equals into ascending values; return how many there are then."""
-    k = values.shape[0]
-    i = count if count < k else k - 1
-    while i > 0 and values[i - 1] > value:
-        values[i] = values[i - 1]
-        places[i] = places[i - 1]
-        i -= 1
-    values[i] = value
-    places[i] = place
-    return count + 1 if count < k else k
+def may_hold(relation: int, t: Host, b: int, g: Host, margin: Any) -> Any:
+    """Tell whether any prior within the bounds `t` (8, blocks) of a block may fulfil a relation.
 
-
-@inlined
-def fill_up(values: Host, places: Host, count: int, place: int) -> None:
-    """Fill what was not found with the first other places from `place` on, infinitely far.
-
-    A stable sort of all distances does the same.
+    Differences round monotonically, so that what no bound fulfils none of the priors does.
     """
-    for rank in range(count, values.shape[0]):
-        is_taken = True
-        while is_taken:
-            is_taken = False
-            for i in range(count):
-                is_taken |= places[i] == place
-            place += 1
-        values[rank] = np.inf
-        places[rank] = place - 1
+    if relation == INSIDE:
+        return t[4, b] > g[0] and t[0, b] < g[2] and t[5, b] > g[1] and t[1, b] < g[3]
+    if relation == INSIDE_BY_MARGIN:
+        return (
+            t[4, b] - g[0] > margin
+            and g[2] - t[0, b] > margin
+            and t[5, b] - g[1] > margin
+            and g[3] - t[1, b] > margin
+        )
+    if relation == INSIDE_OR_ON:
+        return t[4, b] >= g[0] and t[0, b] <= g[2] and t[5, b] >= g[1] and t[1, b] <= g[3]
+    if relation == NEAR:
+        return (
+            t[4, b] > g[0] - t[6, b]
+            and t[0, b] < g[0] + t[6, b]
+            and t[5, b] > g[1] - t[7, b]
+            and t[1, b] < g[1] + t[7, b]
+        )
+    return t[0, b] < g[2] and t[6, b] > g[0] and t[1, b] < g[3] and t[7, b] > g[1]
+
+
+@inlined
+def fill_holds(relation: int, c: Host, start: int, n: int, g: Host, margin: Any, holds: Host) -> int:
+    """Tell which priors of a block, columns `c` (D, N), fulfil a relation, and how many."""
+    count = 0
+    x, y = c[0], c[1]
+    g0, g1 = g[0], g[1]
+    if relation == NEAR:
+        for i in range(n):
+            rx, ry = c[2, start + i], c[3, start + i]
+            near_x = (x[start + i] > g0 - rx) & (x[start + i] < g0 + rx)
+            holds[i] = near_x & (y[start + i] > g1 - ry) & (y[start + i] < g1 + ry)
+            count += holds[i]
+        return count
+    g2, g3 = g[2], g[3]
+    if relation == INSIDE:
+        for i in range(n):
+            along = (x[start + i] > g0) & (x[start + i] < g2)
+            holds[i] = along & (y[start + i] > g1) & (y[start + i] < g3)
+            count += holds[i]
+    elif relation == INSIDE_BY_MARGIN:
+        for i in range(n):
+            along = (x[start + i] - g0 > margin) & (g2 - x[start + i] > margin)
+            holds[i] = along & (y[start + i] - g1 > margin) & (g3 - y[start + i] > margin)
+            count += holds[i]
+    elif relation == INSIDE_OR_ON:
+        for i in range(n):
+            along = (x[start + i] >= g0) & (x[start + i] <= g2)
+            holds[i] = along & (y[start + i] >= g1) & (y[start + i] <= g3)
+            count += holds[i]
+    else:
+        for i in range(n):
+            along = (x[start + i] < g2) & (c[2, start + i] > g0)
+            holds[i] = along & (y[start + i] < g3) & (c[3, start + i] > g1)
+            count += holds[i]
+    return count
+
+
+@compiled
+def list_pairs(
+    relation: int, priors: Host, eligible: Host, masked: bool, gts: Host, gt_valid: Host, margin: float,
+    most: int, rows: Host, places: Host,
+) -> int:  # fmt: skip
+    """List the pairs that fulfil a relation; return how many they are, or soon after they are too many.
+
+    Parameters
+    ----------
+    relation : int
+        Which.
+    priors : array (B or 1, D, N)
+        Points x, y; for `NEAR` how far is near along each axis too; for `TOUCHING` boxes.
+    eligible, gt_valid : array (B or 1, N) and (B, G) of bool
+        What counts.
+    masked : bool
+        Whether `eligible` is false somewhere.
+    gts : array (B, G, 4 or 2)
+        Boxes; for `NEAR` centres.
+    margin : float
+        Of `INSIDE_BY_MARGIN`.
+    most : int
+        From how many on they are too many.
+    rows, places : array (most + POINTS,) of integers
+        Ground truths, through all images, and priors: what is found.
+    """
+    images, n_gts = gts.shape[:2]
+    n_priors = priors.shape[2]
+    by = priors.dtype.type(margin)
+    blocks = (n_priors + POINTS - 1) // POINTS
+    t = np.empty((8, blocks), priors.dtype)
+    holds = np.empty(POINTS, np.uint8)
+    count = 0
+    for image in range(images):
+        c = priors[min(image, priors.shape[0] - 1)]
+        own_eligible = eligible[min(image, eligible.shape[0] - 1)]
+        if image == 0 or priors.shape[0] > 1:
+            for b in range(blocks):
+                start = b * POINTS
+                for column in range(c.shape[0]):
+                    low = high = c[column, start]
+                    for i in range(start + 1, min(n_priors, start + POINTS)):
+                        low, high = smaller(c[column, i], low), larger(c[column, i], high)
+                    t[column, b], t[4 + column, b] = low, high
+        for g in range(n_gts):
+            if not gt_valid[image, g]:
+                continue
+            box = gts[image, g]
+            for b in range(blocks):
+                if not may_hold(relation, t, b, box, by):
+                    continue
+                start = b * POINTS
+                n = min(POINTS, n_priors - start)
+                if fill_holds(relation, c, start, n, box, by, holds) == 0:
+                    continue
+                for i in range(n):
+                    rows[count] = image * n_gts + g
+                    places[count] = start + i
+                    count += holds[i] != 0 and (not masked or own_eligible[start + i])
+                if count > most:
+                    return count
+    return count
+
+
+# -- The smallest of lists -----------------------------------------------------------------------------------
+
+
+@compiled
+def k_smallest_of_rows(values: Host, ends: Host, smallest: Host, places: Host) -> bool:
+    """Find the smallest of each list, ascending, the first of equals; false where there is a NaN.
+
+    `values` (P,) are the lists, which end before `ends` (R,). Of what a list has not, `smallest` (R, k) is
+    infinite and `places` (R, k), counted from its first value, are the first others that it has, or 0.
+    """
+    start = 0
+    infinity = values.dtype.type(np.inf)
+    k = smallest.shape[1]
+    for row in range(ends.shape[0]):
+        count, last, broken = 0, infinity, False
+        n = ends[row] - start
+        for i in range(n):
+            value = values[start + i]
+            broken |= value != value
+            if value < last:
+                count = insert(smallest[row], places[row], count, value, i)
+                last = smallest[row, k - 1] if count == k else infinity
+        if broken:
+            return False
+        if n >= k:
+            fill_up(smallest[row], places[row], count, 0)
+        else:
+            for rank in range(count, k):
+                smallest[row, rank], places[row, rank] = infinity, 0
+        start = ends[row]
+    return True
+
+
+# -- The k nearest -------------------------------------------------------------------------------------------
 
 
 @inlined

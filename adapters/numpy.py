@@ -15,10 +15,16 @@ from assigncore.adapters import compiled
 from assigncore.adapters.host import cached_pairs_per_tile, k_smallest
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.formulas import Mode
+from assigncore.pairs.listed import ListedPairs, TilePairs
+from assigncore.pairs.relations import Relation
+from assigncore.pairs.tiles import TileView, cut_tiles
 from assigncore.steps.candidates import Candidates, Distances
 from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
 
 __all__ = ["NumpyBackend"]
+
+LISTED = 4
+"""Times as much memory as a pair of a tile that a listed pair takes, with what is computed of it."""
 
 LOG_10 = math.log(10)
 
@@ -156,14 +162,36 @@ class NumpyBackend(ArrayBackend):
         found = compiled.best_of_priors(pairs, self.host_threads)
         return super().best_of_priors(pairs) if found is None else found
 
+    def k_largest_overlaps(self, pairs: PairwiseOverlaps, k: int) -> Array:
+        """Let a compiled loop answer where there is one."""
+        found = compiled.k_largest_overlaps(pairs, k, self.host_threads)
+        return super().k_largest_overlaps(pairs, k) if found is None else found
+
     def k_nearest(self, distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
         """Let a compiled loop answer where there is one."""
         found = compiled.k_nearest(distances, k, levels, self.host_threads)
         return super().k_nearest(distances, k, levels) if found is None else found
 
+    def listed(self, relation: Relation) -> ListedPairs | None:
+        """List them by a compiled loop, or by looking where a mask of all pairs is true."""
+        if type(relation) is Relation:
+            return None
+        most = self.most_pairs(next(iter(relation.arrays.values()))) // LISTED
+        found = compiled.list_pairs(relation, most)
+        rows, places = _list_pairs(relation, most) if found is None else found
+        if rows.size > most:
+            return None
+        return ListedPairs(self, relation.shape, rows[None, :], places[None, :, None])
+
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
         """Select, where the portable version sorts."""
-        return k_smallest(x, k)
+        found = compiled.k_smallest(x, k)
+        return k_smallest(x, k) if found is None else found
+
+    def k_smallest_of_lists(self, values: Array, counts: Array, k: int) -> tuple[Array, Array]:
+        """Let a compiled loop answer where there is one."""
+        found = compiled.k_smallest_of_lists(values, counts, k)
+        return super().k_smallest_of_lists(values, counts, k) if found is None else found
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""
@@ -186,6 +214,25 @@ class NumpyBackend(ArrayBackend):
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         """Return `x` itself."""
         return np.asarray(x)
+
+
+def _list_pairs(relation: Relation, most: int) -> tuple[Array, Array]:
+    """Return ground truths and priors of the pairs that fulfil a relation; some, where too many do."""
+    _, _, n_gts = relation.shape
+    tiles = cut_tiles(relation.backend, list(relation.arrays.values()), *relation.shape)
+    rows, places, count = [], [], 0
+    for tile in tiles:
+        view = TileView(relation.backend, tile, relation.gt_valid)
+        image, gt, prior = np.nonzero(relation.of(TilePairs(view)))
+        rows.append((image + tile.first_image) * n_gts + gt)
+        places.append(prior + tile.first_prior)
+        count += prior.size
+        if count > most:
+            break
+    row, place = np.concatenate(rows), np.concatenate(places)
+    # Tiles come by their priors first, lists by their ground truths.
+    order = np.argsort(row, kind="stable") if len(tiles) > 1 else slice(None)
+    return row[order], place[order]
 
 
 def _first_held(holds: Array, numbers: Array, axis: int) -> Array:

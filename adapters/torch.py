@@ -18,6 +18,8 @@ from assigncore.adapters.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
 from assigncore.backend.fast_path import numpy_is_wanted
 from assigncore.boxes.formulas import Mode
+from assigncore.pairs.listed import ListedPairs
+from assigncore.pairs.relations import Relation
 from assigncore.result import AssignResult
 
 __all__ = ["TorchBackend"]
@@ -152,6 +154,14 @@ class TorchBackend(ArrayBackend):
         if host is None:
             return super().overlaps_of_boxes(b1, b2, mode)
         return torch.from_numpy(host.overlaps_of_boxes(b1.detach().numpy(), b2.detach().numpy(), mode))
+
+    def listed(self, relation: Relation) -> ListedPairs | None:
+        """Let NumPy list them on the host."""
+        host = self._without_gradient(*relation.arrays.values())
+        found = None if host is None else host.listed(relation.on(host, lambda x: x.detach().numpy()))
+        if found is None:
+            return None
+        return ListedPairs(self, found.shape, *(torch.from_numpy(x) for x in (found.row, found.index)))
 
     def _without_gradient(self, *arrays: Array) -> ArrayBackend | None:
         """Return NumPy's backend where it can compute, and no gradient is asked for."""

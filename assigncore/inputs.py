@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
@@ -104,6 +104,19 @@ class Scene:
         """Return an array (B, N) of one value, in the computing dtype or the default integer one."""
         dtype = self.backend.integer_dtype(self.priors) if integers else self.priors.dtype
         return self.xp.full(self.shape[:2], value, dtype=dtype, device=self.backend.device_of(self.priors))
+
+    def numbers(self, values: Sequence[float], repeats: Sequence[int] | None = None) -> Array:
+        """Return numbers, each repeated as often as said, as an array in the computing dtype.
+
+        It is made where the inputs are: copying it there would wait for the device.
+        """
+        device = self.backend.device_of(self.priors)
+        counts = [1] * len(values) if repeats is None else repeats
+        parts = [
+            self.xp.full((count,), value, dtype=self.priors.dtype, device=device)
+            for value, count in zip(values, counts, strict=True)
+        ]
+        return self.xp.concat(parts, axis=0)
 
     def codes(self, background: Array) -> Array:
         """Return 0 where `background` (B or 1, N) is true, else -1, (B, N), in the default integer dtype."""

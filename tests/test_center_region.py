@@ -1,5 +1,7 @@
 """CenterRegionAssigner, held against the rule read one prior and one ground truth at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -206,3 +208,21 @@ def test_the_list_of_shadows_is_the_published_one(name):
         result = CenterRegionAssigner(**case.init).assign(**arrays)
         listed = target.to_numpy(shadowed_labels(result, arrays["gt_labels"]))
         np.testing.assert_array_equal(listed, case.expected["shadowed_labels"], err_msg=case.name)
+
+
+@pytest.mark.parametrize("layout", ["C", "F", "sliced"])
+def test_the_list_of_shadows_does_not_depend_on_the_layout_in_memory(layout):
+    arrays = _draw(3)
+    result = CenterRegionAssigner(pos_scale=1.0, neg_scale=1.2).assign(
+        arrays["priors"], arrays["gt_bboxes"], gt_labels=arrays["gt_labels"]
+    )
+    masks = {name: np.array(x, order="C") for name, x in result.extras.items()}
+    assert all(mask.any() for mask in masks.values())
+    expected = np.argwhere(masks["shadow"] & ~masks["outranked"]).tolist()
+    expected += np.argwhere(masks["outranked"]).tolist()
+    if layout == "sliced":
+        laid = {name: np.repeat(mask, 2, axis=1)[:, ::2] for name, mask in masks.items()}
+    else:
+        laid = {name: np.array(mask, order=layout) for name, mask in masks.items()}
+    listed = shadowed_labels(replace(result, extras=laid), np.arange(len(arrays["gt_bboxes"])))
+    assert listed.tolist() == expected

@@ -10,15 +10,15 @@ import numpy as np
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, zero_when_disjoint
-from assigncore.boxes.formulas import box_centers, each_inside_each
+from assigncore.boxes.calculators import BboxOverlaps2D, measure_of, zero_when_disjoint
+from assigncore.boxes.formulas import box_centers, inside
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
-from assigncore.pairs.blocks import plan_pairs
-from assigncore.pairs.tiles import View
+from assigncore.pairs.listed import Pairs
+from assigncore.pairs.relations import Inside, Relation, Touching, decided_by_pairs, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.regions import SizeRank, covered_fraction, in_any_region, rank_by_size, scaled_boxes
+from assigncore.steps.regions import rank_by_size, scaled_boxes
 
 __all__ = ["CenterRegionAssigner", "shadowed_labels"]
 
@@ -145,17 +145,14 @@ class CenterRegionAssigner(Configured):
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
         )
-        regions = scene.ignore_bboxes
-        if regions is not None:
-            regions = scaled_boxes(regions, self.ignore_gt_scale)
-        ignored = in_any_region(scene.backend, box_centers(scene.priors), regions, scene.prior_whole)
+        ignored = self._ignored(scene)
         if scene.is_empty:
             none = scene.xp.zeros(
                 scene.shape, dtype=scene.xp.bool, device=scene.backend.device_of(scene.priors)
             )
             extras = {"shadow": none, "outranked": none}
             return scene.result(scene.full(0, integers=True), None, extras, ignored=ignored)
-        gt_inds, shadow, outranked = self._decide(scene, self._regions(scene, ignored))
+        gt_inds, shadow, outranked = self._decide(scene, ignored)
         # Pairs are computed with the priors contiguous, and handed out by prior.
         extras = {
             "shadow": scene.xp.matrix_transpose(shadow),
@@ -163,76 +160,58 @@ class CenterRegionAssigner(Configured):
         }
         return scene.result(gt_inds, None, extras, ignored=ignored)
 
-    def _regions(self, scene: Scene, ignored: Array) -> _Regions:
-        core = shadow = scaled_boxes(scene.gt_bboxes, self.pos_scale)
-        if self.neg_scale != self.pos_scale:
-            shadow = scaled_boxes(scene.gt_bboxes, self.neg_scale)
-        rank = rank_by_size(scene.backend, scene.gt_bboxes, first_of_equals=False)
-        return _Regions(core, shadow, rank, ignored)
+    def _ignored(self, scene: Scene) -> Array:
+        """Tell which priors have their centre in the central part of an ignore region, (B or 1, N)."""
+        if scene.ignore_bboxes is None or scene.ignore_valid is None:
+            return scene.xp.zeros_like(scene.prior_whole)
+        points, regions = box_centers(scene.priors), scaled_boxes(scene.ignore_bboxes, self.ignore_gt_scale)
+        return holds_for_any(Inside(scene.backend, scene.ignore_valid, scene.prior_whole, points, regions))
 
-    def _decide(self, scene: Scene, regions: _Regions) -> tuple[Array, Array, Array]:
+    def _decide(self, scene: Scene, ignored: Array) -> tuple[Array, ...]:
         """Return who takes each prior (B, N), and which pairs are in shadow and outranked (B, G, N)."""
-        plan = plan_pairs(
-            scene.backend,
-            scene.priors,
-            regions.core if self.pos_scale > self.neg_scale else regions.shadow,
-            scene.prior_whole,
-            skip=zero_when_disjoint(self.iou_calculator) and self.min_pos_iof >= 0,
-        )
-        parts = [self._decide_tile(scene, view, regions) for view in plan.views]
-        taken, shadow, outranked = ([part[i] for part in parts] for i in range(3))
-        like = scene.prior_valid
-        return (
-            scene.xp.astype(plan.join(taken, like), scene.backend.integer_dtype(scene.priors)),
-            plan.join_pairs(shadow, like),
-            plan.join_pairs(outranked, like),
-        )
+        xp, rank = scene.xp, rank_by_size(scene.backend, scene.gt_bboxes, first_of_equals=False)
+        core, shadow = (scaled_boxes(scene.gt_bboxes, scale) for scale in (self.pos_scale, self.neg_scale))
 
-    def _decide_tile(self, scene: Scene, view: View, regions: _Regions) -> tuple[Array, Array, Array]:
-        """Return the same for a tile: (b, n), (b, g, n) and (b, g, n)."""
-        xp, rank = scene.xp, regions.rank
-        in_core, in_shadow = self._touched(scene, view, regions)
-        best = rank.largest(view, in_core)
-        outranked = in_core & (view.of_gts(rank.rank)[..., None] != best[:, None, :])
-        in_shadow = (in_shadow & ~in_core) | outranked
-        gt_inds = rank.gt_inds(best, view)
-        if scene.gt_labels is not None:
-            clash = in_shadow & _same_class(scene, view, gt_inds, regions.ignored)
-            if self.foreground_dominate:
-                in_shadow, outranked = in_shadow & ~clash, outranked & ~clash
-            else:
-                gt_inds = xp.where(xp.any(clash, axis=-2), 0, gt_inds)
-        return gt_inds, in_shadow, outranked
+        def decide(pairs: Pairs) -> tuple[Array, Array, Array]:
+            in_core = in_shadow = self._covered(scene, pairs, core)
+            if self.neg_scale != self.pos_scale:
+                in_shadow = self._covered(scene, pairs, shadow)
+            centers = box_centers(pairs.of_priors(scene.priors))
+            in_core = in_core & inside(centers, pairs.of_gts(scene.gt_bboxes))
+            of_gts = pairs.of_gts(rank.rank)
+            best = pairs.largest(xp.where(in_core, of_gts, 0))
+            outranked = in_core & (of_gts != pairs.own(best))
+            in_shadow = (in_shadow & ~in_core) | outranked
+            gt_inds = rank.gt_inds(best, pairs)
+            if scene.gt_labels is not None:
+                clash = in_shadow & _same_class(scene, pairs, gt_inds, ignored)
+                if self.foreground_dominate:
+                    in_shadow, outranked = in_shadow & ~clash, outranked & ~clash
+                else:
+                    gt_inds = xp.where(pairs.largest(xp.astype(clash, xp.int32)) > 0, 0, gt_inds)
+            return gt_inds, in_shadow, outranked
 
-    def _touched(self, scene: Scene, view: View, regions: _Regions) -> tuple[Array, Array]:
-        """Tell which priors are in the core, and which touch the shadow, of a tile's ground truths."""
-        fraction = covered_fraction(self.iou_calculator)
-        priors, gt_bboxes = view.of_priors(scene.priors), view.of_gts(scene.gt_bboxes)
-        pairs = view.of_priors(scene.prior_whole)[:, None, :] & view.of_gts(scene.gt_valid)[..., None]
-        touches_core = pairs & (fraction(view.of_gts(regions.core), priors) > float(self.min_pos_iof))
-        touches_shadow = touches_core
-        if regions.shadow is not regions.core:
-            touches_shadow = pairs & (fraction(view.of_gts(regions.shadow), priors) > float(self.min_pos_iof))
-        return touches_core & each_inside_each(box_centers(priors), gt_bboxes), touches_shadow
+        of_scene = (scene.backend, scene.gt_valid, scene.prior_whole)
+        if zero_when_disjoint(self.iou_calculator) and self.min_pos_iof >= 0:
+            larger = core if self.pos_scale > self.neg_scale else shadow
+            return decided_by_pairs(Touching(*of_scene, scene.priors, larger), decide)
+        return decided_by_pairs(Relation(*of_scene), decide)
+
+    def _covered(self, scene: Scene, pairs: Pairs, regions: Array) -> Array:
+        """Tell which regions (B, G, 4) cover enough of which priors, (b, g, n)."""
+        measure = measure_of(self.iou_calculator, "iof", of_prior=True)
+        fraction = measure(pairs.of_gts(regions), pairs.of_priors(scene.priors))[..., 0, :]
+        eligible = pairs.of_priors(scene.prior_whole) & pairs.of_gts(scene.gt_valid)
+        return eligible & (fraction > float(self.min_pos_iof))
 
 
-@dataclass(frozen=True, eq=False)
-class _Regions:
-    """What is the same for all tiles: cores and shadows (B, G, 4), who goes first, who is ignored."""
-
-    core: Array
-    shadow: Array
-    rank: SizeRank
-    ignored: Array
-
-
-def _same_class(scene: Scene, view: View, gt_inds: Array, ignored: Array) -> Array:
-    """Tell which ground truths (b, g, n) are of the class that a prior is to learn."""
+def _same_class(scene: Scene, pairs: Pairs, gt_inds: Array, ignored: Array) -> Array:
+    """Tell which ground truths are of the class that their prior is to learn, (b, g, n)."""
     xp, gt_labels = scene.xp, scene.gt_labels
-    learns = (gt_inds > 0) & ~view.of_priors(ignored)
     matched = xp.where(gt_inds > 0, gt_inds - 1, 0)
-    label = xp.take_along_axis(view.of_images(gt_labels), matched, axis=-1)
-    return learns[:, None, :] & (view.of_gts(gt_labels)[..., None] == label[:, None, :])
+    label = xp.take_along_axis(pairs.of_images(gt_labels), matched, axis=-1)
+    learns = pairs.own(gt_inds > 0) & ~pairs.of_priors(ignored)
+    return learns & (pairs.of_gts(gt_labels) == pairs.own(label))
 
 
 def shadowed_labels(result: AssignResult, gt_labels: Array) -> Array:
@@ -279,7 +258,16 @@ def shadowed_labels(result: AssignResult, gt_labels: Array) -> Array:
         raise ValueError(f"gt_labels: expected shape ({result.num_gts},), got {tuple(gt_labels.shape)}")
     backend = get_backend(result.gt_inds, "gt_inds")
     shadow, outranked = (backend.to_numpy(result.extras[name]) for name in ("shadow", "outranked"))
-    prior, gt = np.concatenate([np.nonzero(shadow & ~outranked), np.nonzero(outranked)], axis=-1)
+    prior, gt = np.concatenate([_true_pairs(shadow & ~outranked), _true_pairs(outranked)], axis=-1)
     pairs = np.stack([prior, backend.to_numpy(gt_labels)[gt]], axis=-1)
     integers = backend.integer_dtype(result.gt_inds)
     return backend.xp.astype(backend.from_numpy(pairs, backend.device_of(result.gt_inds)), integers)
+
+
+def _true_pairs(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return where a mask (N, G) is true, by prior and then by ground truth; quick in either layout."""
+    if mask.flags.c_contiguous or not mask.flags.f_contiguous:
+        return np.stack(np.divmod(np.flatnonzero(mask), mask.shape[1]))
+    gt, prior = np.divmod(np.flatnonzero(mask.T), mask.shape[0])
+    order = np.argsort(prior, kind="stable")
+    return np.stack([prior[order], gt[order]])

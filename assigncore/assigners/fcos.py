@@ -7,22 +7,20 @@ from dataclasses import dataclass
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.formulas import box_centers, collapse, columns
+from assigncore.boxes.formulas import box_centers, columns, near
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
 from assigncore.numerics import rounded_product
-from assigncore.pairs.tiles import View
+from assigncore.pairs.listed import Pairs
+from assigncore.pairs.relations import Inside, largest_code
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import check_levels
-from assigncore.steps.regions import SizeRank, emptied, rank_by_size, reduce_in_reach
+from assigncore.steps.regions import rank_by_size
 
 __all__ = ["FCOSAssigner"]
 
 UNBOUNDED = float("inf")
-
-SLACK = 1e-5
-"""Relative margin of the bounds by which ground truths are passed over, far above the rounding of sides."""
 
 
 @ASSIGNERS.register
@@ -142,50 +140,37 @@ class FCOSAssigner(Configured):
             )
         if scene.is_empty:
             return scene.result(scene.full(0, integers=True), None)
-        xp = scene.xp
-        gt_bboxes = collapse(scene.gt_bboxes, scene.gt_valid)
-        rank = rank_by_size(scene.backend, gt_bboxes, first_of_equals=True)
-        best = [
-            self._best_rank(scene, gt_bboxes, rank, level, *limits)
-            for level, limits in zip(levels, self.regress_ranges, strict=True)
-            if level.stop > level.start
-        ]
-        gt_inds = rank.gt_inds(xp.concat(best, axis=-1))
-        return scene.result(xp.where(scene.prior_whole, gt_inds, 0), None)
+        rank = rank_by_size(scene.backend, scene.gt_bboxes, first_of_equals=True)
+        inside = Inside(
+            scene.backend, scene.gt_valid, scene.prior_whole, scene.priors[..., :2], scene.gt_bboxes
+        )
+        ranges = self._ranges(scene, levels)
 
-    def _best_rank(
-        self, scene: Scene, gt_bboxes: Array, rank: SizeRank, level: slice, low: float, high: float
-    ) -> Array:
-        """Return the rank of the smallest ground truth that each point of a level may regress, (B, n)."""
-        xp, points = scene.xp, scene.priors[:, level, :]
-        centers = box_centers(gt_bboxes)
-        radius = rounded_product(points[..., 2], self.center_sample_radius)
+        def claimed_rank(pairs: Pairs) -> Array:
+            return scene.xp.where(self._may_regress(scene, pairs, ranges), pairs.of_gts(rank.rank), 0)
 
-        def smallest(view: View) -> Array:
-            x, y = (c[:, None, :] for c in columns(view.of_priors(points)[..., :2]))
-            x1, y1, x2, y2 = (c[..., None] for c in columns(view.of_gts(gt_bboxes)))
-            sides = (x - x1, y - y1, x2 - x, y2 - y)
-            nearest = xp.minimum(xp.minimum(sides[0], sides[2]), xp.minimum(sides[1], sides[3]))
-            farthest = xp.maximum(xp.maximum(sides[0], sides[2]), xp.maximum(sides[1], sides[3]))
-            claims = (nearest > 0) & (farthest >= low) & (farthest <= high)
-            if self.center_sampling:
-                cx, cy = (c[..., None] for c in columns(view.of_gts(centers)))
-                near = view.of_priors(radius)[:, None, :]
-                claims = claims & (x > cx - near) & (x < cx + near) & (y > cy - near) & (y < cy + near)
-            return rank.largest(view, claims)
+        return scene.result(rank.gt_inds(largest_code(inside, claimed_rank)), None)
 
-        reach = emptied(gt_bboxes, _may_be_in_range(scene, gt_bboxes, low, high))
-        return reduce_in_reach(scene.backend, points[..., :2], reach, scene.prior_whole[:, level], smallest)
+    def _ranges(self, scene: Scene, levels: Sequence[slice]) -> Array:
+        """Return the least and the greatest distance that each point regresses, (1, N, 2)."""
+        xp, counts = scene.xp, [level.stop - level.start for level in levels]
+        limits = [scene.numbers(own, counts) for own in zip(*self.regress_ranges, strict=True)]
+        return xp.stack(limits, axis=-1)[None, ...]
 
-
-def _may_be_in_range(scene: Scene, gt_bboxes: Array, low: float, high: float) -> Array:
-    """Tell which ground truths have a point in them whose farthest side is in a range, at least, (B, G).
-
-    The farthest side is at least half of the longer side of the box away, and at most all of it.
-    """
-    x1, y1, x2, y2 = columns(gt_bboxes)
-    longer = scene.xp.maximum(x2 - x1, y2 - y1)
-    return (longer * (1 + SLACK) >= low) & (longer * (0.5 - SLACK) <= high)
+    def _may_regress(self, scene: Scene, pairs: Pairs, ranges: Array) -> Array:
+        """Tell which points in boxes may learn to regress to their sides, (b, g, n)."""
+        xp, points = scene.xp, pairs.of_priors(scene.priors)
+        x, y, stride = columns(points)
+        x1, y1, x2, y2 = columns(pairs.of_gts(scene.gt_bboxes))
+        farthest = xp.maximum(xp.maximum(x - x1, x2 - x), xp.maximum(y - y1, y2 - y))
+        least, greatest = columns(pairs.of_priors(ranges))
+        claims = (farthest >= least) & (farthest <= greatest)
+        if not self.center_sampling:
+            return claims
+        radius = rounded_product(stride, self.center_sample_radius)
+        return claims & near(
+            points, pairs.of_gts(box_centers(scene.gt_bboxes)), xp.stack([radius, radius], axis=-1)
+        )
 
 
 def _checked_range(limits: Sequence[float | None]) -> tuple[float, float]:

@@ -8,16 +8,17 @@ from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.formulas import box_area, box_centers, each_inside_each
+from assigncore.boxes.formulas import box_area, box_centers, inside
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, rounded_product
-from assigncore.pairs.tiles import View
+from assigncore.pairs.listed import Pairs
+from assigncore.pairs.relations import Inside, largest_code
 from assigncore.priors import inside_image
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import check_levels
-from assigncore.steps.regions import emptied, reduce_in_reach
+from assigncore.steps.regions import emptied
 
 __all__ = [
     "Grid",
@@ -26,7 +27,6 @@ __all__ = [
     "check_grids",
     "check_positive",
     "level_of_size",
-    "made_on_device",
     "size_of_image",
 ]
 
@@ -167,14 +167,14 @@ class RegionAssigner(Configured):
         xp = scene.xp
         regions = self._regions(scene, grids, anchor_scale)
         counts = [level.stop - level.start for level in levels]
-        strides = made_on_device(scene, anchor_strides, counts)
+        strides = scene.numbers(anchor_strides, counts)
         points = box_centers(divided(scene.priors, strides[:, None]))
         codes = [
             _last_word(scene, points, regions, index, level)
             for index, level in enumerate(levels)
             if level.stop > level.start
         ]
-        code = xp.where(scene.prior_whole, xp.concat(codes, axis=-1), 0)
+        code = xp.astype(xp.concat(codes, axis=-1), scene.backend.integer_dtype(scene.priors))
         unassigned = xp.where(code > 0, -1, scene.full(0, integers=True))
         gt_inds = xp.where(code % 2 == 1, code // 2, unassigned)
         if allowed_border >= 0:
@@ -189,8 +189,8 @@ class RegionAssigner(Configured):
         level = xp.arange(len(grids), dtype=target.dtype, device=device)[:, None]
         valid = scene.gt_valid[:, None, :]
         own, near = valid & (target == level), valid & (xp.abs(target - level) == 1)
-        strides = made_on_device(scene, [grid.stride for grid in grids])[:, None, None]
-        limits = made_on_device(scene, [n for grid in grids for n in (grid.width, grid.height)])
+        strides = scene.numbers([grid.stride for grid in grids])[:, None, None]
+        limits = scene.numbers([n for grid in grids for n in (grid.width, grid.height)])
         limits = xp.reshape(limits, (len(grids), 1, 2))
         cells = divided(scene.gt_bboxes[:, None, :, :], strides)
         place = xp.arange(1, n_gts + 1, dtype=xp.int32, device=device)
@@ -225,20 +225,20 @@ def _last_word(scene: Scene, points: Array, regions: _Regions, index: int, level
     """Return what the regions say of each anchor of a level, (B, n): 0 where nothing."""
     xp, points = scene.xp, points[:, level, :]
     center, around = regions.center[:, index, ...], regions.around[:, index, ...]
-    taking, ignoring = regions.taking[:, index, :], regions.ignoring[:, index, :]
+    either = xp.concat(
+        [xp.minimum(center[..., :2], around[..., :2]), xp.maximum(center[..., 2:], around[..., 2:])], axis=-1
+    )
+    eligible = scene.prior_whole[:, level]
+    in_either = Inside(scene.backend, scene.gt_valid, eligible, points, either, closed=True)
 
-    def last_word(view: View) -> Array:
-        at = view.of_priors(points)
-        taken = each_inside_each(at, view.of_gts(center), closed=True)
-        ignored = each_inside_each(at, view.of_gts(around), closed=True)
-        code = xp.where(ignored, view.of_gts(ignoring)[..., None], 0)
-        return xp.max(xp.maximum(code, xp.where(taken, view.of_gts(taking)[..., None], 0)), axis=-2)
+    def last_word(pairs: Pairs) -> Array:
+        point = pairs.of_priors(points)
+        taken = inside(point, pairs.of_gts(center), closed=True)
+        ignored = inside(point, pairs.of_gts(around), closed=True)
+        code = xp.where(ignored, pairs.of_gts(regions.ignoring[:, index, :]), 0)
+        return xp.maximum(code, xp.where(taken, pairs.of_gts(regions.taking[:, index, :]), 0))
 
-    # Sides are in whole cells and belong to a region: half a cell more lets the anchors on them in.
-    low = xp.minimum(center[..., :2], around[..., :2]) - 0.5
-    high = xp.maximum(center[..., 2:4], around[..., 2:4]) + 0.5
-    reach = xp.concat([low, high], axis=-1)
-    return reduce_in_reach(scene.backend, points, reach, scene.prior_whole[:, level], last_word)
+    return largest_code(in_either, last_word)
 
 
 def _with_labels_from_0(scene: Scene, result: AssignResult) -> AssignResult:
@@ -316,18 +316,7 @@ def size_of_image(scene: Scene, image_shape: Sequence[float]) -> Array:
         raise ValueError(f"image_shape: expected (height, width), got {image_shape!r}")
     for length in image_shape:
         check_knob("image_shape", length, at_least=0)
-    return made_on_device(scene, image_shape)
-
-
-def made_on_device(scene: Scene, values: Sequence[float], repeats: Sequence[int] | None = None) -> Array:
-    """Return numbers, each repeated as often as said, as an array; copying them there would wait for it."""
-    xp, device = scene.xp, scene.backend.device_of(scene.priors)
-    counts = [1] * len(values) if repeats is None else repeats
-    parts = [
-        xp.full((count,), value, dtype=scene.priors.dtype, device=device)
-        for value, count in zip(values, counts, strict=True)
-    ]
-    return xp.concat(parts, axis=0)
+    return scene.numbers(image_shape)
 
 
 def level_of_size(scene: Scene, side: float, count: int) -> Array:

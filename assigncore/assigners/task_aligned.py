@@ -225,7 +225,7 @@ class TaskAlignedAssigner(Configured):
         scene = alignment.scene
         candidates = best_aligned(alignment, self.topk, only_inside=self.topk_inside)
         rows = all_rows(scene.backend, scene.gt_bboxes)
-        pairs = ListedPairs(scene.backend, scene.shape[2], rows, candidates.index)
+        pairs = ListedPairs(scene.backend, scene.shape, rows, candidates.index)
         if self.topk_inside:
             claims = candidates.found & fillers_in_reach(alignment, candidates, self.topk)
         else:

@@ -20,6 +20,8 @@ from assigncore.backend.memory import current_memory_budget
 
 if TYPE_CHECKING:
     from assigncore.boxes.formulas import Mode
+    from assigncore.pairs.listed import ListedPairs
+    from assigncore.pairs.relations import Relation
     from assigncore.steps.candidates import Candidates, Distances
     from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
 
@@ -214,6 +216,12 @@ class ArrayBackend:
 
         return best_of_priors_in_tiles(pairs)
 
+    def k_largest_overlaps(self, pairs: PairwiseOverlaps, k: int) -> Array:
+        """Find the `k` largest overlaps of each ground truth, (B, G, K), the largest first, none below 0."""
+        from assigncore.steps.overlaps import k_largest_in_tiles
+
+        return k_largest_in_tiles(pairs, k)
+
     def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
         """Return the overlaps (..., M, N) of each of boxes (..., M, 4) with each of (..., N, 4)."""
         from assigncore.boxes.formulas import overlaps_of_checked
@@ -225,6 +233,50 @@ class ArrayBackend:
         from assigncore.steps.candidates import k_nearest_in_tiles
 
         return k_nearest_in_tiles(distances, k, levels)
+
+    def listed(self, relation: Relation) -> ListedPairs | None:
+        """List the pairs that fulfil a relation, ground truth by ground truth, the priors of each ascending.
+
+        None where no list can be had, as under a compiler or on a device that would have to be waited for, or
+        where it would outgrow the memory budget: what is asked of all pairs then, a tile at a time, has the
+        same answer.
+        """
+        return None
+
+    def k_smallest_of_lists(self, values: Array, counts: Array, k: int) -> tuple[Array, Array]:
+        """Return the `k` smallest values of each list, ascending, and where they are; the first of equals.
+
+        Parameters
+        ----------
+        values : array (P,)
+            The lists, one after the other; no value is NaN.
+        counts : array (R,) of integers
+            Lengths of the lists, which sum to P.
+        k : int
+            How many.
+
+        Returns
+        -------
+        values : array (R, k)
+            Infinite where a list has fewer.
+        places : array (R, k) of integers
+            Among all P; 0 where a list has fewer.
+        """
+        xp, device = self.xp, self.device_of(values)
+        ends = xp.cumulative_sum(counts)
+        rank = xp.arange(k, dtype=counts.dtype, device=device)[None, :]
+        found = rank < counts[:, None]
+        if int(values.shape[0]) == 0:
+            return xp.full(found.shape, float("inf"), dtype=values.dtype, device=device), xp.where(
+                found, 1, 0
+            )
+        by_value = xp.argsort(values, stable=True)
+        of_list = xp.searchsorted(ends, xp.arange(int(values.shape[0]), device=device), side="right")
+        order = xp.take(by_value, xp.argsort(xp.take(of_list, by_value, axis=0), stable=True), axis=0)
+        at = xp.where(found, (ends - counts)[:, None] + rank, 0)
+        places = xp.where(found, xp.reshape(xp.take(order, xp.reshape(at, (-1,)), axis=0), found.shape), 0)
+        smallest = xp.reshape(xp.take(values, xp.reshape(places, (-1,)), axis=0), found.shape)
+        return xp.where(found, smallest, float("inf")), places
 
     def bounded_rows(self, x: Array, limit: float) -> tuple[Array, Array]:
         """Return `x` (..., N, D) with zeros in rows that have NaN or a number beyond `limit`, and the others.

@@ -28,6 +28,7 @@ __all__ = [
     "each_inside_each",
     "exact_overlaps",
     "inside",
+    "near",
     "overlaps_of_checked",
     "pairwise_l1",
     "pairwise_overlaps",
@@ -148,6 +149,19 @@ def inside(points: Array, boxes: Array, *, margin: float | None = None, closed: 
     if closed:
         return (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
     return (x > x1) & (x < x2) & (y > y1) & (y < y2)
+
+
+def near(points: Array, centers: Array, reach: Array) -> Array:
+    """Tell which points (..., 2) are within their reach (..., 2) of centres (..., 2).
+
+    Along both axes; all dimensions but the last broadcast. A point is compared with the centre less the reach
+    and with the centre plus the reach.
+    """
+    x, y = columns(points)[:2]
+    center_x, center_y = columns(centers)
+    reach_x, reach_y = columns(reach)
+    near_x = (x > center_x - reach_x) & (x < center_x + reach_x)
+    return near_x & (y > center_y - reach_y) & (y < center_y + reach_y)
 
 
 def each_inside_each(points: Array, boxes: Array, *, closed: bool = False) -> Array:

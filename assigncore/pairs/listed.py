@@ -28,6 +28,21 @@ class Pairs(Protocol):
     def of_classes(self, x: Array, label: Array) -> Array:
         """Pick from `x` (B or 1, N, C) what the prior says of the class `label` (B, G): (b, g, n)."""
 
+    def of_images(self, x: Array) -> Array:
+        """Cut `x` (B, ...) of the images to those whose priors `largest` gives values: (b, ...)."""
+
+    def largest(self, values: Array) -> Array:
+        """Return the largest of what the pairs say to their prior; nothing is less than 0.
+
+        A value for each prior of the tile (b, n), or of the scene (B, N) where pairs are listed.
+        """
+
+    def own(self, x: Array) -> Array:
+        """Bring what `largest` returned, or what was made of it, to the pairs: (b, 1 or g, n)."""
+
+    def whole(self, mask: Array) -> Array:
+        """Return a mask of the pairs as one of all pairs of the tile (b, g, n), or the scene (B, G, N)."""
+
 
 @dataclass(frozen=True, eq=False)
 class TilePairs:
@@ -58,6 +73,22 @@ class TilePairs:
         label = xp.broadcast_to(label[:, None, :], (images, n_priors, int(label.shape[1])))
         return xp.matrix_transpose(xp.take_along_axis(scores, label, axis=2))
 
+    def of_images(self, x: Array) -> Array:
+        """Cut to the tile's images."""
+        return self.view.of_images(x)
+
+    def largest(self, values: Array) -> Array:
+        """Reduce over the ground truths."""
+        return self.view.backend.xp.max(values, axis=1)
+
+    def own(self, x: Array) -> Array:
+        """Give all ground truths the same."""
+        return x[:, None, :]
+
+    def whole(self, mask: Array) -> Array:
+        """Return the mask."""
+        return mask
+
 
 @dataclass(frozen=True, eq=False)
 class ListedPairs:
@@ -67,8 +98,8 @@ class ListedPairs:
     ----------
     backend : ArrayBackend
         The library of the arrays.
-    num_gts : int
-        Ground truths of an image: G.
+    shape : (int, int, int)
+        Numbers of images, priors and ground truths of the scene: B, N, G.
     row : array (b, g) of integers
         The ground truths, counted from 0 through all images: image G + ground truth.
     index : array (b, g, n) of integers
@@ -76,7 +107,7 @@ class ListedPairs:
     """
 
     backend: ArrayBackend
-    num_gts: int
+    shape: tuple[int, int, int]
     row: Array
     index: Array
 
@@ -86,23 +117,44 @@ class ListedPairs:
         return self._take(x, flat, self.row)[:, :, None, ...]
 
     def of_priors(self, x: Array) -> Array:
-        """Take the rows of `x` (B or 1, N, D); each column of what is returned is contiguous."""
-        xp, width = self.backend.xp, int(x.shape[-1])
-        planes = xp.reshape(xp.moveaxis(x, -1, 0), (width, int(x.shape[0]) * int(x.shape[1])))
-        taken = xp.take(planes, xp.reshape(self._place(x), (-1,)), axis=1)
-        return xp.moveaxis(xp.reshape(taken, (width, *self.index.shape)), 0, -1)
+        """Take the rows of the priors."""
+        flat = (int(x.shape[0]) * int(x.shape[1]), *x.shape[2:])
+        return self._take(x, flat, self._place(int(x.shape[0])))
 
     def of_classes(self, x: Array, label: Array) -> Array:
         """Take the entries, one a pair."""
         n_classes = int(x.shape[-1])
-        entry = self._place(x) * n_classes + self.of_gts(label)
+        entry = self._place(int(x.shape[0])) * n_classes + self.of_gts(label)
         return self._take(x, (prod(x.shape),), entry)
 
-    def _place(self, x: Array) -> Array:
-        """Return the places of the pairs' priors in `x` (B or 1, N, ...), its images joined."""
-        if int(x.shape[0]) == 1:
+    def of_images(self, x: Array) -> Array:
+        """Return all images."""
+        return x
+
+    def largest(self, values: Array) -> Array:
+        """Write the values to their priors, the largest stays."""
+        xp, (images, n_priors, _) = self.backend.xp, self.shape
+        place = self._place(images)
+        values = xp.reshape(xp.broadcast_to(values, place.shape), (1, -1))
+        most = self.backend.scatter_max(xp.reshape(place, (1, -1)), values, images * n_priors)
+        return xp.reshape(most, (images, n_priors))
+
+    def own(self, x: Array) -> Array:
+        """Take the entries of the priors."""
+        return self.of_priors(x)
+
+    def whole(self, mask: Array) -> Array:
+        """Write the mask to the pairs' places."""
+        xp, (images, n_priors, n_gts) = self.backend.xp, self.shape
+        place = xp.reshape(self.row[:, :, None] * n_priors + self.index, (1, -1))
+        flat = self.backend.scatter_max(place, xp.reshape(mask, (1, -1)), images * n_gts * n_priors)
+        return xp.reshape(flat, (images, n_gts, n_priors))
+
+    def _place(self, images: int) -> Array:
+        """Return the places of the pairs' priors among all those of so many images, joined; 1: shared."""
+        if images == 1:
             return self.index
-        return self.index + (self.row // self.num_gts)[:, :, None] * int(x.shape[1])
+        return self.index + (self.row // self.shape[2])[:, :, None] * self.shape[1]
 
     def _take(self, x: Array, flat: tuple[int, ...], index: Array) -> Array:
         xp = self.backend.xp

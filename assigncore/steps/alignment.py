@@ -8,18 +8,14 @@ from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.boxes.calculators import measure_of, zero_when_disjoint
-from assigncore.boxes.formulas import columns, inside
+from assigncore.boxes.formulas import inside
 from assigncore.inputs import Scene
 from assigncore.numerics import power
-from assigncore.pairs.listed import Pairs, TilePairs
-from assigncore.pairs.tiles import TileView, cut_tiles
-from assigncore.pairs.touching import touching_pairs
-from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt
+from assigncore.pairs.listed import Pairs
+from assigncore.pairs.relations import Inside, Relation, Touching
+from assigncore.steps.candidates import UNFIT, Candidates, gather_priors, k_best
 
 __all__ = ["Alignment", "aligned", "best_aligned"]
-
-NONE = 1.0
-"""Stands for no candidate among the negated metrics, which are not positive. Finite, as searches like it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +62,16 @@ class Alignment:
     def zero_when_disjoint(self) -> bool:
         """Whether the overlap of boxes that share no area is surely 0."""
         return zero_when_disjoint(self.calculator)
+
+    def candidates(self, only_inside: bool) -> Relation:
+        """Return what candidates fulfil: their centre is inside, or their prediction may overlap."""
+        scene = self.scene
+        of_scene = (scene.backend, scene.gt_valid, self.counted)
+        if only_inside:
+            return Inside(*of_scene, self.centers, self.regions, margin=float(self.margin))
+        if self.zero_when_disjoint and self.beta > 0:
+            return Touching(*of_scene, self.pred_bboxes, scene.gt_bboxes)
+        return Relation(*of_scene)
 
     def of_entries(self, prior: Array) -> Alignment:
         """Return the places, without the scores, of some priors (B, E) in place of all."""
@@ -116,57 +122,10 @@ def best_aligned(alignment: Alignment, k: int, *, only_inside: bool) -> Candidat
     Candidates
         The best first, valued by the negated metric.
     """
-    scene, xp = alignment.scene, alignment.scene.xp
-    boxes = _as_boxes(xp, alignment.centers) if only_inside else alignment.pred_bboxes
-    sparse = only_inside or (alignment.zero_when_disjoint and alignment.beta > 0)
-    arrays = (scene.gt_bboxes, boxes, alignment.pred_scores)
-    k = min(k, scene.shape[1])
+    xp = alignment.scene.xp
 
-    def values(pairs: Pairs, possible: Array) -> Array:
+    def values(pairs: Pairs) -> Array:
         metrics = alignment.metrics(pairs, alignment.overlaps(pairs))
-        chosen = alignment.inside(pairs) & (metrics >= 0) if only_inside else metrics > 0
-        return xp.where(chosen & possible, -metrics, NONE)
+        return xp.where(metrics >= 0 if only_inside else metrics > 0, -metrics, UNFIT)
 
-    def in_tile(view: TileView) -> Array:
-        possible = view.of_priors(alignment.counted)[:, None, :] & view.of_gts(scene.gt_valid)[:, :, None]
-        return values(TilePairs(view), possible)
-
-    if sparse and all(map(scene.backend.reads_host, arrays)):
-        regions = alignment.regions if only_inside else scene.gt_bboxes
-        best = _best_listed(alignment, boxes, regions, k, values)
-    else:
-        tiles = cut_tiles(scene.backend, arrays, *scene.shape)
-        best = k_smallest_per_gt(scene.backend, tiles, scene.gt_bboxes, k, in_tile)
-    return Candidates(best.index, xp.where(best.value > 0, FAR, best.value))
-
-
-def _as_boxes(xp: Any, points: Array) -> Array:
-    x, y = columns(points)
-    return xp.moveaxis(xp.stack([x, y, x, y], axis=0), 0, -1)
-
-
-def _best_listed(
-    alignment: Alignment,
-    boxes: Array,
-    regions: Array,
-    k: int,
-    values: Callable[[Pairs, Array], Array],
-) -> Candidates:
-    """Find the best among the priors whose `boxes` touch the `regions` (B, G, 4) of the ground truths."""
-    scene = alignment.scene
-    backend, xp, (images, _, n_gts) = scene.backend, scene.xp, scene.shape
-    groups, order = touching_pairs(backend, boxes, alignment.counted, regions, scene.gt_valid)
-    indices, best = [], []
-    for pairs, listed in groups:
-        value, place = backend.k_smallest(values(pairs, listed), min(k, int(listed.shape[-1])))
-        index = xp.take_along_axis(pairs.index, place, axis=-1)
-        short = k - int(value.shape[-1])
-        if short:
-            filler = xp.zeros((*value.shape[:-1], short), dtype=index.dtype, device=backend.device_of(index))
-            index = xp.concat([index, filler], axis=-1)
-            value = xp.concat([value, xp.full_like(filler, NONE, dtype=value.dtype)], axis=-1)
-        indices.append(index[0, ...])
-        best.append(value[0, ...])
-    joined = (xp.take(xp.concat(x, axis=0), order, axis=0) for x in (indices, best))
-    index, value = (xp.reshape(x, (images, n_gts, k)) for x in joined)
-    return Candidates(index, value)
+    return k_best(alignment.candidates(only_inside), values, k)

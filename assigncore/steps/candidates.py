@@ -6,14 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
+
 from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.boxes.formulas import box_centers, columns, pairwise_l1
 from assigncore.inputs import Scene
 from assigncore.numerics import divided, rounded_product
+from assigncore.pairs.listed import Pairs, TilePairs
+from assigncore.pairs.relations import Relation
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles
 
 __all__ = [
     "LAST_RESORT",
+    "UNFIT",
     "Candidates",
     "Distances",
     "PointDistances",
@@ -21,6 +26,7 @@ __all__ = [
     "Smallest",
     "check_levels",
     "gather_priors",
+    "k_best",
     "k_nearest",
     "k_nearest_in_tiles",
     "k_smallest_per_gt",
@@ -29,6 +35,9 @@ __all__ = [
 ]
 
 FAR = float("inf")
+
+UNFIT = float(np.finfo(np.float32).max)
+"""The value of what is no candidate, beyond those of candidates. Finite, as searches like it."""
 
 MOST_PARTS = 32
 """Tiles whose candidates are kept before they are merged: more than compiled functions have."""
@@ -141,6 +150,44 @@ class ShapeDistances:
 
 
 Distances = PointDistances | ShapeDistances
+
+
+def k_best(relation: Relation, values: Callable[[Pairs], Array], k: int) -> Candidates:
+    """Find the `k` best priors of each ground truth, among those that have to do with it.
+
+    Parameters
+    ----------
+    relation : Relation
+        What a candidate fulfils; there must be a pair.
+    values : callable
+        Maps pairs to what they are compared by, the least first, (b, g, n); `UNFIT` where one is no
+        candidate.
+    k : int
+        How many, or all where there are fewer.
+
+    Returns
+    -------
+    Candidates
+        The best first; of equally good ones, the first.
+    """
+    backend, xp, (images, n_priors, n_gts) = relation.backend, relation.backend.xp, relation.shape
+    k = min(k, n_priors)
+    listed = backend.listed(relation)
+    if listed is None:
+
+        def in_tile(view: TileView) -> Array:
+            pairs = TilePairs(view)
+            return xp.where(relation.of(pairs), values(pairs), UNFIT)
+
+        tiles = cut_tiles(backend, list(relation.arrays.values()), *relation.shape)
+        best = k_smallest_per_gt(backend, tiles, relation.gt_valid, k, in_tile)
+        return Candidates(best.index, xp.where(best.value < UNFIT, best.value, FAR))
+    counts = backend.count(listed.row, images * n_gts)[0, :]
+    value, place = backend.k_smallest_of_lists(xp.reshape(values(listed), (-1,)), counts, k)
+    if listed.row.shape[1]:
+        place = xp.take(xp.reshape(listed.index, (-1,)), xp.reshape(place, (-1,)), axis=0)
+    index, value = (xp.reshape(x, (images, n_gts, k)) for x in (place, value))
+    return Candidates(index, xp.where(value < UNFIT, value, FAR))
 
 
 def k_nearest(distances: Distances, k: int, levels: Sequence[slice] | None = None) -> Candidates:

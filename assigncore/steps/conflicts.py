@@ -135,7 +135,7 @@ def settle(alignment: Alignment, index: Array, claims: Array, overlaps: Array, *
 
 
 def settle_among_all(
-    scene: Scene, index: Array, claims: Array, overlaps_of: Callable[[Array], Callable[[Pairs], Array]]
+    scene: Scene, index: Array, claims: Array, overlaps_of: Callable[[Array], Callable[[TilePairs], Array]]
 ) -> tuple[Array, Array, Array]:
     """Give a prior with several claimants to the ground truth that it overlaps most, claimant or not.
 
@@ -173,7 +173,7 @@ def settle_among_all(
 def pairs_of(scene: Scene, gt: Array, prior: Array) -> ListedPairs:
     """Return the pairs (B, E, 1) of ground truths and priors (B, E)."""
     rows = scene.xp.take_along_axis(all_rows(scene.backend, scene.gt_bboxes), gt, axis=-1)
-    return ListedPairs(scene.backend, scene.shape[2], rows, prior[:, :, None])
+    return ListedPairs(scene.backend, scene.shape, rows, prior[:, :, None])
 
 
 def last_claim(scene: Scene, index: Array, claims: Array) -> Array:
@@ -184,14 +184,16 @@ def last_claim(scene: Scene, index: Array, claims: Array) -> Array:
 
 
 def _entries(scene: Scene, index: Array, claims: Array, taken_by: Array) -> tuple[Array, Array, Array]:
-    """List the claims one after the other, or where they are more, the priors; and who takes them.
+    """List the claims one after the other, or where the priors are fewer, these; and who takes them.
+
+    A compiler, to which lengths must not be compared with each other, always gets the claims.
 
     `taken_by` (B, N) counts ground truths from 1. Returns priors, ground truths from 0, and whether an entry
     has a meaning, each (B, E).
     """
     xp, (images, n_priors, _) = scene.xp, scene.shape
     prior, claimed = _joined(xp, index), _joined(xp, claims)
-    if int(prior.shape[1]) > n_priors:
+    if not scene.backend.is_traced(prior) and int(prior.shape[1]) > n_priors:
         prior = xp.broadcast_to(_places(scene, n_priors)[None, :], (images, n_priors))
         gt = taken_by - 1
         claimed = gt >= 0

@@ -15,6 +15,7 @@ from assigncore.boxes.formulas import collapse
 from assigncore.checks import check_dtype, check_knob, check_shape
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_images, join_tiles, plan_tiles
+from assigncore.steps.candidates import k_smallest_per_gt
 
 __all__ = [
     "NOWHERE",
@@ -27,6 +28,8 @@ __all__ = [
     "best_of_priors_in_tiles",
     "best_overlaps",
     "check_thresholds",
+    "k_largest_in_tiles",
+    "k_largest_overlaps",
     "last_at_best",
     "low_quality_gt",
     "overlaps_with_gts",
@@ -170,6 +173,31 @@ def best_of_priors_in_tiles(overlaps: PairwiseOverlaps) -> Array:
     xp, tiles = pairs.backend.xp, pairs.tiles()
     views = [TileView(pairs.backend, tile, pairs.gt_bboxes) for tile in tiles]
     return join_tiles(xp, tiles, [xp.max(pairs.of(view), axis=-2) for view in views])
+
+
+def k_largest_overlaps(overlaps: PairwiseOverlaps, k: int) -> Array:
+    """Find the `k` largest overlaps of each ground truth with priors that count, or all where they are fewer.
+
+    There must be at least one pair, padding included.
+
+    Returns
+    -------
+    array (B, G, K)
+        From the largest on; 0 in place of one that is negative or NaN, or of a pair that does not count.
+    """
+    return overlaps.backend.k_largest_overlaps(overlaps, min(k, int(overlaps.priors.shape[-2])))
+
+
+def k_largest_in_tiles(overlaps: PairwiseOverlaps, k: int) -> Array:
+    """Find the largest a tile after the other: the portable answer to :func:`k_largest_overlaps`."""
+    pairs = overlaps.collapsed()
+    xp = pairs.backend.xp
+
+    def negated(view: TileView) -> Array:
+        values = pairs.of(view)
+        return xp.where(values > 0, -values, 0.0)
+
+    return -k_smallest_per_gt(pairs.backend, pairs.tiles(), pairs.gt_bboxes, k, negated).value
 
 
 def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:

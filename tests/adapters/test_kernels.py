@@ -14,8 +14,14 @@ import torch
 
 import assigncore as ac
 from assigncore.adapters import compiled
-from assigncore.backend import load_backend
+from assigncore.adapters.numpy import LISTED
+from assigncore.backend import ArrayBackend, load_backend
+from assigncore.backend.base import LIVE_TEMPORARIES
+from assigncore.backend.memory import memory_budget
 from assigncore.boxes.formulas import overlaps_of_checked
+from assigncore.pairs.listed import TilePairs
+from assigncore.pairs.relations import Inside, Near, Touching
+from assigncore.pairs.tiles import Tile, TileView
 
 numba = pytest.importorskip("numba")
 kernels = pytest.importorskip("assigncore.adapters.kernels")
@@ -66,6 +72,18 @@ class Drawn:
     def points(self):
         strides = 2.0 ** self.rng.integers(1, 4, (*self.lead, self.n, 1))
         return np.concatenate([self.priors[..., :2], strides], axis=-1).astype(self.dtype)
+
+    def strided_points(self):
+        points = self.points()
+        return np.concatenate([points, points[..., 2:]], axis=-1)
+
+    def labels(self):
+        return self.rng.integers(0, 3, (self.b, self.g))
+
+    def predictions(self, name):
+        scores = self.rng.integers(0, 5, (self.b, self.n, 3)) / 4
+        boxes = self.boxes(self.n, (self.b,))
+        return {"pred_bboxes": boxes, name: scores.astype(self.dtype), "gt_labels": self.labels()}
 
 
 def max_iou(drawn):
@@ -126,7 +144,63 @@ def point(drawn):
     return assigner.assign(drawn.points(), drawn.gt_bboxes, **drawn.valid)
 
 
-CALLS = (max_iou, approx_max_iou, grid, ascend, ssd, matcher, atss, uniform, point)
+def center_region(drawn):
+    scales = {
+        "pos_scale": float(drawn.rng.choice([0.2, 0.6])),
+        "neg_scale": float(drawn.rng.choice([0.2, 0.8])),
+    }
+    assigner = ac.CenterRegionAssigner(**scales, min_pos_iof=float(drawn.rng.choice([-0.1, 0.01])))
+    boxes = drawn.priors, drawn.gt_bboxes
+    return assigner.assign(*boxes, gt_labels=drawn.labels(), **drawn.valid, **drawn.ignore)
+
+
+def fcos(drawn):
+    assigner = ac.FCOSAssigner(((-1, 4), (4, 8), (8, None)), center_sampling=drawn.switch())
+    boxes = drawn.points(), drawn.gt_bboxes
+    return assigner.assign(*boxes, num_level_priors=drawn.levels(), **drawn.valid)
+
+
+def region(drawn):
+    levels = {
+        "num_level_priors": drawn.levels(),
+        "featmap_sizes": ((10, 10), (5, 5), (3, 3)),
+        "anchor_strides": (2, 4, 8),
+    }
+    assigner = ac.RegionAssigner(center_ratio=0.4, ignore_ratio=0.9)
+    boxes = drawn.priors, drawn.gt_bboxes
+    return assigner.assign(*boxes, **levels, anchor_scale=2, image_shape=(20, 20), **drawn.valid)
+
+
+def multi_instance(drawn):
+    assigner = ac.MultiInstanceAssigner(num_instance=int(drawn.rng.integers(1, 4)))
+    return assigner.assign(drawn.priors, drawn.gt_bboxes, **drawn.valid, **drawn.ignore)
+
+
+def task_aligned(drawn):
+    assigner = ac.TaskAlignedAssigner(
+        topk=int(drawn.rng.integers(1, 6)),
+        topk_inside=drawn.switch(),
+        conflicts=str(drawn.rng.choice(["claimants", "inside", "all"])),
+    )
+    return assigner.assign(drawn.priors, drawn.gt_bboxes, **drawn.predictions("pred_scores"), **drawn.valid)
+
+
+def sim_ota(drawn):
+    assigner = ac.SimOTAAssigner(center_radius=1.0, candidate_topk=int(drawn.rng.integers(1, 6)))
+    priors = drawn.strided_points()
+    return assigner.assign(priors, drawn.gt_bboxes, **drawn.predictions("pred_scores"), **drawn.valid)
+
+
+def soft_label(drawn):
+    assigner = ac.DynamicSoftLabelAssigner(select_outside=drawn.switch(), topk=int(drawn.rng.integers(1, 6)))
+    priors = drawn.strided_points()
+    return assigner.assign(priors, drawn.gt_bboxes, **drawn.predictions("pred_logits"), **drawn.valid)
+
+
+CALLS = (
+    *(max_iou, approx_max_iou, grid, ascend, ssd, matcher, atss, uniform, point),
+    *(center_region, fcos, region, multi_instance, task_aligned, sim_ota, soft_label),
+)
 each_call = pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 
 
@@ -156,6 +230,71 @@ def test_pairwise_overlaps_have_the_bits_of_the_portable_version(mode):
         b, _ = backend.bounded_rows(drawn.priors, 1e18)
         got, expected = backend.overlaps_of_boxes(a, b, mode), overlaps_of_checked(a, b, mode)
         assert (got.shape, got.tobytes()) == (expected.shape, expected.tobytes())
+
+
+def relations(drawn):
+    """Return one of each kind."""
+    backend = load_backend("numpy")
+    priors, whole = backend.bounded_rows(drawn.boxes(drawn.n, (drawn.b,)), 1e18)
+    boxes, gt_whole = backend.bounded_rows(drawn.gt_bboxes, 1e18)
+    of_scene = backend, gt_whole & drawn.valid["gt_valid"], whole & drawn.valid["prior_valid"]
+    points, reach = priors[..., :2], np.abs(priors[..., 2:] - priors[..., :2])
+    yield from (Inside(*of_scene, points, boxes), Inside(*of_scene, points, boxes, closed=True))
+    yield Inside(*of_scene, points[:1], boxes, margin=float(drawn.rng.choice([0, 0.01, 1])))
+    yield Near(*of_scene, points, reach, boxes[..., :2])
+    yield Touching(*of_scene, priors, boxes)
+
+
+def test_pairs_are_listed_as_the_mask_of_all_pairs_has_them():
+    for seed in range(200):
+        for relation in relations(Drawn(seed)):
+            with compiled.without_kernels():
+                expected = relation.backend.listed(relation)
+            images, n_priors, n_gts = relation.shape
+            view = TileView(relation.backend, Tile(0, images, 0, n_priors), relation.gt_valid)
+            image, gt, prior = np.nonzero(relation.of(TilePairs(view)))
+            for found in (relation.backend.listed(relation), expected):
+                np.testing.assert_array_equal(found.row[0], image * n_gts + gt)
+                np.testing.assert_array_equal(found.index[0, :, 0], prior)
+
+
+def test_no_list_outgrows_the_budget():
+    backend = load_backend("numpy")
+    every = (relation for seed in range(100) for relation in relations(Drawn(seed)))
+    relation = next(one for one in every if backend.listed(one).row.size > 1)
+    pairs = backend.listed(relation).row.size
+    for wanted in (pairs, pairs - 1):
+        with memory_budget(wanted * LISTED * LIVE_TEMPORARIES * relation.points.dtype.itemsize):
+            found = backend.listed(relation)
+            with compiled.without_kernels():
+                portable = backend.listed(relation)
+        assert (found is None) == (portable is None) == (wanted < pairs)
+
+
+def test_the_smallest_of_lists_are_those_of_the_portable_version():
+    backend = load_backend("numpy")
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        counts = rng.integers(0, 12, rng.integers(0, 6))
+        values = rng.integers(0, 5, counts.sum()).astype(rng.choice(["f4", "f8"]))
+        for k in (1, 3, 20):
+            expected = ArrayBackend.k_smallest_of_lists(backend, values, counts, k)
+            for one, other in zip(backend.k_smallest_of_lists(values, counts, k), expected, strict=True):
+                np.testing.assert_array_equal(one, other, strict=True)
+
+
+def test_the_smallest_of_rows_are_those_of_a_stable_sort():
+    backend = load_backend("numpy")
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        x = rng.choice(
+            [0, 1, 2, -1, np.inf, np.nan if seed % 3 == 0 else 1], (2, 3, int(rng.integers(1, 40)))
+        )
+        k = int(rng.integers(1, x.shape[-1] + 1))
+        order = np.argsort(x, axis=-1, kind="stable")[..., :k]
+        value, index = backend.k_smallest(x.astype(np.float32), k)
+        np.testing.assert_array_equal(index, order)
+        np.testing.assert_array_equal(value, np.take_along_axis(x, order, axis=-1))
 
 
 def test_broken_rows_are_found_as_by_the_portable_version():
@@ -189,7 +328,7 @@ def test_no_product_is_fused_with_a_sum():
     loops = [
         getattr(kernels, name) for name in kernels.__all__ if hasattr(getattr(kernels, name), "signatures")
     ]
-    assert len(loops) == 6
+    assert len(loops) == 10
     for loop in loops:
         # One for each dtype: the time they take to compile is waited for.
         assert len(loop.signatures) == 2, loop.__name__

@@ -1,0 +1,181 @@
+"""What ground truths and priors may have to do with each other: relations between them, as predicates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+from assigncore.backend import Array, ArrayBackend
+from assigncore.boxes.formulas import columns, inside, near
+from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs
+from assigncore.pairs.tiles import TileView, cut_tiles, join_tiles
+
+__all__ = ["Inside", "Near", "Relation", "Touching", "decided_by_pairs", "holds_for_any", "largest_code"]
+
+
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """A relation that pairs of valid ground truths and eligible priors fulfil: this one, all of them.
+
+    Attributes
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    gt_valid : array (B, G) of bool
+        False where a ground truth has nothing to do with any prior.
+    eligible : array (B or 1, N) of bool
+        False where a prior has nothing to do with any ground truth.
+    """
+
+    backend: ArrayBackend
+    gt_valid: Array
+    eligible: Array
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of images, priors and ground truths: B, N, G."""
+        return int(self.gt_valid.shape[0]), int(self.eligible.shape[1]), int(self.gt_valid.shape[1])
+
+    def of(self, pairs: Pairs) -> Array:
+        """Tell which pairs fulfil it, (b, g, n)."""
+        return pairs.of_priors(self.eligible) & pairs.of_gts(self.gt_valid)
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """All arrays by name, coordinates first."""
+        own = {field.name: getattr(self, field.name) for field in reversed(fields(self))}
+        return {name: x for name, x in own.items() if hasattr(x, "shape")}
+
+    def on(self, backend: ArrayBackend, convert: Callable[[Array], Array]) -> Self:
+        """Return the same relation with converted arrays, of another backend."""
+        changes: dict[str, Any] = {name: convert(x) for name, x in self.arrays.items()}
+        return replace(self, backend=backend, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class Inside(Relation):
+    """The prior's point lies in the ground truth's box: see :func:`assigncore.boxes.formulas.inside`.
+
+    Attributes
+    ----------
+    points : array (B or 1, N, 2)
+        x, y in pixels, or in any other unit that is also that of the boxes.
+    boxes : array (B, G, 4)
+        Boxes x1, y1, x2, y2.
+    margin : float, optional
+        By more than how much a point must be inside, measured by subtraction.
+    closed : bool, default False
+        Whether the sides belong to a box.
+    """
+
+    points: Array
+    boxes: Array
+    margin: float | None = None
+    closed: bool = False
+
+    def of(self, pairs: Pairs) -> Array:
+        """Compare coordinates."""
+        points, boxes = pairs.of_priors(self.points), pairs.of_gts(self.boxes)
+        return super().of(pairs) & inside(points, boxes, margin=self.margin, closed=self.closed)
+
+
+@dataclass(frozen=True, eq=False)
+class Near(Relation):
+    """The prior's point is less than its reach away from the ground truth's centre, along each axis.
+
+    Attributes
+    ----------
+    points, reach : array (B or 1, N, 2)
+        x, y in pixels, and how far along them is near.
+    centers : array (B, G, 2)
+        x, y in pixels.
+    """
+
+    points: Array
+    reach: Array
+    centers: Array
+
+    def of(self, pairs: Pairs) -> Array:
+        """Compare coordinates with the centre's, less and more the reach."""
+        points, reach = pairs.of_priors(self.points), pairs.of_priors(self.reach)
+        return super().of(pairs) & near(points, pairs.of_gts(self.centers), reach)
+
+
+@dataclass(frozen=True, eq=False)
+class Touching(Relation):
+    """The prior's box and the ground truth's may share area; one without extent must be inside the other.
+
+    Attributes
+    ----------
+    priors, boxes : array (B or 1, N, 4) and (B, G, 4)
+        Boxes x1, y1, x2, y2.
+    """
+
+    priors: Array
+    boxes: Array
+
+    def of(self, pairs: Pairs) -> Array:
+        """Compare sides."""
+        x1, y1, x2, y2 = columns(pairs.of_priors(self.priors))
+        left, top, right, bottom = columns(pairs.of_gts(self.boxes))
+        return super().of(pairs) & (x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top)
+
+
+def holds_for_any(relation: Relation) -> Array:
+    """Tell which priors fulfil a relation with any ground truth, (B, N)."""
+    ones = relation.backend.xp.astype(relation.gt_valid, relation.backend.xp.int32)
+    return largest_code(relation, lambda pairs: pairs.of_gts(ones)) > 0
+
+
+def largest_code(relation: Relation, code: Callable[[Pairs], Array]) -> Array:
+    """Find the largest of what ground truths say to each prior that they have to do with.
+
+    Parameters
+    ----------
+    relation : Relation
+        Ground truths say nothing to priors that do not fulfil it.
+    code : callable
+        Maps pairs to what is said: integers (b, g, n), or (b, g, 1), from 1; 0 where nothing is.
+
+    Returns
+    -------
+    array (B, N) of integers
+        0 where nothing is said.
+    """
+    backend, xp, (images, n_priors, _) = relation.backend, relation.backend.xp, relation.shape
+    if 0 in relation.shape:
+        return xp.zeros((images, n_priors), dtype=xp.int32, device=backend.device_of(relation.eligible))
+
+    def largest(pairs: Pairs) -> tuple[Array]:
+        said = code(pairs)
+        is_listed = isinstance(pairs, ListedPairs)
+        return (pairs.largest(said if is_listed else xp.where(relation.of(pairs), said, 0)),)
+
+    return decided_by_pairs(relation, largest)[0]
+
+
+def decided_by_pairs(relation: Relation, decide: Callable[[Pairs], tuple[Array, ...]]) -> tuple[Array, ...]:
+    """Decide about priors and pairs by the pairs that fulfil a relation, listed, or by tiles of all pairs.
+
+    Parameters
+    ----------
+    relation : Relation
+        Pairs that do not fulfil it decide nothing; there must be a pair.
+    decide : callable
+        Maps pairs to one value for each prior, of :meth:`Pairs.largest`, then to any number of masks of the
+        pairs. It must ask itself what pairs of a tile fulfil the relation.
+
+    Returns
+    -------
+    tuple of array (B, N) and arrays (B, G, N) of bool
+        0 and false where nothing is decided.
+    """
+    backend = relation.backend
+    listed = backend.listed(relation)
+    if listed is not None:
+        of_priors, *masks = decide(listed)
+        return of_priors, *map(listed.whole, masks)
+    tiles = cut_tiles(backend, list(relation.arrays.values()), *relation.shape)
+    parts = [decide(TilePairs(TileView(backend, tile, relation.gt_valid))) for tile in tiles]
+    return tuple(join_tiles(backend.xp, tiles, list(of_tiles)) for of_tiles in zip(*parts, strict=True))
