@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, at_most_one, measure_of
-from assigncore.boxes.formulas import box_centers, columns, drop_broken, each_inside_each
+from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, quotient, rounded_product, sigmoid
-from assigncore.pairs.tiles import TileView
+from assigncore.pairs.listed import TilePairs
+from assigncore.pairs.relations import Inside, Near, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.dynamic_k import Pricing, Shortlist, any_pair, match_dynamic_k, overlap_cost
-from assigncore.steps.scores import check_classes, class_columns, known_labels, label_rows, pairwise_sum
+from assigncore.steps.dynamic_k import PairCosts, Preferred, match_dynamic_k, overlap_cost
+from assigncore.steps.scores import (
+    check_classes,
+    class_columns,
+    known_labels,
+    label_rows,
+    pairwise_sum,
+)
 
 __all__ = ["DynamicSoftLabelAssigner"]
 
@@ -30,17 +38,14 @@ OUTSIDE = 1e8
 EPS = 1e-7
 """Added to an overlap before its logarithm, and the least mass of a mask."""
 
+FAR = 2.0
+"""Strides beyond the soft radius from which on a pair is expensive: the power of ten is 100 there."""
+
+FAR_COST = 99.0
+"""What such a pair costs at least, whatever its logits say; two boxes without overlap cost 48."""
+
 LARGEST_EXPONENT = 38.0
 """Largest power of ten that float32 holds."""
-
-NEAR = 2.0
-"""Strides beyond the soft radius where priors are dear: 100, and two boxes without overlap cost 48."""
-
-MODERATE = 1e3
-"""Weights and radii up to which rounding changes powers of ten by less than a hundredth."""
-
-LARGEST_LOGIT = 1e18
-"""Logits up to which no cost is infinite."""
 
 
 @ASSIGNERS.register
@@ -179,45 +184,40 @@ class DynamicSoftLabelAssigner(Configured):
         n_classes = check_classes("pred_logits", pred_logits)
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=UNASSIGNED)
-        xp = scene.xp
         boxes, whole = drop_broken(scene.further["pred_bboxes"])
-        labels = known_labels(scene, n_classes)
+        whole = whole & scene.prior_whole
+        points = scene.priors[..., :2]
+        in_any = holds_for_any(Inside(scene.backend, scene.gt_valid, whole, points, scene.gt_bboxes))
+        competing = whole if self.select_outside else in_any
         centers = box_centers(scene.gt_bboxes) if gt_masks is None else centers_of_mass(scene)
-        inside, near = any_pair(scene, self._inside_and_near, centers)
-        counted = scene.prior_whole & whole if self.select_outside else inside & whole
-
-        def overlaps(view: TileView) -> Array:
-            return measure_of(self.iou_calculator, "iou")(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
-
-        def costs(view: TileView, overlaps: Array) -> Array:
-            logits = view.of_priors(scene.further["pred_logits"])
-            cost = self._class_cost(logits, view.of_gts(labels), overlaps) + overlap_cost(
-                self.iou_calculator, overlaps, EPS, self.iou_weight
-            )
-            cost = cost + self._soft_prior(view.of_priors(scene.priors), view.of_gts(centers))
-            if not self.select_outside:
-                return cost
-            dear = xp.where(xp.isfinite(cost), xp.full_like(cost, OUTSIDE), cost)
-            return xp.where(view.of_priors(inside)[:, None, :], cost, dear)
-
-        gt_inds, max_overlaps = match_dynamic_k(
-            scene,
-            counted,
-            self.topk,
-            Pricing(overlaps, costs, entries=max(scene.shape[2], n_classes)),
-            nothing=UNASSIGNED,
-            shortlist=self._shortlist(scene, near),
+        costs = PairCosts(
+            scene=replace(scene, prior_whole=competing),
+            pred_bboxes=boxes,
+            calculator=self.iou_calculator,
+            classes=scene.further["pred_logits"],
+            cost=partial(self._cost, known_labels(scene, n_classes), centers),
+            of_priors={"in_any": in_any},
+            preferred=Preferred(self._is_near(scene, centers), FAR_COST),
         )
-        decided = xp.any(counted, axis=-1)[:, None] | ~scene.prior_valid
-        return scene.result(gt_inds, xp.where(decided, max_overlaps, 0.0))
+        gt_inds, max_overlaps = match_dynamic_k(costs, self.topk, nothing=UNASSIGNED)
+        decided = scene.xp.any(competing, axis=-1)[:, None] | ~scene.prior_valid
+        return scene.result(gt_inds, scene.xp.where(decided, max_overlaps, 0.0))
 
-    def _shortlist(self, scene: Scene, near: Array) -> Shortlist | None:
-        """List the priors near a centre; the power of ten makes all others dear, whatever their scores."""
-        moderate = 0 <= self.iou_weight <= MODERATE and abs(self.soft_center_radius) <= MODERATE
-        if not (moderate and at_most_one(self.iou_calculator) and scene.backend.reads_host(near)):
-            return None
-        floor = 0.99 * 10.0**NEAR - 2 * EPS * self.iou_weight
-        return Shortlist(near, floor, scene.further["pred_logits"], LARGEST_LOGIT)
+    def _cost(
+        self, labels: Array, centers: Array, costs: PairCosts, pairs: TilePairs, overlaps: Array
+    ) -> Array:
+        """Return what pairs cost, (b, g, n): for their class, their overlap, and their place."""
+        xp, view = costs.scene.xp, pairs.view
+        logits = view.of_priors(costs.classes)
+        cost = self._class_cost(logits, view.of_gts(labels), overlaps)
+        cost = cost + overlap_cost(self.iou_calculator, overlaps, EPS, self.iou_weight)
+        place = self._soft_prior(pairs.of_priors(costs.scene.priors), pairs.of_gts(centers))
+        cost = cost + place
+        cost = xp.where(place >= FAR_COST, at_least(cost, FAR_COST), cost)
+        if not self.select_outside:
+            return cost
+        expensive = xp.where(xp.isfinite(cost), xp.full_like(cost, OUTSIDE), cost)
+        return xp.where(pairs.of_priors(costs.of_priors["in_any"]), cost, expensive)
 
     def _class_cost(self, logits: Array, labels: Array, overlaps: Array) -> Array:
         """Sum the cross-entropies with soft labels, weighed by the square of the error, (b, g, n).
@@ -239,28 +239,27 @@ class DynamicSoftLabelAssigner(Configured):
         common = xp.where(whole, pairwise_sum(hard), float("inf"))
         return (own - label_rows(hard, labels)) + common[:, None, :]
 
+    def _is_near(self, scene: Scene, centers: Array) -> Array:
+        """Tell which points may be less than `FAR` strides beyond the soft radius of any centre, (B, N)."""
+        points, stride = scene.priors[..., :2], _stride(scene.priors)
+        reach = stride * (float(self.soft_center_radius) + FAR)
+        reach = scene.xp.stack([reach, reach], axis=-1)
+        return holds_for_any(Near(scene.backend, scene.gt_valid, scene.prior_whole, points, reach, centers))
+
     def _soft_prior(self, priors: Array, centers: Array) -> Array:
-        """Return ten to the power of the distance in strides beyond the soft radius, (b, g, n)."""
-        dx, dy, stride = _offsets(priors, centers)
-        apart = get_backend(priors).xp.sqrt(rounded_product(dx, dx) + rounded_product(dy, dy))
-        exponent = divided(apart, stride) - float(self.soft_center_radius)
-        return get_backend(priors).power_of_ten(-at_least(-exponent, -LARGEST_EXPONENT))
-
-    def _inside_and_near(self, scene: Scene, view: TileView, centers: Array) -> tuple[Array, Array]:
-        """Tell which points are in which boxes, and which are near which centres, (b, g, n)."""
-        priors = view.of_priors(scene.priors)
-        is_inside = each_inside_each(priors, view.of_gts(scene.gt_bboxes))
-        dx, dy, stride = _offsets(priors, view.of_gts(centers))
-        reach = stride * max(0.0, float(self.soft_center_radius) + NEAR)
-        return is_inside, dx * dx + dy * dy <= reach * reach
+        """Return ten to the power of the distance in strides beyond the soft radius, (...)."""
+        backend = get_backend(priors)
+        x, y = columns(priors)[:2]
+        center_x, center_y = columns(centers)
+        dx, dy = x - center_x, y - center_y
+        apart = backend.xp.sqrt(rounded_product(dx, dx) + rounded_product(dy, dy))
+        exponent = divided(apart, _stride(priors)) - float(self.soft_center_radius)
+        return backend.power_of_ten(-at_least(-exponent, -LARGEST_EXPONENT))
 
 
-def _offsets(priors: Array, centers: Array) -> tuple[Array, Array, Array]:
-    """Return how far points are from centres along x and y, (b, g, n), and what is a stride, (b, 1, n)."""
-    xp = get_backend(priors).xp
-    x, y, stride = (c[:, None, :] for c in columns(priors)[:3])
-    center_x, center_y = (c[..., None] for c in columns(centers))
-    return x - center_x, y - center_y, xp.where(stride > 0, stride, 1.0)
+def _stride(priors: Array) -> Array:
+    """Return what is a stride for priors (..., 4), (...)."""
+    return get_backend(priors).xp.where(priors[..., 2] > 0, priors[..., 2], 1.0)
 
 
 def centers_of_mass(scene: Scene) -> Array:

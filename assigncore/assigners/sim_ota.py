@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from math import log1p
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, at_most_one, measure_of
-from assigncore.boxes.formulas import box_centers, columns, drop_broken, each_inside_each
+from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, rounded_product
-from assigncore.pairs.tiles import TileView
+from assigncore.pairs.listed import Pairs, TilePairs
+from assigncore.pairs.relations import Inside, Near, holds_for_any, largest_code
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.dynamic_k import Pricing, Shortlist, any_pair, match_dynamic_k, overlap_cost, weighted
-from assigncore.steps.scores import check_classes, entropy_cost, known_labels, least_entropy_cost
+from assigncore.steps.dynamic_k import PairCosts, Preferred, match_dynamic_k, overlap_cost, weighted
+from assigncore.steps.scores import check_classes, entropy_cost, known_labels
 
 __all__ = ["SimOTAAssigner"]
 
@@ -26,13 +27,10 @@ UNASSIGNED = -1e5
 """The overlap of a prior that no ground truth takes, as published."""
 
 OUTSIDE = 1e5
-"""What a pair costs more where the point is not both in the box and near its centre."""
+"""What a pair costs more where the point is not both in the box and near its centre, as published."""
 
-MODERATE = 1e6
-"""Weights up to which no cost of finite scores is infinite."""
-
-ROUNDING = 1.0
-"""More than a sum of about `OUTSIDE` is rounded by in float32."""
+LEAST_OUTSIDE = OUTSIDE / 2
+"""What such a pair costs at least, whatever its scores say."""
 
 
 @ASSIGNERS.register
@@ -172,62 +170,48 @@ class SimOTAAssigner(Configured):
         n_classes = check_classes("pred_scores", pred_scores)
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=UNASSIGNED)
-        xp = scene.xp
         boxes, whole = drop_broken(scene.further["pred_bboxes"])
-        labels = known_labels(scene, n_classes)
-
-        def overlaps(view: TileView) -> Array:
-            return measure_of(self.iou_calculator, "iou")(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
-
-        def costs(view: TileView, overlaps: Array) -> Array:
-            scores = view.of_priors(scene.further["pred_scores"])
-            if self.sqrt_scores:
-                scores = xp.sqrt(at_least(scores, 0.0))
-            cls_cost = entropy_cost(scores, view.of_gts(labels))
-            cost = weighted(cls_cost, self.cls_weight) + overlap_cost(
-                self.iou_calculator, overlaps, float(self.eps), self.iou_weight
-            )
-            in_box, near_center = self._regions(scene, view)
-            return xp.where(in_box & near_center, cost, cost + OUTSIDE)
-
-        def in_either_and_both(scene: Scene, view: TileView) -> tuple[Array, Array]:
-            in_box, near_center = self._regions(scene, view)
-            return in_box | near_center, in_box & near_center
-
-        in_either, in_both = any_pair(scene, in_either_and_both)
-        counted = in_either & whole
-        gt_inds, max_overlaps = match_dynamic_k(
-            scene,
-            counted,
-            self.candidate_topk,
-            Pricing(overlaps, costs, entries=max(scene.shape[2], n_classes)),
-            nothing=UNASSIGNED,
-            shortlist=self._shortlist(scene, in_both, n_classes),
+        in_either, in_both = self._places(scene)
+        competing = in_either & whole
+        costs = PairCosts(
+            scene=replace(scene, prior_whole=competing),
+            pred_bboxes=boxes,
+            calculator=self.iou_calculator,
+            classes=scene.further["pred_scores"],
+            cost=partial(self._cost, known_labels(scene, n_classes)),
+            preferred=Preferred(in_both, LEAST_OUTSIDE),
         )
-        decided = xp.any(counted, axis=-1)[:, None] | ~scene.prior_valid
-        return scene.result(gt_inds, xp.where(decided, max_overlaps, 0.0))
+        gt_inds, max_overlaps = match_dynamic_k(costs, self.candidate_topk, nothing=UNASSIGNED)
+        decided = scene.xp.any(competing, axis=-1)[:, None] | ~scene.prior_valid
+        return scene.result(gt_inds, scene.xp.where(decided, max_overlaps, 0.0))
 
-    def _shortlist(self, scene: Scene, in_both: Array, n_classes: int) -> Shortlist | None:
-        """List the priors that are in a box and near its centre, where all others are known to be dear."""
-        moderate = all(0 <= weight <= MODERATE for weight in (self.cls_weight, self.iou_weight, self.eps))
-        if not (moderate and at_most_one(self.iou_calculator) and scene.backend.reads_host(in_both)):
-            return None
-        scores = scene.further["pred_scores"]
-        least = self.cls_weight * least_entropy_cost(scores, n_classes)
-        if self.sqrt_scores or (least < -OUTSIDE / 2 and bool(scene.xp.min(scores) >= 0)):
-            least = 0.0
-        floor = OUTSIDE + least - self.iou_weight * log1p(self.eps) - ROUNDING
-        if floor <= 0:
-            return None
-        return Shortlist(in_both, floor, scores, float(scene.xp.finfo(scores.dtype).max))
+    def _places(self, scene: Scene) -> tuple[Array, Array]:
+        """Tell which points are in any ground truth or near the centre of any, and which both, (B, N)."""
+        of_scene = (scene.backend, scene.gt_valid, scene.prior_whole)
+        points, reach = self._points_and_reach(scene.priors)
+        in_box = holds_for_any(Inside(*of_scene, points, scene.gt_bboxes))
+        near_center = Near(*of_scene, points, reach, box_centers(scene.gt_bboxes))
 
-    def _regions(self, scene: Scene, view: TileView) -> tuple[Array, Array]:
-        """Tell which points are in which boxes, and which are near their centres, each (b, g, n)."""
-        priors, boxes = view.of_priors(scene.priors), view.of_gts(scene.gt_bboxes)
-        x, y, stride_x, stride_y = (c[:, None, :] for c in columns(priors))
-        center_x, center_y = (c[..., None] for c in columns(box_centers(boxes)))
-        reach_x = rounded_product(stride_x, float(self.center_radius))
-        reach_y = rounded_product(stride_y, float(self.center_radius))
-        near_x = (x > center_x - reach_x) & (x < center_x + reach_x)
-        near_y = (y > center_y - reach_y) & (y < center_y + reach_y)
-        return each_inside_each(priors, boxes), near_x & near_y
+        def in_box_too(pairs: Pairs) -> Array:
+            return scene.xp.astype(
+                inside(pairs.of_priors(points), pairs.of_gts(scene.gt_bboxes)), scene.xp.int32
+            )
+
+        code = largest_code(near_center, lambda pairs: 1 + in_box_too(pairs))
+        return in_box | (code > 0), code == 2
+
+    def _cost(self, labels: Array, costs: PairCosts, pairs: TilePairs, overlaps: Array) -> Array:
+        """Return what pairs cost, (b, g, n): for their class, their overlap, and their place."""
+        scores = pairs.view.of_priors(costs.classes)
+        if self.sqrt_scores:
+            scores = costs.scene.xp.sqrt(at_least(scores, 0.0))
+        cost = weighted(entropy_cost(scores, pairs.view.of_gts(labels)), self.cls_weight)
+        cost = cost + overlap_cost(self.iou_calculator, overlaps, float(self.eps), self.iou_weight)
+        points, reach = self._points_and_reach(pairs.of_priors(costs.scene.priors))
+        gt_bboxes = pairs.of_gts(costs.scene.gt_bboxes)
+        in_both = inside(points, gt_bboxes) & near(points, box_centers(gt_bboxes), reach)
+        return costs.scene.xp.where(in_both, cost, at_least(cost + OUTSIDE, LEAST_OUTSIDE))
+
+    def _points_and_reach(self, priors: Array) -> tuple[Array, Array]:
+        """Return where priors (..., 4) are, and how far from a centre is near, (..., 2) each."""
+        return priors[..., :2], rounded_product(priors[..., 2:], float(self.center_radius))

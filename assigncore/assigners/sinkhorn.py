@@ -271,8 +271,8 @@ class SinkhornAssigner(Configured):
         """
         xp = backend.xp
         k = min(self.candidate_topk, int(overlaps.shape[-1]))
-        largest, _ = backend.k_smallest(-overlaps, k)
-        return xp.where(xp.any(pairs, axis=-1), dynamic_count(largest), 0.0)
+        negated, _ = backend.k_smallest(-overlaps, k)
+        return xp.where(xp.any(pairs, axis=-1), dynamic_count(-negated), 0.0)
 
 
 def _tiles(scene: Scene, entries: int) -> list[Tile]:

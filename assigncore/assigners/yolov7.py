@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
+from assigncore.boxes.calculators import BboxOverlaps2D
 from assigncore.boxes.formulas import box_centers, columns
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, quotient, sigmoid
-from assigncore.pairs.tiles import TileView
+from assigncore.pairs.listed import TilePairs
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import gather_priors
-from assigncore.steps.dynamic_k import Pricing, match_dynamic_k, overlap_cost, weighted
+from assigncore.steps.dynamic_k import PairCosts, match_dynamic_k, overlap_cost, weighted
 from assigncore.steps.scores import check_classes, entropy_cost, known_labels
 
 __all__ = ["GridCandidates", "YOLOv7Assigner", "check_maps", "grid_candidates"]
@@ -196,37 +197,35 @@ class YOLOv7Assigner(Configured):
         if scene.is_empty:
             extras = candidates.extras(xp.full_like(candidates.prior, -1))
             return scene.result(scene.full(0, integers=True), scene.full(0.0), extras)
-        labels = known_labels(scene, n_classes)
-        boxes = gather_priors(backend, scene.priors, candidates.prior)
         takes_part = xp.broadcast_to(scene.prior_whole, scene.shape[:2])
-        counted = candidates.found & xp.take_along_axis(takes_part, candidates.prior, axis=-1)
-
-        def overlaps(view: TileView) -> Array:
-            return measure_of(self.iou_calculator, "iou")(view.of_gts(scene.gt_bboxes), view.of_priors(boxes))
-
-        def costs(view: TileView, overlaps: Array) -> Array:
-            scores = _scores(scene, view, view.of_priors(candidates.prior))
-            cost = weighted(entropy_cost(scores, view.of_gts(labels)), self.cls_weight)
-            return cost + overlap_cost(self.iou_calculator, overlaps, EPS, self.iou_weight)
-
-        of_candidates = replace(scene, priors=boxes, prior_valid=counted, prior_whole=counted)
-        pricing = Pricing(overlaps, costs, entries=max(scene.shape[2], n_classes))
-        gt_inds, taken_overlaps = match_dynamic_k(
-            of_candidates, counted, self.candidate_topk, pricing, nothing=UNASSIGNED
+        found = candidates.found & xp.take_along_axis(takes_part, candidates.prior, axis=-1)
+        scores = self._scores(scene, candidates.prior)
+        boxes = gather_priors(backend, scene.priors, candidates.prior)
+        costs = PairCosts(
+            scene=replace(scene, priors=boxes, prior_valid=found, prior_whole=found),
+            pred_bboxes=boxes,
+            calculator=self.iou_calculator,
+            classes=scores,
+            cost=partial(self._cost, known_labels(scene, n_classes)),
         )
-        taken, max_overlaps = first_of_each(scene, candidates.prior, gt_inds, taken_overlaps)
-        codes = xp.where(counted, gt_inds, -1)
+        gt_inds, overlaps = match_dynamic_k(costs, self.candidate_topk, nothing=UNASSIGNED)
+        taken, max_overlaps = first_of_each(scene, candidates.prior, gt_inds, overlaps)
+        codes = xp.where(found, gt_inds, -1)
         return scene.result(taken, max_overlaps, candidates.extras(codes))
 
+    def _scores(self, scene: Scene, prior: Array) -> Array:
+        """Return the roots of class times objectness probability at priors (B, E): (B, E, C)."""
+        logits, objectness = (
+            gather_priors(scene.backend, x, prior)
+            for x in (scene.further["pred_logits"], scene.further["pred_objectness"][..., None])
+        )
+        return scene.xp.sqrt(sigmoid(logits) * sigmoid(objectness))
 
-def _scores(scene: Scene, view: TileView, prior: Array) -> Array:
-    """Return the roots of class times objectness probability at priors (b, e): (b, e, C)."""
-    xp = scene.xp
-    logits, objectness = (
-        gather_priors(scene.backend, x if x.shape[0] == 1 else x[(view.tile.images, ...)], prior)
-        for x in (scene.further["pred_logits"], scene.further["pred_objectness"][..., None])
-    )
-    return xp.sqrt(sigmoid(logits) * sigmoid(objectness))
+    def _cost(self, labels: Array, costs: PairCosts, pairs: TilePairs, overlaps: Array) -> Array:
+        """Return what pairs cost, (b, g, n): for their class, and their overlap."""
+        scores = pairs.view.of_priors(costs.classes)
+        cost = weighted(entropy_cost(scores, pairs.view.of_gts(labels)), self.cls_weight)
+        return cost + overlap_cost(self.iou_calculator, overlaps, EPS, self.iou_weight)
 
 
 def first_of_each(scene: Scene, prior: Array, gt_inds: Array, overlaps: Array) -> tuple[Array, Array]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import log
-
 from assigncore.backend import Array, get_backend
 from assigncore.inputs import Scene
 from assigncore.numerics import at_least, power, rounded_product
@@ -15,7 +13,6 @@ __all__ = [
     "focal_costs_of_scores",
     "known_labels",
     "label_rows",
-    "least_entropy_cost",
     "pairwise_sum",
 ]
 
@@ -86,15 +83,6 @@ def entropy_cost(scores: Array, labels: Array) -> Array:
     present = _clamped_log(label_rows(p, labels))
     common = xp.where(whole, -pairwise_sum(absent), float("inf"))
     return (label_rows(absent, labels) - present) + common[:, None, :]
-
-
-def least_entropy_cost(scores: Array, n_classes: int) -> float:
-    """Return what :func:`entropy_cost` is never below: a score far below 0 has a large logarithm of its own.
-
-    Between 0 and 1 each term is at least 0, and so is each partial sum, in whatever order.
-    """
-    largest_log = log(float(get_backend(scores).xp.finfo(scores.dtype).max))
-    return -(n_classes + 1) * largest_log
 
 
 def _clamped_log(x: Array) -> Array:
