@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from assigncore.adapters.compiled import answers_by_kernels, without_kernels
+from assigncore.adapters.kernels.compiled import answers_by_kernels, without_kernels
 from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.conformance.foreign import (
     describe_point,

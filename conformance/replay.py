@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assigncore.adapters.thresholds import background_threshold
+from assigncore.adapters.mmdet.thresholds import background_threshold
 from assigncore.conformance.calls import Call, Outputs, Refusal, Replay, answered
 from assigncore.conformance.goldens import GoldenCase
 from assigncore.conformance.reference import ascend_max_iou

@@ -23,12 +23,14 @@ MODULES = sorted(
 
 
 def test_the_modules_are_found():
-    assert {"assigncore.boxes", "assigncore.adapters.torch", "assigncore.assigners.atss"} <= set(MODULES)
+    assert {"assigncore.boxes", "assigncore.adapters.backends.torch", "assigncore.assigners.atss"} <= set(
+        MODULES
+    )
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
-    if name == "assigncore.adapters.cupy" and importlib.util.find_spec("cupy") is None:
+    if name == "assigncore.adapters.backends.cupy" and importlib.util.find_spec("cupy") is None:
         pytest.skip("CuPy, which needs a CUDA device, is not installed")
     failed, _ = doctest.testmod(importlib.import_module(name))
     assert failed == 0

@@ -183,7 +183,7 @@ def test_the_kit_runs_from_a_checkout_that_is_not_installed(tmp_path):
     shutil.copy(PROJECT / "pyproject.toml", copy)
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); import bare_checkout; bare_checkout.make_importable()\n"
-        "import assigncore, assigncore.adapters.torch as adapter, assigncore.conformance.cuda as suite\n"
+        "import assigncore, assigncore.adapters.backends.torch as adapter, assigncore.conformance.cuda as suite\n"
         "from assigncore import load_backend\n"
         "print(*map(os.path.realpath, (adapter.__file__, suite.__file__)), adapter.__file__)\n"
         "print(load_backend('numpy'), assigncore.__version__)"
@@ -194,9 +194,9 @@ def test_the_kit_runs_from_a_checkout_that_is_not_installed(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     adapter, suite, linked, *rest = done.stdout.split()
-    assert Path(adapter) == copy / "adapters" / "torch.py"
+    assert Path(adapter) == copy / "adapters" / "backends" / "torch.py"
     assert Path(suite) == copy / "conformance" / "cuda.py"
-    assert not Path(linked).parents[2].exists()
+    assert not Path(linked).parents[3].exists()
     assert rest == ["NumpyBackend(array_api_compat.numpy)", importlib.import_module("assigncore").__version__]
 
 

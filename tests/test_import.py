@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 HEAVY = (
-    "torch", "jax", "cupy", "scipy", "matplotlib", "click", "rich", "array_api_strict", "assigncore.adapters.numpy",
+    "torch", "jax", "cupy", "scipy", "matplotlib", "click", "rich", "array_api_strict", "assigncore.adapters.backends.numpy",
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def test_numpy_arrays_bring_in_their_own_adapter_alone():
         "import sys; sys.modules['numba'] = None; import numpy as np, assigncore; "
         "assigncore.MaxIoUAssigner(0.5, 0.4).assign(np.zeros((3, 4)), np.zeros((2, 4)))"
     )
-    assert loaded_after(statement) == ["assigncore.adapters.numpy"]
+    assert loaded_after(statement) == ["assigncore.adapters.backends.numpy"]
 
 
 def test_the_first_call_of_all_may_be_compiled():

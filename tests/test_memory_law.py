@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assigncore.adapters.compiled import without_kernels
+from assigncore.adapters.kernels.compiled import without_kernels
 from assigncore.registry import build_assigner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

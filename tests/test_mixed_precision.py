@@ -14,10 +14,10 @@ from assigncore.adapters import detr, mmdet, mmdet2, transformers
 from assigncore.backend import load_backend
 from assigncore.backend.fast_path import without_numpy_fast_path
 
-from .adapters import test_mmdet2_goldens as goldens2
-from .adapters import test_mmdet_goldens as goldens3
 from .adapters.golden import cases, tensors
 from .adapters.instances import Instances
+from .adapters.mmdet import test_goldens as goldens3
+from .adapters.mmdet import test_goldens_2 as goldens2
 from .costs.scenes import CONFIGS, SIZE, boxes
 
 HALVES = (torch.float16, torch.bfloat16)

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
-from assigncore.adapters import plain_tensors
+from assigncore.adapters.backends import plain_tensors
 from assigncore.backend import load_backend
 from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.conformance.recipes import recipe_of

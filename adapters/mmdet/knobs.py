@@ -12,7 +12,7 @@ from assigncore.adapters.containers import boxes_of, every_column
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.building import build_from
 from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D, BboxOverlaps2D_GLIP
-from assigncore.adapters.thresholds import background_threshold
+from assigncore.adapters.mmdet.thresholds import background_threshold
 
 __all__ = [
     "CALCULATORS",

@@ -290,7 +290,7 @@ def _dense_makers(
 
 def _matchings(eager: Run) -> dict[str, Callable[[], tuple[Run, Any]]]:
     """List the solvers that are there."""
-    adapter = import_module("assigncore.adapters.torch")
+    adapter = import_module("assigncore.adapters.backends.torch")
 
     def on_host() -> Any:
         kept, adapter.device_solver = adapter.device_solver, lambda: None

@@ -6,10 +6,10 @@ from torch.utils import _pytree as pytree
 
 from assigncore.adapters import mmdet, mmdet2
 
-from . import test_mmdet2_goldens as version_2
-from . import test_mmdet_goldens as version_3
 from .golden import cases, tensors
 from .instances import Instances
+from .mmdet import test_goldens as version_3
+from .mmdet import test_goldens_2 as version_2
 from .test_compiled import CALLS as BATCHED
 from .test_meta import fields
 

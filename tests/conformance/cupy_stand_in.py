@@ -571,7 +571,7 @@ def installed(version):
 
     A class of its own each time, because array-api-compat and assigncore remember what they found by class.
     """
-    ours = ("cupy", "cupyx", "array_api_compat.cupy", "assigncore.adapters.cupy")
+    ours = ("cupy", "cupyx", "array_api_compat.cupy", "assigncore.adapters.backends.cupy")
 
     def take_out():
         names = [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from assigncore import ATSSAssigner, load_backend
-from assigncore.adapters.numpy import NumpyBackend
+from assigncore.adapters.backends.numpy import NumpyBackend
 from assigncore.backend import ArrayBackend, lookup
 from assigncore.backend.memory import memory_budget
 from assigncore.conformance import Mode, get_target, run_cell

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from scipy.optimize import linear_sum_assignment as scipy_solver
 
-from assigncore.adapters.torch_matching import match_on_device
+from assigncore.adapters.backends.torch_matching import match_on_device
 from assigncore.matching import linear_sum_assignment
 
 from .problems import check_optimal, masked, problems, value

@@ -10,8 +10,8 @@ from mmengine.registry import Registry
 
 from assigncore.adapters import mmyolo
 
-from .golden import cases, check, tensors
-from .modules import assert_same, check_module
+from ..golden import cases, check, tensors
+from ..modules import assert_same, check_module
 
 DICTS = ("BatchTaskAlignedAssigner", "BatchATSSAssigner", "BatchDynamicSoftLabelAssigner")
 EACH_DICT = [case for variant in DICTS for case in cases(variant)]

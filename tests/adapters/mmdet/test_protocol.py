@@ -10,7 +10,7 @@ import torch
 
 from assigncore.adapters import mmdet, mmdet2
 
-from .instances import CONTAINERS, Boxes, Instances, boxes, plain_values
+from ..instances import CONTAINERS, Boxes, Instances, boxes, plain_values
 
 THRESHOLDS = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.4}
 PRIORS = boxes([0, 0, 10, 10], [20, 20, 30, 30], [5, 5, 15, 15])

@@ -11,8 +11,8 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
-from assigncore.adapters import compiled
-from assigncore.adapters.host import cached_pairs_per_tile, k_smallest
+from assigncore.adapters.backends.host import cached_pairs_per_tile, k_smallest
+from assigncore.adapters.kernels import compiled
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.formulas import Mode
 from assigncore.pairs.listed import ListedPairs, TilePairs

@@ -6,8 +6,8 @@ import torch
 from assigncore.adapters import mmdet
 from assigncore.conformance import REPLAYS, compare_case
 
-from .golden import cases, tensors
-from .instances import CONTAINERS
+from ..golden import cases, tensors
+from ..instances import CONTAINERS
 
 UPSTREAM_ERRORS = {
     "AssertionError": AssertionError,

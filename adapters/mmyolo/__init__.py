@@ -23,8 +23,8 @@ from assigncore.adapters.assigned_rows import (
     real_numbers,
 )
 from assigncore.adapters.errors import also_assertion
-from assigncore.adapters.mmyolo_soft_label import BatchDynamicSoftLabelAssigner, Calculator, calculator_of
-from assigncore.adapters.mmyolo_yolov7 import BatchYOLOv7Assigner
+from assigncore.adapters.mmyolo.soft_label import BatchDynamicSoftLabelAssigner, Calculator, calculator_of
+from assigncore.adapters.mmyolo.yolov7 import BatchYOLOv7Assigner
 from assigncore.assigners import ATSSAssigner
 from assigncore.assigners.task_aligned_presets import yolov6
 from assigncore.boxes.calculators import PositiveCIoU, SmoothedIoU

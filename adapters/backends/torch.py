@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from assigncore.adapters.host import cached_pairs_per_tile
-from assigncore.adapters.plain_tensors import is_plain, is_recorded, unlike_arrays, what_hides
-from assigncore.adapters.torch_matching import device_solver, match_on_device
+from assigncore.adapters.backends.host import cached_pairs_per_tile
+from assigncore.adapters.backends.plain_tensors import is_plain, is_recorded, unlike_arrays, what_hides
+from assigncore.adapters.backends.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
 from assigncore.backend.fast_path import numpy_is_wanted
 from assigncore.boxes.formulas import Mode

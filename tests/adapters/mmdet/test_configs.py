@@ -12,7 +12,7 @@ from mmengine.registry import Registry
 
 from assigncore.adapters import mmdet, mmdet2
 
-from .instances import boxes, real_instances
+from ..instances import boxes, real_instances
 
 SETTINGS = """
 retinanet = dict(

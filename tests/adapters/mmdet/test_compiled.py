@@ -5,7 +5,7 @@ import torch
 
 from assigncore.adapters import mmdet, mmdet2
 
-from .instances import Instances, boxes
+from ..instances import Instances, boxes
 
 N = 48
 POINTS = torch.cartesian_prod(torch.arange(6.0), torch.arange(8.0)).flip(-1) * 8 + 4

@@ -10,7 +10,7 @@ import torch
 from assigncore.adapters import mmdet2
 from assigncore.conformance import REPLAYS, compare_case
 
-from .golden import cases, tensors
+from ..golden import cases, tensors
 
 
 def flat(*names):

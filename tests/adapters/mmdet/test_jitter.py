@@ -9,7 +9,7 @@ import torch
 from assigncore.adapters import mmdet
 from assigncore.adapters.mmdet.jitter import RepeatJitter
 
-from .instances import Instances, boxes
+from ..instances import Instances, boxes
 
 TWICE = boxes([10, 10, 90, 70], [40, 30, 80, 95], [10, 10, 90, 70], [10, 10, 90, 70])
 CALCULATOR = mmdet.BboxOverlaps2D()

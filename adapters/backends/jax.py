@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from assigncore.adapters import jax_chunks
-from assigncore.adapters.host import cached_pairs_per_tile
+from assigncore.adapters.backends import jax_chunks
+from assigncore.adapters.backends.host import cached_pairs_per_tile
 from assigncore.backend import Array, ArrayBackend, Function
 from assigncore.backend.solver import solve_batch
 from assigncore.result import AssignResult

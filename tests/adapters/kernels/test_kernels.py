@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import assigncore as ac
-from assigncore.adapters import compiled
-from assigncore.adapters.numpy import LISTED
+from assigncore.adapters.backends.numpy import LISTED
+from assigncore.adapters.kernels import compiled
 from assigncore.backend import ArrayBackend, load_backend
 from assigncore.backend.base import LIVE_TEMPORARIES
 from assigncore.backend.memory import memory_budget
@@ -24,7 +24,7 @@ from assigncore.pairs.relations import Inside, Near, Touching
 from assigncore.pairs.tiles import Tile, TileView
 
 numba = pytest.importorskip("numba")
-kernels = pytest.importorskip("assigncore.adapters.kernels")
+kernels = pytest.importorskip("assigncore.adapters.kernels.loops")
 
 FUSED = ("vfmadd", "vfmsub", "vfnmadd", "vfnmsub", "fmadd", "fmla", "fmls")
 """Parts of the names of instructions that round a product and a sum once, of x86 and ARM."""
@@ -414,7 +414,7 @@ assert result.gt_inds.tolist() == [1, -1, 0]
 
 
 def test_numba_is_imported_by_the_first_question_alone():
-    run("import sys, assigncore, assigncore.adapters.numpy\nassert 'numba' not in sys.modules")
+    run("import sys, assigncore, assigncore.adapters.backends.numpy\nassert 'numba' not in sys.modules")
     run("import sys\n" + EXAMPLE + "assert 'numba' in sys.modules")
 
 
@@ -422,7 +422,7 @@ def test_all_works_without_numba():
     run(
         "import sys\nsys.modules['numba'] = None\n"
         + EXAMPLE
-        + "from assigncore.adapters import compiled\nassert not compiled.answers_by_kernels()"
+        + "from assigncore.adapters.kernels import compiled\nassert not compiled.answers_by_kernels()"
     )
 
 
@@ -430,7 +430,7 @@ def test_where_nothing_can_be_written_they_are_compiled_anew_with_a_word():
     done = run(
         "import numba.core.caching as caching\ncaching.CacheImpl._locator_classes = []\n"
         + EXAMPLE
-        + "from assigncore.adapters import compiled\nassert compiled.answers_by_kernels()"
+        + "from assigncore.adapters.kernels import compiled\nassert compiled.answers_by_kernels()"
     )
     assert done.stderr.count("compiled anew in each process") == 1
 
@@ -438,7 +438,7 @@ def test_where_nothing_can_be_written_they_are_compiled_anew_with_a_word():
 def test_what_is_compiled_is_kept_on_disk(tmp_path):
     code = (
         EXAMPLE
-        + "from assigncore.adapters import kernels\nprint(sum(kernels.best_both_ways.stats.cache_hits.values()))"
+        + "from assigncore.adapters.kernels import loops as kernels\nprint(sum(kernels.best_both_ways.stats.cache_hits.values()))"
     )
     hits = [run(code, NUMBA_CACHE_DIR=str(tmp_path)).stdout.strip() for _ in range(2)]
     assert hits == ["0", "1"]

@@ -5,7 +5,7 @@ import torch
 
 from assigncore.adapters import mmdet, mmdet2
 
-from .instances import CONTAINERS, Instances, boxes, real_instances
+from ..instances import CONTAINERS, Instances, boxes, real_instances
 
 PRIORS = boxes([0, 0, 10, 10], [20, 20, 30, 30], [5, 5, 15, 15])
 GTS = boxes([0, 0, 10, 9], [20, 20, 31, 30])

@@ -75,7 +75,7 @@ def _kernels() -> ModuleType | None:
     if find_spec("numba") is None:
         return None
     try:
-        return import_module("assigncore.adapters.kernels")
+        return import_module("assigncore.adapters.kernels.loops")
     except ImportError:
         # Of a version that does not fit Python's or NumPy's.
         return None
