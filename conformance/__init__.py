@@ -5,15 +5,16 @@ against NumPy's answers; thirteen laws are checked, and what is declared: ``pyth
 --backend numpy``. `check` does the like for an assigner of one's own.
 """
 
-from assigncore.conformance.backends import TARGETS, Mode, Target, available_targets, get_target
 from assigncore.conformance.capabilities import CAPABILITIES, Capabilities, Priors, Ties
-from assigncore.conformance.compare import Agreement, Comparison, compare_case, compare_output
-from assigncore.conformance.goldens import GoldenCase, load_folder, load_packed, variants
+from assigncore.conformance.goldens.cases import GoldenCase, load_folder, load_packed, variants
+from assigncore.conformance.goldens.compare import Comparison, compare_case, compare_output
+from assigncore.conformance.goldens.replay import REPLAYS, Call, Refusal, Replay
+from assigncore.conformance.goldens.runner import replay_case, run_call, run_cell
 from assigncore.conformance.laws import LAWS
-from assigncore.conformance.replay import REPLAYS, Call, Refusal, Replay
-from assigncore.conformance.report import Report, validate_report
-from assigncore.conformance.runner import CaseResult, Cell, Part, replay_case, run_call, run_cell
+from assigncore.conformance.report.report import Report, validate_report
+from assigncore.conformance.report.results import Agreement, CaseResult, Cell, Part
 from assigncore.conformance.suite import Plan, check, run_plan
+from assigncore.conformance.targets.libraries import TARGETS, Mode, Target, available_targets, get_target
 
 __all__ = [
     "CAPABILITIES",

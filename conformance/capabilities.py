@@ -2,7 +2,7 @@
 
 The suite's expectations, its skips and the table in ``docs/support.md`` are read from here. A promise that is
 not kept, and an ability that is not promised, are failures of the suite: see
-:mod:`assigncore.conformance.promises`.
+:mod:`assigncore.conformance.laws.promises`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from assigncore.conformance.backends import Mode
+from assigncore.conformance.targets.libraries import Mode
 from assigncore.registry import ASSIGNERS
 
 __all__ = ["CAPABILITIES", "Capabilities", "Priors", "Ties", "capabilities_of", "undeclared"]

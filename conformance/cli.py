@@ -17,26 +17,25 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from assigncore.conformance.backends import TARGETS, Mode, Target, get_target
 from assigncore.conformance.capabilities import DTYPES
-from assigncore.conformance.deadline import LIMIT
-from assigncore.conformance.foreign import foreign_points
-from assigncore.conformance.goldens import (
+from assigncore.conformance.goldens.cases import (
     GoldenCase,
     load_folder,
     load_packed,
     variants,
     variants_of_folder,
 )
-from assigncore.conformance.guarantees import GUARANTEES
 from assigncore.conformance.laws import LAWS
-from assigncore.conformance.page import write_page
-from assigncore.conformance.promises import PROMISES
-from assigncore.conformance.report import Report
-from assigncore.conformance.runner import Part
-from assigncore.conformance.sharing import SharingError
-from assigncore.conformance.suite import Plan, run_plan
-from assigncore.conformance.table import print_report
+from assigncore.conformance.laws.guarantees import GUARANTEES
+from assigncore.conformance.laws.promises import PROMISES
+from assigncore.conformance.report.page import write_page
+from assigncore.conformance.report.report import Report
+from assigncore.conformance.report.results import Part
+from assigncore.conformance.report.table import print_report
+from assigncore.conformance.suite import Plan, SharingError, run_plan
+from assigncore.conformance.targets.deadline import LIMIT
+from assigncore.conformance.targets.foreign import foreign_points
+from assigncore.conformance.targets.libraries import TARGETS, Mode, Target, get_target
 from assigncore.registry import ASSIGNERS
 
 __all__ = ["command", "run"]

@@ -5,7 +5,7 @@ import pytest
 
 from assigncore import ATSSAssigner, build_assigner, memory_budget
 from assigncore.conformance import get_target
-from assigncore.conformance.reference_batched import batch_atss
+from assigncore.conformance.reference.task_aligned import batch_atss
 
 pytestmark = pytest.mark.compiled_by_jax
 

@@ -22,10 +22,10 @@ from assigncore.conformance import (
     run_cell,
     variants,
 )
-from assigncore.conformance import goldens as goldens_module
-from assigncore.conformance.batching import batch_calls, image_of_batch
-from assigncore.conformance.goldens import read_archives, variants_of_folder
-from assigncore.conformance.pack import MAX_ARCHIVE_BYTES
+from assigncore.conformance.goldens import cases as goldens_module
+from assigncore.conformance.goldens.batching import batch_calls, image_of_batch
+from assigncore.conformance.goldens.cases import read_archives, variants_of_folder
+from assigncore.conformance.goldens.pack import MAX_ARCHIVE_BYTES
 
 FOLDER = Path(__file__).parent / "data" / "goldens"
 BACKENDS = ("numpy", "numpy:kernels", "torch", "jax", "array_api_strict", "array_api_strict:device1")

@@ -16,7 +16,7 @@ from unittest import mock
 import pytest
 import torch
 
-from assigncore.conformance import cuda
+from assigncore.conformance.targets import cuda
 
 PROJECT = Path(__file__).parents[1]
 KIT = PROJECT / "benchmarks" / "gpu"
@@ -183,7 +183,7 @@ def test_the_kit_runs_from_a_checkout_that_is_not_installed(tmp_path):
     shutil.copy(PROJECT / "pyproject.toml", copy)
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); import bare_checkout; bare_checkout.make_importable()\n"
-        "import assigncore, assigncore.adapters.backends.torch as adapter, assigncore.conformance.cuda as suite\n"
+        "import assigncore, assigncore.adapters.backends.torch as adapter, assigncore.conformance.targets.cuda as suite\n"
         "from assigncore import load_backend\n"
         "print(*map(os.path.realpath, (adapter.__file__, suite.__file__)), adapter.__file__)\n"
         "print(load_backend('numpy'), assigncore.__version__)"

@@ -6,9 +6,9 @@ import torch
 
 from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.conformance.capabilities import CAPABILITIES
-from assigncore.conformance.recipes import recipe_of
-from assigncore.conformance.scene_kinds import draw_scene
-from assigncore.conformance.scenes import ROWS, Level, scene_of
+from assigncore.conformance.scenes.kinds import draw_scene
+from assigncore.conformance.scenes.recipes import recipe_of
+from assigncore.conformance.scenes.scene import ROWS, Level, scene_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Dynamo detected a call:UserWarning", "ignore:.*torch.jit.script_method:DeprecationWarning"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from assigncore.conformance.recipes import recipe_of
-from assigncore.conformance.scene_kinds import draw_scene
+from assigncore.conformance.scenes.kinds import draw_scene
+from assigncore.conformance.scenes.recipes import recipe_of
 from assigncore.registry import ASSIGNERS, OVERLAP_CALCULATORS
 
 NOT_ARRAYS = {

@@ -8,9 +8,9 @@ import torch
 from assigncore.adapters import detr, mmdet, transformers
 from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.conformance import get_target
-from assigncore.conformance.recipes import recipe_of
-from assigncore.conformance.scene_kinds import draw_scene
-from assigncore.conformance.scenes import CLASSES
+from assigncore.conformance.scenes.kinds import draw_scene
+from assigncore.conformance.scenes.recipes import recipe_of
+from assigncore.conformance.scenes.scene import CLASSES
 
 from .adapters.instances import Instances
 

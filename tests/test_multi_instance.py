@@ -5,7 +5,7 @@ import pytest
 
 from assigncore import MultiInstanceAssigner
 from assigncore.backend.memory import memory_budget
-from assigncore.conformance.reference_multi_instance import multi_instance
+from assigncore.conformance.reference.multi_instance import multi_instance
 
 pytestmark = pytest.mark.compiled_by_jax
 

@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from assigncore.adapters.backends import plain_tensors
 from assigncore.backend import load_backend
 from assigncore.backend.fast_path import without_numpy_fast_path
-from assigncore.conformance.recipes import recipe_of
-from assigncore.conformance.scene_kinds import draw_scene
+from assigncore.conformance.scenes.kinds import draw_scene
+from assigncore.conformance.scenes.recipes import recipe_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::torch.jit.TracerWarning",

@@ -5,7 +5,7 @@ import pytest
 
 from assigncore import UniformAssigner
 from assigncore.backend.memory import memory_budget
-from assigncore.conformance.reference_nearest import uniform
+from assigncore.conformance.reference.nearest import uniform
 
 KNOBS = {"pos_ignore_thr": 0.15, "neg_ignore_thr": 0.6, "match_times": 3}
 

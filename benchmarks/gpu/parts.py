@@ -33,12 +33,12 @@ from scenes import draw_boxes
 
 from assigncore import build_assigner, load_backend
 from assigncore.backend.memory import current_memory_budget
-from assigncore.conformance import Mode, Part, cuda, get_target
-from assigncore.conformance.compare import Agreement
-from assigncore.conformance.devices import cuda_driver
-from assigncore.conformance.goldens import load_folder, load_packed
-from assigncore.conformance.runner import Cell
+from assigncore.conformance import Mode, Part, get_target
+from assigncore.conformance.goldens.cases import load_folder, load_packed
+from assigncore.conformance.report.results import Agreement, Cell
 from assigncore.conformance.suite import Plan
+from assigncore.conformance.targets import cuda
+from assigncore.conformance.targets.cuda import cuda_driver
 
 __all__ = ["agreement", "environment", "matching", "peak", "times"]
 

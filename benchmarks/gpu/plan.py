@@ -15,7 +15,7 @@ from rows import ROWS
 from workers import Task
 
 from assigncore.conformance import CAPABILITIES, REPLAYS
-from assigncore.conformance.goldens import variants, variants_of_folder
+from assigncore.conformance.goldens.cases import variants, variants_of_folder
 
 __all__ = ["PARTS", "Options", "Section"]
 

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from assigncore import load_backend
-from assigncore.conformance.backends import Mode, TorchTarget
+from assigncore.conformance.targets.libraries import Mode, TorchTarget
 
 WAITING = {
     "aten._local_scalar_dense.default", "aten.nonzero.default", "aten.masked_select.default", "aten.lift_fresh.default",

@@ -4,7 +4,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from assigncore.conformance.archive import Compression, RawCase, pack_bytes, read_archive, write_archive
+from assigncore.conformance.goldens.archive import (
+    Compression,
+    RawCase,
+    pack_bytes,
+    read_archive,
+    write_archive,
+)
 
 
 def _cases():

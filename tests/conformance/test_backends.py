@@ -4,8 +4,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from assigncore.conformance import TARGETS, Mode, available_targets, get_target, targets
-from assigncore.conformance import devices as module_devices
+from assigncore.conformance import TARGETS, Mode, available_targets, get_target
+from assigncore.conformance.targets import devices as module_devices
+from assigncore.conformance.targets import target as targets
 
 HERE = available_targets()
 DTYPES = ("float32", "float64", "int64", "uint8", "bool")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from assigncore.conformance import Call
-from assigncore.conformance.batching import batch_calls, image_of_batch
+from assigncore.conformance.goldens.batching import batch_calls, image_of_batch
 
 
 def _call(priors, gts, ignored=None):

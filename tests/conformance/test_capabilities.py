@@ -8,11 +8,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from assigncore.conformance import Agreement, available_targets, check, get_target
-from assigncore.conformance.backends import TARGETS, Mode
 from assigncore.conformance.capabilities import CAPABILITIES, capabilities_of, undeclared
 from assigncore.conformance.laws import run_laws
-from assigncore.conformance.recipes import recipe_of
-from assigncore.conformance.support import support_table
+from assigncore.conformance.report.support import support_table
+from assigncore.conformance.scenes.recipes import recipe_of
+from assigncore.conformance.targets.libraries import TARGETS, Mode
 from assigncore.registry import ASSIGNERS, build_assigner
 
 PAGE = Path(__file__).parents[2] / "docs" / "support.md"
@@ -31,7 +31,7 @@ def test_the_knobs_declared_build_the_assigner(name):
 
 def test_the_documentation_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == support_table(), (
-        "docs/support.md is stale: python -m assigncore.conformance.support > docs/support.md"
+        "docs/support.md is stale: python -m assigncore.conformance.report.support > docs/support.md"
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assigncore.conformance import Agreement, compare_case, compare_output, load_packed
-from assigncore.conformance.compare import matching_cost
+from assigncore.conformance.goldens.compare import matching_cost
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ from assigncore.adapters.backends.numpy import NumpyBackend
 from assigncore.backend import ArrayBackend, lookup
 from assigncore.backend.memory import memory_budget
 from assigncore.conformance import Mode, get_target, run_cell
-from assigncore.conformance.backends import CupyTarget
-from assigncore.conformance.goldens import variants_of_folder
+from assigncore.conformance.goldens.cases import variants_of_folder
+from assigncore.conformance.goldens.replay import REPLAYS
 from assigncore.conformance.laws import LAWS, run_laws
-from assigncore.conformance.promises import run_backend_promises
-from assigncore.conformance.recipes import recipe_of
-from assigncore.conformance.replay import REPLAYS
-from assigncore.conformance.scene_kinds import draw_scene
+from assigncore.conformance.laws.promises import run_backend_promises
+from assigncore.conformance.scenes.kinds import draw_scene
+from assigncore.conformance.scenes.recipes import recipe_of
+from assigncore.conformance.targets.libraries import CupyTarget
 from assigncore.registry import ASSIGNERS
 
 from ..adapters import golden

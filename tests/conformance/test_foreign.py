@@ -9,7 +9,7 @@ import pytest
 
 from assigncore import load_backend
 from assigncore.conformance import TARGETS, cli, get_target
-from assigncore.conformance.foreign import foreign_points
+from assigncore.conformance.targets.foreign import foreign_points
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "third_party_backend"
 

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from assigncore.conformance import load_folder, load_packed, pack, variants
-from assigncore.conformance.goldens import read_folder, variants_of_folder
+from assigncore.conformance import load_folder, load_packed, variants
+from assigncore.conformance.goldens import pack
+from assigncore.conformance.goldens.cases import read_folder, variants_of_folder
 
 
 def _save(folder, name, **changes):

@@ -19,9 +19,9 @@ from assigncore.conformance import (
     get_target,
     validate_report,
 )
-from assigncore.conformance.guarantees import GUARANTEE_CASES, GUARANTEES, run_guarantees
-from assigncore.conformance.matrix import Matrix
-from assigncore.conformance.recipes import recipe_of
+from assigncore.conformance.laws.guarantees import GUARANTEE_CASES, GUARANTEES, run_guarantees
+from assigncore.conformance.scenes.matrix import Matrix
+from assigncore.conformance.scenes.recipes import recipe_of
 
 from .cuda_stand_in import DEVICES, Graph, stand_in
 

@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from assigncore.conformance import CAPABILITIES, LAWS, Agreement, Mode, available_targets, get_target
-from assigncore.conformance.deadline import Hang, within
 from assigncore.conformance.laws import run_laws
-from assigncore.conformance.matrix import Matrix
-from assigncore.conformance.padded import pad_scenes
-from assigncore.conformance.promises import run_backend_promises, run_promises
-from assigncore.conformance.recipes import recipe_of
-from assigncore.conformance.regressions import load_regressions
-from assigncore.conformance.scene_kinds import KINDS, draw_scene, draw_scenes
-from assigncore.conformance.verdict import judge
+from assigncore.conformance.laws.promises import run_backend_promises, run_promises
+from assigncore.conformance.scenes.kinds import KINDS, draw_scene, draw_scenes
+from assigncore.conformance.scenes.matrix import Matrix
+from assigncore.conformance.scenes.padded import pad_scenes
+from assigncore.conformance.scenes.recipes import recipe_of
+from assigncore.conformance.scenes.regressions import load_regressions
+from assigncore.conformance.scenes.verdict import judge
+from assigncore.conformance.targets.deadline import Hang, within
 
 QUICK = ["numpy", "torch", "array_api_strict"]
 """JAX compiles for each shape: the whole suite runs it, and here it runs compiled on a few assigners."""

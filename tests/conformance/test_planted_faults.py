@@ -21,16 +21,15 @@ from assigncore.conformance import (
     check,
     get_target,
     load_packed,
-    promises,
     run_cell,
-    runner,
 )
-from assigncore.conformance.bench import Bench, Broken
-from assigncore.conformance.calls import answered
-from assigncore.conformance.laws import LAWS
-from assigncore.conformance.matrix import Matrix
-from assigncore.conformance.recipes import recipe_of
-from assigncore.conformance.scene_kinds import draw_scenes
+from assigncore.conformance.goldens import runner
+from assigncore.conformance.goldens.calls import answered
+from assigncore.conformance.laws import LAWS, promises
+from assigncore.conformance.laws.bench import Bench, Broken
+from assigncore.conformance.scenes.kinds import draw_scenes
+from assigncore.conformance.scenes.matrix import Matrix
+from assigncore.conformance.scenes.recipes import recipe_of
 
 KNOBS = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.4, "ignore_iof_thr": 0.5}
 PROMISE = Capabilities(KNOBS, ties=Ties.LATER, ignores=True)

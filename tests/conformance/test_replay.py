@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from assigncore.conformance import REPLAYS, Agreement, Call, Refusal, compare_case, get_target, load_packed
-from assigncore.conformance import replay as replay_module
-from assigncore.conformance.reference import ascend_max_iou, dense_overlaps
-from assigncore.conformance.runner import replay_case
+from assigncore.conformance.goldens import replay as replay_module
+from assigncore.conformance.goldens.runner import replay_case
+from assigncore.conformance.reference.thresholds import ascend_max_iou, dense_overlaps
 
 NUMPY = get_target("numpy")
 

@@ -19,8 +19,8 @@ from assigncore.conformance import (
     load_packed,
     validate_report,
 )
-from assigncore.conformance.page import render_page
-from assigncore.conformance.scene_kinds import KINDS, draw_scene
+from assigncore.conformance.report.page import render_page
+from assigncore.conformance.scenes.kinds import KINDS, draw_scene
 
 REPORT = Report(
     (

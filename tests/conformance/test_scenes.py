@@ -5,13 +5,13 @@ import hashlib
 import numpy as np
 import pytest
 
-from assigncore.conformance.backends import get_target
 from assigncore.conformance.capabilities import CAPABILITIES, Capabilities
-from assigncore.conformance.compare import Agreement
-from assigncore.conformance.recipes import recipe_of
-from assigncore.conformance.regressions import load_regressions, run_regressions
-from assigncore.conformance.scene_kinds import KINDS, draw_scene, draw_scenes
-from assigncore.conformance.scenes import round_to
+from assigncore.conformance.report.results import Agreement
+from assigncore.conformance.scenes.kinds import KINDS, draw_scene, draw_scenes
+from assigncore.conformance.scenes.recipes import recipe_of
+from assigncore.conformance.scenes.regressions import load_regressions, run_regressions
+from assigncore.conformance.scenes.scene import round_to
+from assigncore.conformance.targets.libraries import get_target
 
 GUARDED = {
     "padding_blocks_prior_0", "zero_overlap_takes_everything", "k_larger_than_n", "float16_overflow_in_cost",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from assigncore.conformance import Part, Plan, cli, get_target, load_packed, run_plan
-from assigncore.conformance.sharing import Job, SharingError, run_shared
+from assigncore.conformance.suite import Job, SharingError, run_shared
 
 PLAN = Plan(
     (get_target("numpy"), get_target("array_api_strict")),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from assigncore import build_cost
-from assigncore.conformance.reference_matching import pair_cost
+from assigncore.conformance.reference.matching import pair_cost
 
 SIZE = (80, 120)
 

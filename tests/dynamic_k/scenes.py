@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assigncore import DynamicSoftLabelAssigner, SimOTAAssigner
-from assigncore.conformance.reference_dynamic_k import dynamic_soft_label, sim_ota
+from assigncore.conformance.reference.dynamic_k import dynamic_soft_label, sim_ota
 
 
 @dataclass(frozen=True)

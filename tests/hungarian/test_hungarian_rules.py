@@ -6,9 +6,9 @@ import pytest
 from assigncore import HungarianAssigner, MaskHungarianAssigner, TopkHungarianAssigner
 from assigncore.boxes import aligned_iou
 from assigncore.conformance import Mode, get_target, load_packed, replay_case
-from assigncore.conformance import replay_matching as replay_module
-from assigncore.conformance.compare import matching_cost
-from assigncore.conformance.replay import REPLAYS
+from assigncore.conformance.goldens import replay_matching as replay_module
+from assigncore.conformance.goldens.compare import matching_cost
+from assigncore.conformance.goldens.replay import REPLAYS
 
 from .scenes import COSTS, DETR, MASKS, SIZE, TOPK, detr, draw, masks, of_masks, of_scores, topk
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from assigncore.conformance import reference_batched
+from assigncore.conformance.reference import task_aligned as reference_batched
 
 from .readings import Image, iof, iou
 

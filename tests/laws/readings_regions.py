@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from assigncore.conformance.reference_regions import region as read_region
+from assigncore.conformance.reference.regions import region as read_region
 
 from .readings import iof
 

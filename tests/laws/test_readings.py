@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from assigncore import build_assigner
-from assigncore.conformance.reference_dynamic_k import dynamic_soft_label, sim_ota
+from assigncore.conformance.reference.dynamic_k import dynamic_soft_label, sim_ota
 
 from . import readings_predictions as rules
 from .checking import TARGETS, for_all

@@ -3,7 +3,7 @@
 import numpy as np
 
 from assigncore import PositiveCIoU, SmoothedIoU, TaskAlignedAssigner
-from assigncore.conformance.reference_batched import ciou, iou, smoothed_iou, task_aligned
+from assigncore.conformance.reference.task_aligned import ciou, iou, smoothed_iou, task_aligned
 
 RULES = {
     "tood": ({"topk": 4}, iou),

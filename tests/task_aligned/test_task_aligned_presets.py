@@ -5,7 +5,7 @@ import pytest
 
 from assigncore import PositiveCIoU, SmoothedIoU, build_assigner
 from assigncore.assigners import yolov6, yolov8, yolov10
-from assigncore.conformance.reference_batched import ciou, smoothed_iou
+from assigncore.conformance.reference.task_aligned import ciou, smoothed_iou
 
 from .scenes import RULES, draw
 

@@ -1,0 +1,1 @@
+"""Recorded answers of published packages, and their replay."""

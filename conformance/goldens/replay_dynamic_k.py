@@ -1,0 +1,274 @@
+"""The replays of the assigners by dynamic k."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assigncore.backend import get_backend
+from assigncore.conformance.goldens.calls import Call, Outputs, Replay, answered
+from assigncore.conformance.goldens.cases import GoldenCase
+from assigncore.conformance.reference.dynamic_k import sim_ota
+from assigncore.registry import build_assigner
+from assigncore.result import AssignResult
+
+__all__ = ["DYNAMIC_K_REPLAYS"]
+
+Array = Any
+AnyArray = NDArray[Any]
+
+_SIM_OTA_INPUTS = {
+    "priors": "priors",
+    "bboxes": "pred_bboxes",
+    "scores": "pred_scores",
+    "gt_bboxes": "gt_bboxes",
+    "gt_labels": "gt_labels",
+}
+
+_SIM_OTA_2X_INPUTS = {
+    "priors": "priors",
+    "decoded_bboxes": "pred_bboxes",
+    "pred_scores": "pred_scores",
+    "gt_bboxes": "gt_bboxes",
+    "gt_labels": "gt_labels",
+}
+
+
+def _translate(case: GoldenCase, names: Mapping[str, str]) -> dict[str, AnyArray]:
+    """Give a case's inputs by the core's names, without the ignore regions that these methods never read."""
+    arrays = {names[name]: x for name, x in case.inputs.items() if name != "gt_bboxes_ignore"}
+    # Upstream takes points of whole numbers; the core asks its caller for real ones.
+    arrays["priors"] = arrays["priors"].astype(arrays["pred_bboxes"].dtype)
+    return arrays
+
+
+def _sim_ota(names: Mapping[str, str], **options: Any) -> Callable[[GoldenCase], Call]:
+    """Translate SimOTA, whose two upstream versions differ in their scores."""
+
+    def prepare(case: GoldenCase) -> Call:
+        assigner = build_assigner({"type": "SimOTAAssigner", **case.init, **case.call, **options})
+
+        def assign(**arrays: Array) -> Outputs:
+            result = assigner.assign(**arrays)
+            return {"gt_inds": result.gt_inds, "max_overlaps": result.max_overlaps, "labels": result.labels}
+
+        return Call(assign, _translate(case, names))
+
+    return prepare
+
+
+_SOFT_LABEL_INPUTS = {
+    "priors": "priors",
+    "bboxes": "pred_bboxes",
+    "scores": "pred_logits",
+    "gt_bboxes": "gt_bboxes",
+    "gt_labels": "gt_labels",
+    "gt_masks": "gt_masks",
+}
+
+
+def _soft_label(case: GoldenCase) -> Call:
+    """Translate the assigner of RTMDet."""
+    assigner = build_assigner({"type": "DynamicSoftLabelAssigner", **case.init})
+
+    def assign(**arrays: Array) -> Outputs:
+        result = assigner.assign(**arrays)
+        return {"gt_inds": result.gt_inds, "max_overlaps": result.max_overlaps, "labels": result.labels}
+
+    arrays = _translate(case, _SOFT_LABEL_INPUTS)
+    if "gt_masks" in arrays:
+        arrays["gt_masks"] = arrays["gt_masks"] > 0
+    return Call(assign, arrays)
+
+
+_BATCH_SOFT_LABEL_INPUTS = {
+    "priors": "priors",
+    "pred_bboxes": "pred_bboxes",
+    "pred_scores": "pred_logits",
+    "gt_bboxes": "gt_bboxes",
+    "gt_labels": "gt_labels",
+    "pad_bbox_flag": "gt_valid",
+}
+
+
+def _batch_soft_label(case: GoldenCase) -> Call:
+    """Translate the batched variant, whose outputs are targets: labels, boxes and overlaps per prior."""
+    knobs = dict(case.init)
+    num_classes = knobs.pop("num_classes")
+    knobs.pop("batch_iou", None)  # Whether upstream loops over images; it changes no value.
+    options = {"own_class_only": True, "select_outside": True}
+    assigner = build_assigner({"type": "DynamicSoftLabelAssigner", **knobs, **options})
+    arrays = _translate(case, _BATCH_SOFT_LABEL_INPUTS)
+    arrays["gt_labels"] = arrays["gt_labels"][..., 0]
+    arrays["gt_valid"] = arrays["gt_valid"][..., 0] > 0
+
+    def assign(**arrays: Array) -> Outputs:
+        result = assigner.assign(**arrays)
+        xp = get_backend(result.gt_inds).xp
+        positive, boxes = result.pos_mask, arrays["gt_bboxes"]
+        assert result.labels is not None
+        assert result.max_overlaps is not None
+        targets = xp.zeros_like(arrays["pred_bboxes"])
+        if boxes.shape[1] > 0:
+            matched = xp.where(positive, result.matched_gt, 0)[..., None]
+            own = xp.take_along_axis(boxes, xp.broadcast_to(matched, (*matched.shape[:2], 4)), axis=1)
+            targets = xp.where(positive[..., None], own, 0.0)
+        return {
+            "assigned_labels": xp.where(positive, result.labels, num_classes),
+            "assigned_labels_weights": xp.ones_like(result.max_overlaps),
+            "assigned_bboxes": targets,
+            "assign_metrics": xp.where(positive, result.max_overlaps, 0.0),
+        }
+
+    return Call(assign, arrays)
+
+
+def _expect_sim_ota(names: Mapping[str, str]) -> Callable[[GoldenCase], GoldenCase]:
+    """Expect the rule's own answer where upstream refuses scores above 1, and overlaps in the inputs' dtype.
+
+    Upstream's overlaps are float32 whatever it is given.
+    """
+
+    def expect(case: GoldenCase) -> GoldenCase:
+        arrays = _translate(case, names)
+        expected = dict(sim_ota(arrays, case.init)) if case.raises is not None else dict(case.expected)
+        expected["max_overlaps"] = expected["max_overlaps"].astype(arrays["pred_bboxes"].dtype)
+        return replace(case, expected=MappingProxyType(expected))
+
+    return expect
+
+
+LISTS = {"positive_infos": 4, "priors": 2, "targets_normed": 7}
+"""The lists of each level that the published assigner of YOLOv7 returns, and their columns."""
+
+
+def _yolov7(case: GoldenCase) -> Call:
+    """Translate the assigner of YOLOv7, with its lists of positives in a form that can be compiled."""
+    knobs = {**case.init, **{name: x for name, x in case.call.items() if name == "near_neighbor_thr"}}
+    strides = tuple(knobs.pop("featmap_strides"))
+    del knobs["num_base_priors"], knobs["num_classes"]
+    assigner = build_assigner({"type": "YOLOv7Assigner", **knobs})
+    maps = [case.inputs[f"pred_{stride:02d}"] for stride in strides]
+    sizes = tuple((int(x.shape[2]), int(x.shape[3])) for x in maps)
+    in_strides = case.inputs["priors_base_sizes"]
+    base_sizes = in_strides * np.asarray(strides, dtype=in_strides.dtype)[:, None, None]
+    levels = [_decoded(x, stride, base) for x, stride, base in zip(maps, strides, base_sizes, strict=True)]
+    predictions = [np.concatenate(part, axis=1) for part in zip(*levels, strict=True)]
+    targets = _targets_by_image(case)
+    height, width = case.call["batch_input_shape"]
+    center, half = targets[..., 2:4], targets[..., 4:6] / 2
+    scale = np.asarray([width, height], dtype=targets.dtype)
+    arrays = {
+        "gt_bboxes": np.concatenate([(center - half) * scale, (center + half) * scale], axis=-1),
+        "gt_labels": targets[..., 1].astype(np.int64),
+        "gt_valid": targets[..., 0] >= 0,
+        "pred_bboxes": predictions[0],
+        "pred_objectness": predictions[1],
+        "pred_logits": predictions[2],
+        "base_sizes": base_sizes,
+        "in_strides": in_strides,
+        "targets": targets,
+    }
+
+    def assign(in_strides: Array, targets: Array, **arrays: Array) -> Outputs:
+        result = assigner.assign(**arrays, featmap_strides=strides, featmap_sizes=sizes)
+        outputs: Outputs = {}
+        for level in range(len(strides)):
+            for name, x in zip(LISTS, _lists(result, level, in_strides, targets), strict=True):
+                outputs[f"mlvl_{name}_{level}"] = x
+        return outputs
+
+    return Call(assign, arrays)
+
+
+def _decoded(x: AnyArray, stride: int, base: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Decode a map (B, A, h, w, 5 + C) to boxes, objectness and class logits of its priors."""
+    images, anchors, height, width, length = x.shape
+    small = 1 / (1 + np.exp(-x[..., :4]))
+    cells = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(x.dtype)
+    center = (small[..., :2] * 2 - x.dtype.type(0.5) + cells) * stride
+    half = (small[..., 2:] * 2) ** 2 * base[:, None, None, :] / 2
+    boxes = np.concatenate([center - half, center + half], axis=-1)
+    count = anchors * height * width
+    flat = x.reshape(images, count, length)
+    return boxes.reshape(images, count, 4), flat[..., 4], flat[..., 5:]
+
+
+def _targets_by_image(case: GoldenCase) -> AnyArray:
+    """Sort the targets into a padded batch (B, G, 7), with image -1 where a row is padding.
+
+    Upstream's are repeated for each anchor, with its number in the last column; the lists it returns hold the
+    first one's rows.
+    """
+    targets = case.inputs["batch_targets_normed"][0]
+    images = next(len(x) for name, x in case.inputs.items() if name.startswith("pred_"))
+    own = [targets[targets[:, 0] == image] for image in range(images)]
+    padded = np.zeros((images, max(map(len, own)), 7), dtype=targets.dtype)
+    padded[..., 0] = -1
+    for image, rows in enumerate(own):
+        padded[image, : len(rows)] = rows
+    return padded
+
+
+def _lists(result: AssignResult, level: int, in_strides: Array, targets: Array) -> tuple[Array, ...]:
+    """List the positives of a level in the published order, then -1 up to the most there could be."""
+    backend = get_backend(result.gt_inds)
+    xp, device = backend.xp, backend.device_of(result.gt_inds)
+    extras = {name.removeprefix("candidate_"): x for name, x in result.extras.items()}
+    images, each = (int(n) for n in extras["prior"].shape)
+    each //= int(in_strides.shape[0])
+    extras = {name: x[:, level * each : (level + 1) * each] for name, x in extras.items()}
+    rows = (images * each,)
+    if images * each == 0:
+        integers = xp.zeros((0, LISTS["positive_infos"]), dtype=extras["prior"].dtype, device=device)
+        rest = list(LISTS)[1:]
+        return integers, *(xp.zeros((0, LISTS[name]), dtype=targets.dtype, device=device) for name in rest)
+    code = xp.reshape(extras["gt_inds"], rows)
+    listed = (code > 0)[:, None]
+    order = xp.argsort(xp.astype(code <= 0, xp.int32), stable=True)
+    image = xp.arange(images, dtype=code.dtype, device=device)[:, None]
+    image = xp.broadcast_to(image, (images, each))
+    infos = xp.stack(
+        [xp.reshape(x, rows) for x in (image, extras["anchor"], extras["x"], extras["y"])], axis=-1
+    )
+    matched = xp.where(code > 0, code - 1, 0) + xp.reshape(image, rows) * targets.shape[1]
+    own = xp.take(xp.reshape(targets, (images * targets.shape[1], 7)), matched, axis=0)
+    sizes = xp.take(in_strides[level, :, :], xp.reshape(extras["anchor"], rows), axis=0)
+    return tuple(xp.take(xp.where(listed, x, -1), order, axis=0) for x in (infos, sizes, own))
+
+
+def _expect_yolov7(case: GoldenCase) -> GoldenCase:
+    """Expect the published lists, padded; a list without a row has no columns of its own upstream."""
+    images, n_gts = _targets_by_image(case).shape[:2]
+    levels, anchors = case.inputs["priors_base_sizes"].shape[:2]
+    most = images * 5 * anchors * n_gts
+    expected = {}
+    for level in range(levels):
+        for name, width in LISTS.items():
+            rows = answered(case).expected.get(f"mlvl_{name}_{level}")
+            if rows is None:
+                continue
+            dtype = np.int64 if name == "positive_infos" else rows.dtype
+            padded = np.full((most, width), -1, dtype=dtype)
+            padded[: len(rows)] = rows if len(rows) else np.zeros((0, width))
+            expected[f"mlvl_{name}_{level}"] = padded
+    return replace(case, expected=MappingProxyType(expected))
+
+
+DYNAMIC_K_REPLAYS: Mapping[str, Replay] = MappingProxyType(
+    {
+        "BatchDynamicSoftLabelAssigner": Replay(_batch_soft_label, answered, batches=True),
+        "BatchYOLOv7Assigner": Replay(_yolov7, _expect_yolov7, batches=True),
+        "DynamicSoftLabelAssigner": Replay(_soft_label, answered),
+        "SimOTAAssigner": Replay(_sim_ota(_SIM_OTA_INPUTS), _expect_sim_ota(_SIM_OTA_INPUTS)),
+        "SimOTAAssigner2x": Replay(
+            _sim_ota(_SIM_OTA_2X_INPUTS, sqrt_scores=True), _expect_sim_ota(_SIM_OTA_2X_INPUTS)
+        ),
+    }
+)
+"""The variants of these assigners."""

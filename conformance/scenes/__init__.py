@@ -1,0 +1,1 @@
+"""Generated and stated scenes: how an assigner is given them, and its answers are held against NumPy's."""
