@@ -5,7 +5,7 @@ import pytest
 
 from assigncore import RegionAssigner, memory_budget
 from assigncore.conformance import Mode, get_target, load_packed
-from assigncore.conformance.reference.regions import region as read_rule
+from assigncore.conformance.reference.regions import guided_anchoring as read_rule
 from assigncore.priors import AnchorGenerator
 
 STRIDES = (8, 16, 32, 64)

@@ -5,7 +5,8 @@ import pytest
 
 from assigncore import UniformAssigner
 from assigncore.backend.memory import memory_budget
-from assigncore.conformance.reference.nearest import uniform
+from assigncore.conformance.reference import nearest
+from assigncore.conformance.reference.image import Image
 
 KNOBS = {"pos_ignore_thr": 0.15, "neg_ignore_thr": 0.6, "match_times": 3}
 
@@ -35,6 +36,11 @@ def assign(inputs, knobs=KNOBS, **more):
     return {
         "gt_inds": result.gt_inds, "labels": result.labels, "max_overlaps": result.max_overlaps, **result.extras
     }  # fmt: skip
+
+
+def uniform(inputs, knobs):
+    names = {"decoder_priors": "pred_bboxes"}
+    return nearest.uniform(Image({names.get(name, name): x for name, x in inputs.items()}), **knobs)
 
 
 def check(got, expected):

@@ -12,7 +12,7 @@ import numpy as np
 from assigncore.backend import get_backend
 from assigncore.conformance.goldens.calls import Call, Outputs, Refusal, Replay, answered
 from assigncore.conformance.goldens.cases import GoldenCase
-from assigncore.conformance.reference.regions import region
+from assigncore.conformance.reference.regions import guided_anchoring
 from assigncore.registry import build_assigner
 from assigncore.result import AssignResult
 
@@ -56,7 +56,7 @@ def _expect_region_2x(case: GoldenCase) -> GoldenCase:
     """
     if not len(case.inputs["gt_bboxes"]):
         return answered(case)
-    gt_inds, labels = region(case.inputs, case.init, case.call)
+    gt_inds, labels = guided_anchoring(case.inputs, case.init, case.call)
     expected = {"gt_inds": gt_inds} if labels is None else {"gt_inds": gt_inds, "labels": labels}
     return replace(case, expected=MappingProxyType(expected))
 

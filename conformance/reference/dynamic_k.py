@@ -1,4 +1,4 @@
-"""Plain readings of the assigners by dynamic k: one pair, one class and one prior after the other."""
+"""The assigners by dynamic k: one pair, one class and one prior after the other."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _match(
     """Let each ground truth choose its dynamic k cheapest priors, then give each prior to one."""
     n_gts = len(inputs["gt_bboxes"])
     gt_inds = np.zeros(len(inputs["priors"]), dtype=np.int64)
-    overlaps = np.full(len(gt_inds), nothing if counted else 0.0, dtype=inputs["pred_bboxes"].dtype)
+    overlaps = np.full(len(gt_inds), nothing if counted and n_gts else 0.0, dtype=inputs["pred_bboxes"].dtype)
     costs = {(n, g): cost(n, g) for n in counted for g in range(n_gts)}
     choosers: dict[int, list[int]] = {}
     for g in range(n_gts):

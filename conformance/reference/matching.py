@@ -1,4 +1,4 @@
-"""A second opinion on matchings, for the calls that the published packages cannot answer.
+"""Matchings, by the costs' own definitions.
 
 mmdet 3.3.0 and 2.28.2 fail on masks in float64, and where a caption's map is one. These are the costs' own
 definitions, dense, in plain NumPy, a pair at a time, with nothing of the core in it.

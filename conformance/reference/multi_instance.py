@@ -1,72 +1,70 @@
-"""A plain reading of multi-instance assignment, for the case on which the published package fails."""
+"""Multi-instance assignment: the best few overlaps of each prior."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from assigncore.conformance.reference.image import Box, Image, Outputs, iof, iou
 
 __all__ = ["multi_instance"]
 
-AnyArray = NDArray[Any]
 
-
-def multi_instance(inputs: Mapping[str, AnyArray], knobs: Mapping[str, Any]) -> dict[str, AnyArray]:
-    """Assign rows to boxes one by one; an instance for which there is no box is background.
-
-    Parameters
-    ----------
-    inputs : mapping
-        ``priors`` (N, 4), ``gt_bboxes`` (G, 4), ``gt_labels`` (G,), optionally ``gt_bboxes_ignore`` (I, 4).
-    knobs : mapping
-        ``pos_iou_thr``, ``neg_iou_thr`` and optionally ``num_instance``.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        The outputs by the goldens' names: rows first, boxes counted from 0 and -1 where there is none.
-    """
-    gts, priors = inputs["gt_bboxes"], inputs["priors"]
-    regions = inputs.get("gt_bboxes_ignore", gts[:0])
-    classes = [int(label) + 1 for label in inputs["gt_labels"]] + [-1] * len(regions)
-    boxes = np.concatenate([gts, regions])
-    instances = int(knobs.get("num_instance", 2))
-    low, high = (priors.dtype.type(knobs[name]) for name in ("neg_iou_thr", "pos_iou_thr"))
-    rows = []
-    for row in np.concatenate([priors, boxes]):
-        of_gts = [
-            _overlap(row, box, "iou") * (label != -1) for box, label in zip(boxes, classes, strict=True)
-        ]
-        of_regions = [
-            _overlap(row, box, "iof") * (label == -1) for box, label in zip(boxes, classes, strict=True)
-        ]
-        ranked = [np.argsort(-np.asarray(values), kind="stable") for values in (of_gts, of_regions)]
-        decided: list[tuple[int, float, int]] = []
-        for rank in range(instances):
-            if rank >= len(boxes):
-                decided.append((-1, 0.0, 0))
-                continue
-            at, overlap = int(ranked[0][rank]), of_gts[ranked[0][rank]]
-            if overlap < high and of_regions[ranked[1][rank]] > overlap:
-                at, overlap = int(ranked[1][rank]), of_regions[ranked[1][rank]]
-            label = classes[at]
-            if overlap >= high and label != -1:
-                label = 1
-            decided.append((at, overlap, 0 if overlap < low else label))
-        rows.append(decided)
-    table = np.asarray(rows, dtype=np.float64).reshape(-1, instances, 3)
-    return {
-        "gt_inds": table[..., 0].astype(np.int64),
-        "max_overlaps": table[..., 1].astype(priors.dtype),
-        "labels": table[..., 2].astype(np.int64),
+def multi_instance(
+    image: Image,
+    num_instance: int = 2,
+    pos_iou_thr: Any = 0.5,
+    neg_iou_thr: Any = 0.5,
+    append_boxes: bool = True,
+    **_others: Any,
+) -> Outputs:
+    """Let the best few overlaps of each prior decide, and with `append_boxes` of each box: (R, M) outputs."""
+    number, n_gts = image.dtype, len(image.arguments["gt_bboxes"])
+    given = image.boxes("ignore_bboxes") if "ignore_bboxes" in image.arguments else []
+    valid = image.mask("ignore_valid", len(given))
+    regions = {n_gts + r: box for r, box in enumerate(given) if valid[r] and box is not None}
+    boxes = [*image.gts.values(), *regions.values()] if append_boxes else []
+    valid = image.valid + [True] * len(boxes)
+    rows = [
+        _decided(prior, image.gts, regions, num_instance, number(pos_iou_thr))
+        for prior in [*image.priors, *boxes]
+    ]
+    labels = [image.label(g) for g in range(n_gts)] if "gt_labels" in image.arguments else None
+    decided = []
+    for n, row in enumerate(rows):
+        for box, overlap in row:
+            code = -1 if box in regions else box + 1
+            if box in image.gts and overlap < number(pos_iou_thr):
+                code = -1
+            if box < 0 or 0 <= overlap < number(neg_iou_thr):
+                code = 0
+            decided.append((code, box, overlap) if valid[n] else (-1, -1, number(0)))
+    shape = (len(rows), num_instance)
+    found = {
+        "gt_inds": np.array([code for code, _, _ in decided], dtype=np.int64),
+        "max_overlaps": np.array([overlap for _, _, overlap in decided], dtype=number),
+        "box_inds": np.array([box for _, box, _ in decided], dtype=np.int64),
     }
+    if labels is not None:
+        of_box = [labels[box] if 0 <= box < n_gts else -1 for box in found["box_inds"]]
+        found["box_labels"] = np.array(of_box, dtype=np.int64)
+        found["labels"] = np.where(found["gt_inds"] > 0, found["box_labels"], -1)
+    return {name: x.reshape(shape) for name, x in found.items()}
 
 
-def _overlap(row: AnyArray, box: AnyArray, mode: str) -> Any:
-    sides = np.maximum(np.minimum(row[2:], box[2:]) - np.maximum(row[:2], box[:2]), 0)
-    common = sides[0] * sides[1]
-    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (row, box)]
-    whole = areas[0] + areas[1] - common if mode == "iou" else areas[0]
-    return common / np.maximum(whole, row.dtype.type(1e-6))
+def _decided(
+    prior: Box | None, gts: dict[int, Box], regions: dict[int, Box], num_instance: int, high: Any
+) -> list[tuple[int, Any]]:
+    """Give the boxes that decide about a prior's instances, and its overlaps with them."""
+    prior = (type(high)(0),) * 4 if prior is None else prior
+    zero = type(high)(0)
+    of_gts = {i: iou(prior, box) for i, box in gts.items()} | dict.fromkeys(regions, zero)
+    of_regions = dict.fromkeys(gts, zero) | {i: iof(prior, box) for i, box in regions.items()}
+    ranked = [sorted(values, key=lambda i: (-values[i], i)) for values in (of_gts, of_regions)]
+    decided = [(-1, zero)] * num_instance
+    for rank, (gt, region) in enumerate(zip(*ranked, strict=True)):
+        if rank < num_instance:
+            covered = of_gts[gt] < high and of_regions[region] > of_gts[gt]
+            decided[rank] = (region, of_regions[region]) if covered else (gt, of_gts[gt])
+    return decided

@@ -1,107 +1,171 @@
-"""Plain readings of two assigners by distance, for the cases on which the published packages fail."""
+"""The assigners by nearest priors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import accumulate, product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["point", "uniform"]
+from assigncore.conformance.reference.image import (
+    Box,
+    Image,
+    Outputs,
+    Point,
+    center,
+    first_best,
+    in_region,
+    iof,
+    iou,
+)
 
-AnyArray = NDArray[Any]
+__all__ = ["atss", "point", "uniform"]
+
+UNASSIGNED = -1e8
 
 
-def uniform(inputs: Mapping[str, AnyArray], knobs: Mapping[str, Any]) -> dict[str, AnyArray]:
-    """Assign by uniform matching, one write after the other, with what boxes there are.
+def _nearest(
+    priors: dict[int, Box],
+    center: Point,
+    k: int,
+    sides: tuple[Any, Any],
+    last_resort: frozenset[int] | set[int] = frozenset(),
+) -> list[tuple[Any, int]]:
+    """Give the `k` priors nearest to a center, in units of `sides`; the first of equally near ones."""
 
-    Parameters
-    ----------
-    inputs : mapping
-        ``priors`` and ``decoder_priors`` (N, 4), ``gt_bboxes`` (G, 4), ``gt_labels`` (G,).
-    knobs : mapping
-        ``pos_ignore_thr``, ``neg_ignore_thr`` and optionally ``match_times``.
+    def distance(n: int) -> Any:
+        if n in last_resort:
+            return type(center[0])(1e16)
+        dx, dy = ((p - c) / s for p, c, s in zip(_center_of(priors[n]), center, sides, strict=True))
+        return dx * dx + dy * dy
 
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        The outputs by the goldens' names.
-    """
-    priors, predictions, gts = inputs["priors"], inputs["decoder_priors"], inputs["gt_bboxes"]
-    times = min(int(knobs.get("match_times", 4)), len(priors))
-    ranks = [
-        [np.argsort(_l1(boxes, gt), kind="stable")[:times] for gt in gts] for boxes in (predictions, priors)
+    return sorted(((distance(n), n) for n in priors), key=lambda pair: pair)[:k]
+
+
+def _center_of(prior: Box) -> Point:
+    return prior[:2] if len(prior) == 3 else center(prior)
+
+
+def atss(
+    image: Image,
+    topk: int,
+    ignore_iof_thr: Any = -1,
+    strictly_above: bool = False,
+    inside_margin: Any = 0.01,
+    conflicts: str = "claimants",
+    num_level_priors: Sequence[int] = (),
+) -> Outputs:
+    """Assign by adaptive thresholds; all priors are of one level where the levels are not told."""
+    number, priors = image.dtype, image.eligible()
+    ends = list(accumulate(num_level_priors or [len(image.priors)]))
+    levels = [
+        {n: priors[n] for n in range(start, end) if n in priors}
+        for start, end in zip([0, *ends], ends, strict=False)
     ]
-    writes = [(kind[gt][rank], gt) for rank in range(times) for kind in ranks for gt in range(len(gts))]
-    gt_inds = np.zeros(len(priors), dtype=np.int64)
-    for gt in gts:
-        gt_inds[_iou(predictions, gt) > predictions.dtype.type(knobs["neg_ignore_thr"])] = -1
-    positive = []
-    for prior, gt in writes:
-        overlap = _iou(priors[prior : prior + 1], gts[gt])[0]
-        positive.append(not overlap < priors.dtype.type(knobs["pos_ignore_thr"]))
-        gt_inds[prior] = gt + 1 if positive[-1] else -1
-    index = np.asarray([prior for prior, _ in writes])
-    return {
-        "gt_inds": gt_inds,
-        "labels": np.where(gt_inds > 0, inputs["gt_labels"][gt_inds - 1], -1),
-        "max_overlaps": np.asarray([_iou(priors, gt).max() for gt in gts], dtype=priors.dtype),
-        "pos_idx": np.asarray(positive),
-        "pos_predicted_boxes": predictions[index],
-        "target_boxes": gts[[gt for _, gt in writes]],
-    }
+    ignored = {n for n, box in priors.items() if in_region(image, box, ignore_iof_thr, True, iof)}
+    codes = [-1 if n in ignored else 0 for n in range(len(image.priors))]
+    overlaps = [number(UNASSIGNED)] * len(codes)
+    claims: dict[int, list[int]] = {}
+    for g, gt in image.gts.items():
+        near = [
+            pair
+            for own in levels
+            for pair in _nearest(own, center(gt), topk, (number(1), number(1)), ignored)
+        ]
+        values = [iou(gt, priors[n]) for _, n in near]
+        threshold = _mean_plus_deviation(values)
+        for (_, n), value in zip(near, values, strict=True):
+            x, y = center(priors[n])
+            inside = min(x - gt[0], y - gt[1], gt[2] - x, gt[3] - y) > number(inside_margin)
+            above = value > threshold if strictly_above else value >= threshold
+            if inside and above:
+                claims.setdefault(n, []).append(g)
+    for n, claimants in claims.items():
+        competitors = list(image.gts) if conflicts == "all" and len(claimants) > 1 else claimants
+        best, value = first_best({g: iou(image.gts[g], priors[n]) for g in competitors})
+        codes[n], overlaps[n] = best + 1, value
+    return image.outputs(codes, overlaps)
 
 
-def point(inputs: Mapping[str, AnyArray], knobs: Mapping[str, Any]) -> dict[str, AnyArray]:
-    """Assign points to ground truths one by one, with what points a level has.
-
-    Parameters
-    ----------
-    inputs : mapping
-        ``priors`` (N, 3), ``gt_bboxes`` (G, 4), ``gt_labels`` (G,).
-    knobs : mapping
-        Optionally ``scale`` and ``pos_num``.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        The outputs by the goldens' names.
-    """
-    points, scale = inputs["priors"], float(knobs.get("scale", 4))
-    levels = np.asarray([int(math.log2(stride)) for stride in points[:, 2]])
-    gt_inds = np.zeros(len(points), dtype=np.int64)
-    recorded = np.full(len(points), np.inf)
-    for place, (x1, y1, x2, y2) in enumerate(inputs["gt_bboxes"], start=1):
-        sides = np.maximum([x2 - x1, y2 - y1], 1e-6)
-        level = int((math.log2(sides[0] / scale) + math.log2(sides[1] / scale)) / 2)
-        level = min(max(level, levels.min()), levels.max())
-        own = np.flatnonzero(levels == level)
-        offset = (points[own, :2] - np.asarray([(x1 + x2) / 2, (y1 + y2) / 2])) / sides
-        distance = np.sqrt((offset**2).sum(axis=-1))
-        for nearest in np.argsort(distance, kind="stable")[: int(knobs.get("pos_num", 3))]:
-            if distance[nearest] < recorded[own[nearest]]:
-                recorded[own[nearest]] = distance[nearest]
-                gt_inds[own[nearest]] = place
-    labels = np.where(gt_inds > 0, inputs["gt_labels"][gt_inds - 1], -1)
-    return {"gt_inds": gt_inds, "labels": labels}
+def _mean_plus_deviation(values: Any) -> Any:
+    if len(values) < 2:
+        return math.inf
+    number = type(values[0])
+    mean = values[0] + _sum(value - values[0] for value in values) / number(len(values))
+    variance = _sum((value - mean) * (value - mean) for value in values) / number(len(values) - 1)
+    return mean + type(values[0])(math.sqrt(variance))
 
 
-def _l1(boxes: AnyArray, gt: AnyArray) -> AnyArray:
-    """Return the L1 distance of centres and sizes, summed left to right."""
-    differences = np.abs(_centre_and_size(boxes) - _centre_and_size(gt[None]))
-    total: AnyArray = ((differences[:, 0] + differences[:, 1]) + differences[:, 2]) + differences[:, 3]
+def _sum(values: Any) -> Any:
+    total, *rest = values
+    for value in rest:
+        total = total + value
     return total
 
 
-def _centre_and_size(boxes: AnyArray) -> AnyArray:
-    return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=-1)
+def point(image: Image, scale: Any = 4, pos_num: Any = 3) -> Outputs:
+    """Assign the points nearest to each ground truth, on the level of its size."""
+    number, points = image.dtype, image.eligible()
+    levels = {n: int(math.log2(p[2])) for n, p in points.items()}
+    codes = [0] * len(image.priors)
+    recorded: dict[int, Any] = {}
+    for g, gt in image.gts.items():
+        if not points:
+            break
+        sides = tuple(max(b - a, number(1e-6)) for a, b in (gt[0::2], gt[1::2]))
+        level = int((math.log2(sides[0] / number(scale)) + math.log2(sides[1] / number(scale))) / 2)
+        level = min(max(level, min(levels.values())), max(levels.values()))
+        own = {n: p for n, p in points.items() if levels[n] == level}
+        for distance, n in _nearest(own, center(gt), pos_num, sides):
+            if distance < recorded.get(n, math.inf):
+                recorded[n], codes[n] = distance, g + 1
+    return image.codes_alone(codes)
 
 
-def _iou(boxes: AnyArray, gt: AnyArray) -> AnyArray:
-    sides = np.minimum(boxes[:, 2:], gt[2:]) - np.maximum(boxes[:, :2], gt[:2])
-    overlap = np.maximum(sides, 0).prod(axis=-1)
-    union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=-1) + (gt[2:] - gt[:2]).prod() - overlap
-    iou: AnyArray = overlap / np.maximum(union, boxes.dtype.type(1e-6))
-    return iou
+def uniform(image: Image, pos_ignore_thr: Any, neg_ignore_thr: Any, match_times: int = 4) -> Outputs:
+    """Assign equally many priors and predictions to each ground truth, one write after the other."""
+    number, n_gts = image.dtype, len(image.arguments["gt_bboxes"])
+    nothing = (number(0),) * 4
+    predictions = image.boxes("pred_bboxes")
+    kinds = [
+        {n: box for n, box in enumerate(boxes) if image.valid[n] and box is not None}
+        for boxes in (predictions, image.priors)
+    ]
+    best = {g: max((iou(prior, gt) for prior in kinds[1].values()), default=0) for g, gt in image.gts.items()}
+    codes = [0] * len(image.priors)
+    for n, box in kinds[0].items():
+        if any(iou(box, gt) > number(neg_ignore_thr) for gt in image.gts.values()):
+            codes[n] = -1
+    near = [_by_distance(boxes, image.gts) for boxes in kinds]
+    ranks = min(match_times, len(codes)) if n_gts else 0
+    written = []
+    for rank, order, g in product(range(ranks), near, range(n_gts)):
+        entry = (False, nothing, nothing)
+        for n in order.get(g, ())[rank : rank + 1]:
+            positive = not iou(image.priors[n] or nothing, image.gts[g]) < number(pos_ignore_thr)
+            codes[n] = g + 1 if positive else -1
+            entry = (positive, predictions[n] or nothing, image.gts[g])
+        written.append(entry)
+    found = image.outputs(codes, [number(0)] * len(codes))
+    del found["max_overlaps"]
+    if codes and n_gts:
+        found["max_overlaps"] = np.array([best.get(g, 0) for g in range(n_gts)], dtype=number)
+    return {
+        **found,
+        "pos_idx": np.array([positive for positive, _, _ in written], dtype=bool),
+        "pos_predicted_boxes": np.array([box for _, box, _ in written], dtype=number).reshape(-1, 4),
+        "target_boxes": np.array([box for _, _, box in written], dtype=number).reshape(-1, 4),
+    }
+
+
+def _by_distance(boxes: Any, gts: dict[int, Box]) -> dict[int, list[int]]:
+    """Give the priors by their distance from each ground truth, the first of equally near ones."""
+    return {g: [n for _, n in sorted((_l1(box, gt), n) for n, box in boxes.items())] for g, gt in gts.items()}
+
+
+def _l1(box: Box, gt: Box) -> Any:
+    (x, y), (gx, gy) = center(box), center(gt)
+    width, height = abs((box[2] - box[0]) - (gt[2] - gt[0])), abs((box[3] - box[1]) - (gt[3] - gt[1]))
+    return ((abs(x - gx) + abs(y - gy)) + width) + height

@@ -1,7 +1,4 @@
-"""A second opinion on the regions of Guided Anchoring, for the calls that mmdet 2.28.2 answers wrongly.
-
-The method's own definition, one ground truth after the other, in plain NumPy, with nothing of the core in it.
-"""
+"""The assigners by regions of ground truths."""
 
 from __future__ import annotations
 
@@ -11,12 +8,106 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["region"]
+from assigncore.conformance.reference.image import Image, Outputs, area, center, holds, iof, scaled
+
+__all__ = ["center_region", "fcos", "guided_anchoring", "region"]
 
 AnyArray = NDArray[Any]
 
 
-def region(
+def center_region(
+    image: Image,
+    pos_scale: Any,
+    neg_scale: Any,
+    min_pos_iof: float = 0.01,
+    foreground_dominate: bool = False,
+    **knobs: Any,
+) -> Outputs:
+    """Assign by cores and shadows of ground truths."""
+    thr, fraction = image.dtype(min_pos_iof), knobs.get("fraction", iof)
+    codes = [0] * len(image.priors)
+    shadow, outranked = (
+        np.zeros((len(codes), len(image.arguments["gt_bboxes"])), dtype=bool) for _ in range(2)
+    )
+    for n, prior in image.eligible().items():
+        cores = [
+            g
+            for g, gt in image.gts.items()
+            if holds(gt, center(prior)) and fraction(prior, scaled(gt, pos_scale)) > thr
+        ]
+        if cores:
+            codes[n] = 1 + min(cores, key=lambda g: (area(image.gts[g]), -g))
+        for g, gt in image.gts.items():
+            outranked[n, g] = g in cores and codes[n] != g + 1
+            touches = g not in cores and fraction(prior, scaled(gt, neg_scale)) > thr
+            shadow[n, g] = touches or outranked[n, g]
+        if any(holds(scaled(r, knobs.get("ignore_gt_scale", 0.5)), center(prior)) for r in image.regions):
+            codes[n] = -1
+        labelled = codes[n] > 0 and "gt_labels" in image.arguments
+        clashes = [
+            g for g in image.gts if labelled and shadow[n, g] and image.label(g) == image.label(codes[n] - 1)
+        ]
+        if foreground_dominate:
+            shadow[n, clashes] = outranked[n, clashes] = False
+        elif clashes:
+            codes[n] = 0
+    ignored = [n for n, code in enumerate(codes) if code < 0]
+    found = image.codes_alone(codes, shadow=shadow, outranked=outranked)
+    # An image without ground truths has its ignored priors all the same.
+    found["gt_inds"][ignored] = -1
+    return found
+
+
+def fcos(
+    image: Image, regress_ranges: Any, center_sampling: bool = False, center_sample_radius: Any = 1.5
+) -> Outputs:
+    """Assign points in boxes, all of one level."""
+    [(least, greatest)] = regress_ranges
+    codes = [0] * len(image.priors)
+    for n, (x, y, stride) in image.eligible().items():
+        claims = []
+        for g, (x1, y1, x2, y2) in image.gts.items():
+            sides = (x - x1, y - y1, x2 - x, y2 - y)
+            takes = min(sides) > 0 and image.dtype(least) <= max(sides) <= image.dtype(greatest)
+            if takes and center_sampling:
+                (cx, cy), reach = center((x1, y1, x2, y2)), stride * image.dtype(center_sample_radius)
+                takes = holds((cx - reach, cy - reach, cx + reach, cy + reach), (x, y))
+            if takes:
+                claims.append(g)
+        if claims:
+            codes[n] = 1 + min(claims, key=lambda g: (area(image.gts[g]), g))
+    return image.codes_alone(codes)
+
+
+def region(image: Image, level: Mapping[str, Any], **knobs: Any) -> Outputs:
+    """Assign as Guided Anchoring does on one level, what is not eligible being left out."""
+    eligible, gts = image.eligible(), list(image.gts)
+    codes, count = [0] * len(image.priors), len(image.arguments["gt_bboxes"])
+    if eligible and gts:
+        inputs = {
+            "priors": np.array(list(eligible.values())),
+            "valid_flags": np.ones(len(eligible), dtype=bool),
+            "gt_bboxes": np.array([image.gts[g] for g in gts]),
+        }
+        call = {
+            "anchor_scale": level["anchor_scale"],
+            "anchor_strides": level["anchor_strides"],
+            "featmap_sizes": level["featmap_sizes"],
+            "num_level_anchors": (len(eligible),),
+            "img_shape": level["image_shape"],
+            "allowed_border": level["allowed_border"],
+        }
+        for n, code in zip(eligible, guided_anchoring(inputs, knobs, call)[0], strict=True):
+            codes[n] = gts[code - 1] + 1 if code > 0 else int(code)
+    found = image.outputs(codes, [image.dtype(0)] * len(codes))
+    if codes and count:
+        del found["max_overlaps"]
+    if "labels" in found and gts:
+        found["labels"] = np.where(found["gt_inds"] > 0, found["labels"], 0)
+    return found
+
+
+def guided_anchoring(
     inputs: Mapping[str, AnyArray], init: Mapping[str, Any], call: Mapping[str, Any]
 ) -> tuple[AnyArray, AnyArray | None]:
     """Answer a call of ``RegionAssigner`` as its definition says.

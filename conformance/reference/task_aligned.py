@@ -1,4 +1,4 @@
-"""Plain readings of task-aligned assignment and of batched ATSS, image by image and box by box."""
+"""Task-aligned assignment and batched ATSS, image by image and box by box."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from assigncore.conformance.reference.image import Image
+from assigncore.conformance.reference.nearest import atss
 
 __all__ = ["batch_atss", "batch_task_aligned", "ciou", "iou", "smoothed_iou", "task_aligned"]
 
@@ -220,24 +223,18 @@ def batch_atss(
     points = inputs["priors"]
     half = points[:, 2:] * points.dtype.type(2.5)
     anchors = np.concatenate([points[:, :2] - half, points[:, :2] + half], axis=-1)
-    levels = np.split(np.arange(len(points)), np.cumsum(num_level_priors)[:-1])
     images = []
     for image, gts in enumerate(inputs["gt_bboxes"]):
         real = np.flatnonzero(inputs["pad_bbox_flag"][image, :, 0] > 0)
         labels = inputs["gt_labels"][image, :, 0].astype(np.int64)
-        overlaps = np.stack([iou(gts[gt], anchors) for gt in real])
-        claims = np.zeros(overlaps.shape, dtype=bool)
-        for place, gt in enumerate(real):
-            distance = np.linalg.norm(points[:, :2] - (gts[gt, :2] + gts[gt, 2:]) / 2, axis=-1)
-            candidates = np.concatenate(
-                [level[np.argsort(distance[level], kind="stable")[: knobs["topk"]]] for level in levels]
-            )
-            own = overlaps[place, candidates]
-            above = candidates[own > own.mean() + own.std(ddof=1)]
-            claims[place, above] = _inside(points[above, :2], gts[gt], {"inside_margin": 1e-9})
-        times = claims.sum(axis=0)
-        winner = np.where(times > 1, overlaps.argmax(axis=0), claims.argmax(axis=0))
-        gt_inds = np.where(times > 0, winner + 1, 0)
+        gt_inds = atss(
+            Image({"priors": anchors, "gt_bboxes": gts[real]}),
+            topk=knobs["topk"],
+            strictly_above=True,
+            inside_margin=1e-9,
+            conflicts="all",
+            num_level_priors=num_level_priors,
+        )["gt_inds"]
         soft = np.zeros(len(points), dtype=points.dtype)
         for prior in np.flatnonzero(gt_inds):
             box = inputs["pred_bboxes"][image, prior : prior + 1]

@@ -1,111 +1,165 @@
-"""A second opinion on overlap thresholds, for the calls that the published packages cannot answer.
-
-`AscendMaxIoUAssigner` of mmdet 2.28.2 fails on every call with ignore regions and on every empty input, so
-there is no published answer. This is the method's own definition, dense, in plain NumPy, with nothing of the
-core in it.
-"""
+"""The assigners by overlap thresholds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["ascend_max_iou", "dense_overlaps"]
+from assigncore.conformance.reference.image import Image, Outputs, first_best, in_region, iof, iou
 
-AnyArray = NDArray[Any]
+__all__ = ["approx_max_iou", "ascend_max_iou", "grid", "matcher", "max_iou", "ssd_matcher"]
 
-
-def dense_overlaps(boxes1: AnyArray, boxes2: AnyArray, *, foreground: bool = False) -> AnyArray:
-    """Compute all pairwise overlaps of two sets of boxes.
-
-    Parameters
-    ----------
-    boxes1, boxes2 : numpy.ndarray
-        Shapes ``(M, 4)`` and ``(N, 4)``, x1 y1 x2 y2.
-    foreground : bool, default False
-        Divide by the area of `boxes1` (IoF) rather than by the union (IoU).
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(M, N)``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> dense_overlaps(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2]])).round(3).tolist()
-    [[0.333]]
-    """
-    first, second = boxes1[:, None], boxes2[None, :]
-    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
-    intersection = np.prod(np.maximum(sides, 0), axis=-1)
-    area1 = np.prod(first[..., 2:] - first[..., :2], axis=-1)
-    area2 = np.prod(second[..., 2:] - second[..., :2], axis=-1)
-    whole = np.broadcast_to(area1, intersection.shape) if foreground else area1 + area2 - intersection
-    return np.asarray(intersection / np.maximum(whole, boxes1.dtype.type(1e-6)))
+Table = dict[int, dict[int, Any]]
 
 
-def ascend_max_iou(inputs: Mapping[str, AnyArray], init: Mapping[str, Any]) -> dict[str, AnyArray]:
-    """Answer a call of ``AscendMaxIoUAssigner`` as its definition says.
-
-    Parameters
-    ----------
-    inputs : mapping of str to numpy.ndarray
-        ``batch_bboxes`` (B, N, 4), ``batch_gt_bboxes`` (B, G, 4), ``batch_bboxes_ignore_mask`` (B, N), true
-        where a prior takes part, ``batch_gt_labels`` (B, G), and possibly ``batch_gt_bboxes_ignore`` (B, I,
-        4).
-    init : mapping
-        Constructor arguments; ``neg_iou_thr`` a float.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        The outputs by the package's names, each (B, N).
-
-    Notes
-    -----
-    A prior that lies in an ignore region by more than ``ignore_iof_thr`` is treated as one that takes no
-    part. With no ground truth every prior that takes part is background, its overlap 0, its index and its
-    label 0, as upstream's are in an image whose ground truths are all padding.
-    """
-    rows = [_ascend_image(inputs, init, image) for image in range(inputs["batch_bboxes"].shape[0])]
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+def _takers(row: Any, value: Any, first: int, knobs: Mapping[str, Any]) -> list[int]:
+    """Give the priors that a ground truth takes for its best overlap."""
+    return [n for n, x in row.items() if x == value] if knobs.get("gt_max_assign_all", True) else [first]
 
 
-def _ascend_image(inputs: Mapping[str, AnyArray], init: Mapping[str, Any], image: int) -> dict[str, AnyArray]:
-    priors, gts = inputs["batch_bboxes"][image], inputs["batch_gt_bboxes"][image]
-    taking_part = inputs["batch_bboxes_ignore_mask"][image].astype(bool)
-    if "batch_gt_bboxes_ignore" in inputs and init.get("ignore_iof_thr", -1) > 0:
-        regions = inputs["batch_gt_bboxes_ignore"][image]
-        if init.get("ignore_wrt_candidates", True):
-            covered = dense_overlaps(priors, regions, foreground=True).max(axis=1)
-        else:
-            covered = dense_overlaps(regions, priors, foreground=True).max(axis=0)
-        taking_part = taking_part & ~(covered > init["ignore_iof_thr"])
-    overlaps = np.where(taking_part, dense_overlaps(gts, priors), priors.dtype.type(-1))
-    if len(gts) == 0:
-        best = np.where(taking_part, 0, -1).astype(priors.dtype)
-        index = np.zeros(len(priors), dtype=np.int64)
-        labels = np.zeros(len(priors), dtype=np.int64)
-        positive = np.zeros(len(priors), dtype=bool)
-    else:
-        best, index = overlaps.max(axis=0), overlaps.argmax(axis=0)
-        positive = best >= init["pos_iou_thr"]
-        for gt, row in enumerate(overlaps):
-            peak = row.max(initial=-1)
-            if init.get("match_low_quality", True) and peak > 0 and peak >= init.get("min_pos_iou", 0.0):
-                equal = row == peak
-                taken = equal if init.get("gt_max_assign_all", True) else np.arange(len(row)) == row.argmax()
-                positive, index = positive | taken, np.where(taken, gt, index)
-        labels = inputs["batch_gt_labels"][image][index]
-    negative = (best >= 0) & (best < init["neg_iou_thr"]) & ~positive
-    return {
-        "batch_pos_mask": positive,
-        "batch_neg_mask": negative,
-        "batch_max_overlaps": best,
-        "batch_anchor_gt_indes": index,
-        "batch_anchor_gt_labels": labels,
+def _by_threshold(image: Image, boxes: Any, knobs: Mapping[str, Any]) -> tuple[list[int], list[int], Table]:
+    """Give what the threshold assigners share: who counts, who is ignored, overlaps[gt][prior]."""
+    measure, fraction = knobs.get("measure", iou), knobs.get("fraction", iof)
+    thr, by_prior = knobs.get("ignore_iof_thr", -1), knobs.get("ignore_wrt_candidates", True)
+    part = image.eligible()
+    ignored = [n for n in part if image.gts and in_region(image, part[n], thr, by_prior, fraction)]
+    eligible = [n for n in part if n not in ignored and any(box is not None for box in boxes[n])]
+    table = {
+        g: {n: max(measure(gt, box) for box in boxes[n] if box is not None) for n in eligible}
+        for g, gt in image.gts.items()
     }
+    return eligible, ignored, table
+
+
+def _is_background(value: Any, thr: Any, dtype: Any) -> bool:
+    low, high = thr if isinstance(thr, tuple | list) else (0, thr)
+    return bool(dtype(low) <= value < dtype(high))
+
+
+def _assign_by_threshold(
+    image: Image, boxes: Any, knobs: Mapping[str, Any], may_take: Callable[[Any], bool]
+) -> tuple[list[int], list[Any], list[int]]:
+    eligible, ignored, table = _by_threshold(image, boxes, knobs)
+    overlaps = [image.dtype(0 if valid else -1) for valid in image.valid]
+    best = [min(image.gts, default=0)] * len(overlaps)
+    for n in ignored:
+        overlaps[n] = image.dtype(-1)
+    if image.gts:
+        for n in eligible:
+            best[n], overlaps[n] = first_best({g: row[n] for g, row in table.items()})
+    codes = [0 if _is_background(x, knobs["neg_iou_thr"], image.dtype) else -1 for x in overlaps]
+    for n in eligible:
+        if overlaps[n] >= image.dtype(knobs["pos_iou_thr"]):
+            codes[n] = best[n] + 1
+    for g, row in table.items() if knobs.get("match_low_quality", True) else ():
+        if row:
+            first, value = first_best(row)
+        else:
+            # All valid priors are ignored, and the overlaps of an ignored prior are -1.
+            row = dict.fromkeys(ignored if len(ignored) == sum(image.valid) else (), image.dtype(-1))
+            first, value = min(row, default=None), image.dtype(-1)
+        if row and may_take(value):
+            for n in _takers(row, value, first, knobs):
+                codes[n], best[n] = g + 1, g
+    return codes, overlaps, best
+
+
+def max_iou(image: Image, **knobs: Any) -> Outputs:
+    """Assign by the best overlap and two thresholds."""
+    boxes = [[box] for box in image.priors]
+    least = image.dtype(knobs.get("min_pos_iou", 0.0))
+    codes, overlaps, _ = _assign_by_threshold(image, boxes, knobs, lambda value: value >= least)
+    return image.outputs(codes, overlaps)
+
+
+def approx_max_iou(image: Image, **knobs: Any) -> Outputs:
+    """Do the same for the best of several approximations of each prior."""
+    boxes = [[image.finite_box(row) for row in rows] for rows in image.arguments["approxs"]]
+    least = image.dtype(knobs.get("min_pos_iou", 0.0))
+    codes, overlaps, _ = _assign_by_threshold(image, boxes, knobs, lambda value: value >= least)
+    return image.outputs(codes, overlaps)
+
+
+def ascend_max_iou(image: Image, **knobs: Any) -> Outputs:
+    """Do the same with masks, where a ground truth that overlaps nothing takes nothing."""
+    boxes = [[box] for box in image.priors]
+    least = image.dtype(knobs.get("min_pos_iou", 0.0))
+    codes, overlaps, best = _assign_by_threshold(image, boxes, knobs, lambda x: x >= least and x > 0)
+    found = image.outputs(codes, overlaps)
+    extras = {
+        "pos_mask": found["gt_inds"] > 0,
+        "neg_mask": found["gt_inds"] == 0,
+        "anchor_gt_indices": np.array(best, dtype=np.int64),
+    }
+    if "labels" in found:
+        labels = [image.label(g) if image.gts else 0 for g in best]
+        extras["anchor_gt_labels"] = np.array(labels, dtype=np.int64)
+    return {**found, **extras}
+
+
+def grid(image: Image, **knobs: Any) -> Outputs:
+    """Assign by overlaps of the priors of responsible grid cells."""
+    eligible, _, table = _by_threshold(image, [[box] for box in image.priors], knobs)
+    responsible = [n for n in eligible if image.arguments["responsible_flags"][n]]
+    dtype, neg = image.dtype, knobs["neg_iou_thr"]
+    codes = []
+    for n in range(len(image.priors)):
+        value = max((row[n] for row in table.values()), default=dtype(0)) if n in eligible else dtype(0)
+        if isinstance(neg, tuple | list):
+            background = dtype(neg[0]) < value <= dtype(neg[1])
+        else:
+            background = 0 <= value <= dtype(neg)
+        codes.append(0 if background else -1)
+    overlaps = [dtype(-1)] * len(codes)
+    for n in responsible if image.gts else ():
+        g, overlaps[n] = first_best({g: row[n] for g, row in table.items()})
+        if overlaps[n] > dtype(knobs["pos_iou_thr"]):
+            codes[n] = g + 1
+    for g, row in table.items():
+        mine = {n: row[n] for n in responsible}
+        if mine and first_best(mine)[1] > dtype(knobs.get("min_pos_iou", 0.0)):
+            first, value = first_best(mine)
+            for n in _takers(mine, value, first, knobs):
+                codes[n] = g + 1
+    return image.outputs(codes, overlaps)
+
+
+def _best_of_priors(image: Image, knobs: Mapping[str, Any]) -> tuple[list[int], Table, list[int], list[Any]]:
+    """Give overlaps by ground truth and prior, and each prior's best ground truth and overlap."""
+    eligible, _, table = _by_threshold(image, [[box] for box in image.priors], knobs)
+    best = [min(image.gts, default=0)] * len(image.priors)
+    overlaps = [image.dtype(0 if valid else -1) for valid in image.valid]
+    for n in eligible if table else ():
+        best[n], overlaps[n] = first_best({g: row[n] for g, row in table.items()})
+    return eligible, table, best, overlaps
+
+
+def matcher(
+    image: Image,
+    *,
+    thresholds: Sequence[float],
+    labels: Sequence[int],
+    allow_low_quality_matches: bool = False,
+    **knobs: Any,
+) -> Outputs:
+    """Assign by intervals of overlaps, in which a low-quality match is with the prior's own best."""
+    eligible, table, best, overlaps = _best_of_priors(image, knobs)
+    codes = [labels[sum(x >= image.dtype(thr) for thr in thresholds)] for x in overlaps]
+    for row in table.values() if allow_low_quality_matches else ():
+        for n in [n for n, x in row.items() if x == max(row.values())]:
+            codes[n] = 1
+    codes = [code if code != 1 else best[n] + 1 if n in eligible else -1 for n, code in enumerate(codes)]
+    return image.outputs(codes, overlaps, best_gt=np.array(best, dtype=np.int64))
+
+
+def ssd_matcher(image: Image, *, threshold: Any = 0.5, **knobs: Any) -> Outputs:
+    """Assign as SSD does: each ground truth takes its first best prior, whoever else had it."""
+    eligible, table, best, overlaps = _best_of_priors(image, knobs)
+    above = [n in eligible and x >= image.dtype(threshold) for n, x in enumerate(overlaps)]
+    codes = [best[n] + 1 if positive else 0 for n, positive in enumerate(above)]
+    for g, row in table.items():
+        if row:
+            codes[first_best(row)[0]] = g + 1
+    return image.outputs(codes, overlaps)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from assigncore.conformance import TARGETS, Mode, available_targets, get_target
-from assigncore.conformance.targets import devices as module_devices
+from assigncore.conformance.targets import cuda as module_devices
 from assigncore.conformance.targets import target as targets
 
 HERE = available_targets()

@@ -5,8 +5,9 @@ import pytest
 
 from assigncore.conformance import REPLAYS, Agreement, Call, Refusal, compare_case, get_target, load_packed
 from assigncore.conformance.goldens import replay as replay_module
+from assigncore.conformance.goldens.replay import ascend_answer
 from assigncore.conformance.goldens.runner import replay_case
-from assigncore.conformance.reference.thresholds import ascend_max_iou, dense_overlaps
+from assigncore.conformance.reference.image import iof, iou
 
 NUMPY = get_target("numpy")
 
@@ -48,12 +49,12 @@ def test_an_assigner_that_fails_is_an_error_with_its_message(monkeypatch):
     assert "no_such_knob" in result.message
 
 
-def test_the_second_opinion_gives_the_published_answers():
+def test_the_reference_gives_the_published_answers():
     checked = 0
     for case in load_packed("AscendMaxIoUAssigner"):
         plain = isinstance(case.init["neg_iou_thr"], float) and "iou_calculator" not in case.init
         if case.raises is None and plain and not case.none_outputs:
-            answer = ascend_max_iou(case.inputs, case.init)
+            answer = ascend_answer(case)
             due = REPLAYS["AscendMaxIoUAssigner"].expect(case)
             assert compare_case(due, answer).agreement is Agreement.IDENTICAL, case.name
             checked += 1
@@ -64,20 +65,18 @@ def test_the_second_opinion_gives_the_published_answers():
 def test_ignore_regions_that_upstream_fails_on_take_priors_out(name):
     case = _case("AscendMaxIoUAssigner", name)
     due = REPLAYS["AscendMaxIoUAssigner"].expect(case)
-    without = ascend_max_iou(
-        {key: array for key, array in case.inputs.items() if key != "batch_gt_bboxes_ignore"}, case.init
-    )
+    inputs = {key: array for key, array in case.inputs.items() if key != "batch_gt_bboxes_ignore"}
+    without = ascend_answer(replace(case, inputs=inputs))
     ignored = (due.expected["batch_max_overlaps"] == -1) & (without["batch_max_overlaps"] != -1)
     assert 0 < ignored.sum() < ignored.size
     for mask in ("batch_pos_mask", "batch_neg_mask"):
         assert not due.expected[mask][ignored].any()
 
 
-def test_dense_overlaps_of_known_boxes():
-    one, other = np.array([[0.0, 0, 4, 2]]), np.array([[2.0, 0, 4, 2], [9, 9, 9, 9]])
-    assert dense_overlaps(one, other).tolist() == [[0.5, 0.0]]
-    assert dense_overlaps(one, other, foreground=True).tolist() == [[0.5, 0.0]]
-    assert dense_overlaps(other, one, foreground=True).tolist() == [[1.0], [0.0]]
+def test_overlaps_of_known_boxes():
+    one, inside, apart = (tuple(map(np.float32, box)) for box in ((0, 0, 4, 2), (2, 0, 4, 2), (9, 9, 9, 9)))
+    assert [iou(one, inside), iou(one, apart)] == [0.5, 0]
+    assert [iof(one, inside), iof(inside, one), iof(apart, one)] == [0.5, 1, 0]
 
 
 def test_an_upstream_failure_without_a_stated_answer_cannot_pass():

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import array_api_compat
 
-from . import readings
+from assigncore.conformance.reference.image import in_half, iof, iou
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,5 @@ class Closeness:
 
 
 CLOSENESS = MappingProxyType({"measure": Closeness.of_pair, "fraction": Closeness.fraction_of_pair})
-IN_HALF = MappingProxyType(
-    {"measure": readings.in_half(readings.iou, 2.0), "fraction": readings.in_half(readings.iof, 2.0)}
-)
+IN_HALF = MappingProxyType({"measure": in_half(iou, 2.0), "fraction": in_half(iof, 2.0)})
 HALF = MappingProxyType({"type": "BboxOverlaps2D", "scale": 2.0, "dtype": "fp16"})

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from assigncore import build_assigner, load_backend
+from assigncore.conformance.reference.image import Image
 
-from . import readings
 from .scenes import FLOATS, PREDICTIONS, ROWS
 
 BOXES = ("priors", "gt_bboxes", "gt_labels", "gt_valid", "prior_valid")
@@ -37,7 +37,7 @@ class Subject:
     config : mapping
         What `build_assigner` builds it from.
     rule : callable, optional
-        Its reading; see `readings`. Not given: where numbers are rounded by no rule that can be read, the
+        Its reference implementation. Not given: where numbers are rounded by no rule that can be read, the
         assigner is held against itself, in the same library, on one image.
     takes : tuple of str
         Its array arguments.
@@ -196,7 +196,7 @@ class Subject:
     def read(self, arguments):
         """Give the outputs as the rule reads; leading dimensions are read image by image."""
         knobs = {name: value for name, value in self.config.items() if name not in ("type", "iou_calculator")}
-        return readings.read_image(self.rule, arguments, **{**knobs, **self.reading_knobs})
+        return self.rule(Image(arguments), **{**knobs, **self.reading_knobs})
 
 
 def all_outputs(result):

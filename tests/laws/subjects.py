@@ -7,7 +7,8 @@ Python.
 from functools import partial
 from types import MappingProxyType
 
-from . import readings
+from assigncore.conformance.reference import thresholds
+
 from .calculators import CLOSENESS, HALF, IN_HALF, Closeness
 from .subject import BOXES, BY_INDEX, INDEX, OTHER, REGIONS, Subject
 from .subjects_matching import MATCHING_SUBJECTS
@@ -21,20 +22,20 @@ def _subject(name, kind, rule, takes=BOXES, *, extras=MappingProxyType({}), read
     return Subject(name, {"type": kind, **knobs}, rule, takes, extras, own)
 
 
-_max_iou = partial(_subject, kind="MaxIoUAssigner", rule=readings.max_iou, takes=BOXES + REGIONS)
+_max_iou = partial(_subject, kind="MaxIoUAssigner", rule=thresholds.max_iou, takes=BOXES + REGIONS)
 _approx = partial(
-    _subject, kind="ApproxMaxIoUAssigner", rule=readings.approx_max_iou, takes=(*BOXES, *REGIONS, "approxs")
+    _subject, kind="ApproxMaxIoUAssigner", rule=thresholds.approx_max_iou, takes=(*BOXES, *REGIONS, "approxs")
 )
-_grid = partial(_subject, kind="GridAssigner", rule=readings.grid, takes=(*BOXES, "responsible_flags"))
+_grid = partial(_subject, kind="GridAssigner", rule=thresholds.grid, takes=(*BOXES, "responsible_flags"))
 _ascend = partial(
     _subject,
     kind="AscendMaxIoUAssigner",
-    rule=readings.ascend_max_iou,
+    rule=thresholds.ascend_max_iou,
     takes=BOXES + REGIONS,
     extras={"pos_mask": OTHER, "neg_mask": OTHER, "anchor_gt_indices": INDEX, "anchor_gt_labels": BY_INDEX},
 )
-_matcher = partial(_subject, kind="Matcher", rule=readings.matcher, extras={"best_gt": INDEX})
-_ssd_matcher = partial(_subject, kind="SSDMatcher", rule=readings.ssd_matcher)
+_matcher = partial(_subject, kind="Matcher", rule=thresholds.matcher, extras={"best_gt": INDEX})
+_ssd_matcher = partial(_subject, kind="SSDMatcher", rule=thresholds.ssd_matcher)
 
 SUBJECTS = (
     _max_iou("max_iou", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3),

@@ -1,17 +1,18 @@
 """The assigners by nearest priors. All priors are of one level, so that they may change places."""
 
-from . import readings_nearest
+from assigncore.conformance.reference import nearest
+
 from .subject import BOXES, REGIONS, Subject
 from .subjects_regions import _all_in_one_level
 
 
 def _atss(name, **knobs):
     config = {"type": "ATSSAssigner", **knobs}
-    return Subject(name, config, readings_nearest.atss, takes=BOXES + REGIONS, others=_all_in_one_level)
+    return Subject(name, config, nearest.atss, takes=BOXES + REGIONS, others=_all_in_one_level)
 
 
 def _point(name, **knobs):
-    return Subject(name, {"type": "PointAssigner", **knobs}, readings_nearest.point, as_points=True)
+    return Subject(name, {"type": "PointAssigner", **knobs}, nearest.point, as_points=True)
 
 
 NEAREST_SUBJECTS = (

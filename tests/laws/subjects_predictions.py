@@ -6,8 +6,9 @@ from functools import partial
 import array_api_compat
 
 from assigncore.assigners import yolov6, yolov8
+from assigncore.conformance.reference import nearest
+from assigncore.conformance.reference.multi_instance import multi_instance
 
-from . import readings_nearest, readings_predictions
 from .subject import BOX, BOXES, BY_INDEX, IN_TURN, OF_GTS, OF_IMAGE, OTHER, REGIONS, Subject, all_outputs
 from .subjects_regions import _all_in_one_level
 
@@ -28,7 +29,7 @@ def _uniform(name, **knobs):
     return Subject(
         name,
         {"type": "UniformAssigner", **knobs},
-        readings_nearest.uniform,
+        _uniform_of_positives,
         takes=(*BOXES, "pred_bboxes"),
         extras={
             "max_overlaps": OF_GTS,
@@ -39,6 +40,13 @@ def _uniform(name, **knobs):
         outputs=_of_positives,
         all_or_none=True,
     )
+
+
+def _uniform_of_positives(image, **knobs):
+    """Blank what the reference says of candidates that are not positive."""
+    found = nearest.uniform(image, **knobs)
+    positive = found["pos_idx"][:, None]
+    return {**found, **{name: found[name] * positive for name in ("pos_predicted_boxes", "target_boxes")}}
 
 
 def _of_positives(result, arrays):
@@ -98,11 +106,16 @@ def _rows_first(result, arrays):
     return {name: xp.matrix_transpose(x)[..., :n_priors, :] for name, x in all_outputs(result).items()}
 
 
+def _of_priors(image, **knobs):
+    """Leave out the rows of the boxes themselves."""
+    return multi_instance(image, **{**knobs, "append_boxes": False})
+
+
 def _multi_instance(name, **knobs):
     return Subject(
         name,
         {"type": "MultiInstanceAssigner", **knobs},
-        readings_predictions.multi_instance,
+        _of_priors,
         takes=BOXES + REGIONS,
         extras={"box_inds": BOX, "box_labels": BY_INDEX},
         outputs=_rows_first,
@@ -112,7 +125,7 @@ def _multi_instance(name, **knobs):
 
 def _of_warm_up(name, **knobs):
     config = {"type": "ATSSAssigner", **knobs}
-    return Subject(name, config, readings_nearest.atss, takes=BOXES + REGIONS, others=_all_in_one_level)
+    return Subject(name, config, nearest.atss, takes=BOXES + REGIONS, others=_all_in_one_level)
 
 
 PREDICTION_SUBJECTS = (

@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from . import readings_regions
+from assigncore.conformance.reference import regions
+
 from .calculators import CLOSENESS, Closeness
 from .subject import BOXES, PAIRS, REGIONS, Subject
 
@@ -24,7 +25,7 @@ def _region(name, allowed_border=-1, **knobs):
     return Subject(
         name,
         {"type": "RegionAssigner", **knobs},
-        readings_regions.region,
+        regions.region,
         reading_knobs={"level": level},
         others=lambda arrays: {**_all_in_one_level(arrays), **level},
         no_label=0,
@@ -33,12 +34,12 @@ def _region(name, allowed_border=-1, **knobs):
 
 def _fcos(name, **knobs):
     config = {"type": "FCOSAssigner", "regress_ranges": ((-1, 40),), **knobs}
-    return Subject(name, config, readings_regions.fcos, others=_all_in_one_level, as_points=True)
+    return Subject(name, config, regions.fcos, others=_all_in_one_level, as_points=True)
 
 
 _center = partial(
     Subject,
-    rule=readings_regions.center_region,
+    rule=regions.center_region,
     takes=BOXES + REGIONS,
     extras={"shadow": PAIRS, "outranked": PAIRS},
     ignores_without_gts=True,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from assigncore.conformance import get_target
+from assigncore.conformance.reference.image import iou
 
-from . import readings
 from .checking import for_all, on_every_target, scenes_for
 from .scenes import FLOATS, ROWS, floats
 from .subjects import SUBJECTS
@@ -32,7 +32,7 @@ def _near_centre(point, box, reach):
 
 def _claimed(a, n, g, others):
     """Inside the ground truth, and of a positive metric."""
-    label, overlap = a["gt_labels"][g], readings.iou(a["pred_bboxes"][n], a["gt_bboxes"][g])
+    label, overlap = a["gt_labels"][g], iou(a["pred_bboxes"][n], a["gt_bboxes"][g])
     return _inside(_centre(a["priors"][n]), a["gt_bboxes"][g]) and a["pred_scores"][n, label] * overlap > 0
 
 
@@ -57,7 +57,7 @@ def _in_own(a, n, g, others):
 
 
 def _overlaps_enough(a, n, g, others):
-    return readings.iou(a["priors"][n], a["gt_bboxes"][g]) >= np.float32(0.15)
+    return iou(a["priors"][n], a["gt_bboxes"][g]) >= np.float32(0.15)
 
 
 RULES = {
