@@ -11,7 +11,7 @@ import json
 
 import numpy as np
 
-from assigncore.adapters.compiled import without_kernels
+from assigncore.adapters.kernels.compiled import without_kernels
 from assigncore.conformance.capabilities import CAPABILITIES, Ties
 from assigncore.conformance.scenes.kinds import KINDS, draw_scene
 from assigncore.conformance.scenes.recipes import Recipe, recipe_of
