@@ -164,10 +164,11 @@ class DynamicSoftLabelAssigner(Configured):
         -----
         Of equally cheap priors the first is taken. A prior that several ground truths choose goes to the one
         it is cheapest for among all, the first on ties, even if that one did not choose it; so a ground
-        truth may end with none, as published. A prediction with a NaN or infinite number matches nothing. A
+        truth may end with none, as published. A prediction with a NaN or infinite number matches nothing;
+        if its box is finite, its overlaps count towards how many priors a ground truth takes, as published. A
         valid label that is no class is an error where the host can see it; elsewhere its ground truth takes
-        no part. The power of ten stays below infinity: the farthest pairs
-        are equally dear.
+        no part. The power of ten stays below infinity: the farthest pairs are equally expensive. A pair whose
+        power of ten is 99 or more costs at least 99, whatever its logits say.
         """
         scene = read_scene(
             priors,

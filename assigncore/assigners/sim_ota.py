@@ -151,10 +151,11 @@ class SimOTAAssigner(Configured):
         -----
         Of equally cheap priors the first is taken. A prior that several ground truths choose goes to the one
         it is cheapest for among all, the first on ties, even if that one did not choose it; so a ground
-        truth may end with none, as published. A prediction with a NaN or infinite number matches nothing.
-        Scores are not checked: one above 1 counts as 1. A valid
-        label that is no class is an error where the host can see it; elsewhere its ground truth takes no
-        part.
+        truth may end with none, as published. A prediction with a NaN or infinite number matches nothing;
+        if its box is finite, its overlaps count towards how many priors a ground truth takes, as published.
+        Scores are not checked: one above 1 counts as 1. A pair that is not both in the box and near the
+        centre costs at least 50,000, whatever its scores say. A valid label that is no class is an error
+        where the host can see it; elsewhere its ground truth takes no part.
         """
         scene = read_scene(
             priors,

@@ -135,9 +135,9 @@ def settle(alignment: Alignment, index: Array, claims: Array, overlaps: Array, *
 
 
 def settle_among_all(
-    scene: Scene, index: Array, claims: Array, overlaps_of: Callable[[Array], Callable[[TilePairs], Array]]
+    scene: Scene, index: Array, claims: Array, values_of: Callable[[Array], Callable[[TilePairs], Array]]
 ) -> tuple[Array, Array, Array]:
-    """Give a prior with several claimants to the ground truth that it overlaps most, claimant or not.
+    """Give a prior with several claimants to the ground truth of the largest value, claimant or not.
 
     Parameters
     ----------
@@ -145,8 +145,9 @@ def settle_among_all(
         The inputs.
     index, claims : array (B, G, K)
         The priors each ground truth may claim, from 0, and whether it does.
-    overlaps_of : callable
-        Maps some priors (B, E) to the function of pairs of ground truths and them that gives the overlaps.
+    values_of : callable
+        Maps some priors (B, E) to the function of pairs of ground truths and them that gives what is
+        compared, such as their overlaps; the first ground truth of equal ones takes the prior.
 
     Returns
     -------
@@ -159,11 +160,13 @@ def settle_among_all(
     prior, gt, claimed = _entries(scene, index, claims, last_claim(scene, index, claims))
     times = backend.count(_joined(xp, xp.where(claims, index, -1)), scene.shape[1])
     contested = claimed & (xp.take_along_axis(times, prior, axis=-1) > 1)
-    overlaps = overlaps_of(prior)
+    if backend.surely_all(~contested):
+        return prior, gt, claimed
+    value = values_of(prior)
 
     def best(view: TileView) -> Array:
         pairs = TilePairs(view)
-        values = xp.where(pairs.of_gts(scene.gt_valid), overlaps(pairs), NOWHERE)
+        values = xp.where(pairs.of_gts(scene.gt_valid), value(pairs), NOWHERE)
         return backend.max_and_argmax(values, axis=-2)[1]
 
     most = per_prior(backend, _tiles(scene, prior), prior, best)

@@ -50,6 +50,29 @@ def test_scores_at_the_ends_and_beyond_are_clamped_without_a_warning():
     np.testing.assert_array_equal(beyond.gt_inds, at_ends.gt_inds)
 
 
+def test_a_prediction_with_broken_scores_is_not_taken_but_its_overlap_counts():
+    inputs = SIM_OTA.draw(0, n_gts=1)
+    inputs["gt_bboxes"] = np.array([[0, 0, 48, 48]], dtype=np.float32)
+    exact = [14, 15, 20]
+    inputs["pred_bboxes"][:] = 100, 100, 101, 101
+    inputs["pred_bboxes"][exact] = inputs["gt_bboxes"]
+    assert np.flatnonzero(SimOTAAssigner().assign(**inputs).gt_inds).tolist() == exact
+    inputs["pred_scores"][15] = np.nan
+    taken = np.flatnonzero(SimOTAAssigner().assign(**inputs).gt_inds).tolist()
+    assert len(taken) == 3
+    assert set(taken) >= {14, 20}
+    assert 15 not in taken
+
+
+def test_a_pair_away_from_the_centre_is_never_cheaper_whatever_its_scores():
+    inputs = SIM_OTA.draw(0, n_gts=1, n_classes=2)
+    inputs["gt_bboxes"] = np.array([[0, 0, 48, 48]], dtype=np.float32)
+    inputs["pred_scores"][0] = -1e38
+    got = SimOTAAssigner(center_radius=0.6, cls_weight=5000.0).assign(**inputs)
+    assert got.gt_inds[0] == 0
+    assert got.gt_inds.max() == 1
+
+
 @pytest.mark.parametrize(
     ("knobs", "error"),
     [
