@@ -1,5 +1,6 @@
 """What an assigner under test is to the laws: how to call it, what its outputs hold, how its rule reads."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from assigncore import build_assigner, load_backend
+from assigncore.conformance.capabilities import Priors
 from assigncore.conformance.reference.image import Image
+from assigncore.conformance.scenes.recipes import recipe_of
 
 from .scenes import FLOATS, PREDICTIONS, ROWS
 
 BOXES = ("priors", "gt_bboxes", "gt_labels", "gt_valid", "prior_valid")
 REGIONS = ("ignore_bboxes", "ignore_valid")
-OPTIONAL = frozenset(("gt_labels", "gt_valid", "prior_valid", *REGIONS, "gt_masks", "pred_logits"))
 
 CODE, INDEX, BY_INDEX = "index of a ground truth + 1", "index of one", "looked up by such an index"
 PAIRS, OTHER = "a column for each ground truth", "other"
@@ -39,24 +41,18 @@ class Subject:
     rule : callable, optional
         Its reference implementation. Not given: where numbers are rounded by no rule that can be read, the
         assigner is held against itself, in the same library, on one image.
-    takes : tuple of str
-        Its array arguments.
+    also : tuple of str
+        Optional array arguments that it is given beyond those that its declaration names.
+    needs : tuple of str
+        What it cannot do without, of what its signature calls optional.
     extras : mapping of str to str
         What its further outputs hold: `CODE`, `INDEX`, `BY_INDEX`, `PAIRS` or `OTHER`.
     reading_knobs : mapping
         Knobs the reading takes beside, or in place of, the config's.
     others : callable
         Gives its arguments that are no arrays, such as ``num_level_priors``, from those that are.
-    as_points : bool
-        Whether its priors are points with strides, which stand at the centres of a scene's boxes.
-    strides : int
-        How many strides a point has.
-    no_label : int
-        The label of a prior that is not positive, in an image with ground truths.
     ignores_without_gts : bool
         Whether its ignore regions count in an image without ground truths too.
-    needs : tuple of str
-        What it cannot do without, of what others can.
     rtol : float
         How far apart numbers may be where only their order in memory differs: where exponentials or sums
         of many have a part in them. Of what is decided nothing may differ.
@@ -69,8 +65,6 @@ class Subject:
         Whether a prior is out of play only where all its boxes are broken.
     counts_broken : tuple of str
         Kinds of rows that count, where it is asked how many there are, even if they are broken.
-    on_host : bool
-        Whether it needs values on the host, which is allowed to matchings alone.
     outputs : callable, optional
         Gives the outputs by name from a result and the arguments. By default all of them.
     """
@@ -78,21 +72,17 @@ class Subject:
     name: str
     config: Mapping[str, Any]
     rule: Callable[..., Any] | None
-    takes: tuple[str, ...] = BOXES
+    also: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     extras: Mapping[str, str] = field(default_factory=dict)
     reading_knobs: Mapping[str, Any] = field(default_factory=dict)
     others: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _arrays: {}
-    as_points: bool = False
-    no_label: int = -1
     ignores_without_gts: bool = False
-    strides: int = 1
-    needs: tuple[str, ...] = ()
     rtol: float = 0.0
     tied: bool = True
     fixed: tuple[str, ...] = ()
     all_or_none: bool = False
     counts_broken: tuple[str, ...] = ()
-    on_host: bool = False
     outputs: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None
 
     def __str__(self):
@@ -102,6 +92,27 @@ class Subject:
     def __post_init__(self):
         """Build the assigner at once: a compiler that meets it first could not."""
         object.__setattr__(self, "assigner", build_assigner(self.config))
+        object.__setattr__(self, "recipe", recipe_of(self.assigner))
+
+    @property
+    def capabilities(self):
+        """What is declared for it."""
+        return self.recipe.capabilities
+
+    @property
+    def takes(self):
+        """Its array arguments: those that its signature and its declaration name, and `also`."""
+        return (*(name for name in self.recipe.parameters if name in ROWS), *self.also)
+
+    @property
+    def no_label(self):
+        """The label of a prior that is not positive, in an image with ground truths."""
+        return self.capabilities.no_label
+
+    @property
+    def on_host(self):
+        """Whether it needs values on the host, which is allowed to matchings alone."""
+        return self.capabilities.host
 
     @property
     def type(self):
@@ -141,13 +152,16 @@ class Subject:
     @property
     def required(self):
         """The arguments that cannot be left out."""
-        return tuple(name for name in self.takes if name not in OPTIONAL or name in self.needs)
+        signature = inspect.signature(self.assigner.assign).parameters
+        needed = {name for name in self.takes if signature[name].default is inspect.Parameter.empty}
+        return tuple(name for name in self.takes if name in {*needed, *self.needs})
 
     def arguments(self, scene):
         """Pick the arguments from a scene."""
         arguments = {name: scene[name] for name in self.takes}
-        if self.as_points:
-            arguments["priors"] = _points(scene["priors"], self.strides)
+        strides = {Priors.POINTS: 1, Priors.STRIDED: 2}.get(self.capabilities.priors)
+        if strides is not None:
+            arguments["priors"] = _points(scene["priors"], strides)
         return arguments
 
     def call(self, **arrays):

@@ -10,28 +10,25 @@ from types import MappingProxyType
 from assigncore.conformance.reference import thresholds
 
 from .calculators import CLOSENESS, HALF, IN_HALF, Closeness
-from .subject import BOXES, BY_INDEX, INDEX, OTHER, REGIONS, Subject
+from .subject import BY_INDEX, INDEX, OTHER, Subject
 from .subjects_matching import MATCHING_SUBJECTS
 from .subjects_nearest import NEAREST_SUBJECTS
 from .subjects_predictions import PREDICTION_SUBJECTS
 from .subjects_regions import REGION_SUBJECTS
 
 
-def _subject(name, kind, rule, takes=BOXES, *, extras=MappingProxyType({}), reading_knobs=CLOSENESS, **knobs):
+def _subject(name, kind, rule, *, extras=MappingProxyType({}), reading_knobs=CLOSENESS, **knobs):
     own = reading_knobs if "iou_calculator" in knobs else {}
-    return Subject(name, {"type": kind, **knobs}, rule, takes, extras, own)
+    return Subject(name, {"type": kind, **knobs}, rule, extras=extras, reading_knobs=own)
 
 
-_max_iou = partial(_subject, kind="MaxIoUAssigner", rule=thresholds.max_iou, takes=BOXES + REGIONS)
-_approx = partial(
-    _subject, kind="ApproxMaxIoUAssigner", rule=thresholds.approx_max_iou, takes=(*BOXES, *REGIONS, "approxs")
-)
-_grid = partial(_subject, kind="GridAssigner", rule=thresholds.grid, takes=(*BOXES, "responsible_flags"))
+_max_iou = partial(_subject, kind="MaxIoUAssigner", rule=thresholds.max_iou)
+_approx = partial(_subject, kind="ApproxMaxIoUAssigner", rule=thresholds.approx_max_iou)
+_grid = partial(_subject, kind="GridAssigner", rule=thresholds.grid)
 _ascend = partial(
     _subject,
     kind="AscendMaxIoUAssigner",
     rule=thresholds.ascend_max_iou,
-    takes=BOXES + REGIONS,
     extras={"pos_mask": OTHER, "neg_mask": OTHER, "anchor_gt_indices": INDEX, "anchor_gt_labels": BY_INDEX},
 )
 _matcher = partial(_subject, kind="Matcher", rule=thresholds.matcher, extras={"best_gt": INDEX})

@@ -4,10 +4,6 @@ from functools import partial
 
 from .subject import OTHER, Subject
 
-BOXES = ("gt_bboxes", "gt_labels", "gt_valid", "prior_valid", "pred_bboxes")
-LOGITS = (*BOXES, "pred_logits")
-MASKS = ("gt_masks", "gt_labels", "gt_valid", "prior_valid", "pred_masks", "pred_logits")
-
 COSTS = (
     {"type": "FocalLossCost", "weight": 2.0},
     {"type": "BBoxL1Cost", "weight": 5.0},
@@ -22,12 +18,10 @@ def _image_shape(arrays):
 _matching = partial(
     Subject,
     rule=None,
-    takes=LOGITS,
+    needs=("gt_bboxes", "gt_labels", "pred_bboxes", "pred_logits"),
     others=_image_shape,
-    needs=("gt_labels", "pred_logits"),
     tied=False,
     rtol=1e-5,
-    on_host=True,
 )
 
 
@@ -39,20 +33,19 @@ def _hungarian(name, **knobs):
 
 def _greedy(name, **knobs):
     config = {"type": "GreedyMatcher", "match_costs": COSTS, **knobs}
-    return _matching(name, config, on_host=False)
+    return _matching(name, config)
 
 
 MATCHING_SUBJECTS = (
     _hungarian("hungarian"),
     _hungarian("hungarian-repeat", repeat=2),
     _matching(
-        "mask_hungarian", {"type": "MaskHungarianAssigner", "nonfinite": "forbid"}, takes=MASKS,
+        "mask_hungarian", {"type": "MaskHungarianAssigner", "nonfinite": "forbid"},
         others=lambda _arrays: {}, needs=("gt_labels",),
     ),
     _matching(
         "topk_hungarian",
         {"type": "TopkHungarianAssigner", "topk": 3, "nonfinite": "forbid"},
-        takes=(*BOXES, "pred_scores"),
         extras={"assign_metrics": OTHER},
         counts_broken=("N", "G"),
     ),

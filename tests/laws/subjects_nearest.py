@@ -2,17 +2,17 @@
 
 from assigncore.conformance.reference import nearest
 
-from .subject import BOXES, REGIONS, Subject
+from .subject import Subject
 from .subjects_regions import _all_in_one_level
 
 
 def _atss(name, **knobs):
     config = {"type": "ATSSAssigner", **knobs}
-    return Subject(name, config, nearest.atss, takes=BOXES + REGIONS, others=_all_in_one_level)
+    return Subject(name, config, nearest.atss, others=_all_in_one_level)
 
 
 def _point(name, **knobs):
-    return Subject(name, {"type": "PointAssigner", **knobs}, nearest.point, as_points=True)
+    return Subject(name, {"type": "PointAssigner", **knobs}, nearest.point)
 
 
 NEAREST_SUBJECTS = (

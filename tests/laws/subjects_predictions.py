@@ -9,11 +9,8 @@ from assigncore.assigners import yolov6, yolov8
 from assigncore.conformance.reference import nearest
 from assigncore.conformance.reference.multi_instance import multi_instance
 
-from .subject import BOX, BOXES, BY_INDEX, IN_TURN, OF_GTS, OF_IMAGE, OTHER, REGIONS, Subject, all_outputs
+from .subject import BOX, BY_INDEX, IN_TURN, OF_GTS, OF_IMAGE, OTHER, Subject, all_outputs
 from .subjects_regions import _all_in_one_level
-
-SCORES = (*BOXES, "pred_bboxes", "pred_scores")
-LOGITS = (*BOXES, "pred_bboxes", "pred_logits")
 
 ROUNDING = 1e-5
 """What exponentials, logarithms and sums of single precision may differ by."""
@@ -30,7 +27,6 @@ def _uniform(name, **knobs):
         name,
         {"type": "UniformAssigner", **knobs},
         _uniform_of_positives,
-        takes=(*BOXES, "pred_bboxes"),
         extras={
             "max_overlaps": OF_GTS,
             "pos_idx": IN_TURN,
@@ -64,9 +60,7 @@ def _of_positives(result, arrays):
 _aligned = partial(
     Subject,
     rule=None,
-    takes=SCORES,
     extras={"assign_metrics": OTHER},
-    needs=("gt_labels",),
     rtol=ROUNDING,
 )
 
@@ -75,15 +69,15 @@ def _task_aligned(name, **knobs):
     return _aligned(name, {"type": "TaskAlignedAssigner", **knobs})
 
 
-_priced = partial(Subject, rule=None, as_points=True, strides=2, needs=("gt_labels",), rtol=ROUNDING)
+_by_cost = partial(Subject, rule=None, rtol=ROUNDING)
 
 
 def _sim_ota(name, **knobs):
-    return _priced(name, {"type": "SimOTAAssigner", **knobs}, takes=SCORES)
+    return _by_cost(name, {"type": "SimOTAAssigner", **knobs})
 
 
-def _soft_label(name, takes=LOGITS, **knobs):
-    return _priced(name, {"type": "DynamicSoftLabelAssigner", **knobs}, takes=takes)
+def _soft_label(name, also=(), **knobs):
+    return _by_cost(name, {"type": "DynamicSoftLabelAssigner", **knobs}, also=also)
 
 
 def _one_map(arrays):
@@ -116,7 +110,6 @@ def _multi_instance(name, **knobs):
         name,
         {"type": "MultiInstanceAssigner", **knobs},
         _of_priors,
-        takes=BOXES + REGIONS,
         extras={"box_inds": BOX, "box_labels": BY_INDEX},
         outputs=_rows_first,
         ignores_without_gts=True,
@@ -125,7 +118,7 @@ def _multi_instance(name, **knobs):
 
 def _of_warm_up(name, **knobs):
     config = {"type": "ATSSAssigner", **knobs}
-    return Subject(name, config, nearest.atss, takes=BOXES + REGIONS, others=_all_in_one_level)
+    return Subject(name, config, nearest.atss, others=_all_in_one_level)
 
 
 PREDICTION_SUBJECTS = (
@@ -140,17 +133,15 @@ PREDICTION_SUBJECTS = (
     _sim_ota("sim_ota-sqrt_scores", center_radius=1.5, candidate_topk=4, cls_weight=2.0, sqrt_scores=True),
     _soft_label("soft_label"),
     _soft_label("soft_label-outside", own_class_only=True, select_outside=True, topk=4),
-    _soft_label("soft_label-masks", takes=(*LOGITS, "gt_masks"), soft_center_radius=1.0),
+    _soft_label("soft_label-masks", also=("gt_masks",), soft_center_radius=1.0),
     Subject(
         "yolov7",
         {"type": "YOLOv7Assigner", "candidate_topk": 4},
         rule=None,
-        takes=(*LOGITS[1:], "pred_objectness"),
         outputs=lambda result, _arrays: {
             name: x for name, x in all_outputs(result).items() if "candidate" not in name
         },
         others=_one_map,
-        needs=("gt_labels", "pred_logits"),
         rtol=ROUNDING,
         fixed=("N",),
     ),
@@ -158,11 +149,7 @@ PREDICTION_SUBJECTS = (
         "sinkhorn",
         {"type": "SinkhornAssigner", "center_radius": 0.5, "num_iters": 20},
         rule=None,
-        takes=SCORES,
         extras={"iterations": OF_IMAGE, "marginal_error": OF_IMAGE, "supply": OF_GTS},
-        as_points=True,
-        strides=2,
-        needs=("gt_labels",),
         rtol=ROUNDING,
         tied=False,
         counts_broken=("N",),
@@ -171,9 +158,8 @@ PREDICTION_SUBJECTS = (
         "atss-alpha",
         {"type": "ATSSAssigner", "topk": 6, "alpha": 0.8},
         rule=None,
-        takes=(*BOXES, *REGIONS, "pred_logits", "pred_bboxes"),
+        also=("pred_logits", "pred_bboxes"),
         others=_all_in_one_level,
-        needs=("gt_labels", "pred_logits"),
         rtol=ROUNDING,
     ),
     _of_warm_up("atss-batched", topk=5, strictly_above=True, inside_margin=1e-9, conflicts="all"),

@@ -5,7 +5,7 @@ from functools import partial
 from assigncore.conformance.reference import regions
 
 from .calculators import CLOSENESS, Closeness
-from .subject import BOXES, PAIRS, REGIONS, Subject
+from .subject import PAIRS, Subject
 
 
 def _all_in_one_level(arrays):
@@ -28,19 +28,17 @@ def _region(name, allowed_border=-1, **knobs):
         regions.region,
         reading_knobs={"level": level},
         others=lambda arrays: {**_all_in_one_level(arrays), **level},
-        no_label=0,
     )
 
 
 def _fcos(name, **knobs):
     config = {"type": "FCOSAssigner", "regress_ranges": ((-1, 40),), **knobs}
-    return Subject(name, config, regions.fcos, others=_all_in_one_level, as_points=True)
+    return Subject(name, config, regions.fcos, others=_all_in_one_level)
 
 
 _center = partial(
     Subject,
     rule=regions.center_region,
-    takes=BOXES + REGIONS,
     extras={"shadow": PAIRS, "outranked": PAIRS},
     ignores_without_gts=True,
 )

@@ -55,7 +55,7 @@ def test_labels_of_any_integer_dtype_come_back_in_the_default_one(target, dtype)
         np.testing.assert_array_equal(target.to_numpy(result.labels), expected)
 
 
-@on_every_target([s for s in LEADERS if "gt_labels" not in s.needs], jax=FEW)
+@on_every_target([s for s in LEADERS if "gt_labels" not in s.required], jax=FEW)
 def test_without_labels_there_are_none(subject, target):
     @for_all(target, scenes_for(subject), share=0.1)
     def check(scene):
