@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -44,6 +45,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 INTERRUPTED = 130
 """Exit status of a run that was stopped."""
+
+COMPILED = 1
+"""Golden cases of a variant that are compiled by default, so that two cores take ten minutes at most."""
+
+LONG = 60.0
+"""Seconds from which a run is announced, and shared among processes."""
 
 FIRST_LINE = 2.0
 LINE_EVERY = 10.0
@@ -148,6 +155,21 @@ def _run(plan: Plan, processes: int) -> Report:
         return run_plan(plan, on_cell=on_cell, processes=processes)
 
 
+def _announce(plan: Plan, processes: int) -> None:
+    """Say how long a long run will take, and what a compiler is spared."""
+    seconds = plan.seconds(processes)
+    if seconds < LONG:
+        return
+    total = sum(job.cases for job in plan.jobs())
+    spared = "" if plan.compiled is None else (
+        f"; compiled are the scenes of one pyramid in {plan.dtypes[0]}, and by JAX, which compiles "
+        f"everything, {plan.compiled} golden case of each variant; all the rest with --full, for hours"
+    )  # fmt: skip
+    minutes = max(1, round(seconds / 60))
+    shared = "one process" if processes == 1 else f"{processes} processes"
+    click.echo(f"{total:,} cases, about {minutes} min in {shared}{spared}", err=True)
+
+
 def _able(name: str) -> str:
     """Give a backend's name, with why it cannot run where it cannot."""
     try:
@@ -219,10 +241,14 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--jobs",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Processes that share the assigners.",
+    help="Processes that share the assigners. Default: 2 where it takes more than a minute and there are as "
+    "many cores, else 1.",
+)
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Compile for every case and dtype too, which takes hours.",
 )
 @click.option(
     "--goldens",
@@ -246,7 +272,8 @@ def command(
     cases: int,
     seed: int,
     timeout: float,
-    jobs: int,
+    jobs: int | None,
+    full: bool,
     goldens: Path | None,
     json_file: Path | None,
     html_file: Path | None,
@@ -275,10 +302,12 @@ def command(
         tuple(Mode(mode) for mode in dict.fromkeys(modes)) or tuple(Mode),
         tuple(dict.fromkeys(dtypes)) or DTYPES,
         tuple(dict.fromkeys(laws)) or tuple(LAWS),
-        cases, seed, timeout,
+        cases, seed, timeout, None if full else COMPILED,
     )  # fmt: skip
+    processes = jobs or (min(2, os.cpu_count() or 1) if plan.seconds() > LONG else 1)
+    _announce(plan, processes)
     with _terminated_as_interrupted():
-        report = _run(plan, jobs)
+        report = _run(plan, processes)
     print_report(report, {variant: len(group) for variant, group in golden_cases.items()}, Console())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")

@@ -28,7 +28,7 @@ from assigncore.conformance.scenes.kinds import draw_scenes
 from assigncore.conformance.scenes.matrix import Matrix
 from assigncore.conformance.scenes.recipes import Recipe, recipe_of
 from assigncore.conformance.scenes.regressions import load_regressions, run_regressions
-from assigncore.conformance.scenes.scene import Scene
+from assigncore.conformance.scenes.scene import PYRAMID, Scene
 from assigncore.conformance.targets.deadline import LIMIT
 from assigncore.conformance.targets.libraries import Mode, Target, get_target
 from assigncore.registry import ASSIGNERS
@@ -41,6 +41,46 @@ POLL = 0.2
 
 OnCell = Callable[[str, int], Callable[[], object]]
 """Takes the description and the number of cases of a cell; gives what is called after each case."""
+
+
+START = 6.0
+"""Seconds until a process has imported all libraries."""
+
+PER_CASE = {"torch": 0.003, "jax": 0.005}
+"""Seconds of a case of a shape that the library has met; elsewhere `PER_CASE_ELSEWHERE`."""
+
+PER_CASE_ELSEWHERE = 0.004
+
+PER_SHAPE = {
+    ("jax", Mode.EAGER): 2.0,
+    ("jax", Mode.BATCHED): 4.0,
+    ("jax", Mode.JIT): 1.0,
+    ("torch", Mode.JIT): 4.0,
+}
+"""Seconds that a compiler takes for a shape it meets anew."""
+
+LAW_SHAPES = 4
+"""Shapes that the laws have between them, in eager calls of each operation's price."""
+
+
+def _left_out(
+    variant: str,
+    target: Target,
+    mode: Mode,
+    part: Part,
+    after_case: Callable[[], object] | None = None,  # noqa: ARG001
+) -> Cell:
+    """Give the cell of cases that a plan with few compiled ones leaves out."""
+    reason = target.incomparable() or "a compiler would take long; all cases are compiled with --full"
+    return Cell(variant, target.name, mode, not_run=reason, part=part)
+
+
+def _seconds(target: Target, mode: Mode, cases: int, *, shapes: int) -> float:
+    """Estimate how long cases take; nothing where they are not run."""
+    if target.incomparable() or mode not in target.modes:
+        return 0.0
+    per_case = PER_CASE.get(target.library, PER_CASE_ELSEWHERE)
+    return cases * per_case + min(cases, shapes) * PER_SHAPE.get((target.library, mode), 0.0)
 
 
 @dataclass(frozen=True)
@@ -57,12 +97,15 @@ class Job:
         Takes `after_case`, and gives the cell.
     cases : int
         How many it has.
+    seconds : float
+        About how long they take.
     """
 
     share: str
     description: str
     run: Callable[..., Cell]
     cases: int = 0
+    seconds: float = 0.0
 
 
 class SharingError(RuntimeError):
@@ -102,6 +145,9 @@ class Plan:
         Their seed.
     limit : float
         Seconds a case may take.
+    compiled : int, optional
+        How many golden cases of a variant are compiled, by JAX alone, with the generated scenes of one
+        pyramid in one dtype, so that one graph serves all of these. Not given: everything is compiled.
     """
 
     targets: tuple[Target, ...]
@@ -114,6 +160,7 @@ class Plan:
     cases: int = 120
     seed: int = 0
     limit: float = LIMIT
+    compiled: int | None = None
 
     def scenes(self) -> tuple[Scene, ...]:
         """Give the scenes of the generated cases."""
@@ -131,13 +178,40 @@ class Plan:
         if any(part is not Part.GOLDENS for part in self.parts):
             yield from self._assigner_jobs()
 
+    def seconds(self, processes: int = 1) -> float:
+        """Estimate how long the plan takes, from what its cases took on two cores of a server."""
+        shares: dict[str, float] = {}
+        for job in self.jobs():
+            shares[job.share] = shares.get(job.share, START if processes > 1 else 0.0) + job.seconds
+        return max(sum(shares.values()) / processes, max(shares.values(), default=0.0))
+
+    def _few(self, target: Target, mode: Mode) -> bool:
+        """Tell whether a compiler serves the cases, and is to serve few."""
+        return self.compiled is not None and (mode is Mode.JIT or target.compiles_operations)
+
     def _golden_jobs(self) -> Iterator[Job]:
         for target, mode in product(self.targets, self.modes):
-            for variant, group in self.goldens.items():
+            for number, (variant, every) in enumerate(self.goldens.items()):
+                share = f"goldens {variant if self.compiled is None else number % 2}"
+                if self._few(target, mode) and not (target.compiles_operations and mode is Mode.JIT):
+                    left = partial(_left_out, variant, target, mode, Part.GOLDENS)
+                    yield Job(share, f"{target.name} {mode.value} {variant}", left)
+                    continue
+                group = every[: self.compiled] if self._few(target, mode) else every
                 replay = REPLAYS.get(variant)
                 count = len(group) if replay and not (mode is Mode.BATCHED and replay.batches) else 0
                 job = partial(run_cell, variant, group, target, mode, limit=self.limit)
-                yield Job(f"goldens {variant}", f"{target.name} {mode.value} {variant}", job, count)
+                took = _seconds(target, mode, count, shapes=count)
+                yield Job(share, f"{target.name} {mode.value} {variant}", job, count, took)
+
+    def _modes(self, target: Target) -> tuple[Mode, ...]:
+        """Give the modes of generated cases; where few are to be compiled, compiled batches stand for all."""
+        if self.compiled is None or not target.compiles_operations:
+            return self.modes
+        return tuple(mode for mode in self.modes if mode is Mode.JIT)
+
+    def _dtypes(self, target: Target, mode: Mode) -> tuple[str, ...]:
+        return self.dtypes[:1] if self._few(target, mode) else self.dtypes
 
     def _assigner_jobs(self) -> Iterator[Job]:
         scenes = self.scenes() if Part.GENERATED in self.parts else ()
@@ -148,20 +222,33 @@ class Plan:
             for target in self.targets:
                 where = f"{target.name} {name}"
                 if Part.PROMISES in self.parts:
-                    job = partial(run_promises, recipe, target, limit=self.limit)
-                    yield Job(name, f"{where} promises", job, len(PROMISES))
+                    job, count = partial(run_promises, recipe, target, limit=self.limit), len(PROMISES)
+                    if self._few(target, Mode.EAGER):
+                        job, count = partial(_left_out, name, target, Mode.EAGER, Part.PROMISES), 0
+                    took = _seconds(target, Mode.EAGER, count, shapes=1 + len(target.dtypes))
+                    yield Job(name, f"{where} promises", job, count, took)
                 if Part.LAWS in self.parts:
                     job = partial(run_laws, recipe, target, laws=self.laws, limit=self.limit)
-                    yield Job(name, f"{where} laws", job, len(self.laws))
+                    took = _seconds(target, Mode.EAGER, 5 * len(self.laws), shapes=LAW_SHAPES)
+                    yield Job(name, f"{where} laws", job, len(self.laws), took)
                 if Part.GUARANTEES in self.parts and target.on_cuda:
                     job = partial(run_guarantees, matrix, target)
                     yield Job(name, f"{where} guarantees", job, GUARANTEE_CASES)
                 if Part.GENERATED not in self.parts:
                     continue
-                for mode, dtype in product(self.modes, self.dtypes):
-                    job = partial(matrix.run_cell, target, mode, dtype, scenes)
-                    yield Job(name, f"{where} {mode.value} {dtype}", job, len(scenes))
-                for dtype in self.dtypes if Mode.EAGER in self.modes else ():
+                for mode in (mode for mode in self.modes if mode not in self._modes(target)):
+                    left = partial(_left_out, name, target, mode, Part.GENERATED)
+                    yield Job(name, f"{where} {mode.value}", left)
+                for mode, dtype in (
+                    (m, d) for m in self.modes for d in self._dtypes(target, m) if m in self._modes(target)
+                ):
+                    some = [s for s in scenes if s.levels == PYRAMID] if self._few(target, mode) else scenes
+                    job = partial(matrix.run_cell, target, mode, dtype, some)
+                    shapes = len({scene.levels for scene in some})
+                    able = dtype in target.dtypes
+                    took = _seconds(target, mode, len(some), shapes=shapes) if able else 0.0
+                    yield Job(name, f"{where} {mode.value} {dtype}", job, len(some) if took else 0, took)
+                for dtype in self._dtypes(target, Mode.EAGER) if Mode.EAGER in self._modes(target) else ():
                     job = partial(run_regressions, name, target, dtype, limit=self.limit)
                     yield Job(name, f"{where} regressions {dtype}", job, stated)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from assigncore.backend.memory import current_memory_budget
 from assigncore.conformance.report.results import Agreement, CaseResult
 from assigncore.conformance.scenes.recipes import Recipe
 from assigncore.conformance.scenes.scene import MASKS, ROWS, Scene, native_arrays, round_to
@@ -86,6 +87,7 @@ class Bench:
     recipe: Recipe
     reference: Recipe
     target: Target
+    _graphs: dict[str, Callable[..., dict[str, Any]]] = field(default_factory=dict)
 
     def native(self, arrays: Arrays, dtype: str = "float32") -> dict[str, Any]:
         """Bring arrays to the target, real numbers in a dtype."""
@@ -98,16 +100,30 @@ class Bench:
         dtype: str = "float32",
         *,
         recipe: Recipe | None = None,
+        eagerly: bool = False,
     ) -> dict[str, AnyArray]:
-        """Call the assigner on the target, and bring the outputs back."""
+        """Call the assigner on the target, and bring the outputs back.
+
+        Where a library compiles each operation for each shape, the call is compiled as a whole, which takes
+        half as long, unless it is to run `eagerly`.
+        """
         with (
             self.target.running(x64=dtype == "float64"),
             np.errstate(all="ignore"),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
-            outputs = (recipe or self.recipe).call(statics)(**self.native(arrays, dtype))
+            whole = self.target.compiles_operations and recipe is None and not eagerly
+            function = self._compiled(statics) if whole else (recipe or self.recipe).call(statics)
+            outputs = function(**self.native(arrays, dtype))
             return {name: self.target.to_numpy(x) for name, x in outputs.items()}
+
+    def _compiled(self, statics: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
+        """Compile the assigner's call, once for its arguments that are no arrays and the memory budget."""
+        key = repr((sorted(statics.items()), current_memory_budget()))
+        if key not in self._graphs:
+            self._graphs[key] = self.target.compile(self.recipe.call(statics))
+        return self._graphs[key]
 
     def run(
         self, scene: Scene, dtype: str = "float32", *, without: tuple[str, ...] = ()

@@ -237,7 +237,7 @@ def wrong_calls(bench: Bench) -> None:
     with np.errstate(all="ignore"):
         for name, x, kind in wrong:
             try:
-                bench.call({**arrays, name: x}, statics)
+                bench.call({**arrays, name: x}, statics, eagerly=True)
             except (ValueError, TypeError) as error:
                 demand(
                     isinstance(error, kind),

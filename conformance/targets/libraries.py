@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -87,7 +88,9 @@ class JaxTarget(Target):
     @contextmanager
     def running(self, *, x64: bool) -> Iterator[None]:
         """Switch 64-bit numbers on for float64, which JAX would otherwise quietly round to float32."""
-        with self.module.enable_x64(x64):
+        # JAX 0.6 has it among its experiments alone.
+        home = self.module if hasattr(self.module, "enable_x64") else import_module("jax.experimental")
+        with home.enable_x64(x64):
             yield
 
     def dtype(self, name: str) -> Any:
@@ -154,7 +157,9 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             TorchTarget("torch", "torch", "cpu", _ALL_MODES, _ALL_DTYPES),
             TorchTarget("torch:cuda", "torch", "cuda", _ALL_MODES, _ALL_DTYPES),
             TorchTarget("torch:meta", "torch", "meta", _ALL_MODES[:2], _ALL_DTYPES, has_values=False),
-            JaxTarget("jax", "jax", None, _ALL_MODES, _ALL_DTYPES, subnormals=False),
+            JaxTarget(
+                "jax", "jax", None, _ALL_MODES, _ALL_DTYPES, subnormals=False, compiles_operations=True
+            ),
             CupyTarget("cupy", "cupy", dtypes=_WITH_HALF, subnormals=False),
             StrictTarget("array_api_strict", "array_api_strict"),
             StrictTarget("array_api_strict:device1", "array_api_strict", "device1"),

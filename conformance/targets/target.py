@@ -57,6 +57,8 @@ class Target:
     has_values : bool
         Whether its arrays have values. Where they have none, whatever reads one fails: that is shown there,
         and nothing else can be.
+    compiles_operations : bool
+        Whether each operation is compiled for each shape, so that a case of a new shape takes seconds.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Target:
     dtypes: tuple[str, ...] = ("float32", "float64")
     subnormals: bool = True
     has_values: bool = True
+    compiles_operations: bool = False
 
     @property
     def module(self) -> Any:
