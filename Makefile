@@ -2,8 +2,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := .venv-clients
+OLDEST := .venv-oldest
 # Seen as one package by mypy, which does not follow the mapping of folders to packages in pyproject.toml.
 TYPES := build/mypy
+
+OLDEST_TESTS := tests/test_goldens.py tests/conformance/test_digest.py tests/conformance/test_archive.py \
+	tests/conformance/test_compare.py tests/laws/test_ties.py tests/laws/test_codes.py tests/laws/test_padding.py \
+	tests/laws/test_thresholds.py
 
 # What `make gpu` takes: the seconds it may take in all, the device (cpu is a rehearsal), anything for small sizes,
 # and the record of a run that is to be completed.
@@ -12,13 +17,22 @@ DEVICE ?= cuda
 QUICK ?=
 RESUME ?=
 
-.PHONY: demo test lint format bench gpu clients clean
+.PHONY: demo test oldest lint format bench gpu clients clean
 
 demo: $(VENV)/.audit
 	$(BIN)/assigncore audit --out out/demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The oldest versions that are declared, on what needs neither PyTorch nor JAX.
+oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python -m pytest -n 2 -p no:cacheprovider -k "not torch and not jax" $(OLDEST_TESTS)
+
+$(OLDEST)/.ready: .ci/oldest.txt pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --requirement .ci/oldest.txt --editable .
+	touch $@
 
 lint: $(VENV)/.dev $(TYPES)/assigncore
 	$(BIN)/ruff check .
@@ -84,4 +98,4 @@ $(TYPES)/assigncore: Makefile
 	ln -s ../../../adapters ../../../conformance $@
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(OLDEST) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,5 +1,6 @@
 """What all tests share: the array libraries as a parameter, and one deterministic Hypothesis profile."""
 
+import contextlib
 import gc
 import os
 import shutil
@@ -40,7 +41,8 @@ def pytest_configure(config):
     if hasattr(config, "workerinput"):
         return
     # yapf, which mmengine imports, writes its grammars when it is first imported: several at once read half a file.
-    import yapf  # noqa: F401
+    with contextlib.suppress(ModuleNotFoundError):
+        import yapf  # noqa: F401
 
     share_what_jax_compiles(config)
 

@@ -1,11 +1,14 @@
 """What a change must pass runs in a copy of the checkout, with nothing beside it, and takes the copy away."""
 
 import os
+import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
-RUN = Path(__file__).resolve().parents[1] / ".ci" / "run"
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ROOT / ".ci" / "run"
 
 # Says where it is run, and with what there and beside it; fails as it is told to.
 MAKE = """#!/bin/sh
@@ -44,8 +47,8 @@ def run(tmp_path, *, fail=""):
 
 
 def test_lint_and_tests_run_in_a_copy_that_has_nothing_beside_it(tmp_path):
-    assert run(tmp_path) == (0, ["lint", "test"])
-    for target in ("lint", "test"):
+    assert run(tmp_path) == (0, ["lint", "oldest", "test"])
+    for target in ("lint", "test", "oldest"):
         where, *files, beside = (tmp_path / f"log.{target}").read_text().splitlines()
         assert Path(where).parent.parent == tmp_path / "tmp"
         assert files == ["./.ci/run", "./.gitignore", "./a new one", "./changed", "./kept"]
@@ -54,3 +57,17 @@ def test_lint_and_tests_run_in_a_copy_that_has_nothing_beside_it(tmp_path):
 
 def test_what_fails_ends_it(tmp_path):
     assert run(tmp_path, fail="lint") == (1, ["lint"])
+
+
+def test_the_oldest_versions_that_are_declared_are_those_that_are_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = (project["optional-dependencies"][name] for name in ("fast", "audit", "conformance"))
+    declared = dict(
+        line.split(">=") for line in [*project["dependencies"], *(x for extra in extras for x in extra)]
+    )
+    pins = (ROOT / ".ci" / "oldest.txt").read_text(encoding="utf-8")
+    tested = dict(re.findall(r"^([\w-]+)==([\d.]+)$", pins, re.MULTILINE))
+    assert set(declared) <= set(tested)
+    for name, bound in declared.items():
+        wanted, got = (tuple(map(int, version.split("."))) for version in (bound, tested[name]))
+        assert got + (0,) * 2 == wanted + (0,) * (len(got) + 2 - len(wanted)), name
