@@ -4,7 +4,39 @@ from __future__ import annotations
 
 from assigncore.backend import Array, get_backend
 
-__all__ = ["at_least", "divided", "power", "quotient", "rounded_product", "running_sum", "sigmoid"]
+__all__ = [
+    "at_least",
+    "atan",
+    "divided",
+    "exp",
+    "log",
+    "log1p",
+    "power",
+    "quotient",
+    "rounded_product",
+    "running_sum",
+    "sigmoid",
+]
+
+
+def exp(x: Array) -> Array:
+    """Return the exponential; on the host that of float32 is rounded from float64, as all functions here."""
+    return get_backend(x).elementary("exp", x)
+
+
+def log(x: Array) -> Array:
+    """Return the natural logarithm."""
+    return get_backend(x).elementary("log", x)
+
+
+def log1p(x: Array) -> Array:
+    """Return the natural logarithm of one more."""
+    return get_backend(x).elementary("log1p", x)
+
+
+def atan(x: Array) -> Array:
+    """Return the arc tangent."""
+    return get_backend(x).elementary("atan", x)
 
 
 def power(x: Array, exponent: float) -> Array:
@@ -15,7 +47,7 @@ def power(x: Array, exponent: float) -> Array:
     if exponent == 0.5:
         return xp.sqrt(x)
     if exponent != int(exponent) or exponent > 16:
-        return x ** float(exponent)
+        return get_backend(x).power(x, exponent)
     half = int(exponent) // 2
     if half == 0:
         return x
@@ -31,7 +63,7 @@ def sigmoid(x: Array, decay: Array | None = None) -> Array:
     """
     xp = get_backend(x).xp
     if decay is None:
-        decay = xp.exp(-xp.abs(x))
+        decay = exp(-xp.abs(x))
     return xp.maximum(decay, xp.astype(x >= 0, x.dtype)) / (1.0 + decay)
 
 

@@ -115,6 +115,10 @@ class TorchBackend(ArrayBackend):
             return (x.double() / y.double()).float()
         return super().quotient(x, y, own=own)
 
+    def rounds_from_double(self, x: Array) -> bool:
+        """Whether the tensor is one of the host."""
+        return cast("bool", x.device.type == "cpu")
+
     def matrix_product(self, x: Array, y: Array) -> Array:
         """Multiply outside a trainer's autocast, which would let the product run in half precision."""
         device = x.device.type

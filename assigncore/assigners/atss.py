@@ -13,7 +13,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import box_centers, drop_broken, inside
 from assigncore.checks import check_choice, check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
-from assigncore.numerics import quotient, rounded_product, running_sum
+from assigncore.numerics import exp, power, quotient, rounded_product, running_sum
 from assigncore.pairs.listed import Pairs
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -213,7 +213,7 @@ class ATSSAssigner(Configured):
         if self.alpha is None:
             return overlaps
         alpha = float(self.alpha)
-        return class_scores(scene, candidates) ** (1 - alpha) * overlaps**alpha
+        return power(class_scores(scene, candidates), 1 - alpha) * power(overlaps, alpha)
 
     def _settled(self, scene: Scene, index: Array, claims: Array, overlaps: Array) -> tuple[Array, Array]:
         """Return who takes each prior, ground truths counted from 1, and the overlap it is won by, (B, N)."""
@@ -240,7 +240,7 @@ def class_scores(scene: Scene, candidates: Candidates) -> Array:
     logits = gather_priors(scene.backend, scene.further["pred_logits"], candidates.index)
     label = known_labels(scene, int(logits.shape[-1]))
     label = xp.broadcast_to(label[..., None, None], (*logits.shape[:-1], 1))
-    return 1 / (1 + xp.exp(-xp.take_along_axis(logits, label, axis=-1)[..., 0]))
+    return 1 / (1 + exp(-xp.take_along_axis(logits, label, axis=-1)[..., 0]))
 
 
 def adaptive_threshold(xp: Any, overlaps: Array, found: Array) -> Array:

@@ -13,7 +13,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D
 from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
-from assigncore.numerics import at_least, divided, quotient, rounded_product, sigmoid
+from assigncore.numerics import at_least, divided, exp, log1p, quotient, rounded_product, sigmoid
 from assigncore.pairs.listed import TilePairs
 from assigncore.pairs.relations import Inside, Near, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
@@ -227,8 +227,8 @@ class DynamicSoftLabelAssigner(Configured):
         """
         x, whole = class_columns(logits)
         xp = get_backend(x).xp
-        small = xp.exp(-xp.abs(x))
-        entropy = at_least(x, 0.0) + xp.log1p(small)
+        small = exp(-xp.abs(x))
+        entropy = at_least(x, 0.0) + log1p(small)
         probability = sigmoid(x, small)
         own_entropy = label_rows(entropy, labels)
         error = overlaps - label_rows(probability, labels)

@@ -13,7 +13,7 @@ from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.matching.sinkhorn import transport
-from assigncore.numerics import at_least, rounded_product
+from assigncore.numerics import at_least, log, rounded_product
 from assigncore.pairs.tiles import Tile, TileView, dense_tiles
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -218,7 +218,7 @@ class SinkhornAssigner(Configured):
             scores, labels, alpha=float(self.alpha), gamma=float(self.gamma)
         )
         least = float(xp.finfo(xp.float32).eps)
-        cost = cost + rounded_product(-xp.log(at_least(overlaps, least)), float(self.iou_weight))
+        cost = cost + rounded_product(-log(at_least(overlaps, least)), float(self.iou_weight))
         # Where no point is near, the constant would be common to all pairs, and cost nothing but precision.
         far = ~near & xp.any(near, axis=-1, keepdims=True)
         cost = xp.where(far, cost + OUTSIDE, cost)

@@ -8,6 +8,7 @@ adapter's version agrees with the portable one bit for bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import prod
@@ -31,6 +32,9 @@ Array = Any
 """An array of any library that follows the array API standard."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+LOG_10 = math.log(10)
+"""What an exponent of 10 is multiplied by to be one of e."""
 
 LIVE_TEMPORARIES = 10
 """Pairwise arrays that live at once while an overlap is computed, with a margin."""
@@ -127,9 +131,35 @@ class ArrayBackend:
         """Return a context without warnings of what infinities and NaN, of padding say, are computed to."""
         return nullcontext()
 
+    def rounds_from_double(self, x: Array) -> bool:
+        """Whether elementary functions of float32 numbers that live where `x` does are rounded from float64.
+
+        So it is on the host, where libraries otherwise differ in the last bit. The portable version takes any
+        library for one of the host whose default device has float64.
+        """
+        of_device = self.xp.__array_namespace_info__().dtypes(device=self.device_of(x), kind="real floating")
+        return "float64" in of_device
+
+    def elementary(self, name: str, x: Array) -> Array:
+        """Return an elementary function of the standard, such as ``"exp"``, of each value of `x`."""
+        function = getattr(self.xp, name)
+        return self._rounded_from_double(function, x)
+
+    def power(self, x: Array, exponent: float) -> Array:
+        """Raise each value to a power."""
+        return self._rounded_from_double(lambda base: base ** float(exponent), x)
+
     def power_of_ten(self, x: Array) -> Array:
         """Return 10 to the power of each value."""
+        if x.dtype == self.xp.float32 and self.rounds_from_double(x):
+            return self._rounded_from_double(lambda exponent: self.xp.exp(exponent * LOG_10), x)
         return 10.0**x
+
+    def _rounded_from_double(self, function: Callable[[Array], Array], x: Array) -> Array:
+        xp = self.xp
+        if x.dtype != xp.float32 or not self.rounds_from_double(x):
+            return function(x)
+        return xp.astype(function(xp.astype(x, xp.float64)), xp.float32)
 
     def l1_distance(self, a: Array, b: Array) -> Array:
         """Sum absolute differences of columns, (..., M, D) and (..., N, D) to (..., M, N), left to right."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from assigncore.backend import Array, get_backend
-from assigncore.numerics import at_least, divided, quotient, rounded_product
+from assigncore.numerics import at_least, atan, divided, quotient, rounded_product
 
 __all__ = [
     "EPS",
@@ -305,8 +305,8 @@ def _penalised_iou(
     distance_penalty = quotient(apart, diagonal)
     if not with_aspect:
         return iou - distance_penalty
-    angle1 = xp.atan(quotient(c1[2] - c1[0], (c1[3] - c1[1]) + PENALTY_EPS))
-    angle2 = xp.atan(quotient(c2[2] - c2[0], (c2[3] - c2[1]) + PENALTY_EPS))
+    angle1 = atan(quotient(c1[2] - c1[0], (c1[3] - c1[1]) + PENALTY_EPS))
+    angle2 = atan(quotient(c2[2] - c2[0], (c2[3] - c2[1]) + PENALTY_EPS))
     difference = angle2 - angle1
     aspect = rounded_product(rounded_product(difference, difference), 4 / math.pi**2)
     weight = quotient(aspect, (aspect - iou) + (1 + PENALTY_EPS))

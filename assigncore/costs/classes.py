@@ -11,7 +11,7 @@ from assigncore.checks import check_knob
 from assigncore.costs.base import MatchCost
 from assigncore.costs.masks import per_pixel, summed
 from assigncore.inputs import MatchScene
-from assigncore.numerics import at_least, power, sigmoid
+from assigncore.numerics import at_least, exp, log, power, sigmoid
 from assigncore.registry import COSTS
 
 __all__ = ["BinaryFocalLossCost", "ClassificationCost", "FocalLossCost", "focal_costs"]
@@ -20,12 +20,16 @@ __all__ = ["BinaryFocalLossCost", "ClassificationCost", "FocalLossCost", "focal_
 def focal_costs(
     xp: Any, logits: Array, *, alpha: float, gamma: float, eps: float, decay: Array | None = None
 ) -> tuple[Array, Array]:
-    """Return what it costs each of `logits` to be true, and what to be false; `decay` as of the sigmoid."""
+    """Return what it costs each of `logits` to be true, and what to be false.
+
+    With `decay`, as of the sigmoid, the logits are those of pixels, whose logarithms are the library's own.
+    """
+    logarithm = log if decay is None else xp.log
     p = sigmoid(logits, decay)
     # The bound changes nothing. It keeps a compiler from adding `eps` to the 1, in which it would vanish.
     rest = at_least(1.0 - p, 0.0)
-    true = -xp.log(p + float(eps)) * float(alpha) * power(rest, gamma)
-    false = -xp.log(rest + float(eps)) * float(1 - alpha) * power(p, gamma)
+    true = -logarithm(p + float(eps)) * float(alpha) * power(rest, gamma)
+    false = -logarithm(rest + float(eps)) * float(1 - alpha) * power(p, gamma)
     return true, false
 
 
@@ -89,7 +93,7 @@ class ClassificationCost(MatchCost):
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the probabilities."""
         xp, logits = scene.xp, arrays["pred_logits"]
-        e = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
+        e = exp(logits - xp.max(logits, axis=-1, keepdims=True))
         picked = _of_labels(scene, e, arrays["gt_labels"])
         return -(picked / xp.sum(e, axis=-1, keepdims=True))
 

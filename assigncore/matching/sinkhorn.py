@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
+from assigncore.numerics import exp, log
 
 __all__ = ["TransportPlan", "transport"]
 
@@ -104,7 +105,7 @@ def transport(
         new_sink = _ratio(xp, log_demand, arriving)
         new_source = _ratio(xp, log_supply, _log_sum(xp, kernel + new_sink[:, None, :], 2))
         new_arriving = _log_sum(xp, kernel + new_source[:, :, None], 1)
-        new_error = xp.max(xp.abs(xp.exp(new_sink + new_arriving) - demand), axis=-1)
+        new_error = xp.max(xp.abs(exp(new_sink + new_arriving) - demand), axis=-1)
         going = error > float(tol)
         return (
             xp.where(going[:, None], new_source, of_source),
@@ -129,14 +130,14 @@ def transport(
 
 def _log(xp: Any, x: Array) -> Array:
     """Return the logarithm of what is at least 0."""
-    return xp.where(x > 0, xp.log(xp.where(x > 0, x, 1.0)), NOTHING)
+    return xp.where(x > 0, log(xp.where(x > 0, x, 1.0)), NOTHING)
 
 
 def _log_sum(xp: Any, x: Array, axis: int) -> Array:
     """Return the logarithm of the sum of exponentials along an axis."""
     largest = xp.max(x, axis=axis, keepdims=True)
     largest = xp.where(largest > NOTHING, largest, 0.0)
-    total = xp.sum(xp.exp(x - largest), axis=axis, keepdims=True)
+    total = xp.sum(exp(x - largest), axis=axis, keepdims=True)
     return xp.squeeze(_log(xp, total) + largest, axis=axis)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from assigncore.backend import Array, get_backend
 from assigncore.boxes.calculators import measure_of, zero_when_disjoint
 from assigncore.inputs import Scene
-from assigncore.numerics import at_least, rounded_product, running_sum
+from assigncore.numerics import at_least, log, rounded_product, running_sum
 from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.tiles import cut_tiles
 from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt
@@ -225,7 +225,7 @@ def overlap_cost(calculator: Any, overlaps: Array, eps: float, weight: float) ->
     """Return the weighted negative logarithm of overlaps, of which one below 0 counts as 0."""
     if not zero_when_disjoint(calculator):
         overlaps = at_least(overlaps, 0.0)
-    return weighted(get_backend(overlaps).xp.log(overlaps + eps), -weight)
+    return weighted(log(overlaps + eps), -weight)
 
 
 def weighted(cost: Array, weight: float) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assigncore.backend import Array, get_backend
 from assigncore.inputs import Scene
-from assigncore.numerics import at_least, power, rounded_product
+from assigncore.numerics import at_least, log, power, rounded_product
 
 __all__ = [
     "check_classes",
@@ -87,8 +87,7 @@ def entropy_cost(scores: Array, labels: Array) -> Array:
 
 def _clamped_log(x: Array) -> Array:
     """Return the logarithm, -100 where it is less or where there is none."""
-    xp = get_backend(x).xp
-    return at_least(xp.log(at_least(x, LEAST_POSITIVE)), LEAST_LOG)
+    return at_least(log(at_least(x, LEAST_POSITIVE)), LEAST_LOG)
 
 
 def check_classes(name: str, x: Array) -> int:
@@ -141,4 +140,4 @@ def _focal_loss(right: Array, weight: float, gamma: float) -> Array:
     """Return the loss where `right` is the probability given to what is the case."""
     right = at_least(right, LEAST_SCORE)
     wrong = at_least(1 - right, 0.0)
-    return rounded_product(-get_backend(right).xp.log(right) * weight, power(wrong, gamma))
+    return rounded_product(-log(right) * weight, power(wrong, gamma))
