@@ -9,6 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from assigncore.adapters.mmdet.assigners import (
+    ApproxMaxIoUAssigner,
+    ATSSAssigner,
+    CenterRegionAssigner,
+    DynamicSoftLabelAssigner,
+    GridAssigner,
+    MaxIoUAssigner,
+    MultiInstanceAssigner,
+    PointAssigner,
+    RegionAssigner,
+    SimOTAAssigner,
+    TaskAlignedAssigner,
+    UniformAssigner,
+)
 from assigncore.adapters.mmdet.building import build_from, register_classes
 from assigncore.adapters.mmdet.costs import (
     COSTS,
@@ -21,28 +35,10 @@ from assigncore.adapters.mmdet.costs import (
     IoUCost,
     build_match_cost,
 )
-from assigncore.adapters.mmdet.knobs import CALCULATORS, build_iou_calculator
 from assigncore.adapters.mmdet.matching_assigners import HungarianAssigner, TopkHungarianAssigner
-from assigncore.adapters.mmdet.overlap_assigners import (
-    ApproxMaxIoUAssigner,
-    GridAssigner,
-    MaxIoUAssigner,
-    MultiInstanceAssigner,
-)
 from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D, BboxOverlaps2D_GLIP, bbox_overlaps
-from assigncore.adapters.mmdet.place_assigners import (
-    ATSSAssigner,
-    CenterRegionAssigner,
-    PointAssigner,
-    RegionAssigner,
-    UniformAssigner,
-)
-from assigncore.adapters.mmdet.prediction_assigners import (
-    DynamicSoftLabelAssigner,
-    SimOTAAssigner,
-    TaskAlignedAssigner,
-)
 from assigncore.adapters.mmdet.result import AssignResult
+from assigncore.adapters.mmdet.table import CALCULATORS, build_iou_calculator
 
 __all__ = [
     "ASSIGNERS",

@@ -1,4 +1,4 @@
-"""What the core's match costs read, out of instances."""
+"""Reading the instances of MMDetection 3."""
 
 from __future__ import annotations
 
@@ -11,28 +11,23 @@ from assigncore.adapters.containers import (
     as_integers,
     boxes_of,
     flat_masks,
-    labels_of,
     optional,
     required,
 )
+from assigncore.adapters.mmdet.table import GroundTruths
 from assigncore.backend import Array, get_backend
 
-__all__ = ["cost_inputs", "ground_truth", "ignore_regions", "image_shape"]
+__all__ = ["cost_inputs", "ground_truths", "image_shape"]
 
 PRED, GT = "pred_instances", "gt_instances"
 
 
-def ground_truth(gt_instances: Any, boxes_of: Callable[[Any], Array] = boxes_of) -> dict[str, Array]:
-    """Return the boxes and labels of ground truths by the core's names."""
-    boxes = boxes_of(required(gt_instances, "bboxes", GT))
-    read = optional if 0 in boxes.shape else partial(required, of=GT)
-    return {"gt_bboxes": boxes, "gt_labels": labels_of(read(gt_instances, "labels"), boxes, needed=True)}
-
-
-def ignore_regions(gt_instances_ignore: Any, boxes_of: Callable[[Any], Array] = boxes_of) -> Array | None:
-    """Return the boxes of ignore regions, or None where there are no instances or they have no boxes."""
-    bboxes = optional(gt_instances_ignore, "bboxes")
-    return None if bboxes is None else boxes_of(bboxes)
+def ground_truths(gt_instances: Any, gt_instances_ignore: Any = None) -> GroundTruths:
+    """Read instances; labels may be missing only where there are no boxes."""
+    bboxes = required(gt_instances, "bboxes", GT)
+    read = optional if 0 in boxes_of(bboxes).shape else partial(required, of=GT)
+    ignored = optional(gt_instances_ignore, "bboxes")
+    return GroundTruths(bboxes, read(gt_instances, "labels"), ignored, has_labels=True)
 
 
 def image_shape(img_meta: Any) -> Any:

@@ -11,9 +11,8 @@ from assigncore.adapters.containers import array_of, as_integers, boxes_of, requ
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.costs import CostKnobs, build_match_cost
 from assigncore.adapters.mmdet.inputs import GT, cost_inputs, image_shape
-from assigncore.adapters.mmdet.knobs import TaskAlignedKnobs
-from assigncore.adapters.mmdet.prediction_assigners import with_metrics
 from assigncore.adapters.mmdet.result import AssignResult
+from assigncore.adapters.mmdet.table import TaskAlignedKnobs, with_metrics
 from assigncore.backend import Array, get_backend
 from assigncore.matching import linear_sum_assignment
 
@@ -150,8 +149,8 @@ class TopkHungarianAssigner(TaskAlignedKnobs):
         gt_bboxes: Any,
         gt_labels: Array,
         img_meta: Any,
-        alpha: float = 1,
-        beta: float = 6,
+        alpha: float = assigncore.TopkHungarianAssigner.alpha,
+        beta: float = assigncore.TopkHungarianAssigner.beta,
         **kwargs: Any,
     ) -> AssignResult:
         """Match predictions with ground truths.

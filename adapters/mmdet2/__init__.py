@@ -9,10 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from assigncore.adapters.mmdet.building import build_from, register_classes
-from assigncore.adapters.mmdet.knobs import build_iou_calculator
 from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D, bbox_overlaps
 from assigncore.adapters.mmdet.result import AssignResult
+from assigncore.adapters.mmdet.table import build_iou_calculator
 from assigncore.adapters.mmdet2.ascend import AscendAssignResult, AscendMaxIoUAssigner
+from assigncore.adapters.mmdet2.assigners import (
+    ApproxMaxIoUAssigner,
+    ATSSAssigner,
+    CenterRegionAssigner,
+    GridAssigner,
+    MaxIoUAssigner,
+    PointAssigner,
+    RegionAssigner,
+    SimOTAAssigner,
+    TaskAlignedAssigner,
+    UniformAssigner,
+)
 from assigncore.adapters.mmdet2.costs import (
     COSTS,
     BBoxL1Cost,
@@ -24,20 +36,6 @@ from assigncore.adapters.mmdet2.costs import (
     build_match_cost,
 )
 from assigncore.adapters.mmdet2.matching_assigners import HungarianAssigner, MaskHungarianAssigner
-from assigncore.adapters.mmdet2.overlap_assigners import (
-    ApproxMaxIoUAssigner,
-    GridAssigner,
-    MaxIoUAssigner,
-    SimOTAAssigner,
-    TaskAlignedAssigner,
-)
-from assigncore.adapters.mmdet2.place_assigners import (
-    ATSSAssigner,
-    CenterRegionAssigner,
-    PointAssigner,
-    RegionAssigner,
-    UniformAssigner,
-)
 
 __all__ = [
     "ASSIGNERS",

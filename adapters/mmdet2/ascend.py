@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import assigncore
 from assigncore.adapters.containers import as_integers
 from assigncore.adapters.errors import also_assertion
-from assigncore.adapters.mmdet.knobs import MaxIoUKnobs
 from assigncore.adapters.mmdet.result import NiceRepr, shape_or_value
+from assigncore.adapters.mmdet.table import MaxIoU
 from assigncore.backend import Array, get_backend
 
 __all__ = ["AscendAssignResult", "AscendMaxIoUAssigner"]
@@ -53,8 +52,7 @@ class AscendAssignResult(NiceRepr):
         return ", ".join(name + shape_or_value(x) for name, x in vars(self).items())
 
 
-@dataclass(eq=False)
-class AscendMaxIoUAssigner(MaxIoUKnobs):
+class AscendMaxIoUAssigner(MaxIoU):
     """Decide by each prior's best overlap, a batch at once: see :class:`assigncore.AscendMaxIoUAssigner`.
 
     Ignore regions and empty inputs work, where MMDetection 2 fails.
