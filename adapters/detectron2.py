@@ -40,7 +40,10 @@ class Matcher:
 
     @also_assertion
     def __init__(
-        self, thresholds: Sequence[float], labels: Sequence[int], allow_low_quality_matches: bool = False
+        self,
+        thresholds: Sequence[float],
+        labels: Sequence[int],
+        allow_low_quality_matches: bool = assigners.Matcher.allow_low_quality_matches,
     ) -> None:
         self.assigner = assigners.Matcher(tuple(thresholds), tuple(labels), allow_low_quality_matches)
         # With the outer ends of the outer intervals, as published.

@@ -43,7 +43,10 @@ class Matcher:
 
     @also_assertion
     def __init__(
-        self, high_threshold: float, low_threshold: float, allow_low_quality_matches: bool = False
+        self,
+        high_threshold: float,
+        low_threshold: float,
+        allow_low_quality_matches: bool = assigners.Matcher.allow_low_quality_matches,
     ) -> None:
         self.high_threshold, self.low_threshold = high_threshold, low_threshold
         self.allow_low_quality_matches = allow_low_quality_matches

@@ -71,11 +71,11 @@ class ClassificationCost(InstanceCost):
 class FocalLossCost(InstanceCost):
     """The focal loss of classes or of masks: :class:`assigncore.costs.FocalLossCost`."""
 
-    alpha: float = 0.25
-    gamma: float = 2
-    eps: float = 1e-12
-    binary_input: bool = False
-    weight: float = 1.0
+    alpha: float = core.FocalLossCost.alpha
+    gamma: float = core.FocalLossCost.gamma
+    eps: float = core.FocalLossCost.eps
+    binary_input: bool = core.FocalLossCost.binary_input
+    weight: float = core.FocalLossCost.weight
     core_class = core.FocalLossCost
 
 
@@ -96,8 +96,8 @@ def check_box_format(box_format: str) -> None:
 class BBoxL1Cost(InstanceCost):
     """The distance of boxes relative to the image: :class:`assigncore.costs.BBoxL1Cost`."""
 
-    box_format: str = "xyxy"
-    weight: float = 1.0
+    box_format: str = core.BBoxL1Cost.box_format
+    weight: float = core.BBoxL1Cost.weight
     core_class = core.BBoxL1Cost
 
     @also_assertion
@@ -109,8 +109,8 @@ class BBoxL1Cost(InstanceCost):
 class IoUCost(InstanceCost):
     """The negative overlap: :class:`assigncore.costs.IoUCost`."""
 
-    iou_mode: str = "giou"
-    weight: float = 1.0
+    iou_mode: str = core.IoUCost.iou_mode
+    weight: float = core.IoUCost.weight
     core_class = core.IoUCost
 
 
@@ -118,10 +118,10 @@ class IoUCost(InstanceCost):
 class DiceCost(InstanceCost):
     """How little masks have in common: :class:`assigncore.costs.DiceCost`."""
 
-    pred_act: bool = False
-    eps: float = 1e-3
-    naive_dice: bool = True
-    weight: float = 1.0
+    pred_act: bool = core.DiceCost.pred_act
+    eps: float = core.DiceCost.eps
+    naive_dice: bool = core.DiceCost.naive_dice
+    weight: float = core.DiceCost.weight
     core_class = core.DiceCost
 
 
@@ -129,8 +129,8 @@ class DiceCost(InstanceCost):
 class CrossEntropyLossCost(InstanceCost):
     """The cross entropy of masks: :class:`assigncore.costs.CrossEntropyLossCost`."""
 
-    use_sigmoid: bool = True
-    weight: float = 1.0
+    use_sigmoid: bool = core.CrossEntropyLossCost.use_sigmoid
+    weight: float = core.CrossEntropyLossCost.weight
     core_class = core.CrossEntropyLossCost
 
     def core(self) -> core.MatchCost:

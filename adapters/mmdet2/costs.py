@@ -29,7 +29,7 @@ __all__ = [
 class ClassificationCost(CostKnobs):
     """The negative probability of the ground truth's class: :class:`assigncore.costs.ClassificationCost`."""
 
-    weight: float = 1.0
+    weight: float = core.ClassificationCost.weight
     core_class = core.ClassificationCost
 
     def __call__(self, cls_pred: Array, gt_labels: Array) -> Array:
@@ -41,11 +41,11 @@ class ClassificationCost(CostKnobs):
 class FocalLossCost(CostKnobs):
     """The focal loss of classes or of masks: :class:`assigncore.costs.FocalLossCost`."""
 
-    weight: float = 1.0
-    alpha: float = 0.25
-    gamma: float = 2
-    eps: float = 1e-12
-    binary_input: bool = False
+    weight: float = core.FocalLossCost.weight
+    alpha: float = core.FocalLossCost.alpha
+    gamma: float = core.FocalLossCost.gamma
+    eps: float = core.FocalLossCost.eps
+    binary_input: bool = core.FocalLossCost.binary_input
     core_class = core.FocalLossCost
 
     def __call__(self, cls_pred: Array, gt_labels: Array) -> Array:
@@ -59,8 +59,8 @@ class FocalLossCost(CostKnobs):
 class BBoxL1Cost(CostKnobs):
     """The distance of boxes relative to the image: :class:`assigncore.costs.BBoxL1Cost`."""
 
-    weight: float = 1.0
-    box_format: str = "xyxy"
+    weight: float = core.BBoxL1Cost.weight
+    box_format: str = core.BBoxL1Cost.box_format
     core_class = core.BBoxL1Cost
 
     @also_assertion
@@ -77,8 +77,8 @@ class BBoxL1Cost(CostKnobs):
 class IoUCost(CostKnobs):
     """The negative overlap: :class:`assigncore.costs.IoUCost`."""
 
-    iou_mode: str = "giou"
-    weight: float = 1.0
+    iou_mode: str = core.IoUCost.iou_mode
+    weight: float = core.IoUCost.weight
     core_class = core.IoUCost
 
     def __call__(self, bboxes: Any, gt_bboxes: Any) -> Array:
@@ -90,10 +90,10 @@ class IoUCost(CostKnobs):
 class DiceCost(CostKnobs):
     """How little masks have in common: :class:`assigncore.costs.DiceCost`."""
 
-    weight: float = 1.0
-    pred_act: bool = False
-    eps: float = 1e-3
-    naive_dice: bool = True
+    weight: float = core.DiceCost.weight
+    pred_act: bool = core.DiceCost.pred_act
+    eps: float = core.DiceCost.eps
+    naive_dice: bool = core.DiceCost.naive_dice
     core_class = core.DiceCost
 
     def __call__(self, mask_preds: Array, gt_masks: Array) -> Array:
@@ -105,8 +105,8 @@ class DiceCost(CostKnobs):
 class CrossEntropyLossCost(CostKnobs):
     """The cross entropy of masks: :class:`assigncore.costs.CrossEntropyLossCost`."""
 
-    weight: float = 1.0
-    use_sigmoid: bool = True
+    weight: float = core.CrossEntropyLossCost.weight
+    use_sigmoid: bool = core.CrossEntropyLossCost.use_sigmoid
     core_class = core.CrossEntropyLossCost
 
     @also_assertion

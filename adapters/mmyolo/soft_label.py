@@ -69,9 +69,9 @@ class BatchDynamicSoftLabelAssigner(torch.nn.Module):
     def __init__(
         self,
         num_classes: int,
-        soft_center_radius: float = 3.0,
-        topk: int = 13,
-        iou_weight: float = 3.0,
+        soft_center_radius: float = DynamicSoftLabelAssigner.soft_center_radius,
+        topk: int = DynamicSoftLabelAssigner.topk,
+        iou_weight: float = DynamicSoftLabelAssigner.iou_weight,
         iou_calculator: Calculator | None = None,
         batch_iou: bool = True,
     ) -> None:

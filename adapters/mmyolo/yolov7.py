@@ -65,16 +65,18 @@ class BatchYOLOv7Assigner(torch.nn.Module):
         num_classes: int,
         num_base_priors: int,
         featmap_strides: Sequence[int],
-        prior_match_thr: float = 4.0,
-        candidate_topk: int = 10,
-        iou_weight: float = 3.0,
-        cls_weight: float = 1.0,
+        prior_match_thr: float = YOLOv7Assigner.prior_match_thr,
+        candidate_topk: int = YOLOv7Assigner.candidate_topk,
+        iou_weight: float = YOLOv7Assigner.iou_weight,
+        cls_weight: float = YOLOv7Assigner.cls_weight,
     ) -> None:
         super().__init__()
         self.num_classes, self.num_base_priors = num_classes, num_base_priors
         self.featmap_strides, self.prior_match_thr = featmap_strides, prior_match_thr
         self.candidate_topk, self.iou_weight, self.cls_weight = candidate_topk, iou_weight, cls_weight
-        self._assigner(0.5)  # Knobs out of range are refused here, not in the first step of training.
+        self._assigner(
+            YOLOv7Assigner.near_neighbor_thr
+        )  # Knobs out of range are refused here, not in the first step of training.
 
     def _assigner(self, near_neighbor_thr: float) -> YOLOv7Assigner:
         return YOLOv7Assigner(
@@ -93,7 +95,7 @@ class BatchYOLOv7Assigner(torch.nn.Module):
         batch_input_shape: Sequence[int],
         priors_base_sizes: Tensor,
         grid_offset: Tensor,
-        near_neighbor_thr: float = 0.5,
+        near_neighbor_thr: float = YOLOv7Assigner.near_neighbor_thr,
     ) -> dict[str, list[Tensor]]:
         """Assign the anchors of all images.
 
