@@ -37,9 +37,6 @@ __all__ = [
     "register",
 ]
 
-YOLOV6 = yolov6()
-"""Has the published knobs."""
-
 HALF_ANCHOR = 2.5
 """Half the side of the anchors that stand for points, in strides, as published."""
 
@@ -89,10 +86,10 @@ class BatchTaskAlignedAssigner(torch.nn.Module):
     def __init__(
         self,
         num_classes: int,
-        topk: int = YOLOV6.topk,
-        alpha: float = YOLOV6.alpha,
-        beta: float = YOLOV6.beta,
-        eps: float = YOLOV6.eps,
+        topk: int = 13,
+        alpha: float = 1.0,
+        beta: float = 6.0,
+        eps: float = 1e-7,
         use_ciou: bool = False,
     ) -> None:
         super().__init__()

@@ -74,9 +74,8 @@ class BatchYOLOv7Assigner(torch.nn.Module):
         self.num_classes, self.num_base_priors = num_classes, num_base_priors
         self.featmap_strides, self.prior_match_thr = featmap_strides, prior_match_thr
         self.candidate_topk, self.iou_weight, self.cls_weight = candidate_topk, iou_weight, cls_weight
-        self._assigner(
-            YOLOv7Assigner.near_neighbor_thr
-        )  # Knobs out of range are refused here, not in the first step of training.
+        # Knobs out of range are refused here, not in the first step of training.
+        self._assigner(YOLOv7Assigner.near_neighbor_thr)
 
     def _assigner(self, near_neighbor_thr: float) -> YOLOv7Assigner:
         return YOLOv7Assigner(
