@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from assigncore.backend import Array
-from assigncore.boxes.formulas import Mode, drop_broken, overlaps_of_checked, pairwise_l1, xyxy_to_cxcywh
+from assigncore.boxes.formulas import Mode, drop_broken, pairwise_l1, pairwise_overlaps, xyxy_to_cxcywh
 from assigncore.checks import check_choice, check_knob
 from assigncore.costs.base import MatchCost
 from assigncore.inputs import MatchScene
@@ -111,4 +111,4 @@ class IoUCost(MatchCost):
         pred, pred_whole = drop_broken(arrays["pred_bboxes"])
         gt, gt_whole = drop_broken(arrays["gt_bboxes"])
         whole = pred_whole[:, :, None] & gt_whole[:, None, :]
-        return scene.xp.where(whole, -overlaps_of_checked(pred, gt, self.iou_mode), float("nan"))
+        return scene.backend.keep(whole, -pairwise_overlaps(pred, gt, self.iou_mode), float("nan"))
