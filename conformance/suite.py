@@ -187,7 +187,8 @@ class Plan:
 
     def _few(self, target: Target, mode: Mode) -> bool:
         """Tell whether a compiler serves the cases, and is to serve few."""
-        return self.compiled is not None and (mode is Mode.JIT or target.compiles_operations)
+        spared = self.compiled is not None and mode in target.modes
+        return spared and (mode is Mode.JIT or target.compiles_operations)
 
     def _golden_jobs(self) -> Iterator[Job]:
         for target, mode in product(self.targets, self.modes):
