@@ -195,7 +195,7 @@ def test_the_kit_runs_from_a_checkout_that_is_not_installed(tmp_path):
     assert done.returncode == 0, done.stderr
     adapter, suite, linked, *rest = done.stdout.split()
     assert Path(adapter) == copy / "adapters" / "backends" / "torch.py"
-    assert Path(suite) == copy / "conformance" / "cuda.py"
+    assert Path(suite) == copy / "conformance" / "targets" / "cuda.py"
     assert not Path(linked).parents[3].exists()
     assert rest == ["NumpyBackend(array_api_compat.numpy)", importlib.import_module("assigncore").__version__]
 

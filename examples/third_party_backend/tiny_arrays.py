@@ -156,6 +156,10 @@ class __array_namespace_info__:  # noqa: N801
         """Return all devices."""
         return ["cpu"]
 
+    def dtypes(self, *, device=None, kind=None):
+        """Return the dtypes of a kind, or all, by name."""
+        return np.__array_namespace_info__().dtypes(device=device, kind=kind)
+
     def capabilities(self):
         """Return what is there."""
         return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 32}
