@@ -24,7 +24,6 @@ __all__ = [
     "OverlapCalculator",
     "PositiveCIoU",
     "SmoothedIoU",
-    "at_most_one",
     "box_columns",
     "measure_of",
     "round_to_half",
@@ -47,10 +46,9 @@ class OverlapCalculator(Protocol):
 
     Any callable of this form will do. One that has a true attribute ``zero_when_disjoint`` promises overlaps
     that are never negative, and 0 for boxes that share no area; pairs that cannot touch are then skipped.
-    One that also has a true attribute ``at_most_one`` promises that none is above 1 in mode ``"iou"``; what
-    pairs cost at least is then known beforehand. Where an assigner compares boxes by their overlap alone, a
-    calculator gets every column the caller passes, such as the five of oriented boxes, unless it has an
-    attribute ``columns``, the one number of columns it takes.
+    Where an assigner compares boxes by their overlap alone, a calculator gets every column the caller
+    passes, such as the five of oriented boxes, unless it has an attribute ``columns``, the one number of
+    columns it takes.
     """
 
     def __call__(self, b1: Array, b2: Array, mode: str = "iou") -> Array:
@@ -97,11 +95,6 @@ class BboxOverlaps2D(Configured):
     @property
     def zero_when_disjoint(self) -> bool:
         """Whether pairs that share no area are 0 by the formula; in half precision they may be NaN."""
-        return self.dtype != "fp16"
-
-    @property
-    def at_most_one(self) -> bool:
-        """Whether no rounding makes more than 1 of an overlap; in half precision it does."""
         return self.dtype != "fp16"
 
     def __call__(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
@@ -219,11 +212,6 @@ def box_columns(calculator: Any) -> tuple[int | str, int | str]:
 def zero_when_disjoint(calculator: Any) -> bool:
     """Whether a calculator promises 0 for boxes that share no area, and never less."""
     return bool(getattr(calculator, "zero_when_disjoint", False))
-
-
-def at_most_one(calculator: Any) -> bool:
-    """Whether a calculator promises overlaps from 0 to 1 in mode ``"iou"``."""
-    return zero_when_disjoint(calculator) and bool(getattr(calculator, "at_most_one", False))
 
 
 class _OneMode(Configured):

@@ -25,7 +25,6 @@ __all__ = [
     "columns",
     "cxcywh_to_xyxy",
     "drop_broken",
-    "each_inside_each",
     "exact_overlaps",
     "inside",
     "near",
@@ -162,11 +161,6 @@ def near(points: Array, centers: Array, reach: Array) -> Array:
     reach_x, reach_y = columns(reach)
     near_x = (x > center_x - reach_x) & (x < center_x + reach_x)
     return near_x & (y > center_y - reach_y) & (y < center_y + reach_y)
-
-
-def each_inside_each(points: Array, boxes: Array, *, closed: bool = False) -> Array:
-    """Tell which points (..., N, 2) lie in which boxes (..., G, 4), sides included or not, (..., G, N)."""
-    return inside(points[..., None, :, :], boxes[..., :, None, :], closed=closed)
 
 
 def pairwise_l1(a: Array, b: Array) -> Array:

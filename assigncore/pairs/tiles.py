@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from assigncore.backend import Array, ArrayBackend
 
 __all__ = [
     "Tile",
     "TileView",
-    "View",
     "by_images",
     "cut_tiles",
     "dense_tiles",
@@ -60,22 +59,6 @@ class Tile(NamedTuple):
     def num_priors(self) -> int:
         """Number of priors in the block: n."""
         return self.last_prior - self.first_prior
-
-
-class View(Protocol):
-    """What arrays over the whole scene say of one tile: b images or blocks, g ground truths, n priors."""
-
-    def of_priors(self, x: Array, axis: int = 1) -> Array:
-        """Cut `x` (B or 1, ..., N, ...), whose `axis` counts priors, to the tile: (b or 1, ..., n, ...)."""
-
-    def of_gts(self, x: Array) -> Array:
-        """Cut `x` (B, G, ...) to the tile: (b, g, ...)."""
-
-    def of_images(self, x: Array) -> Array:
-        """Cut `x` (B, ...) to the tile: (b, ...)."""
-
-    def gt_numbers(self, like: Array) -> Array:
-        """Return the tile's ground truths counted from 1, (b or 1, g, 1), on the device of `like`."""
 
 
 @dataclass(frozen=True)
