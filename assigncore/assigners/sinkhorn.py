@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.backend import Array, ArrayBackend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
-from assigncore.boxes.formulas import box_centers, columns, drop_broken
+from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.matching.sinkhorn import transport
@@ -212,7 +212,7 @@ class SinkhornAssigner(Configured):
         labels = view.of_gts(known_labels(scene, n_classes))
 
         pairs = whole[:, None, :] & gt_valid[..., None]
-        near = self._near_center(view.of_priors(scene.priors), gt_bboxes) & pairs
+        is_near = self._near_center(view.of_priors(scene.priors), gt_bboxes) & pairs
         overlaps = measure_of(self.iou_calculator, "iou")(gt_bboxes, boxes)
         cost, of_background = focal_costs_of_scores(
             scores, labels, alpha=float(self.alpha), gamma=float(self.gamma)
@@ -220,13 +220,13 @@ class SinkhornAssigner(Configured):
         least = float(xp.finfo(xp.float32).eps)
         cost = cost + rounded_product(-log(at_least(overlaps, least)), float(self.iou_weight))
         # Where no point is near, the constant would be common to all pairs, and cost nothing but precision.
-        far = ~near & xp.any(near, axis=-1, keepdims=True)
+        far = ~is_near & xp.any(is_near, axis=-1, keepdims=True)
         cost = xp.where(far, cost + OUTSIDE, cost)
         cost = xp.where(pairs, cost, FORBIDDEN)
 
         demand = xp.astype(view.of_priors(scene.prior_valid), cost.dtype)
         demand = xp.broadcast_to(demand, (int(gt_bboxes.shape[0]), scene.shape[1]))
-        supply = self._supply(backend, xp.where(near & (overlaps > 0), overlaps, 0.0), pairs)
+        supply = self._supply(backend, xp.where(is_near & (overlaps > 0), overlaps, 0.0), pairs)
         total, units = xp.sum(supply, axis=-1), xp.sum(demand, axis=-1)
         fits = xp.where(total > units, units / xp.where(total > 0, total, 1.0), 1.0)
         supply = supply * fits[:, None]
@@ -255,14 +255,10 @@ class SinkhornAssigner(Configured):
 
     def _near_center(self, points: Array, gt_bboxes: Array) -> Array:
         """Tell which points are inside ground truths and near their centres, (b, g, n)."""
-        x, y, stride_x, stride_y = (c[:, None, :] for c in columns(points))
-        x1, y1, x2, y2 = (c[..., None] for c in columns(gt_bboxes))
-        center_x, center_y = (c[..., None] for c in columns(box_centers(gt_bboxes)))
-        reach_x = rounded_product(stride_x, float(self.center_radius))
-        reach_y = rounded_product(stride_y, float(self.center_radius))
-        inside = (x - x1 > INSIDE) & (x2 - x > INSIDE) & (y - y1 > INSIDE) & (y2 - y > INSIDE)
-        near_x = (x > center_x - reach_x) & (x < center_x + reach_x)
-        return inside & near_x & (y > center_y - reach_y) & (y < center_y + reach_y)
+        points, gt_bboxes = points[:, None, ...], gt_bboxes[:, :, None, ...]
+        reach = rounded_product(points[..., 2:], float(self.center_radius))
+        is_near = near(points, box_centers(gt_bboxes), reach)
+        return inside(points, gt_bboxes, margin=INSIDE) & is_near
 
     def _supply(self, backend: ArrayBackend, overlaps: Array, pairs: Array) -> Array:
         """Return the units of each ground truth (b, g): its largest overlaps added up, truncated, 1 at least.
