@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.formulas import columns, inside, near
-from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs
+from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.tiles import TileView, cut_tiles, join_tiles
 
 __all__ = ["Inside", "Near", "Relation", "Touching", "decided_by_pairs", "holds_for_any", "largest_code"]
@@ -147,12 +147,14 @@ def largest_code(relation: Relation, code: Callable[[Pairs], Array]) -> Array:
     if 0 in relation.shape:
         return xp.zeros((images, n_priors), dtype=xp.int32, device=backend.device_of(relation.eligible))
 
-    def largest(pairs: Pairs) -> tuple[Array]:
-        said = code(pairs)
-        is_listed = isinstance(pairs, ListedPairs)
-        return (pairs.largest(said if is_listed else xp.where(relation.of(pairs), said, 0)),)
+    listed = backend.listed(relation)
+    if listed is not None:
+        return listed.largest(code(listed))
 
-    return decided_by_pairs(relation, largest)[0]
+    def largest(pairs: TilePairs) -> tuple[Array]:
+        return (pairs.largest(xp.where(relation.of(pairs), code(pairs), 0)),)
+
+    return _in_tiles(relation, largest)[0]
 
 
 def decided_by_pairs(relation: Relation, decide: Callable[[Pairs], tuple[Array, ...]]) -> tuple[Array, ...]:
@@ -171,11 +173,16 @@ def decided_by_pairs(relation: Relation, decide: Callable[[Pairs], tuple[Array, 
     tuple of array (B, N) and arrays (B, G, N) of bool
         0 and false where nothing is decided.
     """
-    backend = relation.backend
-    listed = backend.listed(relation)
+    listed = relation.backend.listed(relation)
     if listed is not None:
         of_priors, *masks = decide(listed)
         return of_priors, *map(listed.whole, masks)
+    return _in_tiles(relation, decide)
+
+
+def _in_tiles(relation: Relation, decide: Callable[[TilePairs], tuple[Array, ...]]) -> tuple[Array, ...]:
+    """Join what is decided of each tile of all pairs."""
+    backend = relation.backend
     tiles = cut_tiles(backend, list(relation.arrays.values()), *relation.shape)
     parts = [decide(TilePairs(TileView(backend, tile, relation.gt_valid))) for tile in tiles]
     return tuple(join_tiles(backend.xp, tiles, list(of_tiles)) for of_tiles in zip(*parts, strict=True))
