@@ -138,12 +138,10 @@ def best_overlaps(
     pairs: PairwiseOverlaps, threads: Callable[[], int], *, of_gts: bool = True
 ) -> BestOverlaps | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.best_overlaps`; without `of_gts`, of priors alone."""
-    loops = _loops(pairs.priors)
-    if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, BoxOverlap):
+    known = _loops_of_overlaps(pairs)
+    if known is None:
         return None
-    formula = _formula(loops, pairs.measure)
-    if formula is None or pairs.gt_bboxes.dtype != pairs.priors.dtype:
-        return None
+    loops, formula = known
     skips = pairs.zero_when_disjoint
     # Alternatives of a prior are given beside each other.
     priors = pairs.priors[:, :, None] if pairs.alternatives is None else np.moveaxis(pairs.priors, 1, 2)
@@ -190,12 +188,10 @@ def best_overlaps(
 
 def k_largest_overlaps(pairs: PairwiseOverlaps, k: int, threads: Callable[[], int]) -> Host | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.k_largest_overlaps`."""
-    loops = _loops(pairs.priors)
-    if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, BoxOverlap):
+    known = _loops_of_overlaps(pairs)
+    if known is None or pairs.alternatives is not None or not 0 < k <= MOST_INSERTED:
         return None
-    formula = _formula(loops, pairs.measure)
-    if formula is None or pairs.alternatives is not None or not 0 < k <= MOST_INSERTED:
-        return None
+    loops, formula = known
     priors, gts = _contiguous(pairs.priors[:, :, None]), _contiguous(pairs.gt_bboxes)
     counted, gt_valid = _contiguous(pairs.counted), _contiguous(pairs.gt_valid)
     masked = not counted.all()
@@ -326,6 +322,17 @@ def _k_smallest(x: Host, ends: Host, k: int) -> tuple[Host, Host] | None:
 def _own(x: Host, images: slice) -> Host:
     """Cut `x` (B or 1, ...) to some images."""
     return x if x.shape[0] == 1 else x[images]
+
+
+def _loops_of_overlaps(pairs: PairwiseOverlaps) -> tuple[ModuleType, int] | None:
+    """Return the loops, and the number by which they know the overlap of pairs; None where they do not."""
+    loops = _loops(pairs.priors)
+    if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, BoxOverlap):
+        return None
+    formula = _formula(loops, pairs.measure)
+    if formula is None or pairs.gt_bboxes.dtype != pairs.priors.dtype:
+        return None
+    return loops, formula
 
 
 def _formula(loops: ModuleType, overlap: BoxOverlap) -> int | None:
