@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from assigncore.adapters.assigned_rows import as_tuple
 from assigncore.adapters.errors import also_assertion
 from assigncore.assigners import YOLOv7Assigner
+from assigncore.assigners.yolov7 import GridCandidates
 from assigncore.result import AssignResult
 
 __all__ = ["BatchYOLOv7Assigner"]
@@ -20,7 +21,7 @@ COLUMNS = 7
 
 
 class _Predictions(NamedTuple):
-    """Boxes (B, N, 4) in pixels, logits of objectness (B, N), and of classes (B, N, C)."""
+    """Of candidates: boxes (B, E, 4) in pixels, logits of objectness (B, E), and of classes (B, E, C)."""
 
     bboxes: Tensor
     objectness: Tensor
@@ -129,21 +130,29 @@ class BatchYOLOv7Assigner(torch.nn.Module):
             return {"mlvl_positive_infos": infos, "mlvl_priors": [], "mlvl_targets_normed": []}
         targets, valid = _by_image(batch_targets_normed[0], images)
         in_pixels = torch.tensor(strides, dtype=priors_base_sizes.dtype, device=priors_base_sizes.device)
-        base_sizes = priors_base_sizes * in_pixels[:, None, None]
-        predictions = _decoded(pred_results, strides, base_sizes)
         height, width = batch_input_shape
         scale = targets.new_tensor([width, height])
         center, half = targets[..., 2:4] * scale, targets[..., 4:6] / 2 * scale
-        result = self._assigner(near_neighbor_thr).assign(
+        assigner, gt_bboxes = (
+            self._assigner(near_neighbor_thr),
             torch.cat([center - half, center + half], dim=-1),
+        )
+        grid: dict[str, Any] = {
+            "base_sizes": priors_base_sizes * in_pixels[:, None, None],
+            "featmap_strides": strides,
+            "featmap_sizes": [(int(x.shape[2]), int(x.shape[3])) for x in pred_results],
+            "gt_valid": valid,
+        }
+        candidates = assigner.candidates(gt_bboxes, **grid)
+        predictions = _decoded(pred_results, candidates, strides, grid["base_sizes"])
+        result = assigner.assign(
+            gt_bboxes,
             gt_labels=targets[..., 1].long(),
-            gt_valid=valid,
             pred_bboxes=predictions.bboxes,
             pred_logits=predictions.logits,
             pred_objectness=predictions.objectness,
-            base_sizes=base_sizes,
-            featmap_strides=strides,
-            featmap_sizes=[(int(x.shape[2]), int(x.shape[3])) for x in pred_results],
+            of_candidates=True,
+            **grid,
         )
         lists = zip(*_positives(result, len(strides), priors_base_sizes, targets), strict=True)
         names = ("mlvl_positive_infos", "mlvl_priors", "mlvl_targets_normed")
@@ -164,20 +173,21 @@ def _by_image(targets: Tensor, images: int) -> tuple[Tensor, Tensor]:
     return padded, valid
 
 
-def _decoded(pred_results: Sequence[Tensor], strides: Sequence[int], base_sizes: Tensor) -> _Predictions:
-    """Decode the maps of all levels, anchor by anchor and row by row."""
-    levels = []
-    for x, stride, base in zip(pred_results, strides, base_sizes, strict=True):
-        x = x.detach()
-        height, width = x.shape[2:4]
-        cells = [torch.arange(n, dtype=x.dtype, device=x.device) for n in (width, height)]
-        grid = torch.stack(torch.meshgrid(*cells, indexing="xy"), dim=-1)
-        small = torch.sigmoid(x[..., :4])
-        center = (small[..., :2] * 2 - 0.5 + grid) * stride
-        half = (small[..., 2:] * 2) ** 2 * base[:, None, None, :] / 2
-        boxes = torch.cat([center - half, center + half], dim=-1)
-        levels.append(_Predictions(boxes.flatten(1, 3), x[..., 4].flatten(1), x[..., 5:].flatten(1, 3)))
-    return _Predictions(*(torch.cat(list(parts), dim=1) for parts in zip(*levels, strict=True)))
+def _decoded(
+    pred_results: Sequence[Tensor], candidates: GridCandidates, strides: Sequence[int], base_sizes: Tensor
+) -> _Predictions:
+    """Decode what the maps predict of the candidates; rows that are none have arbitrary predictions."""
+    rows = pred_results[0].new_zeros((*candidates.prior.shape, pred_results[0].shape[-1]))
+    names = ("found", "anchor", "y", "x")
+    places = (x.chunk(len(strides), dim=1) for x in (rows, *(getattr(candidates, name) for name in names)))
+    for prediction, row, found, *cell in zip(pred_results, *places, strict=True):
+        image, place = torch.nonzero(found, as_tuple=True)
+        row[image, place] = prediction.detach()[image, *(x[image, place] for x in cell)]
+    small = torch.sigmoid(rows[..., :4])
+    stride = torch.tensor(strides, dtype=small.dtype, device=small.device)[candidates.level][..., None]
+    center = (small[..., :2] * 2 - 0.5 + torch.stack([candidates.x, candidates.y], dim=-1)) * stride
+    half = (small[..., 2:] * 2) ** 2 * base_sizes[candidates.level, candidates.anchor] / 2
+    return _Predictions(torch.cat([center - half, center + half], dim=-1), rows[..., 4], rows[..., 5:])
 
 
 def _positives(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from assigncore.backend import Array, get_backend
+from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D
-from assigncore.boxes.formulas import box_centers, columns
+from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
-from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, read_inputs, read_scene
 from assigncore.numerics import at_least, divided, quotient, sigmoid
 from assigncore.pairs.listed import TilePairs
 from assigncore.registry import ASSIGNERS, Configured
@@ -21,7 +21,7 @@ from assigncore.steps.candidates import gather_priors
 from assigncore.steps.dynamic_k import PairCosts, match_dynamic_k, overlap_cost, weighted
 from assigncore.steps.scores import check_classes, entropy_cost, known_labels
 
-__all__ = ["GridCandidates", "YOLOv7Assigner", "check_maps", "grid_candidates"]
+__all__ = ["Grid", "GridCandidates", "YOLOv7Assigner", "grid_candidates", "read_grid"]
 
 EPS = 1e-8
 """Added to an overlap before its logarithm, as published."""
@@ -115,6 +115,7 @@ class YOLOv7Assigner(Configured):
         featmap_sizes: Sequence[tuple[int, int]],
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        of_candidates: bool = False,
     ) -> AssignResult:
         """Assign priors to ground truths; leading dimensions are a batch and broadcast.
 
@@ -142,6 +143,9 @@ class YOLOv7Assigner(Configured):
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a prior takes no part: it is ignored. Not given: all true.
+        of_candidates : bool, default False
+            Whether the predictions are not of all priors but of the E candidates alone, in the order in which
+            :meth:`candidates` lists them: the others need not be decoded. `prior_valid` is then not taken.
 
         Returns
         -------
@@ -183,47 +187,85 @@ class YOLOv7Assigner(Configured):
                 "base_sizes": InputSpec(base_sizes, ("L", "A", 2), required=True),
             },
         )
+        xp, backend, further = scene.xp, scene.backend, scene.further
         n_classes = check_classes("pred_logits", pred_logits)
-        n_levels, n_anchors = (int(n) for n in base_sizes.shape[-3:-1])
-        sizes = check_maps(featmap_sizes, featmap_strides, n_levels, n_anchors, scene.shape[1])
-        candidates = grid_candidates(
-            scene,
-            tuple(featmap_strides),
-            sizes,
-            near=float(self.near_neighbor_thr),
-            factor=float(self.prior_match_thr),
-        )
-        xp, backend = scene.xp, scene.backend
+        grid = read_grid(base_sizes, featmap_strides, featmap_sizes)
+        candidates = self._candidates(backend, scene.gt_bboxes, scene.gt_valid, further["base_sizes"], grid)
+        every = _all_priors(scene, grid, candidates if of_candidates else None)
+        if of_candidates and prior_valid is not None:
+            raise ValueError("prior_valid: expected None with of_candidates, which has no say on all priors")
         if scene.is_empty:
             extras = candidates.extras(xp.full_like(candidates.prior, -1))
-            return scene.result(scene.full(0, integers=True), scene.full(0.0), extras)
-        takes_part = xp.broadcast_to(scene.prior_whole, scene.shape[:2])
-        found = candidates.found & xp.take_along_axis(takes_part, candidates.prior, axis=-1)
-        scores = self._scores(scene, candidates.prior)
-        boxes = gather_priors(backend, scene.priors, candidates.prior)
+            return every.result(every.full(0, integers=True), every.full(0.0), extras)
+
+        def at_candidates(x: Array) -> Array:
+            return x if of_candidates else gather_priors(backend, x, candidates.prior)
+
+        boxes = at_candidates(scene.priors)
+        found = candidates.found & at_candidates(scene.prior_whole[..., None])[..., 0]
         costs = PairCosts(
             scene=replace(scene, priors=boxes, prior_valid=found, prior_whole=found),
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
-            classes=scores,
+            classes=at_candidates(further["pred_logits"]),
+            of_priors={"objectness": at_candidates(further["pred_objectness"][..., None])},
             cost=partial(self._cost, known_labels(scene, n_classes)),
         )
         gt_inds, overlaps = match_dynamic_k(costs, self.candidate_topk, nothing=UNASSIGNED)
-        taken, max_overlaps = first_of_each(scene, candidates.prior, gt_inds, overlaps)
-        codes = xp.where(found, gt_inds, -1)
-        return scene.result(taken, max_overlaps, candidates.extras(codes))
+        taken, max_overlaps = first_of_each(every, candidates.prior, gt_inds, overlaps)
+        return every.result(taken, max_overlaps, candidates.extras(xp.where(found, gt_inds, -1)))
 
-    def _scores(self, scene: Scene, prior: Array) -> Array:
-        """Return the roots of class times objectness probability at priors (B, E): (B, E, C)."""
-        logits, objectness = (
-            gather_priors(scene.backend, x, prior)
-            for x in (scene.further["pred_logits"], scene.further["pred_objectness"][..., None])
+    def candidates(
+        self,
+        gt_bboxes: Array,
+        *,
+        base_sizes: Array,
+        featmap_strides: Sequence[int],
+        featmap_sizes: Sequence[tuple[int, int]],
+        gt_valid: Array | None = None,
+    ) -> GridCandidates:
+        """List the candidates, so that only their predictions need be decoded.
+
+        Parameters
+        ----------
+        gt_bboxes, base_sizes, featmap_strides, featmap_sizes, gt_valid
+            As :meth:`assign` takes them.
+
+        Returns
+        -------
+        GridCandidates
+            Arrays (..., E) with E = L * 5 * A * G, in the order level, cell (own, left, up, right, down),
+            anchor, ground truth. Rows that are no candidates are among them, so that shapes do not depend
+            on values; they have a prior all the same.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`assign` raises.
+        """
+        backend, lead, flat = read_inputs(
+            {
+                "gt_bboxes": InputSpec(gt_bboxes, ("G", 4), required=True),
+                "base_sizes": InputSpec(base_sizes, ("L", "A", 2), required=True),
+                "gt_valid": InputSpec(gt_valid, ("G",), "bool"),
+            }
         )
-        return scene.xp.sqrt(sigmoid(logits) * sigmoid(objectness))
+        boxes, valid = drop_broken(flat["gt_bboxes"])
+        valid = valid & flat.get("gt_valid", valid)
+        grid = read_grid(base_sizes, featmap_strides, featmap_sizes)
+        return self._candidates(backend, boxes, valid, flat["base_sizes"], grid).with_lead(lead)
+
+    def _candidates(
+        self, backend: ArrayBackend, gt_bboxes: Array, gt_valid: Array, base_sizes: Array, grid: Grid
+    ) -> GridCandidates:
+        near, factor = float(self.near_neighbor_thr), float(self.prior_match_thr)
+        return grid_candidates(backend, gt_bboxes, gt_valid, base_sizes, grid, near=near, factor=factor)
 
     def _cost(self, labels: Array, costs: PairCosts, pairs: TilePairs, overlaps: Array) -> Array:
         """Return what pairs cost, (b, g, n): for their class, and their overlap."""
-        scores = pairs.view.of_priors(costs.classes)
+        logits, objectness = map(pairs.view.of_priors, (costs.classes, costs.of_priors["objectness"]))
+        # Here, where most rows that are no candidates have been left out.
+        scores = costs.scene.xp.sqrt(sigmoid(logits) * sigmoid(objectness))
         cost = weighted(entropy_cost(scores, pairs.view.of_gts(labels)), self.cls_weight)
         return cost + overlap_cost(self.iou_calculator, overlaps, EPS, self.iou_weight)
 
@@ -234,9 +276,74 @@ def first_of_each(scene: Scene, prior: Array, gt_inds: Array, overlaps: Array) -
     count = int(prior.shape[1])
     down = xp.arange(count, 0, -1, dtype=gt_inds.dtype, device=backend.device_of(gt_inds))[None, :]
     best = backend.scatter_max(prior, xp.where(gt_inds > 0, down, 0), scene.shape[1])
-    first = xp.where(best > 0, count - best, 0)
-    taken, there = (xp.take_along_axis(x, first, axis=-1) for x in (gt_inds, overlaps))
-    return xp.where(best > 0, taken, 0), xp.where(best > 0, there, 0.0)
+    is_first = (gt_inds > 0) & (xp.take_along_axis(best, prior, axis=-1) == down)
+    return tuple(
+        backend.scatter_max(prior, xp.where(is_first, x, 0), scene.shape[1]) for x in (gt_inds, overlaps)
+    )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Levels of cells, each with the same number of anchors.
+
+    Attributes
+    ----------
+    n_anchors : int
+        Anchors of a cell: A.
+    strides : tuple of int
+        Pixels a cell of each level is wide and high.
+    sizes : tuple of pairs of int
+        Height and width of each level in cells.
+    """
+
+    n_anchors: int
+    strides: tuple[int, ...]
+    sizes: tuple[tuple[int, int], ...]
+
+    @property
+    def n_priors(self) -> int:
+        """Number of anchors on all cells: N."""
+        return sum(self.n_anchors * height * width for height, width in self.sizes)
+
+
+def read_grid(base_sizes: Array, strides: Sequence[int], sizes: Sequence[tuple[int, int]]) -> Grid:
+    """Return the grid of anchors (..., L, A, 2), checked.
+
+    Raises
+    ------
+    ValueError
+        If there are no anchors, not as many strides or sizes as levels, or one is not positive.
+    """
+    n_levels, n_anchors = (int(n) for n in base_sizes.shape[-3:-1])
+    if n_levels * n_anchors == 0:
+        raise ValueError(f"base_sizes: expected levels and anchors, got {n_levels} and {n_anchors}")
+    for name, given in (("featmap_sizes", sizes), ("featmap_strides", strides)):
+        if len(given) != n_levels:
+            raise ValueError(f"{name}: expected {n_levels}, one a level of base_sizes, got {len(given)}")
+    for stride in strides:
+        check_knob("featmap_strides", stride, at_least=1)
+    maps = tuple((int(height), int(width)) for height, width in sizes)
+    if any(height < 1 or width < 1 for height, width in maps):
+        raise ValueError(f"featmap_sizes: expected heights and widths of at least 1, got {maps}")
+    return Grid(n_anchors, tuple(strides), maps)
+
+
+def _all_priors(scene: Scene, grid: Grid, candidates: GridCandidates | None) -> Scene:
+    """Return the scene of all priors of the grid, where that of the predictions may be of candidates."""
+    xp, given, total = scene.xp, scene.shape[1], grid.n_priors
+    if candidates is None:
+        if given == total:
+            return scene
+        raise ValueError(
+            f"featmap_sizes: expected {grid.n_anchors} anchors on all cells to be {given} priors, got {total}"
+        )
+    count = int(candidates.prior.shape[1])
+    if given != count:
+        raise ValueError(f"pred_bboxes: expected {count} rows, one a candidate, got {given}")
+    device = scene.backend.device_of(scene.priors)
+    priors = xp.zeros((1, total, 4), dtype=scene.priors.dtype, device=device)
+    valid = xp.ones((1, total), dtype=xp.bool, device=device)
+    return replace(scene, priors=priors, prior_valid=valid, prior_whole=valid)
 
 
 CELLS = ((0, 0), (-1, 0), (0, -1), (1, 0), (0, 1))
@@ -245,7 +352,17 @@ CELLS = ((0, 0), (-1, 0), (0, -1), (1, 0), (0, 1))
 
 @dataclass(frozen=True, eq=False)
 class GridCandidates:
-    """Anchors at cells, (B, E) each: whether a ground truth takes it, its prior, and what it is."""
+    """Anchors at cells, (..., E) each.
+
+    Attributes
+    ----------
+    found : array of bool
+        Whether it is a candidate.
+    prior : array of integers
+        The prior, counted through all levels.
+    level, anchor, x, y : array of integers
+        The same in parts: level, anchor of the cell, and the cell's column and row.
+    """
 
     found: Array
     prior: Array
@@ -259,11 +376,19 @@ class GridCandidates:
         names = ("prior", "level", "anchor", "x", "y")
         return {"candidate_gt_inds": gt_inds} | {f"candidate_{name}": getattr(self, name) for name in names}
 
+    def with_lead(self, lead: tuple[int, ...]) -> GridCandidates:
+        """Return the same, of one batch dimension (B or 1, E), with other leading dimensions."""
+        xp = get_backend(self.prior).xp
+        arrays = (getattr(self, one.name) for one in fields(self))
+        return GridCandidates(*(xp.reshape(x, (*lead, x.shape[-1])) for x in arrays))
+
 
 def grid_candidates(
-    scene: Scene,
-    strides: tuple[int, ...],
-    sizes: tuple[tuple[int, int], ...],
+    backend: ArrayBackend,
+    gt_bboxes: Array,
+    gt_valid: Array,
+    base_sizes: Array,
+    grid: Grid,
     *,
     near: float,
     factor: float,
@@ -272,45 +397,48 @@ def grid_candidates(
 
     Parameters
     ----------
-    scene : Scene
-        With ``base_sizes`` (1, L, A, 2) beside.
-    strides : tuple of int
-        Pixels a cell of each level is wide and high.
-    sizes : tuple of pairs of int
-        Height and width of each level in cells.
+    backend : ArrayBackend
+        The library of the arrays.
+    gt_bboxes : array (B, G, 4)
+        Boxes of the ground truths in pixels.
+    gt_valid : array (B, G) of bool
+        Ground truths that are neither padding nor broken.
+    base_sizes : array (B or 1, L, A, 2)
+        Widths and heights of the anchors in pixels.
+    grid : Grid
+        Where they are.
     near : float
         How near to a neighbour cell a centre must be, in cells.
     factor : float
         Widths and heights of an anchor and a ground truth differ by less.
     """
-    xp = scene.xp
-    n_anchors, images, n_gts = int(scene.further["base_sizes"].shape[-2]), scene.shape[0], scene.shape[2]
-    shape = (images, len(CELLS), n_anchors, n_gts)
-    device, integers = scene.backend.device_of(scene.priors), scene.backend.integer_dtype(scene.priors)
-    anchor = xp.arange(n_anchors, dtype=integers, device=device)[None, None, :, None]
-    x, y = columns(box_centers(scene.gt_bboxes))
+    xp, images, n_gts = backend.xp, int(gt_bboxes.shape[0]), int(gt_bboxes.shape[1])
+    shape = (images, len(CELLS), grid.n_anchors, n_gts)
+    device, integers = backend.device_of(gt_bboxes), backend.integer_dtype(gt_bboxes)
+    anchor = xp.arange(grid.n_anchors, dtype=integers, device=device)[None, None, :, None]
+    x, y = columns(box_centers(gt_bboxes))
     parts: list[list[Array]] = []
     start = 0
-    for level, (stride, (height, width)) in enumerate(zip(strides, sizes, strict=True)):
+    for level, (stride, (height, width)) in enumerate(zip(grid.strides, grid.sizes, strict=True)):
         cell_x, near_x = _along(divided(x, stride), width, [step for step, _ in CELLS], near)
         cell_y, near_y = _along(divided(y, stride), height, [step for _, step in CELLS], near)
         cell_x, cell_y = xp.astype(cell_x, integers), xp.astype(cell_y, integers)
-        found = (near_x & near_y)[:, :, None, :] & _fits(scene, level, factor)[:, None, :, :]
-        found = found & scene.gt_valid[:, None, None, :]
+        fits = _fits(gt_bboxes, base_sizes[:, level, :, :], factor)
+        found = (near_x & near_y)[:, :, None, :] & fits[:, None, :, :] & gt_valid[:, None, None, :]
         cell_x, cell_y = cell_x[:, :, None, :], cell_y[:, :, None, :]
         prior = ((anchor * height + cell_y) * width + cell_x) + start
         rest = (xp.full_like(anchor, level), anchor, cell_x, cell_y)
-        flat = (images, len(CELLS) * n_anchors * n_gts)
+        flat = (images, len(CELLS) * grid.n_anchors * n_gts)
         parts.append([xp.reshape(xp.broadcast_to(a, shape), flat) for a in (found, prior, *rest)])
-        start += n_anchors * height * width
+        start += grid.n_anchors * height * width
     return GridCandidates(*(xp.concat(list(part), axis=1) for part in zip(*parts, strict=True)))
 
 
-def _fits(scene: Scene, level: int, factor: float) -> Array:
-    """Tell which anchors of a level fit which ground truths, (B, A, G)."""
-    xp = scene.xp
-    base = scene.further["base_sizes"][:, level, :, None, :]
-    sides = (scene.gt_bboxes[..., 2:] - scene.gt_bboxes[..., :2])[:, None, :, :]
+def _fits(gt_bboxes: Array, base_sizes: Array, factor: float) -> Array:
+    """Tell which anchors (B or 1, A, 2) fit which ground truths (B, G, 4): (B, A, G)."""
+    xp = get_backend(gt_bboxes).xp
+    base = base_sizes[:, :, None, :]
+    sides = (gt_bboxes[..., 2:] - gt_bboxes[..., :2])[:, None, :, :]
     there = (base > 0) & (sides > 0)
     ratio = quotient(xp.where(there, sides, 1.0), xp.where(base > 0, base, 1.0))
     return xp.all(there & (ratio < factor) & (quotient(xp.ones_like(ratio), ratio) < factor), axis=-1)
@@ -327,31 +455,3 @@ def _along(x: Array, size: int, steps: list[int], near: float) -> tuple[Array, A
     cell = xp.stack([xp.trunc(x + step * near) for step in steps], axis=1)
     last = xp.full((), float(size - 1), dtype=x.dtype, device=get_backend(x).device_of(x))
     return xp.minimum(at_least(cell, 0.0), last), xp.stack([close[step] for step in steps], axis=1)
-
-
-def check_maps(
-    sizes: Sequence[tuple[int, int]], strides: Sequence[int], n_levels: int, n_anchors: int, n_priors: int
-) -> tuple[tuple[int, int], ...]:
-    """Return the levels' sizes, checked.
-
-    Raises
-    ------
-    ValueError
-        If there are no anchors, not as many sizes as levels, one is not positive, or they do not sum to N.
-    """
-    if n_levels * n_anchors == 0:
-        raise ValueError(f"base_sizes: expected levels and anchors, got {n_levels} and {n_anchors}")
-    for name, given in (("featmap_sizes", sizes), ("featmap_strides", strides)):
-        if len(given) != n_levels:
-            raise ValueError(f"{name}: expected {n_levels}, one a level of base_sizes, got {len(given)}")
-    for stride in strides:
-        check_knob("featmap_strides", stride, at_least=1)
-    maps = tuple((int(height), int(width)) for height, width in sizes)
-    if any(height < 1 or width < 1 for height, width in maps):
-        raise ValueError(f"featmap_sizes: expected heights and widths of at least 1, got {maps}")
-    total = sum(n_anchors * height * width for height, width in maps)
-    if total != n_priors:
-        raise ValueError(
-            f"featmap_sizes: expected {n_anchors} anchors on all cells to be {n_priors} priors, got {total}"
-        )
-    return maps

@@ -151,6 +151,44 @@ def test_a_prior_of_two_candidates_tells_the_first_ones_ground_truth():
     assert (codes > 0).sum() > len(first)
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch", "torch.compile", "jax.jit"])
+def test_predictions_of_candidates_are_enough(library):
+    images = [draw(seed) for seed in range(3)]
+    batch = {name: np.stack([image[name] for image in images]) for name in images[0]}
+    batch |= {"base_sizes": BASE_SIZES, "gt_valid": np.arange(4) < np.array([[4], [2], [0]])}
+    batch["gt_bboxes"][0, 1] = np.nan
+    batch["pred_bboxes"][0, assign(images[0]).gt_inds > 2] = np.nan
+    expected, assigner = assign(batch), YOLOv7Assigner()
+
+    def of_candidates(arrays):
+        boxes = {name: arrays[name] for name in ("gt_bboxes", "gt_valid", "base_sizes")}
+        listed = assigner.candidates(**boxes, featmap_strides=STRIDES, featmap_sizes=SIZES)
+        for name, x in arrays.items():
+            if name.startswith("pred_"):
+                image = np.arange(3)[:, None]
+                rows = x[image, listed.prior]
+                # What is no candidate may say anything.
+                where = (listed.found[..., None] if x.ndim == 3 else listed.found) == 1
+                arrays = {**arrays, name: rows * where}
+        return assign(arrays, of_candidates=True, assigner=assigner)
+
+    if library == "numpy":
+        got = of_candidates(batch)
+    elif library == "jax.jit":
+        jax = pytest.importorskip("jax")
+        arrays = {name: jax.numpy.asarray(x) for name, x in batch.items()}
+        got = jax.jit(of_candidates)(arrays)
+    else:
+        arrays = {name: torch.tensor(x) for name, x in batch.items()}
+        run = of_candidates if library == "torch" else torch.compile(of_candidates, fullgraph=True)
+        got = run(arrays)
+    assert (expected.gt_inds > 0).any(axis=1).tolist() == [True, True, False]
+    for name in ("gt_inds", "max_overlaps", "labels"):
+        np.testing.assert_array_equal(np.asarray(getattr(got, name)), getattr(expected, name), err_msg=name)
+    for name, x in expected.extras.items():
+        np.testing.assert_array_equal(np.asarray(got.extras[name]), x, err_msg=name)
+
+
 def test_nothing_to_match():
     inputs = draw(0, n_gts=0)
     got = assign(inputs)
@@ -212,6 +250,13 @@ def test_compiled_is_eager(library):
         ({"base_sizes": np.zeros((3, 2, 2))}, ValueError, "featmap_sizes: expected 3"),
         ({"base_sizes": np.zeros((2, 3, 2))}, ValueError, "to be 120 priors, got 180"),
         ({"base_sizes": np.zeros((2, 0, 2))}, ValueError, "base_sizes"),
+        ({"of_candidates": True}, ValueError, "pred_bboxes: expected 80 rows, one a candidate, got 120"),
+        (
+            {name: x[:80] for name, x in draw(0).items() if name.startswith("pred_")}
+            | {"of_candidates": True, "prior_valid": np.ones(80, dtype=bool)},
+            ValueError,
+            "prior_valid: expected None",
+        ),
     ],
 )
 def test_wrong_calls_are_refused(change, error, words):
