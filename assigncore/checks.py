@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -72,10 +72,8 @@ def _backend_of(name: str, x: Array) -> ArrayBackend:
     return backend
 
 
-def check_shape(name: str, x: Array, expected: str | Callable[[], str], *tail: int | None) -> None:
+def check_shape(name: str, x: Array, expected: str, *tail: int | None) -> None:
     """Check the trailing dimensions of `x`; None stands for any length, `expected` is for the message.
-
-    It may be made when it is needed: a compiler can do without the text of a length it does not know.
 
     Raises
     ------
@@ -87,8 +85,7 @@ def check_shape(name: str, x: Array, expected: str | Callable[[], str], *tail: i
     if len(shape) < len(tail) or any(
         want is not None and have != want for want, have in zip(tail, actual, strict=True)
     ):
-        wanted = expected if isinstance(expected, str) else expected()
-        raise ValueError(f"{name}: expected shape {wanted}, got {shape}")
+        raise ValueError(f"{name}: expected shape {expected}, got {shape}")
 
 
 def check_dtype(name: str, x: Array, backend: ArrayBackend, kind: str) -> None:

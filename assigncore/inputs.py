@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from math import prod
 from numbers import Real
 from types import MappingProxyType
@@ -14,7 +13,7 @@ import numpy as np
 
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.formulas import drop_broken
-from assigncore.checks import broadcast_lead, check_dtype, check_shape, common_backend, raise_precision
+from assigncore.checks import broadcast_lead, check_dtype, common_backend, raise_precision
 from assigncore.result import AssignResult
 
 __all__ = [
@@ -275,17 +274,19 @@ def with_known_class(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n
 def _check_each(given: Mapping[str, InputSpec], backend: ArrayBackend) -> None:
     lengths: dict[str, int] = {}
     for name, value in given.items():
-        dimensions = value.dimensions
-        expected = partial(_shape_of, dimensions, lengths)
-        tail = tuple(d if isinstance(d, int) else lengths.get(d) for d in dimensions)
-        check_shape(name, value.array, expected, *tail)
+        dimensions, shape = value.dimensions, tuple(value.array.shape)
+        tail = shape[len(shape) - len(dimensions) :]
+        fits = len(shape) >= len(dimensions)
+        for dimension, length in zip(dimensions, tail, strict=False):
+            wanted = lengths.get(dimension) if isinstance(dimension, str) else dimension
+            fits = fits and (wanted is None or wanted == length)
+        if not fits:
+            expected = ", ".join(str(lengths.get(str(d), d)) for d in dimensions)
+            raise ValueError(f"{name}: expected shape (..., {expected}), got {shape}")
         check_dtype(name, value.array, backend, value.kind)
-        actual = value.array.shape[value.array.ndim - len(dimensions) :]
-        lengths.update({d: int(n) for d, n in zip(dimensions, actual, strict=True) if isinstance(d, str)})
-
-
-def _shape_of(dimensions: tuple[str | int, ...], lengths: Mapping[str, int]) -> str:
-    return f"(..., {', '.join(str(lengths.get(str(d), d)) for d in dimensions)})"
+        for dimension, length in zip(dimensions, tail, strict=True):
+            if isinstance(dimension, str):
+                lengths[dimension] = int(length)
 
 
 def _flattened(

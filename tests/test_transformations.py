@@ -138,15 +138,15 @@ def test_tensors_whose_memory_is_not_their_value_are_not_plain():
     wrapped = [x.conj(), x.conj().imag, torch.ones(3).to_sparse(), torch.ones(3, device="meta"),
                torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8),
                torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])]  # fmt: skip
-    assert not any(plain_tensors.is_plain(y) for y in wrapped)
-    assert plain_tensors.is_plain(torch.ones(3))
-    assert plain_tensors.is_plain(torch.nn.Parameter(torch.ones(3)))
-    assert plain_tensors.is_plain(torch.empty(0))
+    assert not any(plain_tensors.are_plain([y]) for y in wrapped)
+    assert plain_tensors.are_plain([torch.ones(3)])
+    assert plain_tensors.are_plain([torch.nn.Parameter(torch.ones(3))])
+    assert plain_tensors.are_plain([torch.empty(0)])
 
 
 def test_a_name_that_a_version_lacks_means_the_portable_path():
     with mock.patch.object(torch._C, "_functorch", None):
         questions = plain_tensors._questions()
     with mock.patch.object(plain_tensors, "_QUESTIONS", questions):
-        assert not plain_tensors.is_plain(torch.ones(3))
+        assert not plain_tensors.are_plain([torch.ones(3)])
         assert plain_tensors.what_hides(torch.ones(3)) == ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from types import ModuleType
 from typing import Any
 
-import array_api_compat.numpy as xp
+import array_api_compat.numpy as compat
 import numpy as np
 
 from assigncore.adapters.backends.host import cached_pairs_per_tile, k_smallest
@@ -22,8 +23,41 @@ from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
 
 __all__ = ["NumpyBackend"]
 
+KINDS = {"bool": "b", "integral": "iu", "real floating": "f"}
+"""Letters by which NumPy's dtypes say of what kind they are."""
+
 LISTED = 4
 """Times as much memory as a pair of a tile that a listed pair takes, with what is computed of it."""
+
+
+def _broadcast_to(x: np.ndarray[Any, Any], shape: tuple[int, ...], /) -> np.ndarray[Any, Any]:
+    return x if x.shape == tuple(shape) else np.broadcast_to(x, shape)
+
+
+def _moveaxis(x: np.ndarray[Any, Any], source: int, destination: int, /) -> np.ndarray[Any, Any]:
+    order = [axis for axis in range(x.ndim) if axis != source % x.ndim]
+    order.insert(destination % x.ndim, source % x.ndim)
+    return x.transpose(order)
+
+
+def _reshape(x: np.ndarray[Any, Any], /, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return x.reshape(shape)
+
+
+def _take(x: np.ndarray[Any, Any], indices: np.ndarray[Any, Any], /, *, axis: int) -> np.ndarray[Any, Any]:
+    return x.take(indices, axis)
+
+
+def _namespace() -> ModuleType:
+    """Return array-api-compat's namespace, with NumPy's own functions where they do the same in less time.
+
+    A small scene costs what it takes to call functions, and nothing else.
+    """
+    own = ModuleType(compat.__name__, compat.__doc__)
+    same = ("arange", "full", "full_like", "ones", "ones_like", "zeros", "zeros_like")
+    ours = {"broadcast_to": _broadcast_to, "moveaxis": _moveaxis, "reshape": _reshape, "take": _take}
+    vars(own).update({**vars(compat), **{name: getattr(np, name) for name in same}, **ours})
+    return own
 
 
 class NumpyBackend(ArrayBackend):
@@ -33,7 +67,7 @@ class NumpyBackend(ArrayBackend):
     array_types = (np.ndarray,)
 
     def __init__(self) -> None:
-        super().__init__(xp)
+        super().__init__(_namespace())
 
     def unfit(self, x: Array) -> str:
         """Name masked arrays, whose masks every function here would pass over."""
@@ -45,9 +79,9 @@ class NumpyBackend(ArrayBackend):
         """Return true: NumPy's memory is the host's."""
         return True
 
-    def on_numpy(self, x: Array) -> ArrayBackend:
-        """Return itself."""
-        return self
+    def on_numpy(self, *arrays: Array) -> list[np.ndarray[Any, Any]]:
+        """Return them."""
+        return list(arrays)
 
     def host_threads(self) -> int:
         """Follow PyTorch's setting too, where it has been imported."""
@@ -62,11 +96,15 @@ class NumpyBackend(ArrayBackend):
         """Return a tile that fits the cache."""
         return cached_pairs_per_tile(self.most_pairs(x))
 
+    def integer_dtype(self, x: Array) -> Any:
+        """Return what NumPy counts by."""
+        return np.dtype(np.int_)
+
     def is_dtype(self, dtype: Any, kind: str) -> bool:
-        """Take ``bfloat16`` and its kin, which the ``ml_dtypes`` package adds to NumPy, for real floating."""
+        """Take ``bfloat16``, which the ``ml_dtypes`` package adds to NumPy, for real floating."""
         if dtype.kind == "V":
-            return kind == "real floating" and dtype.name in {"bfloat16"}
-        return super().is_dtype(dtype, kind)
+            return kind == "real floating" and dtype.name == "bfloat16"
+        return dtype.kind in KINDS[kind]
 
     def overwrite(self, x: Array, mask: Array, values: Array) -> Array:
         """Write in place: what is allocated costs as much as what is written."""
@@ -104,7 +142,7 @@ class NumpyBackend(ArrayBackend):
 
     def elementary(self, name: str, x: Array) -> Array:
         """Let NumPy convert what stays in the cache, so that no array of float64 exists."""
-        function = getattr(xp, name)
+        function = getattr(self.xp, name)
         if x.dtype != np.float32:
             return function(x)
         return function(x, out=np.empty_like(x), dtype=np.float64, casting="unsafe")

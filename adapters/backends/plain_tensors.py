@@ -7,14 +7,14 @@ primitives compute, only slower.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-__all__ = ["is_plain", "is_recorded", "unlike_arrays", "what_hides"]
+__all__ = ["are_plain", "is_recorded", "unlike_arrays", "what_hides"]
 
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
@@ -34,14 +34,19 @@ def _questions() -> tuple[Callable[[], Any], ...]:
 _QUESTIONS = _questions()
 
 
-def is_plain(x: torch.Tensor) -> bool:
-    """Tell whether an eager tensor of the host has its values where NumPy looks for them.
+def are_plain(tensors: Iterable[torch.Tensor]) -> bool:
+    """Tell whether all are eager tensors of the host that have their values where NumPy looks for them.
 
     It is not asked while a compiler traces.
     """
-    if any(question() for question in _QUESTIONS):
-        return False
-    if type(x) not in PLAIN_TYPES or x.layout is not torch.strided or x.is_quantized:
+    for question in _QUESTIONS:
+        if question():
+            return False
+    return all(map(_is_plain, tensors))
+
+
+def _is_plain(x: torch.Tensor) -> bool:
+    if type(x) not in PLAIN_TYPES or not x.is_cpu or x.layout is not torch.strided or x.is_quantized:
         return False
     return not (x.is_nested or x.is_conj() or x.is_neg()) and (x.numel() == 0 or x.data_ptr() != 0)
 

@@ -13,7 +13,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from assigncore.adapters.backends.host import cached_pairs_per_tile
-from assigncore.adapters.backends.plain_tensors import is_plain, is_recorded, unlike_arrays, what_hides
+from assigncore.adapters.backends.plain_tensors import are_plain, is_recorded, unlike_arrays, what_hides
 from assigncore.adapters.backends.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
 from assigncore.backend.fast_path import numpy_is_wanted
@@ -87,7 +87,7 @@ class TorchBackend(ArrayBackend):
 
     def reads_host(self, x: Array) -> bool:
         """Whether the tensor is an eager one in the host's memory, and no transformation's."""
-        return not self.is_traced(x) and cast("bool", x.device.type == "cpu") and is_plain(x)
+        return not torch.compiler.is_compiling() and are_plain((x,))
 
     def surely_all(self, mask: Array) -> bool:
         """Let NumPy look at the same memory, which is several times as quick."""
@@ -127,9 +127,11 @@ class TorchBackend(ArrayBackend):
                 return x @ y
         return x @ y
 
-    def on_numpy(self, x: Array) -> ArrayBackend | None:
-        """Return NumPy's where the tensor is an eager one in the host's memory."""
-        return load_backend("numpy") if self.reads_host(x) and numpy_is_wanted() else None
+    def on_numpy(self, *arrays: Array) -> list[np.ndarray[Any, Any]] | None:
+        """Return views of eager tensors in the host's memory, and copies of those in a dtype NumPy lacks."""
+        if torch.compiler.is_compiling() or not numpy_is_wanted() or not are_plain(arrays):
+            return None
+        return [(x.float() if x.dtype == torch.bfloat16 else x).detach().numpy() for x in arrays]
 
     def host_threads(self) -> int:
         """Follow PyTorch's setting, which is 1 in a data loader's worker."""
@@ -149,7 +151,7 @@ class TorchBackend(ArrayBackend):
         host = self._without_gradient(x)
         if host is None:
             return super().bounded_rows(x, limit)
-        rows, whole = host.bounded_rows(x.detach().numpy(), limit)
+        rows, whole = load_backend("numpy").bounded_rows(host[0], limit)
         return torch.from_numpy(rows), torch.from_numpy(whole)
 
     def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
@@ -157,22 +159,23 @@ class TorchBackend(ArrayBackend):
         host = self._without_gradient(b1, b2)
         if host is None:
             return super().overlaps_of_boxes(b1, b2, mode)
-        return torch.from_numpy(host.overlaps_of_boxes(b1.detach().numpy(), b2.detach().numpy(), mode))
+        return torch.from_numpy(load_backend("numpy").overlaps_of_boxes(host[0], host[1], mode))
 
     def listed(self, relation: Relation) -> ListedPairs | None:
         """Let NumPy list them on the host."""
-        host = self._without_gradient(*relation.arrays.values())
-        found = None if host is None else host.listed(relation.on(host, lambda x: x.detach().numpy()))
+        host, numpy = self._without_gradient(*relation.arrays.values()), load_backend("numpy")
+        if host is None:
+            return None
+        found = numpy.listed(relation.on(numpy, host))
         if found is None:
             return None
         return ListedPairs(self, found.shape, *(torch.from_numpy(x) for x in (found.row, found.index)))
 
-    def _without_gradient(self, *arrays: Array) -> ArrayBackend | None:
-        """Return NumPy's backend where it can compute, and no gradient is asked for."""
+    def _without_gradient(self, *arrays: Array) -> list[np.ndarray[Any, Any]] | None:
+        """Return the arrays as NumPy's where it can compute, and no gradient is asked for."""
         if torch.is_grad_enabled() and any(x.requires_grad for x in arrays):
             return None
-        hosts = [self.on_numpy(x) for x in arrays]
-        return hosts[0] if all(hosts) else None
+        return self.on_numpy(*arrays)
 
     def k_smallest(self, x: Array, k: int) -> tuple[Array, Array]:
         """Select on keys that join a float32 value's ordered bits with its index, so that none are equal.

@@ -168,8 +168,8 @@ class ArrayBackend:
             total = total + self.xp.abs(a[..., :, None, i] - b[..., None, :, i])
         return total
 
-    def on_numpy(self, x: Array) -> ArrayBackend | None:
-        """Return the backend of NumPy where it can work on the memory of `x`, else None."""
+    def on_numpy(self, *arrays: Array) -> list[np.ndarray[Any, Any]] | None:
+        """Return the arrays as NumPy's, of the same memory; None unless it sees the true values of all."""
         return None
 
     def host_threads(self) -> int:

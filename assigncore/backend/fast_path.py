@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import fields
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from inspect import signature
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar, cast
@@ -51,15 +50,19 @@ def numpy_fast_path(assign: Assign) -> Assign:
     @wraps(assign)
     def assign_by_numpy(self: Any, *arguments: Any, **named: Any) -> AssignResult:
         given = {**dict(zip(names, arguments, strict=False)), **named}
-        backend = _library_on_host(given) if len(given) == len(arguments) + len(named) else None
-        if backend is None or not _is_portable(self):
+        arrays = {name: x for name, x in given.items() if _is_array(x)}
+        backend = _common_library(arrays.values()) if len(given) == len(arguments) + len(named) else None
+        views = None if backend is None else backend.on_numpy(*arrays.values())
+        # What stands behind it a compiler cannot trace, and need not.
+        if backend is None or views is None or not numpy_is_wanted() or not _is_portable(self):
             return assign(self, *arguments, **named)
+        of_host = {**given, **dict(zip(arrays, views, strict=True))}
+        result = over_images(partial(assign, self), of_host, backend)
         if backend.name == "numpy":
-            return over_images(partial(assign, self), given, backend)
-        of_host = {name: backend.to_numpy(x) if _is_array(x) else x for name, x in given.items()}
-        arrays, static = over_images(partial(assign, self), of_host, backend).tree_flatten()
+            return result
+        outputs, static = result.tree_flatten()
         return AssignResult.tree_unflatten(
-            static, [None if x is None else backend.from_numpy(x) for x in arrays]
+            static, [None if x is None else backend.from_numpy(x) for x in outputs]
         )
 
     return cast("Assign", assign_by_numpy)
@@ -71,29 +74,33 @@ def _is_array(x: Any) -> bool:
     return not isinstance(x, (int, float)) and hasattr(type(x), "shape") and hasattr(x, "dtype")
 
 
-def _library_on_host(given: Mapping[str, Any]) -> ArrayBackend | None:
-    """Return the one library of all arrays, if NumPy can work on their memory."""
-    arrays = [x for x in given.values() if _is_array(x)]
-    if not arrays:
-        return None
-    try:
-        backend = get_backend(arrays[0])
-    except TypeError:
-        # What is no array after all is refused by the assigner, which knows its name.
-        return None
-    ours = all(isinstance(x, backend.array_types) and backend.on_numpy(x) is not None for x in arrays)
-    return backend if ours and numpy_is_wanted() else None
+def _common_library(arrays: Iterable[Any]) -> ArrayBackend | None:
+    """Return the library that all arrays are of, None where there is none."""
+    backend = None
+    for x in arrays:
+        if backend is None:
+            try:
+                backend = get_backend(x)
+            except TypeError:
+                # What is no array after all is refused by the assigner, which knows its name.
+                return None
+        if not isinstance(x, backend.array_types):
+            return None
+    return backend
 
 
 def _is_portable(assigner: Any) -> bool:
     """Tell whether all that computes is of this package: others may count on the library they were given."""
-    values = [getattr(assigner, knob.name) for knob in fields(assigner)]
-    parts = [part for value in values for part in (value if isinstance(value, tuple | list) else (value,))]
-    return all(_is_ours(part) for part in (assigner, *parts))
+    parts: list[Any] = [assigner]
+    for knob in assigner.__dataclass_fields__:
+        value = getattr(assigner, knob)
+        parts.extend(value if isinstance(value, tuple | list) else (value,))
+    return all(map(_is_ours, map(type, parts)))
 
 
-def _is_ours(part: Any) -> bool:
-    """Tell whether a knob is a value of Python's, or something that this package defines."""
-    if isinstance(part, FunctionType | BuiltinFunctionType | MethodType | partial):
+@cache
+def _is_ours(kind: type) -> bool:
+    """Tell whether a type is that of a value of Python's, or one that this package defines."""
+    if issubclass(kind, FunctionType | BuiltinFunctionType | MethodType | partial):
         return False
-    return type(part).__module__.partition(".")[0] in ("builtins", "assigncore")
+    return kind.__module__.partition(".")[0] in ("builtins", "assigncore")

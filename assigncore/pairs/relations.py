@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -47,9 +47,9 @@ class Relation:
         own = {field.name: getattr(self, field.name) for field in reversed(fields(self))}
         return {name: x for name, x in own.items() if hasattr(x, "shape")}
 
-    def on(self, backend: ArrayBackend, convert: Callable[[Array], Array]) -> Self:
-        """Return the same relation with converted arrays, of another backend."""
-        changes: dict[str, Any] = {name: convert(x) for name, x in self.arrays.items()}
+    def on(self, backend: ArrayBackend, arrays: Iterable[Array]) -> Self:
+        """Return the same relation of another backend, with its `arrays` in their order."""
+        changes: dict[str, Any] = dict(zip(self.arrays, arrays, strict=True))
         return replace(self, backend=backend, **changes)
 
 
