@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from functools import cache, lru_cache
+from typing import Any, ClassVar, cast
 
 from assigncore import costs as core
 from assigncore.adapters.errors import also_assertion
@@ -31,9 +32,24 @@ class CostKnobs:
 
     def core(self) -> core.MatchCost:
         """Return the core's cost of these knobs."""
-        known = {field.name for field in fields(self.core_class)}
-        own = [field.name for field in fields(self)]  # type: ignore[arg-type]
-        return self.core_class(**{name: getattr(self, name) for name in own if name in known})
+        own: Any = type(self)
+        knobs = {name: getattr(self, name) for name in _shared_knobs(own, self.core_class)}
+        try:
+            return cast("core.MatchCost", _built(self.core_class, **knobs))
+        except TypeError:
+            # What cannot be hashed is no number: the cost says of which knob.
+            return self.core_class(**knobs)
+
+
+@cache
+def _shared_knobs(own: Any, core_class: Any) -> list[str]:
+    known = {field.name for field in fields(core_class)}
+    return [field.name for field in fields(own) if field.name in known]
+
+
+@lru_cache(maxsize=256, typed=True)
+def _built(core_class: Any, **knobs: Any) -> Any:
+    return core_class(**knobs)
 
 
 class InstanceCost(CostKnobs):

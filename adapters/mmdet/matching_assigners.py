@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import assigncore
@@ -17,6 +18,9 @@ from assigncore.backend import Array, get_backend
 from assigncore.matching import linear_sum_assignment
 
 __all__ = ["HungarianAssigner", "TopkHungarianAssigner"]
+
+hungarian_of = lru_cache(maxsize=64)(assigncore.HungarianAssigner)
+"""Makes the core's assigner of costs once: their knobs may be changed, but seldom are."""
 
 
 @dataclass(eq=False)
@@ -86,10 +90,10 @@ class HungarianAssigner:
     def _matched(self, pred_instances: Any, gt_instances: Any, img_meta: Any) -> Array:
         """Return the codes of the matching (N,)."""
         if all(isinstance(cost, CostKnobs) for cost in self.match_costs):
-            costs = [cost.core() for cost in self.match_costs]
+            costs = tuple(cost.core() for cost in self.match_costs)
             names = {name for cost in costs for name in cost.needs}
             inputs = cost_inputs(names, pred_instances, gt_instances, img_meta)
-            return assigncore.HungarianAssigner(costs).assign(**inputs).gt_inds
+            return hungarian_of(costs).assign(**inputs).gt_inds
         terms = [cost(pred_instances, gt_instances, img_meta) for cost in self.match_costs]
         total = terms[0]
         for term in terms[1:]:

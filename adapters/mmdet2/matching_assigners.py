@@ -8,7 +8,7 @@ from typing import Any
 import assigncore
 from assigncore.adapters.containers import as_integers, boxes_of, flat_masks
 from assigncore.adapters.errors import also_assertion
-from assigncore.adapters.mmdet.matching_assigners import labels_of, unmatched
+from assigncore.adapters.mmdet.matching_assigners import hungarian_of, labels_of, unmatched
 from assigncore.adapters.mmdet.result import AssignResult
 from assigncore.adapters.mmdet2.costs import (
     BBoxL1Cost,
@@ -100,8 +100,8 @@ class HungarianAssigner:
         sizes = (width, height, width, height)
         corners = cxcywh_to_xyxy(bbox_pred)
         scaled = xp.stack([corners[:, i] * float(size) for i, size in enumerate(sizes)], axis=-1)
-        costs = [cost.core() for cost in (self.cls_cost, self.reg_cost, self.iou_cost)]
-        result = assigncore.HungarianAssigner(costs).assign(
+        costs = tuple(cost.core() for cost in (self.cls_cost, self.reg_cost, self.iou_cost))
+        result = hungarian_of(costs).assign(
             boxes, gt_labels=labels, pred_bboxes=scaled, pred_logits=cls_pred, image_shape=(height, width)
         )
         return AssignResult(n_gts, result.gt_inds, None, result.labels)

@@ -37,12 +37,15 @@ def _of_labels(scene: MatchScene, x: Array, labels: Array) -> Array:
     """Pick from `x` (b or 1, n, C) the classes `labels` (b or 1, G), (b, n, G); NaN for what is no class."""
     xp = scene.xp
     known = (labels >= 0) & (labels < int(x.shape[-1]))
-    images = max(int(x.shape[0]), int(labels.shape[0]))
-    shape = (images, int(x.shape[1]), int(labels.shape[1]))
-    place = xp.broadcast_to(xp.where(known, labels, 0)[:, None, :], shape)
-    place = xp.astype(place, scene.backend.integer_dtype(x))
-    x = xp.broadcast_to(x, (images, *x.shape[1:]))
-    return xp.where(known[:, None, :], xp.take_along_axis(x, place, axis=-1), float("nan"))
+    place = xp.astype(xp.where(known, labels, 0), scene.backend.integer_dtype(x))
+    if labels.shape[0] == 1:
+        picked = xp.take(x, place[0, :], axis=2)
+    else:
+        images = int(labels.shape[0])
+        shape = (images, int(x.shape[1]), int(labels.shape[1]))
+        x = xp.broadcast_to(x, (images, *x.shape[1:]))
+        picked = xp.take_along_axis(x, xp.broadcast_to(place[:, None, :], shape), axis=-1)
+    return scene.backend.keep(known[:, None, :], picked, float("nan"))
 
 
 def _elementwise_of_labels(
