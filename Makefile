@@ -91,7 +91,7 @@ $(VENV)/.%: pyproject.toml | $(VENV)
 $(VENV):
 	$(PYTHON) -m venv $(VENV)
 
-$(TYPES)/assigncore: Makefile
+$(TYPES)/assigncore: Makefile assigncore
 	rm -rf $(TYPES)
 	mkdir -p $@
 	cd $@ && for entry in ../../../assigncore/*; do ln -s $$entry .; done

@@ -34,6 +34,7 @@ from assigncore.assigners import (
 from assigncore.backend import ArrayBackend, get_backend, load_backend
 from assigncore.backend.memory import memory_budget, set_memory_budget
 from assigncore.boxes.calculators import BboxOverlaps2D, PositiveCIoU, SmoothedIoU
+from assigncore.inspect.explain import Explanation, explain
 from assigncore.registry import ASSIGNERS, COSTS, OVERLAP_CALCULATORS, build_assigner, build_cost
 from assigncore.result import AssignResult
 
@@ -51,6 +52,7 @@ __all__ = [
     "BboxOverlaps2D",
     "CenterRegionAssigner",
     "DynamicSoftLabelAssigner",
+    "Explanation",
     "FCOSAssigner",
     "GreedyMatcher",
     "GridAssigner",
@@ -72,6 +74,7 @@ __all__ = [
     "YOLOv7Assigner",
     "build_assigner",
     "build_cost",
+    "explain",
     "get_backend",
     "load_backend",
     "memory_budget",

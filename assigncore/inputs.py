@@ -14,6 +14,7 @@ import numpy as np
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.formulas import drop_broken
 from assigncore.checks import broadcast_lead, check_dtype, common_backend, raise_precision
+from assigncore.inspect.trace import begin, is_recording, mark
 from assigncore.result import AssignResult
 
 __all__ = [
@@ -140,6 +141,10 @@ class Scene:
         xp = self.xp
         any_gt = xp.any(self.gt_valid, axis=-1)[:, None]
         takes_part = self.prior_valid if ignored is None else self.prior_valid & ~ignored
+        if is_recording():
+            if ignored is not None:
+                mark("in an ignore region", ignored, -1, holds="always")
+            mark("takes no part", ~self.prior_valid, -1, holds="always")
         keep = self.backend.keep
         gt_inds = keep(takes_part, keep(any_gt, gt_inds, 0), -1)
         if max_overlaps is not None:
@@ -340,6 +345,7 @@ def _build(
         if n_classes is not None:
             gt_valid = with_known_class(backend, gt_labels, gt_valid, n_classes)
         gt_labels = each_image(gt_labels)
+    begin((int(gt_bboxes.shape[1]), int(priors.shape[-2])), each_image(gt_valid))
     return Scene(
         backend=backend,
         lead=lead,
@@ -447,6 +453,8 @@ class MatchScene:
             Further outputs.
         """
         xp = self.xp
+        if is_recording():
+            mark("takes no part", ~self.prior_valid, -1, holds="always")
         gt_inds = xp.where(self.prior_valid, matched + 1, -1)
         labels = self.arrays.get("gt_labels")
         if labels is not None:
@@ -570,4 +578,5 @@ def _build_match(
 
     prior_valid, gt_valid = mask("prior_valid", axes["N"]), mask("gt_valid", axes["G"])
     gt_valid = xp.broadcast_to(gt_valid, (images, axes["G"]))
+    begin((axes["G"], axes["N"]), gt_valid)
     return MatchScene(backend, lead, (images, axes["N"], axes["G"]), some.dtype, flat, prior_valid, gt_valid)

@@ -9,7 +9,14 @@ from assigncore.backend import Array
 from assigncore.inputs import Scene
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
-from assigncore.steps.overlaps import best_overlaps, low_quality_gt, overlaps_with_gts
+from assigncore.steps.overlaps import (
+    best_overlaps,
+    low_quality_gt,
+    name_best,
+    name_codes,
+    name_low_quality,
+    overlaps_with_gts,
+)
 
 __all__ = ["AscendMaxIoUAssigner"]
 
@@ -65,12 +72,18 @@ match_low_quality, iou_calculator
         max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
         indices = best.gt_of_prior
         positive = counted & (max_overlaps >= float(self.pos_iou_thr))
+        gt_inds = scene.codes(self._is_background(max_overlaps))
+        name_codes(gt_inds, ignored, max_overlaps)
+        name_best(scene, best, "overlap at least pos_iou_thr", positive, float(self.pos_iou_thr))
         if self.match_low_quality:
             eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou)) & (best.of_gt > 0)
-            taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
+            limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all
+            name_low_quality(
+                scene, best, "at least min_pos_iou, and above 0", eligible, limit, assign_all=assign_all
+            )
+            taken = low_quality_gt(scene, best, eligible, assign_all=assign_all)
             positive = positive | (taken > 0)
             indices = xp.where(taken > 0, taken - 1, indices)
-        gt_inds = scene.codes(self._is_background(max_overlaps))
         gt_inds = scene.backend.overwrite(gt_inds, positive, indices + 1)
         return self._with_masks(scene, scene.result(gt_inds, max_overlaps), indices)
 

@@ -13,6 +13,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import box_centers, drop_broken, inside
 from assigncore.checks import check_choice, check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inspect.trace import condition, mark
 from assigncore.numerics import exp, power, quotient, rounded_product, running_sum
 from assigncore.pairs.listed import Pairs
 from assigncore.registry import ASSIGNERS, Configured
@@ -194,14 +195,19 @@ class ATSSAssigner(Configured):
         candidates = nearest_per_level(scene, levels, self.topk, last_resort=ignored)
         overlaps = self._overlaps(scene, candidates, compared)
         # Where a calculator or a logit gives NaN, there is no candidate.
-        found = candidates.found & (overlaps == overlaps)
+        found = candidates.found & (overlaps == overlaps) & scene.gt_valid[..., None]
         overlaps = scene.xp.where(found, overlaps, 0.0)
         threshold = adaptive_threshold(scene.xp, overlaps, found)
         threshold = threshold[..., None]
         above = overlaps > threshold if self.strictly_above else overlaps >= threshold
-        claims = above & found & scene.gt_valid[..., None]
-        claims = claims & centers_inside(scene, candidates, margin=float(self.inside_margin))
-        taken, max_overlaps = self._settled(scene, candidates.index, claims, overlaps)
+        inside = centers_inside(scene, candidates, margin=float(self.inside_margin))
+        index = candidates.index
+        condition("among the nearest of its level", found, index=index)
+        condition("overlap that reaches the threshold", above, index=index, value=overlaps, limit=threshold)
+        condition("centre inside the box", inside, index=index)
+        claims = found & above & inside
+        taken, max_overlaps = self._settled(scene, index, claims, overlaps)
+        mark("in an ignore region", ignored, -1)
         gt_inds = scene.backend.overwrite(scene.codes(~ignored), taken > 0, taken)
         return scene.result(gt_inds, max_overlaps)
 

@@ -14,6 +14,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D, measure_of, zero_when_d
 from assigncore.boxes.formulas import box_centers, inside
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
+from assigncore.inspect.trace import condition, contest
 from assigncore.pairs.listed import Pairs
 from assigncore.pairs.relations import Inside, Relation, Touching, decided_by_pairs, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
@@ -179,6 +180,8 @@ class CenterRegionAssigner(Configured):
             centers = box_centers(pairs.of_priors(scene.priors))
             in_core = in_core & inside(centers, pairs.of_gts(scene.gt_bboxes))
             of_gts = pairs.of_gts(rank.rank)
+            condition("covered by the core, and centre in the box", in_core)
+            contest("the smallest box", by=of_gts)
             best = pairs.largest(xp.where(in_core, of_gts, 0))
             outranked = in_core & (of_gts != pairs.own(best))
             in_shadow = (in_shadow & ~in_core) | outranked
@@ -188,6 +191,7 @@ class CenterRegionAssigner(Configured):
                 if self.foreground_dominate:
                     in_shadow, outranked = in_shadow & ~clash, outranked & ~clash
                 else:
+                    condition("in no shadow of its class", ~xp.any(clash, axis=1, keepdims=True), otherwise=0)
                     gt_inds = xp.where(pairs.largest(xp.astype(clash, xp.int32)) > 0, 0, gt_inds)
             return gt_inds, in_shadow, outranked
 

@@ -10,6 +10,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.formulas import box_centers, columns, near
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
+from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.numerics import rounded_product
 from assigncore.pairs.listed import Pairs
 from assigncore.pairs.relations import Inside, largest_code
@@ -147,7 +148,11 @@ class FCOSAssigner(Configured):
         ranges = self._ranges(scene, levels)
 
         def claimed_rank(pairs: Pairs) -> Array:
-            return scene.xp.where(self._may_regress(scene, pairs, ranges), pairs.of_gts(rank.rank), 0)
+            if is_recording():
+                condition("inside the box", inside.of(pairs))
+            claims, ranks = self._may_regress(scene, pairs, ranges), pairs.of_gts(rank.rank)
+            contest("the smallest box", by=ranks)
+            return scene.xp.where(claims, ranks, 0)
 
         return scene.result(rank.gt_inds(largest_code(inside, claimed_rank)), None)
 
@@ -165,11 +170,13 @@ class FCOSAssigner(Configured):
         farthest = xp.maximum(xp.maximum(x - x1, x2 - x), xp.maximum(y - y1, y2 - y))
         least, greatest = columns(pairs.of_priors(ranges))
         claims = (farthest >= least) & (farthest <= greatest)
+        condition("farthest side in the level's regress_ranges", claims, value=farthest, limit=greatest)
         if not self.center_sampling:
             return claims
         radius = rounded_product(stride, self.center_sample_radius)
-        return claims & near(
-            points, pairs.of_gts(box_centers(scene.gt_bboxes)), xp.stack([radius, radius], axis=-1)
+        centers = pairs.of_gts(box_centers(scene.gt_bboxes))
+        return claims & condition(
+            "near the centre", near(points, centers, xp.stack([radius, radius], axis=-1))
         )
 
 

@@ -17,6 +17,9 @@ from assigncore.steps.overlaps import (
     best_overlaps,
     check_thresholds,
     low_quality_gt,
+    name_best,
+    name_codes,
+    name_low_quality,
     overlaps_with_gts,
 )
 
@@ -138,9 +141,14 @@ class GridAssigner(Configured):
         best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible))
         max_overlaps = xp.where(responsible, best.of_prior, -1.0)
         positive = responsible & (max_overlaps > float(self.pos_iou_thr))
-        gt_inds = scene.backend.overwrite(scene.codes(background), positive, best.gt_inds)
+        gt_inds = scene.codes(background)
+        name_codes(gt_inds, None, of_any)
+        name_best(scene, best, "overlap above pos_iou_thr", positive, float(self.pos_iou_thr))
+        gt_inds = scene.backend.overwrite(gt_inds, positive, best.gt_inds)
         eligible = scene.gt_valid & (best.of_gt > float(self.min_pos_iou))
-        taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
+        limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all
+        name_low_quality(scene, best, "above min_pos_iou", eligible, limit, assign_all=assign_all)
+        taken = low_quality_gt(scene, best, eligible, assign_all=assign_all)
         return scene.result(scene.backend.overwrite(gt_inds, taken > 0, taken), max_overlaps)
 
     def _is_background(self, max_overlaps: Array) -> Array:

@@ -11,12 +11,14 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, box_columns
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
+from assigncore.inspect.trace import is_recording, mark
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.overlaps import (
     PairwiseOverlaps,
     best_overlaps,
     low_quality_gt,
+    name_best,
     overlaps_with_gts,
     read_overlaps,
 )
@@ -208,9 +210,14 @@ class Matcher(Configured):
         best = best_overlaps(pairs)
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         label = self._label_of(scene, max_overlaps)
+        if is_recording():
+            name_best(scene, best, "overlap of an interval with label 1", label == 1, float("nan"))
+            unclear = (label < 0) | (~counted & (label == 1))
+            mark("overlap of an interval with label -1, or a broken box", unclear, -1)
         if self.allow_low_quality_matches:
             at_best = low_quality_gt(scene, best, scene.gt_valid, assign_all=True) > 0
             label = xp.where(at_best, 1, label)
+            name_best(scene, best, "the best overlap of any ground truth", at_best, float("nan"))
         gt_inds = xp.where(label == 1, xp.where(counted, best.gt_of_prior + 1, -1), label)
         max_overlaps = xp.where(scene.prior_valid, max_overlaps, -1.0)
         first_gt = xp.argmax(xp.astype(scene.gt_valid, gt_inds.dtype), axis=-1)[:, None]

@@ -19,6 +19,9 @@ from assigncore.steps.overlaps import (
     best_overlaps,
     check_thresholds,
     low_quality_gt,
+    name_best,
+    name_codes,
+    name_low_quality,
     overlaps_with_gts,
 )
 
@@ -169,6 +172,8 @@ class MaxIoUAssigner(Configured):
         max_overlaps = scene.backend.keep(scene.prior_valid & ~ignored, max_overlaps, -1.0)
         gt_inds = scene.codes(self._is_background(max_overlaps))
         positive = counted & (max_overlaps >= float(self.pos_iou_thr))
+        name_codes(gt_inds, ignored, max_overlaps)
+        name_best(scene, best, "overlap at least pos_iou_thr", positive, float(self.pos_iou_thr))
         gt_inds = overwrite(gt_inds, positive, best.gt_inds)
         if self.match_low_quality:
             taken = self._low_quality(scene, best, ignored)
@@ -190,7 +195,9 @@ class MaxIoUAssigner(Configured):
         """Return index + 1 of the ground truth that takes each prior for its best overlap, else 0."""
         xp = scene.xp
         eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou))
-        taken = low_quality_gt(scene, best, eligible, assign_all=self.gt_max_assign_all)
+        limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all
+        name_low_quality(scene, best, "at least min_pos_iou", eligible, limit, assign_all=assign_all)
+        taken = low_quality_gt(scene, best, eligible, assign_all=assign_all)
         if self.min_pos_iou > -1:
             return taken
         # Overlaps with ignored priors are -1. Where all are, that is the best of every ground truth.

@@ -12,6 +12,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import Mode
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inspect.trace import begin, condition, is_recording, mark
 from assigncore.pairs.tiles import TileView, cut_tiles, join_tiles
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -220,6 +221,8 @@ class MultiInstanceAssigner(Configured):
         background = none | ((overlaps >= 0) & (overlaps < float(self.neg_iou_thr)))
         gt_inds = xp.where(background, 0, xp.where(positive, box_inds + 1, -1))
         gt_inds = xp.where(takes_part[:, None, :], gt_inds, -1)
+        if is_recording():
+            _name_steps(scene, boxes, takes_part, overlaps, box_inds, positive & ~background, background)
         extras = {"box_inds": scene.restore(box_inds)}
         labels = None
         if boxes.labels is not None:
@@ -229,6 +232,32 @@ class MultiInstanceAssigner(Configured):
         return AssignResult(
             scene.restore(gt_inds), scene.restore(overlaps), labels, int(boxes.bboxes.shape[1]), extras
         )
+
+
+def _name_steps(
+    scene: Scene,
+    boxes: _Boxes,
+    takes_part: Array,
+    overlaps: Array,
+    box_inds: Array,
+    positive: Array,
+    background: Array,
+) -> None:
+    """Say why, of each row as often as it has places for boxes: what it overlaps most, then second most."""
+    xp, (images, places, n_rows) = scene.xp, box_inds.shape
+
+    def flat(x: Array) -> Array:
+        return xp.reshape(xp.broadcast_to(x, (images, places, n_rows)), (images, places * n_rows))
+
+    device, n_boxes = scene.backend.device_of(box_inds), int(boxes.bboxes.shape[1])
+    row = flat(xp.arange(n_rows, dtype=box_inds.dtype, device=device)[None, None, :])
+    box = xp.arange(n_boxes, dtype=box_inds.dtype, device=device)[None, :, None]
+    begin((n_boxes, places * n_rows), boxes.valid, row)
+    mark("overlap neither of background nor of a positive", flat(~background), -1)
+    mark("takes no part", flat(~takes_part[:, None, :]), -1, holds="always")
+    condition("the largest overlap for this place", flat(box_inds)[:, None, :] == box)
+    value = flat(overlaps)[:, None, :]
+    condition("of an object, and at least pos_iou_thr", flat(positive)[:, None, :], value=value)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.formulas import box_centers
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
+from assigncore.inspect.trace import condition
 from assigncore.numerics import at_least, divided
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -125,8 +126,15 @@ class PointAssigner(Configured):
         )
         candidates = k_nearest(distances, self.pos_num)
         claims = candidates.found & scene.gt_valid[..., None]
+        condition("among the nearest of its level", claims, index=candidates.index, value=candidates.value)
         gt_inds, _ = best_claim(
-            scene.backend, candidates.index, -candidates.value, claims, scene.shape[1], nothing=-float("inf")
+            scene.backend,
+            candidates.index,
+            -candidates.value,
+            claims,
+            scene.shape[1],
+            nothing=-float("inf"),
+            what="negated distance",
         )
         return scene.result(gt_inds, None)
 

@@ -11,9 +11,11 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.formulas import box_area, box_centers, inside
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inspect.trace import condition, contest, is_recording, mark
 from assigncore.numerics import at_least, divided, rounded_product
-from assigncore.pairs.listed import Pairs
+from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.relations import Inside, largest_code
+from assigncore.pairs.tiles import Tile, TileView
 from assigncore.priors import inside_image
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -174,13 +176,29 @@ class RegionAssigner(Configured):
             for index, level in enumerate(levels)
             if level.stop > level.start
         ]
+        if is_recording():
+            self._name_steps(scene, points, regions, levels)
         code = xp.astype(xp.concat(codes, axis=-1), scene.backend.integer_dtype(scene.priors))
         unassigned = xp.where(code > 0, -1, scene.full(0, integers=True))
         gt_inds = xp.where(code % 2 == 1, code // 2, unassigned)
         if allowed_border >= 0:
             within = scene.prior_whole & inside_image(scene.priors, size, allowed_border=allowed_border)
+            if is_recording():
+                mark("beyond the image by more than allowed_border", ~within, -1, holds="over all")
             gt_inds = xp.where(within, gt_inds, -1)
         return _with_labels_from_0(scene, scene.result(gt_inds, None))
+
+    def _name_steps(self, scene: Scene, points: Array, regions: _Regions, levels: Sequence[slice]) -> None:
+        """Say why: the last word of all regions an anchor's centre is in."""
+        codes = []
+        for index, level in enumerate(levels):
+            tile = Tile(0, scene.shape[0], level.start, level.stop)
+            pairs = TilePairs(TileView(scene.backend, tile, scene.gt_bboxes))
+            codes.append(_said(scene, pairs, pairs.of_priors(points), regions, index))
+        code = scene.xp.where(scene.prior_whole[:, None, :], scene.xp.concat(codes, axis=-1), 0)
+        condition("centre in the central or the surrounding region", code > 0)
+        contest("central regions before surrounding ones, later objects before earlier", by=code)
+        condition("centre in the central region", code % 2 == 1, otherwise=-1)
 
     def _regions(self, scene: Scene, grids: Sequence[Grid], anchor_scale: float) -> _Regions:
         """Lay out the regions of all ground truths on the level of each and on the next ones."""
@@ -231,14 +249,16 @@ def _last_word(scene: Scene, points: Array, regions: _Regions, index: int, level
     eligible = scene.prior_whole[:, level]
     in_either = Inside(scene.backend, scene.gt_valid, eligible, points, either, closed=True)
 
-    def last_word(pairs: Pairs) -> Array:
-        point = pairs.of_priors(points)
-        taken = inside(point, pairs.of_gts(center), closed=True)
-        ignored = inside(point, pairs.of_gts(around), closed=True)
-        code = xp.where(ignored, pairs.of_gts(regions.ignoring[:, index, :]), 0)
-        return xp.maximum(code, xp.where(taken, pairs.of_gts(regions.taking[:, index, :]), 0))
+    return largest_code(in_either, lambda pairs: _said(scene, pairs, pairs.of_priors(points), regions, index))
 
-    return largest_code(in_either, last_word)
+
+def _said(scene: Scene, pairs: Pairs, point: Array, regions: _Regions, index: int) -> Array:
+    """Return what the regions on a level say of points in them, (b, g, n): 0 where nothing."""
+    xp = scene.xp
+    taken = inside(point, pairs.of_gts(regions.center[:, index, ...]), closed=True)
+    ignored = inside(point, pairs.of_gts(regions.around[:, index, ...]), closed=True)
+    code = xp.where(ignored, pairs.of_gts(regions.ignoring[:, index, :]), 0)
+    return xp.maximum(code, xp.where(taken, pairs.of_gts(regions.taking[:, index, :]), 0))
 
 
 def _with_labels_from_0(scene: Scene, result: AssignResult) -> AssignResult:

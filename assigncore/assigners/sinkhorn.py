@@ -12,6 +12,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.matching.sinkhorn import transport
 from assigncore.numerics import at_least, log, rounded_product
 from assigncore.pairs.tiles import Tile, TileView, dense_tiles
@@ -247,6 +248,11 @@ class SinkhornAssigner(Configured):
         best, source = backend.max_and_argmax(share, axis=1)
         n_gts = scene.shape[2]
         positive = (source < n_gts) & (best > -FORBIDDEN)
+        if is_recording():
+            of_gts, of_rest = share[:, :n_gts, :], share[:, n_gts:, :]
+            gets = (of_gts >= of_rest) & (of_gts > -FORBIDDEN)
+            condition("log share of the plan at least the background's", gets, value=of_gts, limit=of_rest)
+            contest("the largest log share of the plan", by=of_gts)
         at = xp.where(positive, source, 0)
         own = xp.take_along_axis(overlaps, at[:, None, :], axis=1)[:, 0, :]
         takes_part = positive & (demand > 0)

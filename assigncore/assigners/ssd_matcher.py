@@ -17,6 +17,8 @@ from assigncore.steps.overlaps import (
     PairwiseOverlaps,
     best_overlaps,
     low_quality_gt,
+    name_best,
+    name_low_quality,
     overlaps_with_gts,
     read_overlaps,
 )
@@ -152,9 +154,11 @@ class SSDMatcher(Configured):
             return scene.empty_result(excluded_overlap=-1.0)
         xp, counted = scene.xp, scene.prior_whole
         best = best_overlaps(pairs)
-        any_prior = xp.any(counted, axis=-1)[:, None]
-        taken = low_quality_gt(scene, best, scene.gt_valid & any_prior, assign_all=False)
         above = counted & (best.of_prior >= self.threshold)
+        name_best(scene, best, "overlap at least threshold", above, float(self.threshold))
+        eligible = scene.gt_valid & xp.any(counted, axis=-1)[:, None]
+        name_low_quality(scene, best, "any", eligible, float("nan"), assign_all=False)
+        taken = low_quality_gt(scene, best, eligible, assign_all=False)
         gt_inds = xp.where(above, best.gt_of_prior + 1, scene.full(0, integers=True))
         gt_inds = xp.where(taken > 0, taken, gt_inds)
         max_overlaps = xp.where(counted, best.of_prior, 0.0)

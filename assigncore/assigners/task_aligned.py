@@ -12,6 +12,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D
 from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_choice, check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inspect.trace import condition, is_recording
 from assigncore.numerics import quotient
 from assigncore.pairs.listed import ListedPairs, all_rows
 from assigncore.registry import ASSIGNERS, Configured
@@ -227,9 +228,20 @@ class TaskAlignedAssigner(Configured):
         rows = all_rows(scene.backend, scene.gt_bboxes)
         pairs = ListedPairs(scene.backend, scene.shape, rows, candidates.index)
         if self.topk_inside:
-            claims = candidates.found & fillers_in_reach(alignment, candidates, self.topk)
+            found = candidates.found & fillers_in_reach(alignment, candidates, self.topk)
+            claims = found
         else:
-            claims = candidates.found & alignment.inside(pairs)
+            found = candidates.found
+            claims = found & alignment.inside(pairs)
+        if is_recording():
+            index = candidates.index
+            condition(
+                "of the topk largest metrics",
+                found & scene.gt_valid[..., None],
+                index=index,
+                value=-candidates.value,
+            )
+            condition("centre inside the box", claims, index=index)
         return candidates.index, claims, alignment.overlaps(pairs)
 
 

@@ -12,6 +12,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import by_columns, drop_broken, xyxy_to_cxcywh
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inspect.trace import condition, contest, is_recording, mark
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import FAR, Candidates, ShapeDistances, gather_priors, k_nearest
@@ -141,6 +142,8 @@ class UniformAssigner(Configured):
             overlaps_with_gts(scene, self.iou_calculator, predictions, predicted)
         )
         ignored = predicted & (with_prediction > float(self.neg_ignore_thr))
+        if is_recording():
+            self._name_steps(scene, index, found, positive, overlaps, ignored)
         gt_inds = xp.where(ignored, -1, scene.full(0, integers=True))
         gt_inds = last_write(scene, gt_inds, index, found, positive)
         best = best_of_gts(overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole))
@@ -152,6 +155,27 @@ class UniformAssigner(Configured):
             "target_boxes": targets,
         }
         return replace(scene.result(gt_inds, None, extras), max_overlaps=scene.restore(of_gt))
+
+    def _name_steps(
+        self, scene: Scene, index: Array, found: Array, positive: Array, overlaps: Array, ignored: Array
+    ) -> None:
+        """Say why: the last candidate of a prior has it, if their overlap is enough."""
+        xp, (images, _, n_gts) = scene.xp, scene.shape
+
+        def by_gt(x: Array) -> Array:
+            return xp.matrix_transpose(xp.reshape(x, (images, int(x.shape[1]) // n_gts, n_gts)))
+
+        device = scene.backend.device_of(index)
+        order = xp.broadcast_to(xp.arange(int(index.shape[1]), device=device), index.shape)
+        mark("its prediction overlaps an object by more than neg_ignore_thr", ignored, -1)
+        index, found = by_gt(index), by_gt(found)
+        last = xp.where(found, xp.astype(by_gt(order), overlaps.dtype), -1.0)
+        condition("among the nearest, by its prior or its prediction", found, index=index)
+        contest("the last to be written", by=last, index=index)
+        enough = by_gt(positive)
+        condition(
+            "overlap that reaches pos_ignore_thr", enough, index=index, value=by_gt(overlaps), otherwise=-1
+        )
 
     def _nearest(self, scene: Scene, boxes: Array, counted: Array) -> Candidates:
         """Find the boxes nearest to each ground truth by the L1 distance of centre and size."""

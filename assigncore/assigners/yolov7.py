@@ -13,6 +13,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D
 from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_inputs, read_scene
+from assigncore.inspect.trace import begin, is_recording, mark
 from assigncore.numerics import at_least, divided, quotient, sigmoid
 from assigncore.pairs.listed import TilePairs
 from assigncore.registry import ASSIGNERS, Configured
@@ -203,6 +204,9 @@ class YOLOv7Assigner(Configured):
 
         boxes = at_candidates(scene.priors)
         found = candidates.found & at_candidates(scene.prior_whole[..., None])[..., 0]
+        if is_recording():
+            begin((scene.shape[2], int(found.shape[1])), scene.gt_valid, candidates.prior)
+            mark("no candidate of any object", ~found, -1, holds="always")
         costs = PairCosts(
             scene=replace(scene, priors=boxes, prior_valid=found, prior_whole=found),
             pred_bboxes=boxes,

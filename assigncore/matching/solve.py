@@ -18,6 +18,7 @@ from assigncore.checks import (
 )
 from assigncore.costs import MatchCost, cost_terms, weighted_sum
 from assigncore.inputs import MatchScene
+from assigncore.inspect.trace import is_recording, matching
 from assigncore.matching.one_to_many import Solver, check_groups, in_groups, repeated
 
 __all__ = ["NONFINITE", "check_nonfinite", "linear_sum_assignment", "match_scene", "one_to_one"]
@@ -179,6 +180,9 @@ def match_scene(
     solve = wrap(backend.linear_sum_assignment if solver is None else solver)
     if backend.is_traced(cost):
         return solve(masked)
+    if is_recording():
+        weighed = [each for each in costs if each.weight != 0]
+        matching(lambda: cost_terms(scene, weighed), masked, solve)
     try:
         return solve(masked)
     except ValueError:

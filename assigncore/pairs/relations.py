@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.formulas import columns, inside, near
+from assigncore.inspect.trace import is_recording
 from assigncore.pairs.listed import Pairs, TilePairs
-from assigncore.pairs.tiles import TileView, cut_tiles, join_tiles
+from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_tiles
 
 __all__ = ["Inside", "Near", "Relation", "Touching", "decided_by_pairs", "holds_for_any", "largest_code"]
 
@@ -147,7 +148,7 @@ def largest_code(relation: Relation, code: Callable[[Pairs], Array]) -> Array:
     if 0 in relation.shape:
         return xp.zeros((images, n_priors), dtype=xp.int32, device=backend.device_of(relation.eligible))
 
-    listed = backend.listed(relation)
+    listed = None if is_recording() else backend.listed(relation)
     if listed is not None:
         return listed.largest(code(listed))
 
@@ -173,7 +174,7 @@ def decided_by_pairs(relation: Relation, decide: Callable[[Pairs], tuple[Array, 
     tuple of array (B, N) and arrays (B, G, N) of bool
         0 and false where nothing is decided.
     """
-    listed = relation.backend.listed(relation)
+    listed = None if is_recording() else relation.backend.listed(relation)
     if listed is not None:
         of_priors, *masks = decide(listed)
         return of_priors, *map(listed.whole, masks)
@@ -184,5 +185,8 @@ def _in_tiles(relation: Relation, decide: Callable[[TilePairs], tuple[Array, ...
     """Join what is decided of each tile of all pairs."""
     backend = relation.backend
     tiles = cut_tiles(backend, list(relation.arrays.values()), *relation.shape)
+    if is_recording():
+        # What is recorded is said of all pairs at once.
+        tiles = [Tile(0, relation.shape[0], 0, relation.shape[1])]
     parts = [decide(TilePairs(TileView(backend, tile, relation.gt_valid))) for tile in tiles]
     return tuple(join_tiles(backend.xp, tiles, list(of_tiles)) for of_tiles in zip(*parts, strict=True))

@@ -9,6 +9,7 @@ from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
 from assigncore.inputs import Scene
+from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs, all_rows
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles, per_prior
 from assigncore.steps.alignment import Alignment
@@ -27,7 +28,14 @@ __all__ = [
 
 
 def best_claim(
-    backend: ArrayBackend, index: Array, value: Array, claims: Array, num_priors: int, *, nothing: float
+    backend: ArrayBackend,
+    index: Array,
+    value: Array,
+    claims: Array,
+    num_priors: int,
+    *,
+    nothing: float,
+    what: str = "overlap",
 ) -> tuple[Array, Array]:
     """Give each prior to the ground truth that claims it with the largest value; the first on ties.
 
@@ -45,6 +53,8 @@ def best_claim(
         Number of priors: N.
     nothing : float
         The value of a prior that nobody claims; less than any other.
+    what : str, default "overlap"
+        What the values are, for whoever asks why.
 
     Returns
     -------
@@ -56,6 +66,7 @@ def best_claim(
     xp = backend.xp
     images, n_gts, k = (int(n) for n in index.shape)
     flat = (images, n_gts * k)
+    contest(f"the largest {what}", by=value, index=index)
     index, claims = xp.reshape(index, flat), xp.reshape(claims, flat)
     value = xp.where(claims, xp.reshape(value, flat), nothing)
     best = backend.scatter_max(index, value, num_priors, fill=nothing)
@@ -135,7 +146,12 @@ def settle(alignment: Alignment, index: Array, claims: Array, overlaps: Array, *
 
 
 def settle_among_all(
-    scene: Scene, index: Array, claims: Array, values_of: Callable[[Array], Callable[[TilePairs], Array]]
+    scene: Scene,
+    index: Array,
+    claims: Array,
+    values_of: Callable[[Array], Callable[[TilePairs], Array]],
+    *,
+    what: str = "overlap",
 ) -> tuple[Array, Array, Array]:
     """Give a prior with several claimants to the ground truth of the largest value, claimant or not.
 
@@ -148,6 +164,8 @@ def settle_among_all(
     values_of : callable
         Maps some priors (B, E) to the function of pairs of ground truths and them that gives what is
         compared, such as their overlaps; the first ground truth of equal ones takes the prior.
+    what : str, default "overlap"
+        What the values are, for whoever asks why.
 
     Returns
     -------
@@ -160,9 +178,13 @@ def settle_among_all(
     prior, gt, claimed = _entries(scene, index, claims, last_claim(scene, index, claims))
     times = backend.count(_joined(xp, xp.where(claims, index, -1)), scene.shape[1])
     contested = claimed & (xp.take_along_axis(times, prior, axis=-1) > 1)
-    if backend.surely_all(~contested):
+    if backend.surely_all(~contested) and not is_recording():
         return prior, gt, claimed
     value = values_of(prior)
+    if is_recording():
+        entries = Tile(0, int(prior.shape[0]), 0, int(prior.shape[1]))
+        by = value(TilePairs(TileView(backend, entries, scene.gt_bboxes)))
+        contest(f"the largest {what} among all", by=by, index=prior[:, None, :], among_all=True)
 
     def best(view: TileView) -> Array:
         pairs = TilePairs(view)
@@ -244,6 +266,9 @@ def best_of_winners(alignment: Alignment, winners: Winners, k: int) -> Winners:
     best = Candidates(index, best.value)
     kept = best.found & fillers_in_reach(alignment, best, k)
     kept_by = last_claim(scene, index, kept)
+    if is_recording():
+        keeps = (kept_by > 0)[:, None, :]
+        condition("of the largest metrics among what the object has won", keeps)
     taken = winners.taken & (xp.take_along_axis(kept_by, winners.prior, axis=-1) > 0)
     return Winners(winners.prior, winners.gt, taken, winners.overlaps, winners.metrics)
 

@@ -11,6 +11,7 @@ import numpy as np
 from assigncore.backend import Array, get_backend
 from assigncore.boxes.calculators import measure_of, zero_when_disjoint
 from assigncore.inputs import Scene
+from assigncore.inspect.trace import condition, is_recording
 from assigncore.numerics import at_least, log, rounded_product, running_sum
 from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.tiles import cut_tiles
@@ -151,7 +152,16 @@ def match_dynamic_k(costs: PairCosts, k: int, *, nothing: float) -> tuple[Array,
     count, device = int(cheapest.index.shape[-1]), backend.device_of(scene.priors)
     rank = xp.arange(count, dtype=wanted.dtype, device=device)
     chosen = cheapest.found & (rank < wanted[..., None])
-    prior, gt, taken = settle_among_all(scene, cheapest.index, chosen, lambda prior: _negated(costs, prior))
+    if is_recording():
+        index, first = cheapest.index, rank < wanted[..., None]
+        condition("able to compete", xp.broadcast_to(scene.prior_whole, scene.shape[:2])[:, None, :])
+        condition("among the k cheapest", cheapest.found, index=index, value=cheapest.value)
+        first = first & scene.gt_valid[..., None]
+        named = "among the dynamic k cheapest"
+        condition(named, first, index=index, value=rank + 1, limit=wanted[..., None])
+    prior, gt, taken = settle_among_all(
+        scene, cheapest.index, chosen, lambda prior: _negated(costs, prior), what="negated cost"
+    )
     overlaps = costs.overlaps(pairs_of(scene, gt, prior))[..., 0]
     overlaps = xp.where(taken, xp.where(overlaps > 0, overlaps, 0.0), nothing)
     gt_inds = backend.scatter_max(prior, xp.where(taken, gt + 1, 0), n_priors)

@@ -14,6 +14,7 @@ from assigncore.boxes.calculators import measure_of, zero_when_disjoint
 from assigncore.boxes.formulas import collapse
 from assigncore.checks import check_dtype, check_knob, check_shape
 from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inspect.trace import condition, contest, is_recording, mark, next_round
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_images, join_tiles, plan_tiles
 from assigncore.steps.candidates import k_smallest_per_gt
 
@@ -32,6 +33,9 @@ __all__ = [
     "k_largest_overlaps",
     "last_at_best",
     "low_quality_gt",
+    "name_best",
+    "name_codes",
+    "name_low_quality",
     "overlaps_with_gts",
     "read_overlaps",
 ]
@@ -127,6 +131,8 @@ class BestOverlaps:
     prior_of_gt: Array
     counted: Array
     last_at_best: Callable[[Array], Array]
+    values: Array | None = None
+    """All overlaps (B, G, N), while somebody asks why."""
 
     @property
     def gt_of_prior(self) -> Array:
@@ -154,7 +160,52 @@ def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
 
     There must be at least one pair, padding included.
     """
-    return overlaps.backend.best_overlaps(overlaps)
+    best = overlaps.backend.best_overlaps(overlaps)
+    return replace(best, values=_all_overlaps(overlaps)) if is_recording() else best
+
+
+def _all_overlaps(overlaps: PairwiseOverlaps) -> Array:
+    pairs = overlaps.collapsed()
+    whole = Tile(0, int(pairs.gt_bboxes.shape[0]), 0, int(pairs.counted.shape[-1]))
+    return pairs.of(TileView(pairs.backend, whole, pairs.gt_bboxes))
+
+
+def name_codes(codes: Array, ignored: Array | None, max_overlaps: Array) -> None:
+    """Say, where somebody asks why, which priors (B, N) nobody takes are ignored, by their best overlaps."""
+    if is_recording():
+        mark("best overlap not among those of background", codes < 0, -1, value=max_overlaps)
+        if ignored is not None:
+            mark("in an ignore region", ignored & (codes < 0), -1)
+
+
+def name_best(scene: Scene, best: BestOverlaps, enough: str, positive: Array, limit: float) -> None:
+    """Say, where somebody asks why, that each prior's best overlap decides, and whether it is enough."""
+    if best.values is not None:
+        next_round("best overlap of the prior")
+        pairs = best.counted[:, None, :] & scene.gt_valid[:, :, None]
+        condition("takes part with a box that counts", pairs)
+        contest("the largest overlap", by=best.values)
+        condition(enough, positive[:, None, :], value=best.values, limit=limit)
+
+
+def name_low_quality(
+    scene: Scene, best: BestOverlaps, enough: str, eligible: Array, limit: float, *, assign_all: bool
+) -> None:
+    """Say, where somebody asks why, that each ground truth takes the priors of its best overlap."""
+    if best.values is not None:
+        xp, places = scene.xp, scene.backend.integer_dtype(scene.priors)
+        number = xp.arange(scene.shape[1], dtype=places, device=scene.backend.device_of(scene.priors))
+        if assign_all:
+            at_best = (best.values == best.of_gt[..., None]) & best.counted[:, None, :]
+        else:
+            at_best = number[None, None, :] == best.prior_of_gt[..., None]
+        next_round("best overlap of the ground truth")
+        best_of_gt = f"best overlap of the ground truth {enough}"
+        condition(best_of_gt, eligible[..., None], value=best.of_gt[..., None], limit=limit)
+        condition(
+            "the best overlap of the ground truth", at_best, value=best.values, limit=best.of_gt[..., None]
+        )
+        contest("the later ground truth", by=xp.zeros_like(best.values), last=True)
 
 
 def best_of_priors(overlaps: PairwiseOverlaps) -> Array:

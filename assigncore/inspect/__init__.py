@@ -1,0 +1,1 @@
+"""For people who look: why a pair was assigned, and what a result says."""

@@ -1,0 +1,502 @@
+"""Why a ground truth has the priors it has, and a prior its ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from inspect import signature
+from math import prod
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from assigncore.backend.fast_path import without_numpy_fast_path
+from assigncore.backend.lookup import Array, get_backend
+from assigncore.inspect.trace import Condition, Round, Trace, recorded
+from assigncore.result import AssignResult
+
+__all__ = ["Explanation", "PairReason", "explain"]
+
+AnyArray = np.ndarray[Any, Any]
+
+Compared = tuple[float | None, float | None]
+"""What was compared, and with what."""
+
+MOST_ROWS = 12
+"""Pairs that are listed of what is asked about, those that came farthest first."""
+
+DIMENSIONS: Mapping[str, int] = MappingProxyType(
+    {
+        "approxs": 3, "base_sizes": 3, "gt_bboxes": 2, "gt_labels": 1, "gt_masks": 3, "gt_valid": 1,
+        "ignore_bboxes": 2, "ignore_labels": 1, "ignore_valid": 1, "image_shape": 1, "mask_points": 2,
+        "positive_maps": 2, "pred_bboxes": 2, "pred_logits": 2, "pred_masks": 3, "pred_objectness": 1,
+        "pred_scores": 2, "prior_valid": 1, "priors": 2, "responsible_flags": 1, "text_token_mask": 1,
+    }
+)  # fmt: skip
+"""Dimensions of one image's part of each input; of an input of another name all images have the same."""
+
+
+@dataclass(frozen=True)
+class PairReason:
+    """What became of a pair of a ground truth and a prior, and by which of the assigner's steps.
+
+    Attributes
+    ----------
+    gt, prior : int
+        The pair, from 0.
+    outcome : {"positive", "failed", "lost", "overruled"}
+        Whether the ground truth has the prior; failed a condition; fulfilled all and lost the prior to
+        another one; or had it until a later rule gave it away.
+    step : str
+        The condition that failed, or by what the prior was won or lost.
+    value, limit : float, optional
+        What was compared, and with what.
+    winner : int, optional
+        The ground truth that has the prior instead.
+    passed : int
+        How many conditions the pair fulfilled before.
+    rule : str
+        The rule of the assigner that came farthest, where it has several.
+    """
+
+    gt: int
+    prior: int
+    outcome: str
+    step: str
+    value: float | None = None
+    limit: float | None = None
+    winner: int | None = None
+    passed: int = 0
+    rule: str = ""
+
+    def __str__(self) -> str:
+        compared = _compared(self.value, self.limit)
+        if self.outcome == "positive":
+            return f"positive: {self.step}{compared}"
+        if self.outcome == "failed":
+            return f"fails: {self.step}{compared}"
+        if self.outcome == "lost":
+            return f"lost to ground truth {self.winner}, which has {self.step}{compared}"
+        return f"won: {self.step}{compared}, then given to ground truth {self.winner}"
+
+
+def _compared(value: float | None, limit: float | None) -> str:
+    known = [None if x is None or np.isnan(x) else x for x in (value, limit)]
+    if known[0] is None:
+        return ""
+    return f" ({known[0]:.4g}" + (")" if known[1] is None else f" against {known[1]:.4g})")
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why an assigner decided about one image as it did.
+
+    It prints what was asked for, and shows it as a table in a notebook. Whatever was asked, every pair can be
+    looked up.
+
+    Attributes
+    ----------
+    result : AssignResult
+        Of the one image, in NumPy's arrays.
+    name : str
+        Of the assigner's class.
+    gts, priors : tuple of int
+        What was asked about.
+    trace : Trace
+        What the assigner's steps said, which all of this is read from.
+    """
+
+    result: AssignResult
+    name: str
+    gts: tuple[int, ...]
+    priors: tuple[int, ...]
+    trace: Trace
+
+    @cached_property
+    def implied_codes(self) -> AnyArray:
+        """The code of each prior, or of what else is assigned, worked out from the reasons alone, (N,)."""
+        return self.trace.codes()
+
+    @cached_property
+    def _won(self) -> list[tuple[AnyArray, AnyArray]]:
+        return [(self.trace.claims(one), self.trace.winners(one)) for one in self.trace.rounds]
+
+    def pair(self, gt: int, prior: int) -> PairReason:
+        """Say what became of a pair.
+
+        Parameters
+        ----------
+        gt : int
+            A ground truth, from 0.
+        prior : int
+            A prior, from 0; of YOLOv7 a candidate, and of MultiInstance one of the places of a prior.
+
+        Returns
+        -------
+        PairReason
+            By the rule under which the pair came farthest.
+        """
+        if self.trace.gt_valid is not None and not self.trace.gt_valid[gt]:
+            return PairReason(gt, prior, "failed", "a ground truth that is neither padding nor broken")
+        if self.trace.matching is not None:
+            return self._matched_reason(gt, prior)
+        reasons = [self._reason(number, gt, prior) for number in range(len(self.trace.rounds))]
+        if not reasons:
+            return PairReason(gt, prior, "failed", "anything to compare")
+        return min(reasons, key=_order)
+
+    def _reason(self, number: int, gt: int, prior: int) -> PairReason:
+        """Say what became of a pair in a round."""
+        one, (claims, winners) = self.trace.rounds[number], self._won[number]
+
+        def because(
+            outcome: str, step: str, passed: int, compared: Compared = (None, None), winner: int | None = None
+        ) -> PairReason:
+            return PairReason(gt, prior, outcome, step, *compared, winner, passed, one.name)
+
+        has = int(winners[prior])
+        if has != gt:
+            for passed, each in enumerate(one.conditions):
+                if not each.holds[gt, prior]:
+                    return because("failed", each.name, passed, _at(each, gt, prior))
+            if one.contest is None:
+                return because("lost", "the lower index", len(one.conditions), winner=has)
+            compared = _number(one.contest.by[has, prior]), _number(one.contest.by[gt, prior])
+            return because("lost", one.contest.name, len(one.conditions), compared, has)
+        passed = len(one.conditions)
+        for each in one.verdicts:
+            if not each.holds[gt, prior]:
+                return because("failed", each.name, passed, _at(each, gt, prior))
+            passed += 1
+        step, compared = self._decisive(one, gt, prior, contested=int(claims[:, prior].sum()) != 1)
+        code = int(self.implied_codes[prior])
+        if code == gt + 1:
+            return because("positive", step, passed, compared)
+        if code <= 0:
+            return because("failed", self.why_code(prior), passed)
+        return because("overruled", step, passed, compared, code - 1)
+
+    def _decisive(self, one: Round, gt: int, prior: int, *, contested: bool) -> tuple[str, Compared]:
+        """Return by what a ground truth has a prior: the contest, or the last condition that compared."""
+        if contested and one.contest is not None:
+            return f"{one.contest.name} of several", (_number(one.contest.by[gt, prior]), None)
+        steps = [*one.conditions, *one.verdicts]
+        last = next((each for each in reversed(steps) if each.value is not None), steps[-1])
+        return last.name, _at(last, gt, prior)
+
+    def _matched_reason(self, gt: int, prior: int) -> PairReason:
+        matching = self.trace.matching
+        assert matching is not None
+        code, cost = int(self.implied_codes[prior]), _number(matching.costs[gt, prior])
+        if code == gt + 1:
+            return PairReason(gt, prior, "positive", "part of the matching of least total cost", cost)
+        if cost is None or not np.isfinite(cost):
+            return PairReason(gt, prior, "failed", "a pair that may be matched")
+        if code > 0:
+            return PairReason(gt, prior, "lost", "the prediction in the matching", cost, winner=code - 1)
+        return PairReason(gt, prior, "failed", "part of the matching", cost)
+
+    def cost_terms(self, gt: int, prior: int) -> dict[str, float]:
+        """Return what a pair costs, term by term, where costs of all pairs are matched; else nothing."""
+        matching = self.trace.matching
+        return {} if matching is None else {name: float(x[gt, prior]) for name, x in matching.terms.items()}
+
+    def forced(self, gt: int, prior: int) -> float:
+        """Solve again with a pair forced, and return by how much that raises the total cost.
+
+        Parameters
+        ----------
+        gt, prior : int
+            The pair.
+
+        Returns
+        -------
+        float
+            0 for a pair of a matching of least cost; infinity for one that may not be matched. A greedy
+            matching can become cheaper.
+
+        Raises
+        ------
+        ValueError
+            If the assigner does not match all pairs at once.
+        """
+        matching = self.trace.matching
+        if matching is None:
+            raise ValueError(f"{self.name} decides pair by pair: see pair(gt, prior)")
+        if not np.isfinite(matching.costs[gt, prior]):
+            return float("inf")
+        finite = matching.costs[np.isfinite(matching.costs)].astype(np.float64)
+        changed = matching.costs.copy()
+        # So much cheaper than all others together that any solver takes it.
+        changed[gt, prior] = finite.min() - (np.abs(finite).max() + 1) * 4 * min(self.trace.shape)
+        before, after = (_total(matching.costs, matching.solve(x)) for x in (matching.costs, changed))
+        return after - before
+
+    def funnel(self, gt: int) -> list[tuple[str, int]]:
+        """Count the priors of a ground truth that are left after each step, by the step's name."""
+        steps: list[tuple[str, int]] = []
+        for one, (_, winners) in zip(self.trace.rounds, self._won, strict=True):
+            left = np.ones(self.trace.shape[1], dtype=bool)
+            prefix = f"{one.name}: " if one.name else ""
+            for each in one.conditions:
+                left &= each.holds[gt]
+                steps.append((prefix + each.name, int(left.sum())))
+            if one.contest is not None:
+                left = winners == gt
+                steps.append((f"{prefix}won, where several claim it, by {one.contest.name}", int(left.sum())))
+            for each in one.verdicts:
+                left &= each.holds[gt]
+                steps.append((prefix + each.name, int(left.sum())))
+        steps.append(("positive", int((self.implied_codes == gt + 1).sum())))
+        return steps
+
+    def of_gt(self, gt: int, most: int = MOST_ROWS) -> list[PairReason]:
+        """Return the reasons of the priors that came farthest with a ground truth, positive ones first."""
+        if self.trace.matching is not None:
+            costs = self.trace.matching.costs[gt]
+            order = np.lexsort((np.arange(len(costs)), costs, self.implied_codes != gt + 1))
+        else:
+            order = np.lexsort((np.arange(self.trace.shape[1]), self._distance(gt), -self._progress(gt)))
+        return [self.pair(gt, int(prior)) for prior in order[:most]]
+
+    def of_prior(self, prior: int) -> list[PairReason]:
+        """Return the reasons of all ground truths about a prior, those that came farthest first."""
+        return sorted((self.pair(gt, prior) for gt in range(self.trace.shape[0])), key=_order)
+
+    def why_code(self, prior: int) -> str:
+        """Say why a prior that no ground truth has is background or ignored."""
+        code = int(self.implied_codes[prior])
+        if code > 0:
+            return f"assigned to ground truth {code - 1}"
+        word = "ignored" if code < 0 else "background"
+        for one in reversed(self.trace.marks):
+            if one.mask[prior] and one.code == code:
+                value = None if one.value is None else _number(one.value[prior])
+                return f"{word}: {one.name}{_compared(value, None)}"
+        for played, (_, winners) in zip(self.trace.rounds, self._won, strict=True):
+            gt = int(winners[prior])
+            for each in played.verdicts:
+                if gt >= 0 and each.otherwise == code and not each.holds[gt, prior]:
+                    return f"{word}: ground truth {gt} has it, and fails: {each.name}"
+        return f"{word}: no ground truth has it"
+
+    def _progress(self, gt: int) -> AnyArray:
+        """Count the steps that each prior passed with a ground truth, (N,); more than all where it has it."""
+        progress = np.zeros(self.trace.shape[1], dtype=np.int64)
+        for one, (_, winners) in zip(self.trace.rounds, self._won, strict=True):
+            passed, alive = np.zeros_like(progress), np.ones(len(progress), dtype=bool)
+            for each in one.conditions:
+                alive &= each.holds[gt]
+                passed += alive
+            alive = winners == gt
+            for each in one.verdicts:
+                passed += alive
+                alive = alive & each.holds[gt]
+            progress = np.maximum(progress, passed + alive)
+        return np.where(self.implied_codes == gt + 1, np.iinfo(np.int64).max, progress)
+
+    def _distance(self, gt: int) -> AnyArray:
+        """Return how far the last thing compared is from its limit, (N,): what orders the equally far."""
+        steps = [each for one in self.trace.rounds for each in (*one.conditions, *one.verdicts)]
+        for each in reversed(steps):
+            if each.value is not None and each.limit is not None:
+                apart = np.abs(each.value[gt].astype(np.float64) - each.limit[gt])
+                return np.asarray(np.nan_to_num(apart, nan=np.inf))
+        return np.zeros(self.trace.shape[1])
+
+    def _sections(self) -> list[_Section]:
+        """Return title, steps and rows of everything that was asked about."""
+        sections: list[_Section] = []
+        for gt in self.gts:
+            positives = int((self.implied_codes == gt + 1).sum())
+            invalid = self.trace.gt_valid is not None and not self.trace.gt_valid[gt]
+            note = ": padding, or a box with a broken number" if invalid else ""
+            count = f"{positives} positives of {self.trace.shape[1]:,}"
+            title = f"ground truth {gt} of {self.name}: {count}{note}"
+            reasons = [(f"prior {self._prior(each.prior)}", each) for each in self.of_gt(gt)]
+            sections.append((title, self.funnel(gt), [self._row(name, each) for name, each in reasons]))
+        for prior in self.priors:
+            title = f"prior {self._prior(prior)} of {self.name}: {self.why_code(prior)}"
+            of_all = self.of_prior(prior)
+            rows = [self._row(f"ground truth {each.gt}", each) for each in of_all[:MOST_ROWS]]
+            if len(of_all) > MOST_ROWS:
+                rows.append((f"{len(of_all) - MOST_ROWS} more", "", ""))
+            sections.append((title, [], rows))
+        if not sections:
+            codes = self.implied_codes
+            counts = [(codes > 0).sum(), (codes == 0).sum(), (codes < 0).sum()]
+            words = ("positive", "background", "ignored")
+            text = ", ".join(f"{n:,} {word}" for n, word in zip(counts, words, strict=True))
+            sections.append((f"{self.name}: {text}; ask for gt=... or prior=...", [], []))
+        return sections
+
+    def _prior(self, place: int) -> str:
+        priors = self.trace.priors
+        return str(place) if priors is None else f"{int(priors[place])} (entry {place})"
+
+    def _row(self, name: str, reason: PairReason) -> tuple[str, str, str]:
+        terms = self.cost_terms(reason.gt, reason.prior)
+        return name, str(reason), ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+
+    def __str__(self) -> str:
+        lines = []
+        for title, steps, rows in self._sections():
+            lines.append(title)
+            lines += [f"  {count:>9,}  {name}" for name, count in steps]
+            width = max((len(row[0]) for row in rows), default=0)
+            for name, reason, terms in rows:
+                lines.append(f"  {name:<{width}}  {reason}{f'  ({terms})' if terms else ''}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for title, steps, rows in self._sections():
+            parts.append(f"<h4>{escape(title)}</h4>")
+            for table in ([(f"{count:,}", name) for name, count in steps], rows):
+                lines = [
+                    "".join(f"<td style='text-align:left'>{escape(x)}</td>" for x in row) for row in table
+                ]
+                if lines:
+                    parts.append("<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>")
+        return "".join(parts)
+
+
+_Section = tuple[str, list[tuple[str, int]], list[tuple[str, str, str]]]
+"""What is shown of a ground truth or a prior: a title, steps with counts, and rows of three columns."""
+
+LEFT = "style='text-align:left'"
+
+_OUTCOMES = ("positive", "overruled", "lost", "failed")
+
+
+def _order(reason: PairReason) -> tuple[int, int, int]:
+    """Return what sorts reasons: those that came farthest first."""
+    return _OUTCOMES.index(reason.outcome), -reason.passed, reason.gt
+
+
+def _at(each: Condition, gt: int, prior: int) -> Compared:
+    value, limit = (None if x is None else _number(x[gt, prior]) for x in (each.value, each.limit))
+    return value, limit
+
+
+def _number(x: Any) -> float | None:
+    return None if x is None or np.isnan(x) else float(x)
+
+
+def _total(costs: AnyArray, matched: AnyArray) -> float:
+    prior = np.flatnonzero(matched >= 0)
+    return float(costs[matched[prior], prior].astype(np.float64).sum())
+
+
+def explain(
+    assigner: Any,
+    *arguments: Any,
+    gt: int | Iterable[int] | None = None,
+    prior: int | Iterable[int] | None = None,
+    image: int | Sequence[int] | None = None,
+    **named: Any,
+) -> Explanation:
+    """Say why: assign one image again, and record what each of the assigner's steps says of every pair.
+
+    Parameters
+    ----------
+    assigner : object
+        An assigner of this package, or one that names its steps as they do (:mod:`assigncore.inspect.trace`).
+    *arguments, **named
+        What its ``assign`` takes.
+    gt : int or iterable of int, optional
+        Ground truths to ask about, from 0.
+    prior : int or iterable of int, optional
+        Priors to ask about, from 0.
+    image : int or sequence of int, optional
+        Which image of a batch, an index for each leading dimension. Not needed of a single one.
+
+    Returns
+    -------
+    Explanation
+        Prints well; ``pair(gt, prior)`` looks up any pair, ``funnel(gt)`` counts what each step leaves.
+
+    Raises
+    ------
+    IndexError
+        If there is no such image, ground truth or prior.
+    TypeError, ValueError
+        As ``assign`` raises; or if the image of a batch is not said, or the assigner does not name its steps.
+
+    Notes
+    -----
+    The reasons are the assigner's own: nothing is decided a second time. All pairs are held at once, some 50
+    bytes each. The arrays may be of any library and device; NumPy assigns them, which the laws say gives what
+    their own library gives, but for near ties of float32 functions on devices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import assigncore
+    >>> priors = np.array([[0, 0, 10, 10], [0, 0, 10, 12], [40, 40, 50, 50]], dtype=np.float32)
+    >>> gt_bboxes = np.array([[0, 0, 10, 20]], dtype=np.float32)
+    >>> assigner = assigncore.MaxIoUAssigner(0.7, 0.3, match_low_quality=False)
+    >>> assigncore.explain(assigner, priors, gt_bboxes, prior=1)
+    prior 1 of MaxIoUAssigner: ignored: best overlap not among those of background (0.6)
+      ground truth 0  fails: overlap at least pos_iou_thr (0.6 against 0.7)
+    """
+    bound = signature(assigner.assign).bind(*arguments, **named).arguments
+    inputs = _of_image(bound, image)
+    with without_numpy_fast_path(), recorded() as trace, np.errstate(all="ignore"):
+        result = assigner.assign(**inputs)
+    n_gts, n_priors = trace.shape
+    if not trace.rounds and trace.matching is None and bool((result.gt_inds > 0).any()):
+        raise ValueError(f"{type(assigner).__name__} does not name its steps, so nothing says why")
+    gts, priors = _indices("gt", gt, n_gts), _indices("prior", prior, n_priors)
+    return Explanation(result, type(assigner).__name__, gts, priors, trace)
+
+
+def _indices(name: str, asked: int | Iterable[int] | None, count: int) -> tuple[int, ...]:
+    several: Iterable[int] = (
+        () if asked is None else [asked] if isinstance(asked, int | np.integer) else asked
+    )
+    indices = tuple(int(x) for x in several)
+    for index in indices:
+        if not 0 <= index < count:
+            raise IndexError(f"{name}: expected 0 to {count - 1}, got {index}")
+    return indices
+
+
+def _of_image(inputs: Mapping[str, Any], image: int | Sequence[int] | None) -> dict[str, Any]:
+    """Cut the inputs to one image, in NumPy's arrays."""
+    arrays = {name: x for name, x in inputs.items() if hasattr(x, "shape") and hasattr(x, "dtype")}
+    leads = {name: _lead(name, x) for name, x in arrays.items()}
+    lead = np.broadcast_shapes(*leads.values()) if leads else ()
+    index = _image_index(image, lead)
+    cut: dict[str, Any] = {}
+    for name, x in arrays.items():
+        own = index[len(index) - len(leads[name]) :]
+        place = tuple(0 if length == 1 else i for i, length in zip(own, leads[name], strict=True))
+        cut[name] = _host(x)[place]
+    return {**inputs, **cut}
+
+
+def _host(x: Array) -> AnyArray:
+    return get_backend(x).to_numpy(x)
+
+
+def _lead(name: str, x: Array) -> tuple[int, ...]:
+    shape = tuple(int(n) for n in x.shape)
+    return shape[: len(shape) - DIMENSIONS[name]] if name in DIMENSIONS else ()
+
+
+def _image_index(image: int | Sequence[int] | None, lead: tuple[int, ...]) -> tuple[int, ...]:
+    if image is None:
+        if prod(lead) != 1:
+            raise ValueError(f"image: expected which image of the batch {lead} is meant, got None")
+        return (0,) * len(lead)
+    several: Iterable[int] = [image] if isinstance(image, int | np.integer) else image
+    index = tuple(int(i) for i in several)
+    if len(index) != len(lead) or not all(0 <= i < n for i, n in zip(index, lead, strict=True)):
+        raise IndexError(f"image: expected an index into the batch {lead}, got {image!r}")
+    return index
