@@ -74,7 +74,7 @@ match_low_quality, iou_calculator
         positive = counted & (max_overlaps >= float(self.pos_iou_thr))
         gt_inds = scene.codes(self._is_background(max_overlaps))
         name_codes(gt_inds, ignored, max_overlaps)
-        name_best(scene, best, "overlap at least pos_iou_thr", positive, float(self.pos_iou_thr))
+        name_best(best, "overlap at least pos_iou_thr", positive, float(self.pos_iou_thr))
         if self.match_low_quality:
             eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou)) & (best.of_gt > 0)
             limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all

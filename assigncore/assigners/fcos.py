@@ -175,9 +175,9 @@ class FCOSAssigner(Configured):
             return claims
         radius = rounded_product(stride, self.center_sample_radius)
         centers = pairs.of_gts(box_centers(scene.gt_bboxes))
-        return claims & condition(
-            "near the centre", near(points, centers, xp.stack([radius, radius], axis=-1))
-        )
+        is_near = near(points, centers, xp.stack([radius, radius], axis=-1))
+        condition("near the centre", is_near)
+        return claims & is_near
 
 
 def _checked_range(limits: Sequence[float | None]) -> tuple[float, float]:

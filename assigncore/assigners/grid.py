@@ -143,7 +143,7 @@ class GridAssigner(Configured):
         positive = responsible & (max_overlaps > float(self.pos_iou_thr))
         gt_inds = scene.codes(background)
         name_codes(gt_inds, None, of_any)
-        name_best(scene, best, "overlap above pos_iou_thr", positive, float(self.pos_iou_thr))
+        name_best(best, "overlap above pos_iou_thr", positive, float(self.pos_iou_thr))
         gt_inds = scene.backend.overwrite(gt_inds, positive, best.gt_inds)
         eligible = scene.gt_valid & (best.of_gt > float(self.min_pos_iou))
         limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all

@@ -211,13 +211,13 @@ class Matcher(Configured):
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         label = self._label_of(scene, max_overlaps)
         if is_recording():
-            name_best(scene, best, "overlap of an interval with label 1", label == 1, float("nan"))
+            name_best(best, "overlap of an interval with label 1", label == 1, float("nan"))
             unclear = (label < 0) | (~counted & (label == 1))
             mark("overlap of an interval with label -1, or a broken box", unclear, -1)
         if self.allow_low_quality_matches:
             at_best = low_quality_gt(scene, best, scene.gt_valid, assign_all=True) > 0
             label = xp.where(at_best, 1, label)
-            name_best(scene, best, "the best overlap of any ground truth", at_best, float("nan"))
+            name_best(best, "the best overlap of any ground truth", at_best, float("nan"))
         gt_inds = xp.where(label == 1, xp.where(counted, best.gt_of_prior + 1, -1), label)
         max_overlaps = xp.where(scene.prior_valid, max_overlaps, -1.0)
         first_gt = xp.argmax(xp.astype(scene.gt_valid, gt_inds.dtype), axis=-1)[:, None]

@@ -173,7 +173,7 @@ class MaxIoUAssigner(Configured):
         gt_inds = scene.codes(self._is_background(max_overlaps))
         positive = counted & (max_overlaps >= float(self.pos_iou_thr))
         name_codes(gt_inds, ignored, max_overlaps)
-        name_best(scene, best, "overlap at least pos_iou_thr", positive, float(self.pos_iou_thr))
+        name_best(best, "overlap at least pos_iou_thr", positive, float(self.pos_iou_thr))
         gt_inds = overwrite(gt_inds, positive, best.gt_inds)
         if self.match_low_quality:
             taken = self._low_quality(scene, best, ignored)

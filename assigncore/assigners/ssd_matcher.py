@@ -155,7 +155,7 @@ class SSDMatcher(Configured):
         xp, counted = scene.xp, scene.prior_whole
         best = best_overlaps(pairs)
         above = counted & (best.of_prior >= self.threshold)
-        name_best(scene, best, "overlap at least threshold", above, float(self.threshold))
+        name_best(best, "overlap at least threshold", above, float(self.threshold))
         eligible = scene.gt_valid & xp.any(counted, axis=-1)[:, None]
         name_low_quality(scene, best, "any", eligible, float("nan"), assign_all=False)
         taken = low_quality_gt(scene, best, eligible, assign_all=False)

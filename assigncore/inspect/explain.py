@@ -122,7 +122,7 @@ class Explanation:
 
     @cached_property
     def _won(self) -> list[tuple[AnyArray, AnyArray]]:
-        return [(self.trace.claims(one), self.trace.winners(one)) for one in self.trace.rounds]
+        return [self.trace.winners(one) for one in self.trace.rounds]
 
     def pair(self, gt: int, prior: int) -> PairReason:
         """Say what became of a pair.
@@ -150,7 +150,7 @@ class Explanation:
 
     def _reason(self, number: int, gt: int, prior: int) -> PairReason:
         """Say what became of a pair in a round."""
-        one, (claims, winners) = self.trace.rounds[number], self._won[number]
+        one, (winners, times) = self.trace.rounds[number], self._won[number]
 
         def because(
             outcome: str, step: str, passed: int, compared: Compared = (None, None), winner: int | None = None
@@ -160,18 +160,18 @@ class Explanation:
         has = int(winners[prior])
         if has != gt:
             for passed, each in enumerate(one.conditions):
-                if not each.holds[gt, prior]:
+                if not each.holds.at(gt, prior):
                     return because("failed", each.name, passed, _at(each, gt, prior))
             if one.contest is None:
                 return because("lost", "the lower index", len(one.conditions), winner=has)
-            compared = _number(one.contest.by[has, prior]), _number(one.contest.by[gt, prior])
+            compared = _number(one.contest.by.at(has, prior)), _number(one.contest.by.at(gt, prior))
             return because("lost", one.contest.name, len(one.conditions), compared, has)
         passed = len(one.conditions)
         for each in one.verdicts:
-            if not each.holds[gt, prior]:
+            if not each.holds.at(gt, prior):
                 return because("failed", each.name, passed, _at(each, gt, prior))
             passed += 1
-        step, compared = self._decisive(one, gt, prior, contested=int(claims[:, prior].sum()) != 1)
+        step, compared = self._decisive(one, gt, prior, contested=int(times[prior]) != 1)
         code = int(self.implied_codes[prior])
         if code == gt + 1:
             return because("positive", step, passed, compared)
@@ -182,7 +182,7 @@ class Explanation:
     def _decisive(self, one: Round, gt: int, prior: int, *, contested: bool) -> tuple[str, Compared]:
         """Return by what a ground truth has a prior: the contest, or the last condition that compared."""
         if contested and one.contest is not None:
-            return f"{one.contest.name} of several", (_number(one.contest.by[gt, prior]), None)
+            return f"{one.contest.name} of several", (_number(one.contest.by.at(gt, prior)), None)
         steps = [*one.conditions, *one.verdicts]
         last = next((each for each in reversed(steps) if each.value is not None), steps[-1])
         return last.name, _at(last, gt, prior)
@@ -238,17 +238,17 @@ class Explanation:
     def funnel(self, gt: int) -> list[tuple[str, int]]:
         """Count the priors of a ground truth that are left after each step, by the step's name."""
         steps: list[tuple[str, int]] = []
-        for one, (_, winners) in zip(self.trace.rounds, self._won, strict=True):
+        for one, (winners, _) in zip(self.trace.rounds, self._won, strict=True):
             left = np.ones(self.trace.shape[1], dtype=bool)
             prefix = f"{one.name}: " if one.name else ""
             for each in one.conditions:
-                left &= each.holds[gt]
-                steps.append((prefix + each.name, int(left.sum())))
+                left &= each.holds.row(gt)
+                steps.append((prefix + each.name + _compared_once(each, gt), int(left.sum())))
             if one.contest is not None:
                 left = winners == gt
                 steps.append((f"{prefix}won, where several claim it, by {one.contest.name}", int(left.sum())))
             for each in one.verdicts:
-                left &= each.holds[gt]
+                left &= each.holds.row(gt)
                 steps.append((prefix + each.name, int(left.sum())))
         steps.append(("positive", int((self.implied_codes == gt + 1).sum())))
         return steps
@@ -276,25 +276,25 @@ class Explanation:
             if one.mask[prior] and one.code == code:
                 value = None if one.value is None else _number(one.value[prior])
                 return f"{word}: {one.name}{_compared(value, None)}"
-        for played, (_, winners) in zip(self.trace.rounds, self._won, strict=True):
+        for played, (winners, _) in zip(self.trace.rounds, self._won, strict=True):
             gt = int(winners[prior])
             for each in played.verdicts:
-                if gt >= 0 and each.otherwise == code and not each.holds[gt, prior]:
+                if gt >= 0 and each.otherwise == code and not each.holds.at(gt, prior):
                     return f"{word}: ground truth {gt} has it, and fails: {each.name}"
         return f"{word}: no ground truth has it"
 
     def _progress(self, gt: int) -> AnyArray:
         """Count the steps that each prior passed with a ground truth, (N,); more than all where it has it."""
         progress = np.zeros(self.trace.shape[1], dtype=np.int64)
-        for one, (_, winners) in zip(self.trace.rounds, self._won, strict=True):
+        for one, (winners, _) in zip(self.trace.rounds, self._won, strict=True):
             passed, alive = np.zeros_like(progress), np.ones(len(progress), dtype=bool)
             for each in one.conditions:
-                alive &= each.holds[gt]
+                alive &= each.holds.row(gt)
                 passed += alive
             alive = winners == gt
             for each in one.verdicts:
                 passed += alive
-                alive = alive & each.holds[gt]
+                alive = alive & each.holds.row(gt)
             progress = np.maximum(progress, passed + alive)
         return np.where(self.implied_codes == gt + 1, np.iinfo(np.int64).max, progress)
 
@@ -303,7 +303,7 @@ class Explanation:
         steps = [each for one in self.trace.rounds for each in (*one.conditions, *one.verdicts)]
         for each in reversed(steps):
             if each.value is not None and each.limit is not None:
-                apart = np.abs(each.value[gt].astype(np.float64) - each.limit[gt])
+                apart = np.abs(each.value.row(gt).astype(np.float64) - each.limit.row(gt))
                 return np.asarray(np.nan_to_num(apart, nan=np.inf))
         return np.zeros(self.trace.shape[1])
 
@@ -380,8 +380,15 @@ def _order(reason: PairReason) -> tuple[int, int, int]:
 
 
 def _at(each: Condition, gt: int, prior: int) -> Compared:
-    value, limit = (None if x is None else _number(x[gt, prior]) for x in (each.value, each.limit))
+    value, limit = (None if x is None else _number(x.at(gt, prior)) for x in (each.value, each.limit))
     return value, limit
+
+
+def _compared_once(each: Condition, gt: int) -> str:
+    """Return what was compared of a ground truth, if it is the same for all priors."""
+    if each.value is None or not each.value.is_of_gts:
+        return ""
+    return _compared(*_at(each, gt, 0))
 
 
 def _number(x: Any) -> float | None:
@@ -430,9 +437,9 @@ def explain(
 
     Notes
     -----
-    The reasons are the assigner's own: nothing is decided a second time. All pairs are held at once, some 50
-    bytes each. The arrays may be of any library and device; NumPy assigns them, which the laws say gives what
-    their own library gives, but for near ties of float32 functions on devices.
+    The reasons are the assigner's own: nothing is decided a second time. FCOS and the assigners by regions
+    hold all pairs of the image at once. The arrays may be of any library and device; NumPy assigns them, which
+    by the laws gives what their own library gives, but for near ties of float32 functions on devices.
 
     Examples
     --------

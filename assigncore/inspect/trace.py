@@ -35,6 +35,57 @@ __all__ = [
 
 AnyArray = np.ndarray[Any, Any]
 
+Said = Array | Callable[[int], Array]
+
+
+class OfPairs:
+    """What is said of every pair (G, N), kept as it was given: not all pairs need be held.
+
+    Parameters
+    ----------
+    given : array (G, N), or (G, K) with `index`, or callable
+        The values; lengths of 1 broadcast. A callable returns those of a ground truth, (N,).
+    index : array (G, K) of integers, optional
+        The priors listed of each ground truth. Of one that is listed twice the larger value counts.
+    shape : (int, int)
+        G and N.
+    fill : bool or float
+        What is said of pairs that are not listed.
+    """
+
+    def __init__(
+        self,
+        given: AnyArray | Callable[[int], AnyArray],
+        index: AnyArray | None,
+        shape: tuple[int, int],
+        fill: float,
+    ) -> None:
+        self._given, self._index, self._shape, self._fill = given, index, shape, fill
+        self.is_of_gts = index is None and not callable(given) and shape[1] > 0 and given.shape[-1:] == (1,)
+        """Whether it is the same for all priors."""
+        if index is not None:
+            self._index, self._given = np.broadcast_arrays(index, given)
+        elif not callable(given):
+            self._given = np.broadcast_to(given, shape)
+
+    def row(self, gt: int) -> AnyArray:
+        """Return what is said of a ground truth and all priors, (N,)."""
+        if callable(self._given):
+            return np.asarray(self._given(gt))
+        if self._index is None:
+            return self._given[gt]
+        given = self._given[gt]
+        row = np.full(self._shape[1], self._fill, dtype=given.dtype)
+        (np.logical_or if given.dtype == bool else np.fmax).at(row, self._index[gt], given)
+        return row
+
+    def at(self, gt: int, prior: int) -> Any:
+        """Return what is said of one pair."""
+        if callable(self._given) or self._index is None:
+            return self.row(gt)[prior]
+        here = self._given[gt][self._index[gt] == prior]
+        return here.max() if len(here) else self._fill
+
 
 @dataclass(frozen=True, eq=False)
 class Condition:
@@ -44,18 +95,18 @@ class Condition:
     ----------
     name : str
         The condition, as a sentence says it of a prior: "overlap at least 0.5".
-    holds : array (G, N) of bool
+    holds : OfPairs of bool
         Whether a pair fulfils it.
-    value, limit : array (G, N), optional
+    value, limit : OfPairs, optional
         What was compared, and with what; NaN where nothing was.
     otherwise : int, optional
         Of a condition on who won the prior: the code of a prior whose winner fails. None: no say.
     """
 
     name: str
-    holds: AnyArray
-    value: AnyArray | None = None
-    limit: AnyArray | None = None
+    holds: OfPairs
+    value: OfPairs | None = None
+    limit: OfPairs | None = None
     otherwise: int | None = None
 
 
@@ -67,7 +118,7 @@ class Contest:
     ----------
     name : str
         By what: "largest overlap".
-    by : array (G, N)
+    by : OfPairs
         The values compared, of which the largest wins; NaN where there is none.
     among_all : bool
         Whether ground truths that do not claim the prior compete too.
@@ -76,7 +127,7 @@ class Contest:
     """
 
     name: str
-    by: AnyArray
+    by: OfPairs
     among_all: bool = False
     last: bool = False
 
@@ -183,41 +234,47 @@ class Trace:
             if one.holds == holds:
                 codes[one.mask] = one.code
 
-    def claims(self, of: Round) -> AnyArray:
-        """Return which pairs fulfil all conditions of a round, (G, N)."""
-        claims = np.ones(self.shape, dtype=bool)
+    def claims(self, of: Round, gt: int) -> AnyArray:
+        """Return which priors fulfil all conditions of a round with a ground truth, (N,)."""
+        claims = np.full(self.shape[1], self.gt_valid is None or bool(self.gt_valid[gt]))
         for one in of.conditions:
-            claims &= one.holds
+            claims &= one.holds.row(gt)
         return claims
 
-    def winners(self, of: Round) -> AnyArray:
-        """Return which ground truth wins each prior in a round, (N,), -1 where none does."""
-        claims = self.claims(of)
-        times = claims.sum(axis=0)
-        winner = np.where(times > 0, claims.argmax(axis=0), -1)
-        if of.contest is None or not (times > 1).any():
-            return winner
-        competes = claims
-        if of.contest.among_all and self.gt_valid is not None:
-            competes = np.broadcast_to(self.gt_valid[:, None], self.shape)
-        by = np.where(competes & ~np.isnan(of.contest.by), of.contest.by, -np.inf)
-        best = competes & (by == np.where(competes, by, -np.inf).max(axis=0))
-        n_gts = self.shape[0]
-        won = n_gts - 1 - best[::-1].argmax(axis=0) if of.contest.last else best.argmax(axis=0)
-        return np.where(times > 1, won, winner)
+    def winners(self, of: Round) -> tuple[AnyArray, AnyArray]:
+        """Return who wins each prior in a round, -1 where nobody does, and how many claim it, (N,) each."""
+        n_gts, n_priors = self.shape
+        times, sole, won = np.zeros(n_priors, dtype=np.int64), *np.full((2, n_priors), -1)
+        best = np.full(n_priors, -np.inf)
+        for gt in range(n_gts):
+            claims = self.claims(of, gt)
+            times += claims
+            sole[claims & (sole < 0)] = gt
+            if of.contest is None or (self.gt_valid is not None and not self.gt_valid[gt]):
+                continue
+            by = of.contest.by.row(gt).astype(np.float64)
+            by = np.where(np.isnan(by), -np.inf, by)
+            competes = np.ones(n_priors, dtype=bool) if of.contest.among_all else claims
+            better = competes & ((by >= best) if of.contest.last else (by > best) | (won < 0))
+            won[better], best[better] = gt, by[better]
+        return np.where((times > 1) & (won >= 0), won, sole), times
 
     def _play(self, one: Round, codes: AnyArray) -> None:
-        winner = self.winners(one)
-        won = winner >= 0
-        priors = np.arange(self.shape[1])
-        positive = won.copy()
+        winner, _ = self.winners(one)
+        positive = winner >= 0
         for verdict in one.verdicts:
-            holds = np.broadcast_to(verdict.holds, self.shape)[winner, priors]
-            failed = positive & ~holds
+            holds = self._of_winners(verdict.holds, winner)
             if verdict.otherwise is not None:
-                codes[failed] = verdict.otherwise
+                codes[positive & ~holds] = verdict.otherwise
             positive &= holds
         codes[positive] = winner[positive] + 1
+
+    def _of_winners(self, holds: OfPairs, winner: AnyArray) -> AnyArray:
+        found = np.zeros(self.shape[1], dtype=bool)
+        for gt in np.unique(winner[winner >= 0]):
+            own = winner == gt
+            found[own] = holds.row(int(gt))[own]
+        return found
 
 
 # Names of the module: a compiler cannot trace a context variable. Calls of other threads are not recorded.
@@ -264,24 +321,25 @@ def next_round(name: str) -> None:
 
 def condition(
     name: str,
-    holds: Array,
+    holds: Said,
     *,
     index: Array | None = None,
-    value: Array | None = None,
+    value: Said | None = None,
     limit: Any = None,
     otherwise: int | None = None,
-) -> Array:
-    """Name a condition on pairs, and return `holds`.
+) -> None:
+    """Name a condition on pairs.
 
     Parameters
     ----------
     name : str
         The condition, as a sentence says it of a prior.
-    holds : array (1, G, N) of bool, or (1, G, K) with `index`
-        Whether a pair fulfils it; pairs that are not listed do not. Lengths of 1 broadcast.
+    holds : array (1, G, N) of bool, or (1, G, K) with `index`, or callable
+        Whether a pair fulfils it; pairs that are not listed do not. Lengths of 1 broadcast. A callable
+        returns what holds of a ground truth, (N,), where all pairs at once would be too much.
     index : array (1, G, K) of integers, optional
         The priors listed of each ground truth.
-    value : array, optional
+    value : array or callable, optional
         What is compared, of the same pairs.
     limit : number or array, optional
         With what.
@@ -289,20 +347,18 @@ def condition(
         After a contest: the code of a prior whose winner fails.
     """
     if is_recording() and _trace is not None:
-        shape = _trace.shape
         found = Condition(
             name,
-            _dense(holds, index, shape, False).astype(bool),
-            None if value is None else _dense(value, index, shape, np.nan),
-            None if limit is None else _dense(limit, index, shape, np.nan),
+            _of_pairs(holds, index, False),
+            None if value is None else _of_pairs(value, index, np.nan),
+            None if limit is None else _of_pairs(limit, index, np.nan),
             otherwise,
         )
         _current().append(found)
-    return holds
 
 
 def contest(
-    name: str, *, by: Array, index: Array | None = None, among_all: bool = False, last: bool = False
+    name: str, *, by: Said, index: Array | None = None, among_all: bool = False, last: bool = False
 ) -> None:
     """Say by what a prior that several ground truths claim is given to one.
 
@@ -310,7 +366,7 @@ def contest(
     ----------
     name : str
         By what: "largest overlap".
-    by : array (1, G, N), or (1, G, K) with `index`
+    by : array (1, G, N), or (1, G, K) with `index`, or callable
         The values, of which the largest wins.
     index : array (1, G, K) of integers, optional
         The priors listed of each ground truth.
@@ -322,7 +378,7 @@ def contest(
     if is_recording() and _trace is not None:
         rounds = _trace.rounds or [Round("")]
         _trace.rounds = rounds
-        rounds[-1].contest = Contest(name, _dense(by, index, _trace.shape, np.nan), among_all, last)
+        rounds[-1].contest = Contest(name, _of_pairs(by, index, np.nan), among_all, last)
 
 
 def matching(terms: Callable[[], Mapping[str, Array]], costs: Array, solve: Callable[[Array], Array]) -> None:
@@ -366,18 +422,10 @@ def _host(x: Any) -> AnyArray:
     return get_backend(x).to_numpy(x) if hasattr(x, "shape") else np.asarray(x)[None]
 
 
-def _dense(x: Any, index: Array | None, shape: tuple[int, int], fill: Any) -> AnyArray:
-    """Bring what is said of pairs to all pairs (G, N)."""
+def _of_pairs(x: Any, index: Array | None, fill: float) -> OfPairs:
+    assert _trace is not None
+    places = None if index is None else _host(index)[0]
+    if callable(x):
+        return OfPairs(lambda gt: _host(x(gt)), None, _trace.shape, fill)
     given = _host(x)
-    given = given if given.ndim < 3 else given[0]
-    if index is None:
-        return np.broadcast_to(given, shape)
-    rows = np.arange(shape[0])[:, None]
-    rows, places, given = np.broadcast_arrays(rows, _host(index)[0], given)
-    dense = np.full(shape, fill, dtype=np.result_type(given.dtype, np.asarray(fill).dtype))
-    if given.dtype == bool:
-        # A prior that is listed twice fulfils what one of its entries does.
-        np.logical_or.at(dense, (rows, places), given)
-    else:
-        dense[rows, places] = given
-    return dense
+    return OfPairs(given if given.ndim < 3 else given[0], places, _trace.shape, fill)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend, get_backend
@@ -131,8 +132,8 @@ class BestOverlaps:
     prior_of_gt: Array
     counted: Array
     last_at_best: Callable[[Array], Array]
-    values: Array | None = None
-    """All overlaps (B, G, N), while somebody asks why."""
+    overlaps_of: Callable[[int], Array] | None = None
+    """Returns the overlaps of a ground truth of a single image, (N,), while somebody asks why."""
 
     @property
     def gt_of_prior(self) -> Array:
@@ -161,13 +162,16 @@ def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
     There must be at least one pair, padding included.
     """
     best = overlaps.backend.best_overlaps(overlaps)
-    return replace(best, values=_all_overlaps(overlaps)) if is_recording() else best
+    return replace(best, overlaps_of=partial(_overlaps_of, overlaps)) if is_recording() else best
 
 
-def _all_overlaps(overlaps: PairwiseOverlaps) -> Array:
-    pairs = overlaps.collapsed()
-    whole = Tile(0, int(pairs.gt_bboxes.shape[0]), 0, int(pairs.counted.shape[-1]))
-    return pairs.of(TileView(pairs.backend, whole, pairs.gt_bboxes))
+def _overlaps_of(overlaps: PairwiseOverlaps, gt: int) -> Array:
+    """Return the overlaps of one ground truth of the one image, (N,)."""
+    own = slice(gt, gt + 1)
+    alone = replace(overlaps, gt_bboxes=overlaps.gt_bboxes[:, own, :], gt_valid=overlaps.gt_valid[:, own])
+    whole = Tile(0, 1, 0, int(overlaps.counted.shape[-1]))
+    pairs = alone.collapsed()
+    return pairs.of(TileView(pairs.backend, whole, pairs.gt_bboxes))[0, 0, :]
 
 
 def name_codes(codes: Array, ignored: Array | None, max_overlaps: Array) -> None:
@@ -178,34 +182,34 @@ def name_codes(codes: Array, ignored: Array | None, max_overlaps: Array) -> None
             mark("in an ignore region", ignored & (codes < 0), -1)
 
 
-def name_best(scene: Scene, best: BestOverlaps, enough: str, positive: Array, limit: float) -> None:
+def name_best(best: BestOverlaps, enough: str, positive: Array, limit: float) -> None:
     """Say, where somebody asks why, that each prior's best overlap decides, and whether it is enough."""
-    if best.values is not None:
+    if best.overlaps_of is not None:
         next_round("best overlap of the prior")
-        pairs = best.counted[:, None, :] & scene.gt_valid[:, :, None]
-        condition("takes part with a box that counts", pairs)
-        contest("the largest overlap", by=best.values)
-        condition(enough, positive[:, None, :], value=best.values, limit=limit)
+        condition("takes part with a box that counts", best.counted[:, None, :])
+        contest("the largest overlap", by=best.overlaps_of)
+        condition(enough, positive[:, None, :], value=best.overlaps_of, limit=limit)
 
 
 def name_low_quality(
     scene: Scene, best: BestOverlaps, enough: str, eligible: Array, limit: float, *, assign_all: bool
 ) -> None:
     """Say, where somebody asks why, that each ground truth takes the priors of its best overlap."""
-    if best.values is not None:
-        xp, places = scene.xp, scene.backend.integer_dtype(scene.priors)
-        number = xp.arange(scene.shape[1], dtype=places, device=scene.backend.device_of(scene.priors))
+    overlaps_of = best.overlaps_of
+    if overlaps_of is None:
+        return
+    of_gt, first = best.of_gt[..., None], best.prior_of_gt
+    number = scene.xp.arange(scene.shape[1], device=scene.backend.device_of(scene.priors))
+
+    def at_best(gt: int) -> Array:
         if assign_all:
-            at_best = (best.values == best.of_gt[..., None]) & best.counted[:, None, :]
-        else:
-            at_best = number[None, None, :] == best.prior_of_gt[..., None]
-        next_round("best overlap of the ground truth")
-        best_of_gt = f"best overlap of the ground truth {enough}"
-        condition(best_of_gt, eligible[..., None], value=best.of_gt[..., None], limit=limit)
-        condition(
-            "the best overlap of the ground truth", at_best, value=best.values, limit=best.of_gt[..., None]
-        )
-        contest("the later ground truth", by=xp.zeros_like(best.values), last=True)
+            return (overlaps_of(gt) == of_gt[0, gt, 0]) & best.counted[0, :]
+        return number == first[0, gt]
+
+    next_round("best overlap of the ground truth")
+    condition(f"best overlap of the ground truth {enough}", eligible[..., None], value=of_gt, limit=limit)
+    condition("the best overlap of the ground truth", at_best, value=overlaps_of, limit=of_gt)
+    contest("the later ground truth", by=scene.xp.zeros_like(of_gt), last=True)
 
 
 def best_of_priors(overlaps: PairwiseOverlaps) -> Array:
