@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,9 +19,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE.parents[1] / "build" / "website")
     out = parser.parse_args().out.resolve()
-    source, html = out / "source", out / "html"
+    source, html, doctrees = out / "source", out / "html", out / "doctrees"
+    # Nothing is kept of an earlier build, or a link to a page that is gone would seem right.
+    for folder in (source, html, doctrees):
+        shutil.rmtree(folder, ignore_errors=True)
     lay_out(source)
-    options = ["-W", "--keep-going", "-q", "-b", "html", "-d", str(out / "doctrees"), "-c", str(HERE)]
+    options = ["-W", "--keep-going", "-q", "-b", "html", "-d", str(doctrees), "-c", str(HERE)]
     code = build_main([*options, str(source), str(html)])
     wrong = list(faults(html)) if code == 0 else []
     print(*wrong, sep="\n", end="\n" if wrong else "", file=sys.stderr)

@@ -64,14 +64,13 @@ def written_pages() -> dict[str, str]:
 
 
 def lay_out(stage: Path) -> None:
-    """Make the folder that Sphinx reads anew.
+    """Make the folder that Sphinx reads.
 
     Parameters
     ----------
     stage : Path
-        Where it shall be; what is there is removed.
+        Where it shall be, with nothing in it.
     """
-    shutil.rmtree(stage, ignore_errors=True)
     pages = written_pages()
     for source, name in pages.items():
         target = stage / name
@@ -81,8 +80,7 @@ def lay_out(stage: Path) -> None:
             continue
         text = (ROOT / source).read_text(encoding="utf-8")
         target.write_text(on_site(source, text, pages), encoding="utf-8")
-    pictures = ROOT / "docs" / "pictures"
-    shutil.copytree(pictures, stage / "pictures")
+    shutil.copytree(ROOT / "docs" / "pictures", stage / "pictures")
     write_assigner_pages(stage / "assigners")
     write_reference(stage / "reference")
 

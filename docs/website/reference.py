@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import sys
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from textwrap import indent
 from types import ModuleType
 
 import assigncore
@@ -152,4 +156,26 @@ def directive(name: str, value: object) -> str:
     """Give what lets Sphinx document a name by what it is."""
     if inspect.isclass(value):
         return f".. autoclass:: {name}\n   :members:"
-    return f".. autofunction:: {name}" if callable(value) else f".. autodata:: {name}\n   :no-value:"
+    if inspect.isroutine(value):
+        return f".. autofunction:: {name}"
+    return f".. data:: {name}\n\n{indent(text_beneath(name, value), '   ')}"
+
+
+def text_beneath(name: str, value: object) -> str:
+    """Give the text that stands beneath a constant where it is assigned, wherever that is.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    own = name.rpartition(".")[2]
+    for module in list(sys.modules.values()):
+        if not module.__name__.startswith(f"{CORE}.") or vars(module).get(own) is not value:
+            continue
+        for node, beneath in pairwise(ast.parse(inspect.getsource(module)).body):
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+            told = getattr(getattr(beneath, "value", None), "value", None)
+            if isinstance(told, str) and any(getattr(target, "id", None) == own for target in targets):
+                return inspect.cleandoc(told)
+    raise ValueError(f"{name}: no text stands beneath it where it is assigned")

@@ -62,6 +62,11 @@ def test_every_public_name_is_documented(module, stage):
                 assert any(getattr(public, name) is other for other in told) or name in assigncore.__all__
 
 
+def test_a_constant_without_a_text_is_refused(module):
+    with pytest.raises(ValueError, match=r"assigncore\.NOTHING: no text stands beneath it"):
+        module("reference").text_beneath("assigncore.NOTHING", object())
+
+
 def test_what_is_called_internal_is_there(module):
     for name in module("reference").INSIDE:
         importlib.import_module(f"assigncore.{name}")
