@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
 
 from assigner_pages import write_assigner_pages
+from markdown_links import pointed
 from reference import write_reference
 
 __all__ = ["lay_out", "with_links", "written_pages"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LINK = re.compile(r"(?P<head>\]\()(?P<target>[^()\s#]+)(?P<anchor>#[^()\s]*)?\)")
-FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
-
 HOME = "docs/README.md"
+
+PICTURES = "docs/pictures/"
 
 ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
@@ -103,38 +102,30 @@ def on_site(source: str, text: str, pages: Mapping[str, str]) -> str:
 
 
 def with_links(source: str, text: str, pages: Mapping[str, str]) -> str:
-    """Point the relative links of a page at the site's pages; a link to another file becomes its name.
+    """Point the relative links of a page at the site's pages and pictures.
 
     Parameters
     ----------
     source : str
         The page's path in the repository.
     text : str
-        Its Markdown. Blocks of code are left as they are.
+        Its Markdown.
     pages : mapping of str to str
         As :func:`written_pages` gives them.
 
     Raises
     ------
     ValueError
-        If a link leads to nothing.
+        If a link leads to nothing that the site has.
     """
-    here = PurePosixPath(source).parent
+    here, place = PurePosixPath(source).parent, PurePosixPath(pages[source]).parent.as_posix()
 
-    def pointed(match: re.Match[str]) -> str:
-        target, anchor = match["target"], match["anchor"] or ""
-        if re.match(r"[a-z]+:", target):
-            return match[0]
+    def on_the_site(target: str, picture: bool) -> str:
         path = normpath((here / target).as_posix())
-        if path in pages:
-            return f"]({relpath(pages[path], PurePosixPath(pages[source]).parent.as_posix())}{anchor})"
-        picture = "docs/pictures/"
-        if path.startswith(picture):
-            return f"]({relpath(path.removeprefix('docs/'), PurePosixPath(pages[source]).parent.as_posix())})"
-        raise ValueError(f"{source}: the link {target} leads to no page of the site and to no picture")
+        if picture and path.startswith(PICTURES):
+            return relpath(path.removeprefix("docs/"), place)
+        if path not in pages:
+            raise ValueError(f"{source}: the link {target} leads to no page of the site and to no picture")
+        return relpath(pages[path], place)
 
-    parts, end = [], 0
-    for fence in FENCE.finditer(text):
-        parts += [LINK.sub(pointed, text[end : fence.start()]), fence[0]]
-        end = fence.end()
-    return "".join((*parts, LINK.sub(pointed, text[end:])))
+    return pointed(text, on_the_site)

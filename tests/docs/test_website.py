@@ -101,6 +101,15 @@ def test_links_are_pointed_at_the_site(module):
         module("pages").with_links("docs/a.md", "[c](nowhere.md)", pages)
 
 
+def test_the_page_on_pypi_leads_to_the_repository(module):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = module("markdown_links").for_pypi(text, "https://example.org/us/it", "v1")
+    assert "](https://example.org/us/it/raw/v1/docs/pictures/atss.png)" in page
+    assert "](https://example.org/us/it/blob/v1/docs/coming_from/README.md)" in page
+    assert page.count("](https://") == page.count("](")
+    assert "](https://data-apis.org/array-api/)" in page
+
+
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
