@@ -17,7 +17,7 @@ DEVICE ?= cuda
 QUICK ?=
 RESUME ?=
 
-.PHONY: demo test oldest lint format bench gpu clients clean
+.PHONY: demo test oldest lint format docs notebooks bench gpu clients dist clean
 
 demo: $(VENV)/.audit
 	$(BIN)/assigncore audit --out out/demo
@@ -37,11 +37,19 @@ $(OLDEST)/.ready: .ci/oldest.txt pyproject.toml
 lint: $(VENV)/.dev $(TYPES)/assigncore
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/zizmor --offline --quiet --config .github/zizmor.yml .github/workflows
 	cd $(TYPES) && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p assigncore
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Without a network; warnings, links that lead nowhere and what a browser would fetch from elsewhere are errors.
+docs: $(VENV)/.docs
+	$(BIN)/python docs/website --out build/website
+
+notebooks: $(VENV)/.dev
+	$(BIN)/python docs/website/execute_notebooks.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py
@@ -82,6 +90,11 @@ $(CLIENTS)/.ready: Makefile
 		--dest build/clients detectron2-cdo==0.5
 	tar -xzf build/clients/detectron2_cdo-0.5.tar.gz -C build/clients
 	touch $@
+
+dist: $(VENV)/.dist
+	rm -rf dist
+	$(BIN)/pyproject-build
+	$(BIN)/python -m twine check --strict dist/*
 
 # Each stamp says that the environment holds an extra of the project as pyproject.toml states it.
 $(VENV)/.%: pyproject.toml | $(VENV)

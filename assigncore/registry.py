@@ -130,8 +130,13 @@ def _suggestion(name: str, known: list[str] | tuple[str, ...]) -> str:
 
 
 ASSIGNERS = Registry("assigner")
+"""The assigners by name, which :func:`build_assigner` builds from a config."""
+
 COSTS = Registry("match cost")
+"""The match costs by name."""
+
 OVERLAP_CALCULATORS = Registry("overlap calculator")
+"""What a knob ``iou_calculator`` may name."""
 
 
 class Configured:

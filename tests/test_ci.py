@@ -47,8 +47,8 @@ def run(tmp_path, *, fail=""):
 
 
 def test_lint_and_tests_run_in_a_copy_that_has_nothing_beside_it(tmp_path):
-    assert run(tmp_path) == (0, ["lint", "oldest", "test"])
-    for target in ("lint", "test", "oldest"):
+    assert run(tmp_path) == (0, ["docs", "lint", "oldest", "test"])
+    for target in ("lint", "test", "oldest", "docs"):
         where, *files, beside = (tmp_path / f"log.{target}").read_text().splitlines()
         assert Path(where).parent.parent == tmp_path / "tmp"
         assert files == ["./.ci/run", "./.gitignore", "./a new one", "./changed", "./kept"]

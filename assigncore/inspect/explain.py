@@ -438,8 +438,8 @@ def explain(
     Notes
     -----
     The reasons are the assigner's own: nothing is decided a second time. FCOS and the assigners by regions
-    hold all pairs of the image at once. The arrays may be of any library and device; NumPy assigns them, which
-    by the laws gives what their own library gives, but for near ties of float32 functions on devices.
+    hold all pairs of the image at once. Arrays may be of any library and device. NumPy assigns them, which by
+    the laws gives what their own library gives, but for near ties of float32 functions on devices.
 
     Examples
     --------

@@ -24,6 +24,7 @@ from assigncore.matching.one_to_many import Solver, check_groups, in_groups, rep
 __all__ = ["NONFINITE", "check_nonfinite", "linear_sum_assignment", "match_scene", "one_to_one"]
 
 NONFINITE = ("raise", "forbid")
+"""What may happen to a pair whose cost is NaN or infinite: an error names it, or it is never matched."""
 
 
 def linear_sum_assignment(
