@@ -16,11 +16,17 @@ def blocks(path):
     return BLOCK.findall(path.read_text(encoding="utf-8"))
 
 
-def stands_alone(code):
-    """Tell whether a block makes every name it reads, and imports nothing that need not be here."""
+def libraries_of(code):
+    """Return what a block imports, by the names of the libraries."""
     nodes = list(ast.walk(ast.parse(code)))
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {module.partition(".")[0] for module in modules}
+
+
+def stands_alone(code):
+    """Tell whether a block makes every name it reads, and imports nothing that need not be here."""
+    nodes = list(ast.walk(ast.parse(code)))
     made = {
         alias.asname or alias.name.partition(".")[0]
         for node in nodes
@@ -31,9 +37,8 @@ def stands_alone(code):
     made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
     names = [node for node in nodes if isinstance(node, ast.Name)]
     made |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
-    return {node.id for node in names} <= made | set(dir(builtins)) and all(
-        importlib.util.find_spec(module.partition(".")[0]) for module in modules
-    )
+    known = {node.id for node in names} <= made | set(dir(builtins))
+    return known and all(map(importlib.util.find_spec, libraries_of(code)))
 
 
 PAGES = [
@@ -51,6 +56,21 @@ def test_the_readme_runs_from_its_first_block_to_its_last(capsys):
     for block in code:
         exec(block, namespace)
     assert capsys.readouterr().out.startswith("[1 0 0] [ 4 -1 -1]")
+
+
+GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
+PRINTED = re.compile(r"^```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=lambda page: page.stem)
+def test_a_page_of_the_guide_runs_and_prints_what_it_shows(page, capsys):
+    namespace = {"__name__": "page"}
+    for block in blocks(page):
+        if all(map(importlib.util.find_spec, libraries_of(block))):
+            exec(block, namespace)
+    printed = capsys.readouterr().out
+    for shown in PRINTED.findall(page.read_text(encoding="utf-8")):
+        assert shown in printed
 
 
 @pytest.mark.parametrize("code", PAGES)

@@ -25,6 +25,12 @@ AnyArray = np.ndarray[Any, Any]
 Compared = tuple[float | None, float | None]
 """What was compared, and with what."""
 
+FARTHEST = np.iinfo(np.int64).max
+"""More steps than any assigner has."""
+
+FEWEST_ROWS = 3
+"""Priors that are listed where none came farther than the rest."""
+
 MOST_ROWS = 12
 """Pairs that are listed of what is asked about, those that came farthest first."""
 
@@ -166,7 +172,7 @@ class Explanation:
                 return because("lost", "the lower index", len(one.conditions), winner=has)
             compared = _number(one.contest.by.at(has, prior)), _number(one.contest.by.at(gt, prior))
             return because("lost", one.contest.name, len(one.conditions), compared, has)
-        passed = len(one.conditions)
+        passed = len(one.conditions) + 1
         for each in one.verdicts:
             if not each.holds.at(gt, prior):
                 return because("failed", each.name, passed, _at(each, gt, prior))
@@ -254,12 +260,18 @@ class Explanation:
         return steps
 
     def of_gt(self, gt: int, most: int = MOST_ROWS) -> list[PairReason]:
-        """Return the reasons of the priors that came farthest with a ground truth, positive ones first."""
+        """Return the reasons of the priors that came farther with a ground truth than the rest.
+
+        Positive ones first; where none came farther, those of the first few.
+        """
         if self.trace.matching is not None:
             costs = self.trace.matching.costs[gt]
             order = np.lexsort((np.arange(len(costs)), costs, self.implied_codes != gt + 1))
         else:
-            order = np.lexsort((np.arange(self.trace.shape[1]), self._distance(gt), -self._progress(gt)))
+            progress = self._progress(gt)
+            order = np.lexsort((np.arange(len(progress)), self._distance(gt), -progress))
+            came_farther = order[progress[order] > progress.min(initial=FARTHEST)]
+            order = came_farther if len(came_farther) else order[:FEWEST_ROWS]
         return [self.pair(gt, int(prior)) for prior in order[:most]]
 
     def of_prior(self, prior: int) -> list[PairReason]:
@@ -296,7 +308,7 @@ class Explanation:
                 passed += alive
                 alive = alive & each.holds.row(gt)
             progress = np.maximum(progress, passed + alive)
-        return np.where(self.implied_codes == gt + 1, np.iinfo(np.int64).max, progress)
+        return np.where(self.implied_codes == gt + 1, FARTHEST, progress)
 
     def _distance(self, gt: int) -> AnyArray:
         """Return how far the last thing compared is from its limit, (N,): what orders the equally far."""
@@ -374,9 +386,9 @@ LEFT = "style='text-align:left'"
 _OUTCOMES = ("positive", "overruled", "lost", "failed")
 
 
-def _order(reason: PairReason) -> tuple[int, int, int]:
-    """Return what sorts reasons: those that came farthest first."""
-    return _OUTCOMES.index(reason.outcome), -reason.passed, reason.gt
+def _order(reason: PairReason) -> tuple[bool, int, int, int]:
+    """Return what sorts reasons: positive ones, then those that came farthest."""
+    return reason.outcome != "positive", -reason.passed, _OUTCOMES.index(reason.outcome), reason.gt
 
 
 def _at(each: Condition, gt: int, prior: int) -> Compared:

@@ -60,7 +60,9 @@ class OfPairs:
         shape: tuple[int, int],
         fill: float,
     ) -> None:
-        self._given, self._index, self._shape, self._fill = given, index, shape, fill
+        self._given: Any = given
+        self._index: Any = index
+        self._shape, self._fill = shape, fill
         self.is_of_gts = index is None and not callable(given) and shape[1] > 0 and given.shape[-1:] == (1,)
         """Whether it is the same for all priors."""
         if index is not None:
@@ -73,7 +75,7 @@ class OfPairs:
         if callable(self._given):
             return np.asarray(self._given(gt))
         if self._index is None:
-            return self._given[gt]
+            return np.asarray(self._given[gt])
         given = self._given[gt]
         row = np.full(self._shape[1], self._fill, dtype=given.dtype)
         (np.logical_or if given.dtype == bool else np.fmax).at(row, self._index[gt], given)
