@@ -66,7 +66,7 @@ class OfPairs:
         self.is_of_gts = index is None and not callable(given) and shape[1] > 0 and given.shape[-1:] == (1,)
         """Whether it is the same for all priors."""
         if index is not None:
-            self._index, self._given = np.broadcast_arrays(index, given)
+            self._index, self._given = np.broadcast_arrays(index, self._given)
         elif not callable(given):
             self._given = np.broadcast_to(given, shape)
 
