@@ -55,7 +55,7 @@ class OfPairs:
 
     def __init__(
         self,
-        given: AnyArray | Callable[[int], AnyArray],
+        given: Any,
         index: AnyArray | None,
         shape: tuple[int, int],
         fill: float,
