@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from assigncore.backend import get_backend
 from assigncore.result import AssignResult
 
 __all__ = [
@@ -19,6 +21,9 @@ __all__ = [
     "padded_ground_truths",
     "real_numbers",
 ]
+
+
+AnyArray = np.ndarray[Any, Any]
 
 
 class AssignedRows(NamedTuple):
@@ -90,12 +95,23 @@ def assigned_rows(
 
 def class_scores(labels: Tensor, soft: Tensor, num_classes: int) -> Tensor:
     """Return scores (B, N, num_classes) that are `soft` (B, N) at a prior's own class, and 0 elsewhere."""
-    scores = soft.new_zeros((*labels.shape, num_classes))
     if num_classes == 0:
-        return scores
+        return soft.new_zeros((*labels.shape, 0))
     known = (labels >= 0) & (labels < num_classes)
+    host = None if soft.dtype == torch.bfloat16 else get_backend(soft).on_numpy(known, labels, soft)
+    if host is not None:
+        return _class_scores_on_host(*host, num_classes=num_classes)
     place = torch.where(known, labels, 0)[..., None]
+    scores = soft.new_zeros((*labels.shape, num_classes))
     return scores.scatter_(-1, place, torch.where(known, soft, 0.0)[..., None])
+
+
+def _class_scores_on_host(known: AnyArray, labels: AnyArray, soft: AnyArray, *, num_classes: int) -> Tensor:
+    """Write the few scores that are not 0: memory that nobody touches is zero at no cost."""
+    scores = np.zeros((*labels.shape, num_classes), dtype=soft.dtype)
+    row = np.flatnonzero(known & (soft != 0))
+    scores.reshape(-1, num_classes)[row, labels.reshape(-1)[row]] = soft.reshape(-1)[row]
+    return torch.from_numpy(scores)
 
 
 def real_numbers(points: Tensor) -> Tensor:
