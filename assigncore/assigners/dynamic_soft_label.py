@@ -227,15 +227,12 @@ class DynamicSoftLabelAssigner(Configured):
         """
         x, whole = class_columns(logits)
         xp = get_backend(x).xp
-        small = exp(-xp.abs(x))
-        entropy = at_least(x, 0.0) + log1p(small)
-        probability = sigmoid(x, small)
-        own_entropy = label_rows(entropy, labels)
-        error = overlaps - label_rows(probability, labels)
-        soft = own_entropy - rounded_product(label_rows(x, labels), overlaps)
-        own = rounded_product(soft, error * error)
         if self.own_class_only:
+            own_logits = label_rows(x, labels)
+            own = _soft_entropy(own_logits, *_entropy(own_logits), overlaps)
             return own + xp.where(whole, xp.zeros_like(overlaps[:, 0, :]), float("inf"))[:, None, :]
+        entropy, probability = _entropy(x)
+        own = _soft_entropy(*(label_rows(each, labels) for each in (x, entropy, probability)), overlaps)
         hard = rounded_product(entropy, probability * probability)
         common = xp.where(whole, pairwise_sum(hard), float("inf"))
         return (own - label_rows(hard, labels)) + common[:, None, :]
@@ -256,6 +253,18 @@ class DynamicSoftLabelAssigner(Configured):
         apart = backend.xp.sqrt(rounded_product(dx, dx) + rounded_product(dy, dy))
         exponent = divided(apart, _stride(priors)) - float(self.soft_center_radius)
         return backend.power_of_ten(-at_least(-exponent, -LARGEST_EXPONENT))
+
+
+def _entropy(logits: Array) -> tuple[Array, Array]:
+    """Return the cross-entropy of logits with the label 0, and their probability, (...) each."""
+    small = exp(-get_backend(logits).xp.abs(logits))
+    return at_least(logits, 0.0) + log1p(small), sigmoid(logits, small)
+
+
+def _soft_entropy(logits: Array, entropy: Array, probability: Array, overlaps: Array) -> Array:
+    """Return the cross-entropy with overlaps as labels, weighed by the square of the error, (...)."""
+    error = overlaps - probability
+    return rounded_product(entropy - rounded_product(logits, overlaps), error * error)
 
 
 def _stride(priors: Array) -> Array:
