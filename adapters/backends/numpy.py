@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -55,7 +56,13 @@ def _namespace() -> ModuleType:
     """
     own = ModuleType(compat.__name__, compat.__doc__)
     same = ("arange", "full", "full_like", "ones", "ones_like", "zeros", "zeros_like")
-    ours = {"broadcast_to": _broadcast_to, "moveaxis": _moveaxis, "reshape": _reshape, "take": _take}
+    ours = {
+        "broadcast_to": _broadcast_to,
+        "finfo": cache(np.finfo),
+        "moveaxis": _moveaxis,
+        "reshape": _reshape,
+        "take": _take,
+    }
     vars(own).update({**vars(compat), **{name: getattr(np, name) for name in same}, **ours})
     return own
 

@@ -335,6 +335,7 @@ def _loops_of_overlaps(pairs: PairwiseOverlaps) -> tuple[ModuleType, int] | None
     return loops, formula
 
 
+@cache
 def _formula(loops: ModuleType, overlap: BoxOverlap) -> int | None:
     """Return the number by which the loops know an overlap; None where they do not."""
     known = {

@@ -229,10 +229,11 @@ class DynamicSoftLabelAssigner(Configured):
         xp = get_backend(x).xp
         if self.own_class_only:
             own_logits = label_rows(x, labels)
-            own = _soft_entropy(own_logits, *_entropy(own_logits), overlaps)
+            own = _soft_entropy(own_logits, *_entropy(own_logits), overlaps=overlaps)
             return own + xp.where(whole, xp.zeros_like(overlaps[:, 0, :]), float("inf"))[:, None, :]
         entropy, probability = _entropy(x)
-        own = _soft_entropy(*(label_rows(each, labels) for each in (x, entropy, probability)), overlaps)
+        of_labels = (label_rows(each, labels) for each in (x, entropy, probability))
+        own = _soft_entropy(*of_labels, overlaps=overlaps)
         hard = rounded_product(entropy, probability * probability)
         common = xp.where(whole, pairwise_sum(hard), float("inf"))
         return (own - label_rows(hard, labels)) + common[:, None, :]
@@ -261,7 +262,7 @@ def _entropy(logits: Array) -> tuple[Array, Array]:
     return at_least(logits, 0.0) + log1p(small), sigmoid(logits, small)
 
 
-def _soft_entropy(logits: Array, entropy: Array, probability: Array, overlaps: Array) -> Array:
+def _soft_entropy(logits: Array, entropy: Array, probability: Array, *, overlaps: Array) -> Array:
     """Return the cross-entropy with overlaps as labels, weighed by the square of the error, (...)."""
     error = overlaps - probability
     return rounded_product(entropy - rounded_product(logits, overlaps), error * error)

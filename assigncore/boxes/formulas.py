@@ -81,7 +81,7 @@ def by_columns(boxes: Array) -> Array:
 
 def columns(boxes: Array) -> tuple[Array, ...]:
     """Return the coordinates of `boxes` (..., N, D), each (..., N)."""
-    return tuple(boxes[..., i] for i in range(boxes.shape[-1]))
+    return tuple([boxes[..., i] for i in range(boxes.shape[-1])])
 
 
 def box_area(boxes: Array) -> Array:
