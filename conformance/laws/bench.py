@@ -150,6 +150,7 @@ class Bench:
         patch = mock.patch.object
         with (
             patch(backend, "reads_host", return_value=False),
+            patch(backend, "on_numpy", return_value=None),
             patch(backend, "to_numpy", wraps=backend.to_numpy) as transfer,
             np.errstate(all="ignore"),
         ):
