@@ -13,12 +13,12 @@ from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from assigncore.audit.coco import Dataset, Image
 from assigncore.audit.frames import Frame
 from assigncore.audit.inputs import has_outlines
 from assigncore.audit.report import Run
 from assigncore.audit.run import Assigned, Settings, assign_images
 from assigncore.audit.style import CANVAS, FAINT, INK, LEVEL_COLORS, UNMATCHED, new_figure, save, slug
+from assigncore.datasets import Dataset, Image
 from assigncore.priors import PointGenerator
 
 # Objects by their positives: 1, 2-3, 4-7, 8-15, 16 and more.

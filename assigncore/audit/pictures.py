@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from assigncore.audit.coco import Dataset
 from assigncore.audit.gallery import draw_gallery
 from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.report import Run
 from assigncore.audit.run import Settings
-from assigncore.audit.statistics import SIZE_CLASSES
 from assigncore.audit.style import FAINT, INK, SIZE_COLORS, UNMATCHED, new_figure, save, slug
+from assigncore.datasets import Dataset
+from assigncore.inspect.object_sizes import SIZE_CLASSES
 
 SIZE_TEXT = ("small, below 32² px", "medium, 32² to 96² px", "large, from 96² px")
 # Positives of an object: 0, 1, 2, 3-4, 5-8, ... each bin twice as wide as the one before.

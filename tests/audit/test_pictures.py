@@ -9,19 +9,19 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread, imsave
 
 from assigncore.audit import gallery, pictures
-from assigncore.audit.coco import load_coco
 from assigncore.audit.presets import PRESETS
 from assigncore.audit.report import Run
 from assigncore.audit.run import assign_images, make_layout
 from assigncore.audit.statistics import collect, summarize
 from assigncore.audit.style import UNMATCHED, slug
+from assigncore.datasets import read_coco
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
 def dataset(document, write):
-    return load_coco(write(document))
+    return read_coco(write(document))
 
 
 @pytest.fixture
