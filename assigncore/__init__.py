@@ -38,6 +38,7 @@ from assigncore.backend import ArrayBackend, get_backend, load_backend
 from assigncore.backend.memory import memory_budget, set_memory_budget
 from assigncore.boxes.calculators import BboxOverlaps2D, PositiveCIoU, SmoothedIoU
 from assigncore.datasets import read_coco, sample_dataset
+from assigncore.inspect.monitor import Monitor
 from assigncore.registry import ASSIGNERS, COSTS, OVERLAP_CALCULATORS, build_assigner, build_cost
 from assigncore.result import AssignResult
 
@@ -65,6 +66,7 @@ __all__ = [
     "MaskHungarianAssigner",
     "Matcher",
     "MaxIoUAssigner",
+    "Monitor",
     "MultiInstanceAssigner",
     "PointAssigner",
     "PositiveCIoU",
