@@ -363,7 +363,7 @@ class Monitor:
             )
         return epoch
 
-    def _ids(self, image_ids: Any, lead: tuple[int, ...]) -> list[Hashable]:
+    def _ids(self, image_ids: Any, lead: tuple[int, ...]) -> Sequence[Hashable]:
         """Return an id for each image of every leading dimension, the last of which counts images."""
         images, repeats = (lead[-1], prod(lead[:-1])) if lead else (1, 1)
         if image_ids is None:

@@ -244,7 +244,8 @@ def _classes(
     if known is None:
         known = np.full(valid.shape, -1)
         images = known.reshape(-1, host.num_gts)
-        codes, labels = (x.reshape(len(images), host.num_priors) for x in (host.gt_inds, host.labels))
+        codes = host.gt_inds.reshape(len(images), host.num_priors)
+        labels = np.asarray(host.labels).reshape(codes.shape)
         image, prior = np.nonzero(codes > 0)
         images[image, codes[image, prior] - 1] = labels[image, prior]
     counted = valid & ((positives > 0) | (gt_labels is not None))
