@@ -279,14 +279,13 @@ class Monitor:
             groups = xp.concat([groups, rows("gt_labels", gt_labels)[..., None] == known], axis=-1)
         groups = groups & valid[..., None]
         of_groups = (groups, xp.where(groups, counts[..., None], 0), groups & (counts == 0)[..., None])
-        sums = [xp.sum(xp.astype(x, integers), axis=(0, 1)) for x in of_groups]
+        sums = [xp.sum(xp.astype(x, integers), axis=(0, 1), dtype=integers) for x in of_groups]
         start, lengths = 0, levels or (result.num_priors,)
+        kinds = xp.stack([xp.astype(mask, xp.int8) for mask in (codes > 0, codes < 0)])
         for length in lengths:
-            part = codes[:, start : start + length]
-            for mask in (part > 0, part < 0):
-                sums.append(xp.reshape(xp.sum(xp.astype(mask, integers)), (1,)))
+            sums.append(xp.sum(kinds[:, :, start : start + length], axis=(1, 2), dtype=integers))
             start += length
-        vector = xp.concat([xp.astype(x, integers) for x in sums])
+        vector = xp.concat(sums)
 
         epoch = self._current(backend, vector, None if levels is None else len(levels))
         epoch.tally.add(vector)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,9 +173,10 @@ def summarize(
     """Count what a result holds; see :meth:`AssignResult.summary`."""
     host = result.to_numpy()
     lead, num_gts = host.gt_inds.shape[:-1], host.num_gts
-    codes = host.gt_inds.reshape(-1, host.num_priors)
+    images = prod(lead)
+    codes = host.gt_inds.reshape(images, host.num_priors)
     valid = np.broadcast_to(_host(gt_valid, "gt_valid", (*lead, num_gts), True), (*lead, num_gts))
-    counts = host.positives_per_gt.reshape(-1, num_gts)[valid.reshape(-1, num_gts)]
+    counts = host.positives_per_gt[valid]
     classes = None
     if host.labels is not None or gt_labels is not None:
         classes = _classes(host, _host(gt_labels, "gt_labels", (*lead, num_gts)), valid, class_names)
@@ -192,7 +194,7 @@ def summarize(
             for level, part in enumerate(per_level(codes, num_level_priors))
         )
     return ResultSummary(
-        len(codes),
+        images,
         codes.size,
         len(counts),
         int(np.sum(codes > 0)),
@@ -243,7 +245,7 @@ def _classes(
     known = gt_labels
     if known is None:
         known = np.full(valid.shape, -1)
-        images = known.reshape(-1, host.num_gts)
+        images = known.reshape(prod(valid.shape[:-1]), host.num_gts)
         codes = host.gt_inds.reshape(len(images), host.num_priors)
         labels = np.asarray(host.labels).reshape(codes.shape)
         image, prior = np.nonzero(codes > 0)
