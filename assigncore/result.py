@@ -239,7 +239,7 @@ class AssignResult:
         Returns
         -------
         ResultSummary
-            Frozen, of plain numbers; ``print`` it, or let a notebook show it.
+            Frozen, of plain numbers; it prints as tables, and a notebook shows them.
 
         Raises
         ------
@@ -286,8 +286,8 @@ class AssignResult:
         Returns
         -------
         ResultDiff
-            The changes from this result to `other`: falsy where there are none; ``print`` it, or let a
-            notebook show it.
+            The changes from this result to `other`: empty and falsy where there are none. Iterate it, print
+            it, or let a notebook show it.
 
         Raises
         ------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from assigncore.result import AssignResult
 
 __all__ = ["Change", "ResultDiff", "compare"]
+
+HostArray = np.ndarray[Any, Any]
 
 SHOWN = 10
 """Changes that are printed one by one."""
@@ -59,7 +62,7 @@ class Change:
         return f"{where}prior {prior}: {code_name(self.before)} -> {code_name(self.after)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ResultDiff:
     """The priors that changed between two results, and what that means for the ground truths.
 
@@ -67,8 +70,10 @@ class ResultDiff:
     ----------
     num_priors : int
         Priors compared, over all images.
-    changes : tuple of Change
-        By ascending index. Empty where the results decide alike.
+    index : NumPy array (M, D) of integers
+        Where the M changed priors stand in ``gt_inds``, ascending: the batch indices, then the prior.
+    before, after : NumPy array (M,) of integers
+        Their codes: -1 ignored, 0 background, i + 1 assigned to ground truth i.
     gts_left_without : tuple of tuple of int
         Ground truths (batch indices, then the row) that had positives and have none after.
     gts_newly_matched : tuple of tuple of int
@@ -76,24 +81,38 @@ class ResultDiff:
     """
 
     num_priors: int
-    changes: tuple[Change, ...]
+    index: HostArray
+    before: HostArray
+    after: HostArray
     gts_left_without: tuple[tuple[int, ...], ...]
     gts_newly_matched: tuple[tuple[int, ...], ...]
 
-    def __bool__(self) -> bool:
-        """Be true where anything differs."""
-        return bool(self.changes)
+    def __len__(self) -> int:
+        """Return how many priors changed."""
+        return len(self.index)
+
+    def __iter__(self) -> Iterator[Change]:
+        """Go through the changes, one prior after another."""
+        rows = zip(self.index.tolist(), self.before.tolist(), self.after.tolist(), strict=True)
+        return (Change(tuple(place), before, after) for place, before, after in rows)
 
     @property
     def counts(self) -> dict[str, int]:
         """How many changes there are of each kind: gained, lost, moved, newly_ignored, no_longer_ignored."""
-        found = Counter(change.kind for change in self.changes)
-        return {kind: found[kind] for kind in KINDS}
+        before, after = self.before, self.after
+        kinds = {
+            "gained": (before <= 0) & (after > 0),
+            "lost": (before > 0) & (after <= 0),
+            "moved": (before > 0) & (after > 0),
+            "newly_ignored": (before == 0) & (after < 0),
+            "no_longer_ignored": (before < 0) & (after == 0),
+        }
+        return {kind: int(mask.sum()) for kind, mask in kinds.items()}
 
     def _title(self) -> str:
-        if not self.changes:
+        if not len(self):
             return f"no difference over {plural(self.num_priors, 'prior')}"
-        return f"{len(self.changes):,} of {plural(self.num_priors, 'prior')} differ"
+        return f"{len(self):,} of {plural(self.num_priors, 'prior')} differ"
 
     def _counts(self) -> Table:
         rows = [(KINDS[kind], count) for kind, count in self.counts.items() if count]
@@ -107,31 +126,25 @@ class ResultDiff:
         ]
         return [("", ""), *rows]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Write the counts and the first changes."""
         lines = [self._title()]
-        if self.changes:
+        if len(self):
             lines.append(text_table(self._counts()[1:]))
-        lines += [f"  {change}" for change in self.changes[:SHOWN]]
-        if len(self.changes) > SHOWN:
-            lines.append(f"  and {len(self.changes) - SHOWN:,} more in changes")
+        lines += [f"  {change}" for change in islice(self, SHOWN)]
+        if len(self) > SHOWN:
+            lines.append(f"  and {len(self) - SHOWN:,} more")
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
-        """Say how much differs, not every change."""
-        counts = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items() if count)
-        return f"<ResultDiff: {self._title()}{': ' if counts else ''}{counts}>"
-
     def _repr_html_(self) -> str:
-        if not self.changes:
+        if not len(self):
             return html_page(self._title())
         rows: list[tuple[str, str, str]] = [
             (", ".join(map(str, c.index)), code_name(c.before), code_name(c.after))
-            for c in self.changes[:SHOWN]
+            for c in islice(self, SHOWN)
         ]
-        more = len(self.changes) - SHOWN
-        if more > 0:
-            rows.append((f"and {more:,} more", "", ""))
+        if len(self) > SHOWN:
+            rows.append((f"and {len(self) - SHOWN:,} more", "", ""))
         return html_page(self._title(), self._counts(), [("where", "before", "after"), *rows])
 
 
@@ -150,13 +163,13 @@ def compare(before: AssignResult, after: Any) -> ResultDiff:
         )
     old, new = before.to_numpy(), after.to_numpy()
     places = np.argwhere(old.gt_inds != new.gt_inds)
-    pairs = zip(old.gt_inds[tuple(places.T)], new.gt_inds[tuple(places.T)], strict=True)
+    at = tuple(places.T)
     had, have = old.positives_per_gt > 0, new.positives_per_gt > 0
     return ResultDiff(
         int(old.gt_inds.size),
-        tuple(
-            Change(tuple(place), int(a), int(b)) for place, (a, b) in zip(places.tolist(), pairs, strict=True)
-        ),
+        places,
+        old.gt_inds[at],
+        new.gt_inds[at],
         tuple(tuple(place) for place in np.argwhere(had & ~have).tolist()),
         tuple(tuple(place) for place in np.argwhere(have & ~had).tolist()),
     )

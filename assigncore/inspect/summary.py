@@ -67,7 +67,7 @@ class ClassSummary:
     num_gts: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResultSummary:
     """The numbers of a result, as plain ints and floats.
 
@@ -154,7 +154,7 @@ class ResultSummary:
             tables.append(self._classes())
         return tables
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Write the numbers as tables."""
         return "\n".join([self._title(), *map(text_table, self._tables())])
 
