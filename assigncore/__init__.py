@@ -4,6 +4,9 @@ While a detector trains, an assigner decides which of its predictions learn from
 and which are background or ignored. Importing this package imports no array framework.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from assigncore.assigners import (
     ApproxMaxIoUAssigner,
     AscendMaxIoUAssigner,
@@ -34,9 +37,14 @@ from assigncore.assigners import (
 from assigncore.backend import ArrayBackend, get_backend, load_backend
 from assigncore.backend.memory import memory_budget, set_memory_budget
 from assigncore.boxes.calculators import BboxOverlaps2D, PositiveCIoU, SmoothedIoU
+from assigncore.datasets import read_coco, sample_dataset
 from assigncore.inspect.explain import Explanation, explain
+from assigncore.inspect.monitor import Monitor
 from assigncore.registry import ASSIGNERS, COSTS, OVERLAP_CALCULATORS, build_assigner, build_cost
 from assigncore.result import AssignResult
+
+if TYPE_CHECKING:
+    from assigncore import plot as plot
 
 __version__ = "0.1.0"
 
@@ -60,6 +68,7 @@ __all__ = [
     "MaskHungarianAssigner",
     "Matcher",
     "MaxIoUAssigner",
+    "Monitor",
     "MultiInstanceAssigner",
     "PointAssigner",
     "PositiveCIoU",
@@ -78,8 +87,26 @@ __all__ = [
     "get_backend",
     "load_backend",
     "memory_budget",
+    "read_coco",
+    "sample_dataset",
     "set_memory_budget",
     "shadowed_labels",
     "to_detectron2",
     "to_torchvision",
 ]
+
+_ROOMS = ("boxes", "costs", "datasets", "matching", "plot", "priors")
+"""Modules that users import from, beside the names above."""
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_ROOMS, "__version__"])
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # What draws needs matplotlib, which importing the package must not bring in.
+        if name == "plot":
+            return import_module("assigncore.plot")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

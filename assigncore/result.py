@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from assigncore.backend import Array, get_backend
+from assigncore.inspect.difference import ResultDiff, compare
+from assigncore.inspect.display import Table, describe_array, html_page, is_readable, plural, text_table
+from assigncore.inspect.summary import ResultSummary, summarize
 
 __all__ = ["AssignResult"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AssignResult:
     """Which ground truth each prior learns from.
 
@@ -34,12 +37,21 @@ class AssignResult:
     A pytree in JAX and in PyTorch. It can be pickled and deep-copied, and what ``torch.save`` has written is
     read by ``torch.load(weights_only=True)`` once ``assigncore.load_backend("torch")`` has been called. A
     result of a batch has a length and is iterated image by image. Two results are never equal by ``==``:
-    compare their arrays.
+    compare their arrays, or ask :meth:`diff`.
+
+    Shown at a prompt or in a notebook it tells shapes and dtypes, and the counts of positives, background and
+    ignored priors where the host has the values: nothing waits for a device or stops a compiler.
 
     Examples
     --------
     >>> import numpy as np
     >>> result = AssignResult(np.array([0, 2, -1, 2]), None, np.array([-1, 7, -1, 7]), num_gts=2)
+    >>> result
+    AssignResult: 4 priors, 2 ground truths
+      2 positives, 1 background, 1 ignored
+      gt_inds       (4,) int64
+      max_overlaps  none
+      labels        (4,) int64
     >>> result.matched_gt
     array([-1,  1, -1,  1])
     >>> result.positives_per_gt
@@ -200,6 +212,146 @@ class AssignResult:
             prepend(own if labels is None else labels, self.labels, -1),
             self.num_gts,
         )
+
+    def summary(
+        self,
+        *,
+        gt_valid: Array | None = None,
+        gt_labels: Array | None = None,
+        num_level_priors: Sequence[int] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> ResultSummary:
+        """Count what became of the priors and what each ground truth got; on a device this waits for it.
+
+        Parameters
+        ----------
+        gt_valid : array (..., G) of bool, optional
+            False where a ground truth is padding, which then does not count as without positives. Not
+            given: all true.
+        gt_labels : array (..., G) of integers, optional
+            Classes of the ground truths, for counts by class that include those without positives. Not
+            given: the result's labels, where it has any, tell the classes of the others.
+        num_level_priors : sequence of int, optional
+            Priors of each feature level, for counts by level.
+        class_names : sequence of str, optional
+            What to call each class.
+
+        Returns
+        -------
+        ResultSummary
+            Frozen, of plain numbers; it prints as tables, and a notebook shows them.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, or the levels do not sum to the number of priors.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> result = AssignResult(np.array([0, 2, -1, 2]), None, np.array([-1, 7, -1, 7]), num_gts=2)
+        >>> summary = result.summary(num_level_priors=(3, 1))
+        >>> summary.positives, summary.without_positives, summary.levels[1].positives
+        (2, 1, 1)
+        >>> print(summary)
+        4 priors, 2 ground truths
+                      priors   share
+          positives        2  50.00%
+          background       1  25.00%
+          ignored          1  25.00%
+                                       min  median  mean  max  without any
+          positives of a ground truth    0       1     1    2            1
+          level  priors  positives  background  ignored  ground truths
+          0           3          1           1        1              1
+          1           1          1           0        0              1
+          class  positives  ground truths with any
+          7              2                       1
+        """
+        return summarize(
+            self,
+            gt_valid=gt_valid,
+            gt_labels=gt_labels,
+            num_level_priors=num_level_priors,
+            class_names=class_names,
+        )
+
+    def diff(self, other: AssignResult) -> ResultDiff:
+        """Tell which priors another result over the same priors decides otherwise; on a device this waits.
+
+        Parameters
+        ----------
+        other : AssignResult
+            What comes after, of any library, over the same priors and ground truths.
+
+        Returns
+        -------
+        ResultDiff
+            The changes from this result to `other`: empty and falsy where there are none. Iterate it, print
+            it, or let a notebook show it.
+
+        Raises
+        ------
+        TypeError
+            If `other` is no result.
+        ValueError
+            If it has another shape or number of ground truths.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> before = AssignResult(np.array([0, 2, -1, 2]), None, None, num_gts=2)
+        >>> after = AssignResult(np.array([1, 2, 0, 1]), None, None, num_gts=2)
+        >>> print(before.diff(after))
+        3 of 4 priors differ
+          became positive               1
+          went to another ground truth  1
+          ignored, now background       1
+          ground truths that had none   1
+          prior 0: background -> ground truth 0
+          prior 2: ignored -> background
+          prior 3: ground truth 1 -> ground truth 0
+        >>> bool(before.diff(before))
+        False
+        """
+        return compare(self, other)
+
+    def __repr__(self) -> str:
+        """Say what there is in a few lines: counts where the host has the values, shapes everywhere."""
+        title, counts = self._headline()
+        return "\n".join([title, *(f"  {line}" for line in counts), text_table(self._fields())])
+
+    def _repr_html_(self) -> str:
+        title, counts = self._headline()
+        return html_page("; ".join([title, *counts]), [("array", "shape and dtype"), *self._fields()])
+
+    def _headline(self) -> tuple[str, list[str]]:
+        """Give a title, and a line of counts where they can be had without waiting."""
+        shape = tuple(getattr(self.gt_inds, "shape", ()))
+        if not shape:
+            # What a transformation of pytrees has put in the arrays' place.
+            return "AssignResult", []
+        batch = f"batch of {' x '.join(map(str, shape[:-1]))}, " if len(shape) > 1 else ""
+        gts = plural(self.num_gts, "ground truth") if isinstance(self.num_gts, int) else "ground truths"
+        title = f"AssignResult: {batch}{shape[-1]:,} {'prior' if shape[-1] == 1 else 'priors'}, {gts}"
+        try:
+            backend = get_backend(self.gt_inds, "gt_inds")
+        except TypeError:
+            return title, []
+        device = backend.device_of(self.gt_inds)
+        if backend.name != "numpy":
+            title += f" ({backend.name}{'' if device is None else f', {device}'})"
+        if not is_readable(backend, self.gt_inds):
+            return title, []
+        codes = backend.to_numpy(self.gt_inds)
+        positives, ignored = int((codes > 0).sum()), int((codes < 0).sum())
+        background = codes.size - positives - ignored
+        return title, [f"{plural(positives, 'positive')}, {background:,} background, {ignored:,} ignored"]
+
+    def _fields(self) -> Table:
+        """Name the arrays, with their shapes and dtypes."""
+        named = {"gt_inds": self.gt_inds, "max_overlaps": self.max_overlaps, "labels": self.labels}
+        rows = [(name, describe_array(x)) for name, x in named.items()]
+        return [*rows, *((f"extras[{name!r}]", describe_array(x)) for name, x in self.extras.items())]
 
     def to_numpy(self) -> AssignResult:
         """Return the same result in NumPy arrays; on a device this waits for it."""

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 import assigncore
-from assigncore.audit.coco import load_coco
 from assigncore.audit.frames import ImageScale
+from assigncore.datasets import read_coco
 from assigncore.priors import AnchorGenerator, PointGenerator
 
 Array = np.ndarray[Any, Any]
@@ -56,7 +56,7 @@ def assigners() -> dict[str, tuple[Any, Any, bool]]:
 
 def scenes(path: Path, scale: str) -> Iterator[tuple[tuple[int, int], Array]]:
     """Yield the padded size and the boxes of each image that has any."""
-    dataset = load_coco(path)
+    dataset = read_coco(path)
     resize = ImageScale.parse(SCALES[scale], 32)
     for image in dataset.images:
         objects = dataset.objects(image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import shapes
 import torch
 import torch_parts as parts
 from shapes import Batch
@@ -42,6 +43,7 @@ class Detector(nn.Module):
         self.backbone = parts.Backbone()
         self.head = parts.DenseHead(generator.num_base_priors[0])
         self.assigner = assigncore.build_assigner(assigner)
+        self.monitor = assigncore.Monitor(num_level_priors=grid.num_level_priors, class_names=shapes.CLASSES)
         levels = {"num_level_priors": grid.num_level_priors}
         self.further = levels if assigner["type"] == "ATSSAssigner" else {}
 
@@ -54,6 +56,9 @@ class Detector(nn.Module):
             gt_labels=batch.gt_labels,
             gt_valid=batch.gt_valid,
             **self.further,
+        )
+        self.monitor.update(
+            result, gt_bboxes=batch.gt_bboxes, gt_labels=batch.gt_labels, gt_valid=batch.gt_valid
         )
         positive, counted = result.pos_mask, ~result.ignored_mask
         of_class = parts.focal_loss(logits, parts.one_hot(result.labels, positive)) * counted[..., None]
@@ -73,7 +78,7 @@ def train(assigner: str = "atss", steps: int = 150, seed: int = 0) -> list[float
     """Train with one of `ASSIGNERS`, and return the losses."""
     torch.manual_seed(seed)
     model = Detector(ASSIGNERS[assigner])
-    return parts.train(model, model.loss, steps=steps, seed=seed)
+    return parts.train(model, model.loss, steps=steps, seed=seed, monitor=model.monitor)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ class Detector(nn.Module):
         self.classes, self.boxes = nn.Linear(WIDTH, len(shapes.CLASSES)), nn.Linear(WIDTH, 4)
         nn.init.constant_(self.classes.bias, -2.0)
         self.assigner = assigncore.build_assigner(assigner)
+        self.monitor = assigncore.Monitor(class_names=shapes.CLASSES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return class logits (L, B, Q, C) and boxes (L, B, Q, 4) in pixels."""
@@ -74,6 +75,13 @@ class Detector(nn.Module):
             pred_logits=logits,
             image_shape=(shapes.SIZE, shapes.SIZE),
         )
+        self.monitor.update(
+            result,
+            gt_bboxes=batch.gt_bboxes,
+            gt_labels=batch.gt_labels,
+            gt_valid=batch.gt_valid,
+            image_ids=batch.ids,
+        )
         positive = result.pos_mask
         of_class = parts.focal_loss(logits, parts.one_hot(result.labels, positive)).sum()
         matched = parts.matched_rows(batch.gt_bboxes.expand(LAYERS, -1, -1, -1), result.matched_gt)
@@ -93,7 +101,7 @@ def train(assigner: str = "hungarian", steps: int = 150, seed: int = 0) -> list[
     """Train with one of `ASSIGNERS`, and return the losses."""
     torch.manual_seed(seed)
     model = Detector(ASSIGNERS[assigner])
-    return parts.train(model, model.loss, steps=steps, seed=seed)
+    return parts.train(model, model.loss, steps=steps, seed=seed, monitor=model.monitor, repeat=True)
 
 
 if __name__ == "__main__":

@@ -26,16 +26,19 @@ class Batch(NamedTuple):
     gt_labels : array (B, MOST_OBJECTS) of int64
     gt_valid : array (B, MOST_OBJECTS) of bool
         False where a row is padding.
+    ids : array (B,) of int64
+        Numbers of the pictures.
     """
 
     images: Any
     gt_bboxes: Any
     gt_labels: Any
     gt_valid: Any
+    ids: Any
 
 
-def draw(rng: np.random.Generator, count: int) -> Batch:
-    """Draw a batch of pictures with one to `MOST_OBJECTS` objects each."""
+def draw(rng: np.random.Generator, count: int, first: int = 0) -> Batch:
+    """Draw a batch of pictures with one to `MOST_OBJECTS` objects each, and number them from `first` on."""
     shape = (count, MOST_OBJECTS)
     images = rng.normal(0, 0.1, (count, 3, SIZE, SIZE)).astype(np.float32)
     side = rng.uniform(10, 36, (*shape, 2))
@@ -46,7 +49,7 @@ def draw(rng: np.random.Generator, count: int) -> Batch:
     for image, obj in np.argwhere(valid):
         color = rng.uniform(0.4, 1.0, (3, 1)).astype(np.float32)
         images[image][:, _mask(boxes[image, obj], CLASSES[labels[image, obj]])] = color
-    return Batch(images, boxes, labels, valid)
+    return Batch(images, boxes, labels, valid, first + np.arange(count))
 
 
 def _mask(box: NDArray[np.float32], kind: str) -> NDArray[np.bool_]:

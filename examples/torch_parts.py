@@ -13,6 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from assigncore import Monitor
+
+EPOCH = 25
+"""Steps after which a training run tells what its assignments were like."""
+
 STRIDES = (8, 16)
 FEATMAP_SIZES = tuple((shapes.SIZE // stride, shapes.SIZE // stride) for stride in STRIDES)
 CHANNELS = 48
@@ -81,13 +86,18 @@ def train(
     seed: int,
     batch_size: int = 16,
     rate: float = 2e-3,
+    monitor: Monitor | None = None,
+    repeat: bool = False,
 ) -> list[float]:
-    """Train on new pictures in each step, and return the losses."""
-    rng = np.random.default_rng(seed)
+    """Train on new pictures in each step, or with `repeat` the same in each epoch, and return the losses."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
     losses = []
     for step in range(steps):
-        batch = shapes.Batch(*(torch.from_numpy(x) for x in shapes.draw(rng, batch_size)))
+        of_epoch = step % EPOCH if repeat else step
+        if of_epoch == 0:
+            rng = np.random.default_rng(seed)
+        drawn = shapes.draw(rng, batch_size, first=of_epoch * batch_size)
+        batch = shapes.Batch(*(torch.from_numpy(x) for x in drawn))
         loss = loss_of(batch)
         optimizer.zero_grad()
         loss.backward()
@@ -96,7 +106,20 @@ def train(
         losses.append(loss.item())
         if step % 20 == 0 or step == steps - 1:
             print(f"step {step:4d}  loss {losses[-1]:.4f}", flush=True)
+        if monitor is not None and (step + 1) % EPOCH == 0:
+            print(describe(monitor.end_epoch()), flush=True)
     return losses
+
+
+def describe(report: dict[str, float]) -> str:
+    """Say in one line what a monitor reports of an epoch; a logger would take it as it is."""
+    parts = [
+        f"epoch {report['epoch']}: {report['positives_per_object']:.1f} positives an object",
+        f"{report['without_positives_share']:.1%} of objects without",
+    ]
+    if "instability" in report:
+        parts.append(f"{report['instability']:.2f} predictions of a picture matched otherwise than before")
+    return ", ".join(parts)
 
 
 def parse(description: str | None, assigners: Iterable[str], default: str) -> dict[str, Any]:

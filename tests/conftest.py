@@ -1,7 +1,9 @@
-"""What all tests share: the array libraries as a parameter, and one deterministic Hypothesis profile."""
+"""What all tests share: the array libraries as a parameter, and one deterministic Hypothesis profile, a small annotation file."""
 
 import contextlib
+import copy
 import gc
+import json
 import os
 import shutil
 import sys
@@ -23,6 +25,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read when PyTorch's compiler is first imported: workers have a core each, and processes that compile beside them would
 # first have to import PyTorch.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
+# Two sizes of images, one without objects, one crowd region, objects of all three size classes.
+DOCUMENT = {
+    "images": [
+        {"id": 7, "width": 320, "height": 240, "file_name": "a.png"},
+        {"id": 3, "width": 240, "height": 320, "file_name": "b.png"},
+        {"id": 5, "width": 320, "height": 240, "file_name": "c.png"},
+    ],
+    "annotations": [
+        {"id": 11, "image_id": 3, "category_id": 9, "bbox": [20, 30, 130, 140], "area": 18200, "iscrowd": 0},
+        {"id": 12, "image_id": 7, "category_id": 4, "bbox": [100, 100, 40, 50], "area": 2000, "iscrowd": 0},
+        {"id": 13, "image_id": 7, "category_id": 9, "bbox": [5, 8, 6, 7], "area": 42, "iscrowd": 0},
+        {"id": 14, "image_id": 7, "category_id": 4, "bbox": [200, 20, 100, 180], "area": 9000, "iscrowd": 1},
+        {"id": 15, "image_id": 3, "category_id": 4, "bbox": [200, 280, 60, 60]},
+    ],
+    "categories": [{"id": 9, "name": "zebra"}, {"id": 4, "name": "ape"}],
+}
 
 settings.register_profile(
     "laws",
@@ -102,3 +121,21 @@ def resident_bytes():
     """Tell how much memory the process holds; 0 where the system does not say."""
     pages = Path("/proc/self/statm")
     return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.exists() else 0
+
+
+@pytest.fixture
+def document():
+    """Give a COCO document to change at will."""
+    return copy.deepcopy(DOCUMENT)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a document, or any text, to a file."""
+
+    def write(content, name="annotations.json"):
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return path
+
+    return write

@@ -44,6 +44,15 @@ def test_the_same_seed_gives_the_same_losses(example, name):
     assert train(steps=1, seed=3) != train(steps=1, seed=4)
 
 
+@pytest.mark.parametrize(("name", "matches"), [("anchor_detector", False), ("set_detector", True)])
+def test_what_assignments_are_like_is_told_after_each_epoch(example, name, matches, monkeypatch, capsys):
+    monkeypatch.setattr(example("torch_parts"), "EPOCH", 3)
+    example(name).train(steps=7)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert [line.partition(":")[0] for line in told] == ["epoch 0", "epoch 1"]
+    assert ["matched otherwise" in line for line in told] == [False, matches]
+
+
 def test_a_jitted_step_trains_with_the_assigner_inside(example):
     """Twice, since the same seed gives the same losses there too."""
     train = example("jax_detector").train

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = (
     "torch", "jax", "cupy", "scipy", "matplotlib", "click", "rich", "array_api_strict", "assigncore.adapters.backends.numpy",
 )  # fmt: skip
@@ -37,3 +39,16 @@ def test_the_first_call_of_all_may_be_compiled():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[1]"
     assert "lru_cache" not in done.stderr
+
+
+def test_the_package_lists_its_public_names_alone():
+    import assigncore
+
+    listed = dir(assigncore)
+    assert set(assigncore.__all__) < set(listed)
+    rooms = set(listed) - set(assigncore.__all__) - {"__version__"}
+    assert rooms == {"boxes", "costs", "datasets", "matching", "plot", "priors"}
+    for name in listed:
+        assert getattr(assigncore, name) is not None
+    with pytest.raises(AttributeError, match="module 'assigncore' has no attribute 'nothing'"):
+        assigncore.nothing  # noqa: B018

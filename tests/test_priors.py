@@ -10,8 +10,13 @@ from assigncore.priors import (
     AnchorGenerator,
     PointGenerator,
     SSDAnchorGenerator,
+    atss_anchors,
+    fcos_points,
     inside_image,
     level_index,
+    retinanet_anchors,
+    rpn_anchors,
+    yolo_points,
 )
 
 RETINANET = AnchorGenerator(
@@ -296,3 +301,36 @@ def test_wrong_calls_are_named():
         inside_image(np.zeros((3, 3)), (4, 4))
     with pytest.raises(ValueError, match="num_level_priors"):
         level_index(())
+
+
+@pytest.mark.parametrize(
+    ("lay", "levels"),
+    [
+        (rpn_anchors, (201600, 50400, 12600, 3150, 819)),
+        (retinanet_anchors, (151200, 37800, 9450, 2457, 693)),
+        (atss_anchors, (16800, 4200, 1050, 273, 77)),
+        (fcos_points, (16800, 4200, 1050, 273, 77)),
+        (yolo_points, (16800, 4200, 1050)),
+    ],
+)
+def test_a_published_detectors_priors_are_a_line(lay, levels, target):
+    grid = lay((800, 1333), xp=target.backend.xp)
+    assert grid.num_level_priors == levels
+    assert grid.priors.shape[0] == sum(levels)
+    each = [n // (h * w) for n, (h, w) in zip(levels, grid.featmap_sizes, strict=True)]
+    assert len(set(each)) == 1
+    assert lay((800, 1344), size_divisor=1).num_level_priors == levels
+
+
+def test_an_image_is_padded_before_its_priors_are_laid():
+    assert POINTS.for_image((1, 1)).num_level_priors == POINTS.num_level_priors(POINTS.featmap_sizes((1, 1)))
+    padded = POINTS.for_image((1, 1), size_divisor=32)
+    assert padded.featmap_sizes == POINTS.featmap_sizes((32, 32))
+    with pytest.raises(ValueError, match="size_divisor: expected an int of at least 1, got 0"):
+        POINTS.for_image((1, 1), size_divisor=0)
+
+
+def test_a_grid_says_how_many_priors_each_level_has():
+    assert (
+        repr(POINTS_XY.grid([(2, 1), (1, 1)])) == "PriorGrid((3, 4) float32: 2 at stride 8x4, 1 at stride 16)"
+    )

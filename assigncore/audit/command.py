@@ -6,7 +6,6 @@ import importlib
 import sys
 import time
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from assigncore.audit.coco import Dataset, load_coco
 from assigncore.audit.config import Plan, make_plans
 from assigncore.audit.devices import BACKENDS, open_backend
 from assigncore.audit.errors import AuditError
@@ -29,8 +27,8 @@ from assigncore.audit.results import Results, load_results
 from assigncore.audit.run import Settings, assign_images, make_layout
 from assigncore.audit.statistics import collect, summarize
 from assigncore.audit.table import print_runs
+from assigncore.datasets import Dataset, InputFileError, read_coco, sample_dataset
 
-SAMPLE = "neon_trees.json"
 MAX_WARNINGS = 10
 
 LONG = 10.0
@@ -45,7 +43,7 @@ class OneLineGroup(click.Group):
         kwargs["standalone_mode"] = False
         try:
             code = super().main(*args, **kwargs)
-        except (AuditError, click.ClickException) as error:
+        except (AuditError, InputFileError, click.ClickException) as error:
             message = error.format_message() if isinstance(error, click.ClickException) else str(error)
             click.echo(f"Error: {' '.join(message.split())}", err=True)
             sys.exit(2)
@@ -167,7 +165,7 @@ def audit(
         raise AuditError("--images: is used by the pictures only, which need --out")
     if images is not None and not images.is_dir():
         raise AuditError(f"--images {images}: no such folder")
-    dataset = _read(annotations)
+    dataset = sample_dataset() if annotations is None else read_coco(annotations)
     pictures = None if out is None else _prepare_pictures(out)
     found, at = open_backend(backend, device)
     boxes = None if proposals is None else load_results("--proposals", proposals, dataset)
@@ -206,14 +204,6 @@ def _prepare_pictures(out: Path) -> Any:
         raise AuditError(
             f"--out: pictures need the package {package}, which is not installed: {hint}"
         ) from None
-
-
-def _read(path: Path | None) -> Dataset:
-    """Read the annotations, or the bundled sample."""
-    if path is not None:
-        return load_coco(path)
-    with as_file(files("assigncore.audit") / "data" / SAMPLE) as sample:
-        return load_coco(sample, source=f"bundled sample {SAMPLE} (DeepForest, Weinstein et al. 2020, MIT)")
 
 
 def _warn(dataset: Dataset, *results: Results | None) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from assigncore.audit.coco import read_json
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import ExactSize, ImageScale, parse_scale
 from assigncore.audit.pairing import check_pairing
@@ -19,6 +18,7 @@ from assigncore.audit.presets import DEFAULT_PRESET, PRESETS, Preset
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
 from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
+from assigncore.datasets import read_json
 from assigncore.priors import (
     AnchorGenerator,
     BoxGenerator,

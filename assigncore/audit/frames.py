@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.audit.coco import Annotation, Dataset, Image
 from assigncore.audit.errors import AuditError
+from assigncore.datasets import Annotation, Dataset, Image
 
 # Rows are padded to multiples of this, so that a library which compiles for each new shape meets few of them.
 ROW_MULTIPLE = 16

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from assigncore.audit.coco import Dataset
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import Batch, pad_boxes
 from assigncore.audit.proposals import Proposals, fpn_levels
 from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
+from assigncore.datasets import Dataset
 from assigncore.priors import AnchorGenerator, BoxGenerator, PriorGenerator, PriorGrid, inside_image
 
 MAX_PRIORS = 20_000_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from assigncore.audit import dense, masks
-from assigncore.audit.coco import Dataset
 from assigncore.audit.config import Plan
 from assigncore.audit.inputs import (
     compared_boxes,
@@ -15,6 +14,7 @@ from assigncore.audit.predictions import Predictor
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
 from assigncore.audit.run import Settings, spreads_predictions
+from assigncore.datasets import Dataset
 
 
 def collect_notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str, ...]:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from assigncore.audit.coco import Dataset
+from assigncore import plot
 from assigncore.audit.gallery import draw_gallery
 from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.report import Run
 from assigncore.audit.run import Settings
-from assigncore.audit.statistics import SIZE_CLASSES
-from assigncore.audit.style import FAINT, INK, SIZE_COLORS, UNMATCHED, new_figure, save, slug
+from assigncore.audit.style import new_figure, save, slug
+from assigncore.datasets import Dataset
+from assigncore.inspect.object_sizes import SIZE_CLASSES
+from assigncore.plot import FAINT, INK, SIZE_COLORS, UNMATCHED
 
 SIZE_TEXT = ("small, below 32² px", "medium, 32² to 96² px", "large, from 96² px")
-# Positives of an object: 0, 1, 2, 3-4, 5-8, ... each bin twice as wide as the one before.
-POSITIVE_EDGES = (0, 1, 2, 3, 5, 9, 17, 33, 65)
 THRESHOLDS = {"pos_iou_thr": "-", "neg_iou_thr": "--", "min_pos_iou": ":"}
 
 
@@ -60,23 +59,11 @@ def positives_figure(run: Run) -> Any:
     totals, sizes = objects.totals, objects.size_index
     shown = [s for s in range(len(SIZE_CLASSES)) if np.any(sizes == s)]
     figure, axes = new_figure(8, 0.7 + 2.1 * len(shown), rows=len(shown), sharex=True)
-    labels = [_bin_label(a, b) for a, b in pairwise(POSITIVE_EDGES)] + [f"{POSITIVE_EDGES[-1]}+"]
     for ax, s in zip(axes[:, 0], shown, strict=True):
         row = run.statistics.sizes[s]
-        bins = np.searchsorted(POSITIVE_EDGES, totals[sizes == s], side="right") - 1
-        counts = np.bincount(bins, minlength=len(labels))
-        colors = [UNMATCHED] + [SIZE_COLORS[s]] * (len(labels) - 1)
-        bars = ax.bar(labels, counts, color=colors, width=0.85)
-        ax.bar_label(bars, [f"{c:,}" if c else "" for c in counts], fontsize=8, color=INK, padding=1)
-        ax.margins(y=0.16)
-        ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-        ax.set_ylabel("objects", fontsize=9, color=INK)
         text = f"{SIZE_TEXT[s]}: {row.objects:,} objects, median {row.median_positives:g} positives"
-        ax.set_title(text, fontsize=10, color=INK, loc="left")
-        if row.without:
-            text = f"{row.share_without:.1%} without any"
-            ax.set_title(text, fontsize=10, color=UNMATCHED, loc="right", fontweight="bold")
-    axes[-1, 0].set_xlabel("positive priors of an object", fontsize=9, color=INK)
+        plot.positives_histogram(totals[sizes == s], color=SIZE_COLORS[s], title=text, ax=ax)
+        ax.label_outer()
     figure.suptitle(f"{run.plan.name}: positives of each object", fontsize=12, color=INK)
     return figure
 
@@ -85,25 +72,17 @@ def levels_figure(run: Run) -> Any:
     """Positives on each feature level, stacked by the size class of their objects."""
     levels = run.statistics.levels
     figure, axes = new_figure(8, 4)
-    ax = axes[0, 0]
-    bottom = np.zeros(len(levels))
-    for s, name in enumerate(SIZE_TEXT):
-        heights = np.asarray([level.positives_by_size[s] for level in levels])
-        if np.any(heights):
-            ax.bar(range(len(levels)), heights, bottom=bottom, color=SIZE_COLORS[s], width=0.7, label=name)
-        bottom = bottom + heights
-    for i, level in enumerate(levels):
-        share = "" if not level.share_of_positives else f" ({level.share_of_positives:.0%})"
-        text = f"{level.positives:,}{share}\n{level.objects:,} objects"
-        ax.annotate(
-            text, (i, bottom[i]), (0, 3), textcoords="offset points", ha="center", fontsize=8, color=INK
-        )
-    ax.set_xticks(range(len(levels)), [f"{level.name}\n{level.priors:,} priors" for level in levels])
-    ax.set_ylim(0, 1.2 * max(float(bottom.max()), 1))
-    ax.set_ylabel("positive priors", fontsize=9, color=INK)
-    if run.statistics.priors.positive:
-        ax.legend(fontsize=8, frameon=False, title="object size", title_fontsize=8)
-    ax.set_title(f"{run.plan.name}: positives by feature level", fontsize=12, color=INK)
+    shares = [level.share_of_positives for level in levels]
+    plot.positives_by_level(
+        {text: [level.positives_by_size[s] for level in levels] for s, text in enumerate(SIZE_TEXT)},
+        level_names=[f"{level.name}\n{level.priors:,} priors" for level in levels],
+        notes=[
+            f"{level.positives:,}{f' ({share:.0%})' if share else ''}\n{level.objects:,} objects"
+            for level, share in zip(levels, shares, strict=True)
+        ],
+        title=f"{run.plan.name}: positives by feature level",
+        ax=axes[0, 0],
+    )
     return figure
 
 
@@ -179,10 +158,6 @@ def _bars(ax: Any, names: Sequence[str], values: Sequence[float], color: str) ->
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(axis="x", color=FAINT, alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)
-
-
-def _bin_label(start: int, end: int) -> str:
-    return str(start) if end == start + 1 else f"{start}-{end - 1}"
 
 
 def _thresholds(assigner: Any) -> dict[float, list[str]]:

@@ -6,14 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from assigncore.audit.preset import Preset
+from assigncore.priors import published
 
-_ONE_ANCHOR = {
-    "type": "AnchorGenerator",
-    "strides": (8, 16, 32, 64, 128),
-    "ratios": (1.0,),
-    "octave_base_scale": 8.0,
-    "scales_per_octave": 1,
-}
+_ONE_ANCHOR = {"type": "AnchorGenerator", **published.ATSS}
 _BOX_COSTS = (
     {"type": "BBoxL1Cost", "weight": 5.0, "box_format": "xywh"},
     {"type": "IoUCost", "iou_mode": "giou", "weight": 2.0},
@@ -23,7 +18,7 @@ _ONE_TO_ONE = "each object takes one query, whatever it predicts; only objects b
 
 def _points(offset: float, *, stride_xy: bool) -> Mapping[str, Any]:
     """Lay one point in each cell of the three levels of a YOLO."""
-    return {"type": "PointGenerator", "strides": (8, 16, 32), "offset": offset, "stride_xy": stride_xy}
+    return {"type": "PointGenerator", **published.YOLO, "offset": offset, "stride_xy": stride_xy}
 
 
 def _queries(count: int) -> Mapping[str, Any]:

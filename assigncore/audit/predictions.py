@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.audit.coco import Dataset, Image
 from assigncore.audit.proposals import clip_to
 from assigncore.audit.results import Detections, Results
+from assigncore.datasets import Dataset, Image
 
 POSITION_NOISE = 0.1
 SIZE_NOISE = 0.1

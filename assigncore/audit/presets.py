@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from assigncore.audit.predicting_presets import PREDICTING
 from assigncore.audit.preset import Preset
+from assigncore.priors import published
 
 __all__ = ["DEFAULT_PRESET", "PRESETS", "Preset"]
 
 DEFAULT_PRESET = "rpn"
 
 
-_FROM_P2 = (4, 8, 16, 32, 64)
-_FROM_P3 = (8, 16, 32, 64, 128)
-_SQUARES = {"type": "AnchorGenerator", "strides": _FROM_P2, "ratios": (1.0,), "scales": (8.0,)}
-
-
-def _one_anchor(octave_base_scale: float) -> Mapping[str, Any]:
-    """Lay one square anchor in each cell, from stride 8 on."""
-    return {
-        "type": "AnchorGenerator",
-        "strides": _FROM_P3,
-        "ratios": (1.0,),
-        "octave_base_scale": octave_base_scale,
-        "scales_per_octave": 1,
-    }
+_SQUARES = {"type": "AnchorGenerator", "strides": published.FROM_P2, "ratios": (1.0,), "scales": (8.0,)}
 
 
 _ALL = (
@@ -35,12 +22,7 @@ _ALL = (
         name="rpn",
         source="Ren et al., Faster R-CNN (2015), on Lin et al., Feature Pyramid Networks (2017); "
         "knobs as in MMDetection 3.3, configs/_base_/models/rpn_r50_fpn.py",
-        priors={
-            "type": "AnchorGenerator",
-            "strides": _FROM_P2,
-            "ratios": (0.5, 1.0, 2.0),
-            "scales": (8.0,),
-        },
+        priors={"type": "AnchorGenerator", **published.RPN},
         assigner={
             "type": "MaxIoUAssigner",
             "pos_iou_thr": 0.7,
@@ -54,13 +36,7 @@ _ALL = (
         name="retinanet",
         source="Lin et al., Focal Loss for Dense Object Detection (2017); knobs as in MMDetection 3.3, "
         "configs/_base_/models/retinanet_r50_fpn.py",
-        priors={
-            "type": "AnchorGenerator",
-            "strides": _FROM_P3,
-            "ratios": (0.5, 1.0, 2.0),
-            "octave_base_scale": 4.0,
-            "scales_per_octave": 3,
-        },
+        priors={"type": "AnchorGenerator", **published.RETINANET},
         assigner={
             "type": "MaxIoUAssigner",
             "pos_iou_thr": 0.5,
@@ -100,14 +76,14 @@ _ALL = (
     Preset(
         name="atss",
         source="Zhang et al., ATSS (2020); knobs as in MMDetection 3.3, configs/atss/atss_r50_fpn_1x_coco.py",
-        priors=_one_anchor(8.0),
+        priors={"type": "AnchorGenerator", **published.ATSS},
         assigner={"type": "ATSSAssigner", "topk": 9},
     ),
     Preset(
         name="vfnet",
         source="Zhang et al., VarifocalNet (2021); knobs as in MMDetection 3.3, "
         "configs/vfnet/vfnet_r50_fpn_1x_coco.py",
-        priors=_one_anchor(8.0),
+        priors={"type": "AnchorGenerator", **published.ATSS},
         assigner={"type": "ATSSAssigner", "topk": 9},
     ),
     Preset(
@@ -131,7 +107,7 @@ _ALL = (
         name="fsaf",
         source="Zhu et al., Feature Selective Anchor-Free Module (2019); knobs as in MMDetection 3.3, "
         "configs/fsaf/fsaf_r50_fpn_1x_coco.py",
-        priors=_one_anchor(1.0),
+        priors={"type": "AnchorGenerator", **published.ATSS, "octave_base_scale": 1.0},
         assigner={
             "type": "CenterRegionAssigner",
             "pos_scale": 0.2,
@@ -144,7 +120,7 @@ _ALL = (
         name="fcos",
         source="Tian et al., FCOS (2019), without centre sampling; knobs as in MMDetection 3.3, "
         "configs/fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py",
-        priors={"type": "PointGenerator", "strides": _FROM_P3, "offset": 0.5},
+        priors={"type": "PointGenerator", **published.FCOS},
         assigner={
             "type": "FCOSAssigner",
             "regress_ranges": ((-1, 64), (64, 128), (128, 256), (256, 512), (512, math.inf)),
@@ -156,7 +132,7 @@ _ALL = (
         name="reppoints",
         source="Yang et al., RepPoints (2019), first stage; knobs as in MMDetection 3.3, "
         "configs/reppoints/reppoints-moment_r50_fpn_1x_coco.py",
-        priors={"type": "PointGenerator", "strides": _FROM_P3, "offset": 0.0},
+        priors={"type": "PointGenerator", "strides": published.FROM_P3, "offset": 0.0},
         assigner={"type": "PointAssigner", "scale": 4, "pos_num": 1},
         note="the first stage; the second assigns the boxes that it predicts, by retinanet's thresholds",
     ),
@@ -175,7 +151,7 @@ _ALL = (
         priors=_SQUARES,
         approxs={
             "type": "AnchorGenerator",
-            "strides": _FROM_P2,
+            "strides": published.FROM_P2,
             "ratios": (0.5, 1.0, 2.0),
             "octave_base_scale": 8.0,
             "scales_per_octave": 3,

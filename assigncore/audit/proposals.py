@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.audit.coco import Dataset, Image
 from assigncore.audit.results import Results
+from assigncore.datasets import Dataset, Image
 
 POSITION_NOISE = 0.2
 SIZE_NOISE = 0.3

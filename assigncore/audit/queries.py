@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.audit.coco import Image
 from assigncore.audit.frames import Batch
 from assigncore.audit.layouts import Laid, Predicted
 from assigncore.audit.predictions import LOW_SCORE, Predictor
 from assigncore.audit.proposals import draw_background
 from assigncore.backend import ArrayBackend
+from assigncore.datasets import Image
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.audit.coco import Dataset
 from assigncore.audit.config import Plan
 from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.results import Results
 from assigncore.audit.run import Settings
-from assigncore.audit.statistics import SIZE_CLASSES, Findings, Statistics
+from assigncore.audit.statistics import Findings, Statistics
+from assigncore.datasets import Dataset
+from assigncore.inspect.object_sizes import SIZE_CLASSES
 
 SCHEMA_VERSION = 1
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.audit.coco import Annotation, Dataset
 from assigncore.audit.config import Plan
 from assigncore.audit.dense import PredictingLayout
 from assigncore.audit.errors import AuditError
@@ -28,6 +27,7 @@ from assigncore.audit.queries import Queries, QueryLayout
 from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.datasets import Annotation, Dataset
 from assigncore.inputs import read_scene
 from assigncore.priors import PointGenerator
 from assigncore.steps.overlaps import best_overlaps, overlaps_with_gts

@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.audit.coco import Annotation
 from assigncore.audit.frames import Frame
 from assigncore.audit.matched import MatchedOverlaps, summarize_matched
 from assigncore.audit.run import Assigned
+from assigncore.datasets import Annotation
+from assigncore.inspect.object_sizes import SIZE_CLASSES, size_index
 
-SIZE_CLASSES = ("small", "medium", "large")
-# COCO's evaluation: small below 32 x 32 square pixels, large from 96 x 96 on.
-SIZE_LIMITS = (32.0**2, 96.0**2)
 OVERLAP_EDGES = tuple(i / 20 for i in range(21))
 
 
@@ -123,17 +121,6 @@ class Findings:
     objects: ObjectTable
     priors: PriorCounts
     priors_by_level: tuple[int, ...]
-
-
-def size_index(areas: Any) -> Any:
-    """COCO size class of areas in square pixels.
-
-    Examples
-    --------
-    >>> size_index(np.asarray([1023.0, 1024.0, 9216.0])).tolist()
-    [0, 1, 2]
-    """
-    return np.searchsorted(np.asarray(SIZE_LIMITS), areas, side="right")
 
 
 def count_positives(gt_inds: Any, level: Any, num_gts: int, num_levels: int) -> Any:

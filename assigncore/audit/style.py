@@ -1,4 +1,4 @@
-"""Colours and type of all pictures."""
+"""Figures of the audit, and the files they go to."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
-# Told apart with any colour vision, and from UNMATCHED, which nothing else may use.
-SIZE_COLORS = ("#3b76c4", "#1d9a86", "#e2a12f")
-LEVEL_COLORS = ("#0072b2", "#009e73", "#e69f00", "#d55e00", "#56b4e9", "#6b5b95", "#8a7f5c", "#555555")
-UNMATCHED = "#e6007e"
-INK = "#22252a"
-FAINT = "#8d929a"
-CANVAS = "#f4f4f1"
+from assigncore.plot import FAINT, INK
+
 DPI = 130
 
 

@@ -10,12 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from assigncore.audit.coco import Dataset
 from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.matched import POOR
 from assigncore.audit.report import Run, unmatched_rows
 from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
+from assigncore.datasets import Dataset
 
 LOUD = "bold magenta"
 MAX_UNMATCHED = 8

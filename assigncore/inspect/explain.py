@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from inspect import signature
 from math import prod
 from types import MappingProxyType
@@ -15,6 +14,7 @@ import numpy as np
 
 from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.backend.lookup import Array, get_backend
+from assigncore.inspect.display import Table, html_page
 from assigncore.inspect.trace import Condition, Round, Trace, recorded
 from assigncore.result import AssignResult
 
@@ -368,20 +368,17 @@ class Explanation:
     def _repr_html_(self) -> str:
         parts = []
         for title, steps, rows in self._sections():
-            parts.append(f"<h4>{escape(title)}</h4>")
-            for table in ([(f"{count:,}", name) for name, count in steps], rows):
-                lines = [
-                    "".join(f"<td style='text-align:left'>{escape(x)}</td>" for x in row) for row in table
-                ]
-                if lines:
-                    parts.append("<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>")
+            tables: list[Table] = [[("step", "priors left"), *steps]] if steps else []
+            if rows:
+                # Only matchings have a column of costs.
+                columns = 3 if any(terms for _, _, terms in rows) else 2
+                tables.append([row[:columns] for row in [("", "reason", "cost"), *rows]])
+            parts.append(html_page(title, *tables))
         return "".join(parts)
 
 
 _Section = tuple[str, list[tuple[str, int]], list[tuple[str, str, str]]]
 """What is shown of a ground truth or a prior: a title, steps with counts, and rows of three columns."""
-
-LEFT = "style='text-align:left'"
 
 _OUTCOMES = ("positive", "overruled", "lost", "failed")
 

@@ -3,12 +3,14 @@
 A generator is a frozen set of knobs; what it lays out depends on the feature map sizes alone, so the shapes
 are known before any array exists and the grids may be built inside a compiled function. The few irrational
 numbers (square roots of ratios, fractional octaves) are computed once in double precision and rounded once,
-so every array library gets the same bits.
+so every array library gets the same bits. The priors of published detectors are a line:
+``retinanet_anchors((800, 1333))``.
 """
 
 from assigncore.priors.anchors import AnchorGenerator, BoxGenerator, SSDAnchorGenerator
 from assigncore.priors.grid import PriorGenerator, PriorGrid, level_index
 from assigncore.priors.points import PointGenerator, inside_image
+from assigncore.priors.published import atss_anchors, fcos_points, retinanet_anchors, rpn_anchors, yolo_points
 
 __all__ = [
     "AnchorGenerator",
@@ -17,6 +19,11 @@ __all__ = [
     "PriorGenerator",
     "PriorGrid",
     "SSDAnchorGenerator",
+    "atss_anchors",
+    "fcos_points",
     "inside_image",
     "level_index",
+    "retinanet_anchors",
+    "rpn_anchors",
+    "yolo_points",
 ]

@@ -29,6 +29,8 @@ class PriorGrid:
         Number of priors of each level; sums to N.
     strides : tuple of (int, int)
         Stride of each level in pixels, (x, y).
+    featmap_sizes : tuple of (int, int)
+        Rows and columns of each level's feature map.
 
     Notes
     -----
@@ -48,6 +50,13 @@ class PriorGrid:
     priors: Array
     num_level_priors: tuple[int, ...]
     strides: tuple[Size, ...]
+    featmap_sizes: tuple[Size, ...]
+
+    def __repr__(self) -> str:
+        """Say how many there are on each level, not where each is."""
+        priors, levels = self.priors, zip(self.strides, self.num_level_priors, strict=True)
+        each = ", ".join(f"{n:,} at stride {x if x == y else f'{x}x{y}'}" for (x, y), n in levels)
+        return f"PriorGrid({tuple(priors.shape)} {priors.dtype}: {each})"
 
     def level_index(self) -> Array:
         """Give the level of every prior, shape (N,), in the priors' namespace and on their device."""
@@ -184,7 +193,48 @@ class PriorGenerator(ABC):
         counts = self.num_level_priors(featmap_sizes)
         computing = dtype if dtype == xp.float64 else xp.float32
         levels = [self._level(i, size, xp, computing, device) for i, size in enumerate(featmap_sizes)]
-        return PriorGrid(xp.astype(xp.concat(levels, axis=0), dtype), counts, self.stride_pairs)
+        sizes = tuple((h, w) for h, w in featmap_sizes)
+        return PriorGrid(xp.astype(xp.concat(levels, axis=0), dtype), counts, self.stride_pairs, sizes)
+
+    def for_image(
+        self,
+        image_shape: Size,
+        *,
+        size_divisor: int = 1,
+        xp: Any = default_namespace,
+        dtype: Any = None,
+        device: Any = None,
+    ) -> PriorGrid:
+        """Lay the priors over the feature maps that an image of some size has.
+
+        Parameters
+        ----------
+        image_shape : (int, int)
+            Height and width of the image in pixels.
+        size_divisor : int, default 1
+            The image is padded to multiples of this first, as detectors do, most by 32.
+        xp, dtype, device
+            As in `grid`.
+
+        Returns
+        -------
+        PriorGrid
+
+        Raises
+        ------
+        ValueError
+            If the height or width is negative, or `size_divisor` below 1.
+
+        Examples
+        --------
+        >>> from assigncore.priors import PointGenerator
+        >>> PointGenerator(strides=(8, 16)).for_image((60, 100), size_divisor=32)
+        PriorGrid((160, 3) float32: 128 at stride 8, 32 at stride 16)
+        """
+        if size_divisor < 1:
+            raise ValueError(f"size_divisor: expected an int of at least 1, got {size_divisor!r}")
+        height, width = (-(-side // size_divisor) * size_divisor for side in image_shape)
+        return self.grid(self.featmap_sizes((height, width)), xp=xp, dtype=dtype, device=device)
 
     def valid_flags(
         self,

@@ -121,7 +121,7 @@ def _non_finite(name: str, rng: np.random.Generator) -> Scene:
 @cache
 def _annotations() -> tuple[AnyArray, ...]:
     """Give the boxes of each image of the annotations that come with the package, in pixels."""
-    text = (files("assigncore.audit") / "data" / "neon_trees.json").read_text(encoding="utf-8")
+    text = (files("assigncore") / "data" / "neon_trees.json").read_text(encoding="utf-8")
     images: dict[int, list[list[float]]] = {}
     for entry in json.loads(text)["annotations"]:
         x, y, w, h = entry["bbox"]

@@ -31,7 +31,7 @@ ELSEWHERE = {
 
 NAVIGATION = {
     "Guide": ("guide/assignment", "guide/batches", "guide/compiling", "guide/explanations", "guide/errors"),
-    "How to": ("coming_from/README", "audit", "examples/index", "notebooks/index"),
+    "How to": ("coming_from/README", "audit", "monitoring", "examples/index", "notebooks/index"),
     "Reference": ("assigners/index", "reference/index", "support", "ties"),
     "Evidence": ("conformance", "golden-cases", "benchmarks", "gpu", "clients"),
     "Project": ("architecture", "contributing", "changelog"),

@@ -47,7 +47,21 @@ class Topic:
 
 
 TOPICS = (
-    Topic("results", "Results", "What every assigner returns.", core=("AssignResult",)),
+    Topic(
+        "results",
+        "Results",
+        "What every assigner returns, and what a result tells of itself.",
+        core=("AssignResult",),
+        modules=("assigncore.inspect.summary", "assigncore.inspect.difference"),
+    ),
+    Topic(
+        "explanations",
+        "Explanations and monitoring",
+        "Why a pair was assigned or not: :doc:`/guide/explanations`. What a training run shows over time: "
+        ":doc:`/monitoring`.",
+        core=("explain", "Explanation", "Monitor"),
+        modules=("assigncore.inspect.explain", "assigncore.inspect.trace"),
+    ),
     Topic(
         "boxes",
         "Boxes",
@@ -85,8 +99,8 @@ TOPICS = (
 )
 
 INSIDE = {
-    "adapters", "assigners", "audit", "backend", "checks", "cli", "conformance", "inputs", "numerics",
-    "pairs", "registry", "result", "steps",
+    "adapters", "assigners", "audit", "backend", "checks", "cli", "conformance", "data", "inputs", "inspect",
+    "numerics", "pairs", "registry", "result", "steps",
 }  # fmt: skip
 """Modules of `assigncore` that are no import paths of users, or whose public names stand elsewhere."""
 

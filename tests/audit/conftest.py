@@ -1,53 +1,15 @@
-"""Small annotation files, and the command line run in this process."""
-
-import copy
-import json
+"""The command line run in this process, and what it makes of the small annotation file."""
 
 import pytest
 from click.testing import CliRunner
 
-from assigncore.audit.coco import load_coco
 from assigncore.audit.command import cli
 from assigncore.audit.config import make_plans
 from assigncore.audit.frames import ImageScale
 from assigncore.audit.results import load_results
 from assigncore.audit.run import Settings
 from assigncore.backend import load_backend
-
-# Two sizes of images, one without objects, one crowd region, objects of all three size classes.
-DOCUMENT = {
-    "images": [
-        {"id": 7, "width": 320, "height": 240, "file_name": "a.png"},
-        {"id": 3, "width": 240, "height": 320, "file_name": "b.png"},
-        {"id": 5, "width": 320, "height": 240, "file_name": "c.png"},
-    ],
-    "annotations": [
-        {"id": 11, "image_id": 3, "category_id": 9, "bbox": [20, 30, 130, 140], "area": 18200, "iscrowd": 0},
-        {"id": 12, "image_id": 7, "category_id": 4, "bbox": [100, 100, 40, 50], "area": 2000, "iscrowd": 0},
-        {"id": 13, "image_id": 7, "category_id": 9, "bbox": [5, 8, 6, 7], "area": 42, "iscrowd": 0},
-        {"id": 14, "image_id": 7, "category_id": 4, "bbox": [200, 20, 100, 180], "area": 9000, "iscrowd": 1},
-        {"id": 15, "image_id": 3, "category_id": 4, "bbox": [200, 280, 60, 60]},
-    ],
-    "categories": [{"id": 9, "name": "zebra"}, {"id": 4, "name": "ape"}],
-}
-
-
-@pytest.fixture
-def document():
-    """Give a COCO document to change at will."""
-    return copy.deepcopy(DOCUMENT)
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Write a document, or any text, to a file."""
-
-    def write(content, name="annotations.json"):
-        path = tmp_path / name
-        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-        return path
-
-    return write
+from assigncore.datasets import read_coco
 
 
 @pytest.fixture
@@ -90,7 +52,7 @@ def rivals(document, write):
         {"id": 22, "image_id": 3, "category_id": 9, "bbox": [60, 60, 70, 90]},
         {"id": 23, "image_id": 3, "category_id": 4, "bbox": [150, 20, 17, 12]},
     ]
-    return load_coco(write(document))
+    return read_coco(write(document))
 
 
 @pytest.fixture

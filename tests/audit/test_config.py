@@ -7,6 +7,7 @@ from assigncore.audit.errors import AuditError
 from assigncore.audit.presets import PRESETS
 from assigncore.audit.proposals import Proposals
 from assigncore.costs import build_costs
+from assigncore.datasets import InputFileError
 from assigncore.priors import AnchorGenerator, PointGenerator
 from assigncore.registry import build_overlap_calculator
 
@@ -138,7 +139,7 @@ WRONG_FILES = {
 def test_a_wrong_config_file_is_named(case, write):
     content, reason = WRONG_FILES[case]
     path = write(content, "wrong.json")
-    with pytest.raises(AuditError, match=reason) as caught:
+    with pytest.raises((AuditError, InputFileError), match=reason) as caught:
         read_preset(path)
     assert "wrong.json" in str(caught.value)
 

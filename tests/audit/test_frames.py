@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from assigncore.audit.coco import Image, load_coco
 from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import ExactSize, ImageScale, make_batch, make_batches, parse_scale
+from assigncore.datasets import Image, read_coco
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_wrong_scale_is_named(text):
 def test_an_exact_size_keeps_no_aspect_ratio_and_adds_no_padding(document, write):
     exact = parse_scale("300x200!", "--image-scale", 128)
     assert exact == ExactSize(300, 200)
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     frame = exact.frame(dataset.images[0])
     assert frame.shape == frame.padded == (200, 300)
     box = frame.boxes(dataset.objects(dataset.images[0]))[0]
@@ -84,7 +84,7 @@ def test_a_scale_says_what_it_does(text, said):
 
 
 def test_boxes_are_scaled_with_the_rounded_size(document, write):
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     frame = ImageScale(500, 333, 32).frame(dataset.images[0])
     assert frame.shape == (333, 444)
     box = frame.boxes(dataset.objects(dataset.images[0]))[0]
@@ -93,7 +93,7 @@ def test_boxes_are_scaled_with_the_rounded_size(document, write):
 
 
 def test_a_batch_pads_its_images_to_one_length(document, write):
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     frames = [ImageScale(None, None).frame(image) for image in dataset.images]
     batch = make_batch(dataset, [frames[2], frames[0]])
     assert batch.padded == (256, 320)
@@ -107,7 +107,7 @@ def test_a_batch_pads_its_images_to_one_length(document, write):
 
 
 def test_images_without_any_object_make_a_batch(document, write):
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     batch = make_batch(dataset, [ImageScale().frame(dataset.images[2])])
     assert batch.gt_bboxes.shape == (1, 0, 4)
     assert batch.ignore_bboxes.shape == (1, 0, 4)
@@ -116,7 +116,7 @@ def test_images_without_any_object_make_a_batch(document, write):
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_every_image_is_in_one_batch_of_its_size(batch_size, document, write):
     document["images"] += [{"id": 100 + i, "width": 320, "height": 240 - i} for i in range(4)]
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     frames = [ImageScale(None, None).frame(image) for image in dataset.images]
     batches = list(make_batches(dataset, frames, batch_size))
     assert sorted(f.image.id for b in batches for f in b.frames) == [3, 5, 7, 100, 101, 102, 103]

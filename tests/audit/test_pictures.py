@@ -9,19 +9,20 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread, imsave
 
 from assigncore.audit import gallery, pictures
-from assigncore.audit.coco import load_coco
 from assigncore.audit.presets import PRESETS
 from assigncore.audit.report import Run
 from assigncore.audit.run import assign_images, make_layout
 from assigncore.audit.statistics import collect, summarize
-from assigncore.audit.style import UNMATCHED, slug
+from assigncore.audit.style import slug
+from assigncore.datasets import read_coco
+from assigncore.plot import UNMATCHED
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
 def dataset(document, write):
-    return load_coco(write(document))
+    return read_coco(write(document))
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_the_gallery_draws_priors_objects_and_the_unmatched(run, dataset, frames
     lines = sum(len(c.get_segments()) for c in left.collections if hasattr(c, "get_segments"))
     assert lines == np.sum(one.gt_inds > 0) + len(one.objects)
     texts = [text.get_text() for text in right.get_legend().get_texts()]
-    assert "none: 1 objects" in texts
+    assert "none: 1 object" in texts
     assert "crowd regions: 1" in texts
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from assigncore.audit import dense, masks
-from assigncore.audit.coco import load_coco
 from assigncore.audit.dense import PredictingLayout, own_boxes, spread
 from assigncore.audit.frames import make_batch
 from assigncore.audit.layouts import GridLayout
@@ -13,12 +12,13 @@ from assigncore.audit.queries import Queries, QueryLayout
 from assigncore.audit.results import Detections, load_results
 from assigncore.backend import load_backend
 from assigncore.boxes import pairwise_iou
+from assigncore.datasets import read_coco
 from assigncore.priors import PointGenerator
 
 
 @pytest.fixture
 def dataset(document, write):
-    return load_coco(write(document))
+    return read_coco(write(document))
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_simulated_detections_are_the_objects_with_noise(document, write):
     document["annotations"] = [
         {"id": i, "image_id": 1, "category_id": 4, "bbox": [3000, 4000, 100, 200]} for i in range(2000)
     ]
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     found = simulate(dataset, dataset.images[0], seed=0)
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
     moves = ((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - [3050, 4100]) / [100, 200]

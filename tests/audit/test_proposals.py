@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from assigncore.audit.coco import load_coco
 from assigncore.audit.proposals import Proposals, fpn_levels
 from assigncore.audit.results import load_results
+from assigncore.datasets import read_coco
 
 
 @pytest.fixture
 def dataset(document, write):
-    return load_coco(write(document))
+    return read_coco(write(document))
 
 
 def entry(image_id, score, x=0):

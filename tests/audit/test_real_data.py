@@ -16,7 +16,7 @@ from assigncore.audit.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
 COCO = ROOT / "tests" / "data" / "coco_val2014_100.json.xz"
-CROWNS = Path(str(files("assigncore.audit") / "data" / "neon_trees.json"))
+CROWNS = Path(str(files("assigncore") / "data" / "neon_trees.json"))
 FIRST = 4
 # The documentation's tables show these side by side, the others with predictions.
 PREDICTED = [preset.name for preset in PREDICTING]

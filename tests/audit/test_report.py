@@ -7,18 +7,18 @@ import json
 import pytest
 from rich.console import Console
 
-from assigncore.audit.coco import load_coco
 from assigncore.audit.presets import PRESETS
 from assigncore.audit.report import Run, make_report, unmatched_rows, write_report
 from assigncore.audit.run import assign_images, make_layout
 from assigncore.audit.statistics import collect, summarize
 from assigncore.audit.table import print_runs
+from assigncore.datasets import read_coco
 
 
 @pytest.fixture
 def dataset(document, write):
     document["annotations"].append({"id": 99, "image_id": 7, "category_id": 4, "bbox": [1, 1, 0, 5]})
-    return load_coco(write(document))
+    return read_coco(write(document))
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_the_report_names_approximations_and_the_size_of_images(run, dataset, sc
 
 def test_names_with_markup_are_printed_as_they_are(document, write, run, scale):
     document["categories"][0]["name"] = "[red]zebra[/nothing]"
-    changed = load_coco(write(document, "[bold]other.json"))
+    changed = read_coco(write(document, "[bold]other.json"))
     text = printed([run("rpn")], changed, scale, width=200)
     assert "[red]zebra[/nothing]" in text
     assert "[bold]other.json" in text

@@ -2,14 +2,14 @@
 
 import pytest
 
-from assigncore.audit.coco import load_coco
 from assigncore.audit.errors import AuditError
 from assigncore.audit.results import load_results
+from assigncore.datasets import InputFileError, read_coco
 
 
 @pytest.fixture
 def read(document, write):
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
 
     def read(results, **options):
         return load_results("--boxes", write(results, "results.json"), dataset, **options)
@@ -19,7 +19,7 @@ def read(document, write):
 
 @pytest.fixture
 def image(document, write):
-    images = {i.id: i for i in load_coco(write(document)).images}
+    images = {i.id: i for i in read_coco(write(document)).images}
     return images.__getitem__
 
 
@@ -111,5 +111,5 @@ def test_a_file_without_a_usable_box_is_refused(read):
         read([entry(7, 0.5, category_id=1)], with_classes=True)
     with pytest.raises(AuditError, match=r"--boxes .*results.json: expected a COCO results file"):
         read({"boxes": []})
-    with pytest.raises(AuditError, match=r"results.json: is empty"):
+    with pytest.raises(InputFileError, match=r"results.json: is empty"):
         read("")

@@ -5,17 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from assigncore.audit.coco import load_coco
 from assigncore.audit.config import make_plans
 from assigncore.audit.devices import open_backend
 from assigncore.audit.errors import AuditError
 from assigncore.audit.inputs import uses_crowds
 from assigncore.audit.run import Settings, assign_images
+from assigncore.datasets import read_coco
 
 
 @pytest.fixture
 def dataset(document, write):
-    return load_coco(write(document))
+    return read_coco(write(document))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_every_library_decides_the_same(library, overrides, dataset, frames, pla
 def test_border_anchors_take_no_part(document, write, scale, plan, settings):
     # The best anchor for this narrow object at the left edge reaches over the edge.
     document["annotations"].append({"id": 16, "image_id": 7, "category_id": 4, "bbox": [0, 100, 10, 60]})
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     frames = [scale.frame(image) for image in dataset.images]
     done = by_image(assign_images(plan("rpn", "allowed_border=0"), dataset, frames, settings))
     for frame in frames:

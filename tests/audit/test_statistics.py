@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from assigncore.audit.coco import Annotation, Image
 from assigncore.audit.frames import ImageScale
 from assigncore.audit.matched import matched_overlaps, summarize_matched
 from assigncore.audit.run import Assigned
@@ -13,10 +12,11 @@ from assigncore.audit.statistics import (
     collect,
     count_positives,
     overlap_histogram,
-    size_index,
     size_row,
     summarize,
 )
+from assigncore.datasets import Annotation, Image
+from assigncore.inspect.object_sizes import size_index
 
 
 def assigned(image_id, areas, gt_inds, level, best, excluded=0):

@@ -2,19 +2,21 @@
 
 import hashlib
 import lzma
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from assigncore.audit.coco import load_coco
-from assigncore.audit.errors import AuditError
+from assigncore.datasets import InputFileError, read_coco, sample_dataset
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parent / "data"
 
 
 def test_a_good_file_is_read_whole(document, write):
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     assert [image.id for image in dataset.images] == [7, 3, 5]
     assert [[a.id for a in dataset.objects(image)] for image in dataset.images] == [[12, 13], [11, 15], []]
     assert [[a.id for a in dataset.crowds(image)] for image in dataset.images] == [[14], [], []]
@@ -24,7 +26,7 @@ def test_a_good_file_is_read_whole(document, write):
 
 
 def test_boxes_become_corners_clipped_to_the_image(document, write):
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     first, second = dataset.objects(dataset.images[1])
     assert first.bbox == (20, 30, 150, 170)
     assert second.bbox == (200, 280, 240, 320)
@@ -33,11 +35,11 @@ def test_boxes_become_corners_clipped_to_the_image(document, write):
 
 def test_a_rounding_error_at_the_edge_is_no_clipping(document, write):
     document["annotations"][0]["bbox"] = [0, 0, 240.0000001, 10]
-    assert load_coco(write(document)).num_clipped == 1
+    assert read_coco(write(document)).num_clipped == 1
 
 
 def test_what_coco_lets_out_is_filled_in(document, write):
-    last = load_coco(write(document)).annotations[3][1]
+    last = read_coco(write(document)).annotations[3][1]
     assert last.area == 3600
     assert not last.crowd
 
@@ -48,7 +50,7 @@ def test_names_may_be_ids(document, write):
     for annotation in document["annotations"]:
         annotation["image_id"] = f"image {annotation['image_id']}"
     del document["categories"]
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     assert len(dataset.objects(dataset.images[0])) == 2
     assert dataset.categories == {9: "9", 4: "4"}
 
@@ -86,7 +88,7 @@ def test_a_broken_annotation_is_named_skipped_and_counted(case, document, write)
         broken = {"id": 77, "image_id": 7, "category_id": 4, "bbox": [1, 2, 3, 4], "iscrowd": 0, **change}
         broken = {k: v for k, v in broken.items() if v is not None}
     document["annotations"].insert(2, broken)
-    dataset = load_coco(write(document))
+    dataset = read_coco(write(document))
     assert len(dataset.skipped) == 1
     skipped = dataset.skipped[0]
     assert skipped.index == 2
@@ -115,8 +117,8 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_not_coco_is_refused(case, write):
     content, reason = REFUSED[case]
-    with pytest.raises(AuditError, match=reason):
-        load_coco(write(content))
+    with pytest.raises(InputFileError, match=reason):
+        read_coco(write(content))
 
 
 IMAGES = {
@@ -135,69 +137,69 @@ def test_an_image_that_cannot_be_used_is_named(case, document, write):
     change, reason = IMAGES[case]
     image = {**document["images"][0], **change}
     document["images"][0] = {k: v for k, v in image.items() if v is not None}
-    with pytest.raises(AuditError, match=reason):
-        load_coco(write(document))
+    with pytest.raises(InputFileError, match=reason):
+        read_coco(write(document))
 
 
 def test_nothing_usable_is_an_error_that_shows_the_first(document, write):
     for annotation in document["annotations"]:
         del annotation["bbox"]
-    with pytest.raises(AuditError, match=r"none of the 5.*annotation 11: the field 'bbox' is missing"):
-        load_coco(write(document))
-    with pytest.raises(AuditError, match="'annotations' is empty"):
-        load_coco(write({**document, "annotations": []}))
+    with pytest.raises(InputFileError, match=r"none of the 5.*annotation 11: the field 'bbox' is missing"):
+        read_coco(write(document))
+    with pytest.raises(InputFileError, match="'annotations' is empty"):
+        read_coco(write({**document, "annotations": []}))
 
 
 def test_crowd_regions_alone_are_nothing_to_audit(document, write):
     for annotation in document["annotations"]:
         annotation["iscrowd"] = 1
     with pytest.raises(
-        AuditError, match=r"expected objects, got nothing but crowd regions \(5 with iscrowd 1\)$"
+        InputFileError, match=r"expected objects, got nothing but crowd regions \(5 with iscrowd 1\)$"
     ):
-        load_coco(write(document))
+        read_coco(write(document))
 
 
 def test_crowd_regions_and_broken_objects_are_nothing_to_audit(document, write):
     for annotation in document["annotations"]:
         annotation["bbox"][2] *= 1 if annotation.get("iscrowd") else -1
     with pytest.raises(
-        AuditError, match=r"\(1 with iscrowd 1\); 4 more .*, the first is annotation 11: bbox: "
+        InputFileError, match=r"\(1 with iscrowd 1\); 4 more .*, the first is annotation 11: bbox: "
     ):
-        load_coco(write(document))
+        read_coco(write(document))
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(AuditError, match="no such file"):
-        load_coco(tmp_path / "nowhere.json")
-    with pytest.raises(AuditError, match="is a folder"):
-        load_coco(tmp_path)
+    with pytest.raises(InputFileError, match="no such file"):
+        read_coco(tmp_path / "nowhere.json")
+    with pytest.raises(InputFileError, match="is a folder"):
+        read_coco(tmp_path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(AuditError, match="is not text"):
-        load_coco(tmp_path / "binary")
+    with pytest.raises(InputFileError, match="is not text"):
+        read_coco(tmp_path / "binary")
 
 
 def test_every_error_is_one_line(write):
-    with pytest.raises(AuditError) as caught:
-        load_coco(write({"images": [{"id": "a\nb"}], "annotations": []}))
+    with pytest.raises(InputFileError) as caught:
+        read_coco(write({"images": [{"id": "a\nb"}], "annotations": []}))
     assert "\n" not in str(caught.value)
 
 
 def test_the_bundled_sample_is_whole():
-    dataset = load_coco(Path(str(files("assigncore.audit") / "data" / "neon_trees.json")))
+    dataset = sample_dataset()
     assert sorted(len(dataset.objects(image)) for image in dataset.images) == [37, 61, 279, 574]
     assert dataset.skipped == ()
     assert dataset.num_clipped == 0
 
 
 def test_the_bundled_sample_says_whose_it_is():
-    folder = files("assigncore.audit") / "data"
+    folder = files("assigncore") / "data"
     assert "Weinstein" in (folder / "ATTRIBUTION.md").read_text(encoding="utf-8")
     assert "MIT License" in (folder / "LICENSE.neon_trees").read_text(encoding="utf-8")
     assert "Weinstein" in (folder / "neon_trees.json").read_text(encoding="utf-8")
 
 
 def test_the_bundled_sample_has_the_numbers_of_its_source():
-    dataset = load_coco(Path(str(files("assigncore.audit") / "data" / "neon_trees.json")))
+    dataset = sample_dataset()
     numbers = [(image.id, a.bbox) for image in dataset.images for a in dataset.objects(image)]
     assert hashlib.sha256(repr(numbers).encode()).hexdigest() == (
         "0784f8bc2bf063683b460033533ecd06a192dfb3621d2a22a4fcd4a0d45059c7"
@@ -207,10 +209,41 @@ def test_the_bundled_sample_has_the_numbers_of_its_source():
 def test_the_annotations_of_coco_are_whole_and_say_whose_they_are(tmp_path):
     path = tmp_path / "annotations.json"
     path.write_bytes(lzma.decompress((DATA / "coco_val2014_100.json.xz").read_bytes()))
-    dataset = load_coco(path)
+    dataset = read_coco(path)
     assert len(dataset.images) == 100
     assert sum(len(dataset.objects(image)) for image in dataset.images) == 830
     assert sum(len(dataset.crowds(image)) for image in dataset.images) == 9
     assert dataset.skipped == ()
     told = (DATA / "ATTRIBUTION.md").read_text(encoding="utf-8")
     assert all(word in told for word in ("cocodataset.org", "Attribution 4.0", "Lin, Maire", "Changes:"))
+
+
+def test_an_image_gives_what_assigners_take(document, write):
+    dataset = read_coco(str(write(document)))
+    assert len(dataset) == 3
+    assert dataset.class_names == ("zebra", "ape")
+    first, second, third = dataset
+    assert first.image_shape == (240, 320)
+    assert first.gt_bboxes.tolist() == [[100, 100, 140, 150], [5, 8, 11, 15]]
+    assert (first.gt_bboxes.dtype, first.gt_labels.dtype) == (np.float32, np.int64)
+    assert first.gt_labels.tolist() == [1, 0]
+    assert first.ignore_bboxes.tolist() == [[200, 20, 300, 200]]
+    assert second.ignore_bboxes.shape == (0, 4)
+    assert (third.gt_bboxes.shape, third.gt_labels.shape) == ((0, 4), (0,))
+    assert [each.image.id for each in dataset[1:]] == [3, 5]
+    assert dataset[-1].image.id == 5
+
+
+def test_its_repr_says_what_there_is(document, write):
+    dataset = read_coco(write(document), source="a file")
+    assert repr(dataset) == "Dataset(a file: 3 images, 4 objects, 2 classes)"
+    assert repr(dataset[0]) == "AnnotatedImage(a.png, 320x240, 2 objects, 1 crowd regions)"
+
+
+def test_reading_needs_no_command_line():
+    code = (
+        "import sys, assigncore; assigncore.sample_dataset(); "
+        "print({'click', 'rich', 'matplotlib', 'assigncore.audit'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,19 +1,41 @@
-"""Reading COCO annotations: what is there, what is broken, and where."""
+"""Annotation files as data sets: COCO's format, and a small sample that comes with the package."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from assigncore.audit.errors import AuditError
+import numpy as np
+
+__all__ = [
+    "AnnotatedImage",
+    "Annotation",
+    "Dataset",
+    "Image",
+    "InputFileError",
+    "Skipped",
+    "read_coco",
+    "sample_dataset",
+]
+
+SAMPLE = "neon_trees.json"
 
 # Sums of decimal fractions miss the image's edge by less than this; it is not worth calling a box clipped.
 EDGE_TOLERANCE = 0.01
+
+
+class InputFileError(ValueError):
+    """A file that cannot be used, said in one line that names it and what was expected."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +74,41 @@ class Skipped:
         return f"annotation {name}: {self.reason}"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedImage:
+    """One image's annotations as NumPy arrays, in the form that assigners take.
+
+    Attributes
+    ----------
+    image : Image
+        Its id, size in pixels and file name.
+    gt_bboxes : array (G, 4) of float32
+        Objects, boxes x1 y1 x2 y2 in pixels.
+    gt_labels : array (G,) of int64
+        Classes counted from 0: indices into ``Dataset.class_names``.
+    ignore_bboxes : array (I, 4) of float32
+        Crowd regions, boxes x1 y1 x2 y2 in pixels.
+    """
+
+    image: Image
+    gt_bboxes: Any
+    gt_labels: Any
+    ignore_bboxes: Any
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.height, self.image.width
+
+    def __repr__(self) -> str:
+        """Say what there is, not every box."""
+        counts = f"{len(self.gt_bboxes)} objects, {len(self.ignore_bboxes)} crowd regions"
+        return f"AnnotatedImage({self.image.file_name}, {self.image.width}x{self.image.height}, {counts})"
+
+
 @dataclass(frozen=True)
-class Dataset:
-    """Everything the audit reads from an annotation file.
+class Dataset(Sequence[AnnotatedImage]):
+    """The images of an annotation file, a sequence of :class:`AnnotatedImage`.
 
     Attributes
     ----------
@@ -84,6 +138,32 @@ class Dataset:
         """Class label of each category, counted from 0 as detectors do."""
         return {category: label for label, category in enumerate(self.categories)}
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class label."""
+        return tuple(self.categories.values())
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Give one image's annotations as arrays, or several images' as a tuple."""
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        image = self.images[index]
+        objects = self.objects(image)
+        labels = np.asarray([self.labels[a.category_id] for a in objects], dtype=np.int64)
+        return AnnotatedImage(image, _boxes(objects), labels, _boxes(self.crowds(image)))
+
+    def __repr__(self) -> str:
+        """Say what there is, not every annotation."""
+        objects = sum(len(self.objects(image)) for image in self.images)
+        return (
+            f"Dataset({self.source}: {len(self.images):,} images, {objects:,} objects, "
+            f"{len(self.categories):,} classes)"
+        )
+
     def objects(self, image: Image) -> tuple[Annotation, ...]:
         """Annotations of an image that want positives: all but the crowd regions."""
         return tuple(a for a in self.annotations.get(image.id, ()) if not a.crowd)
@@ -98,27 +178,27 @@ def read_json(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise AuditError(f"{path}: no such file") from None
+        raise InputFileError(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise AuditError(f"{path}: is a folder, expected a JSON file") from None
+        raise InputFileError(f"{path}: is a folder, expected a JSON file") from None
     except UnicodeDecodeError:
-        raise AuditError(f"{path}: is not text, expected a JSON file") from None
+        raise InputFileError(f"{path}: is not text, expected a JSON file") from None
     except OSError as error:
-        raise AuditError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
     if not text.strip():
-        raise AuditError(f"{path}: is empty, expected a JSON file")
+        raise InputFileError(f"{path}: is empty, expected a JSON file")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise AuditError(f"{path}: is not valid JSON: {error}") from None
+        raise InputFileError(f"{path}: is not valid JSON: {error}") from None
 
 
-def load_coco(path: Path, *, source: str | None = None) -> Dataset:
+def read_coco(path: str | os.PathLike[str], *, source: str | None = None) -> Dataset:
     """Read and check a COCO annotation file.
 
     Parameters
     ----------
-    path : Path
+    path : str or path
         JSON file with lists ``images`` (id, width, height) and ``annotations`` (id, image_id, category_id,
         bbox as x y width height in pixels; optional area, iscrowd), and optionally ``categories``.
     source : str, optional
@@ -127,10 +207,11 @@ def load_coco(path: Path, *, source: str | None = None) -> Dataset:
     Returns
     -------
     Dataset
+        A sequence: ``dataset[0].gt_bboxes``, ``gt_labels`` and ``ignore_bboxes`` are what an assigner takes.
 
     Raises
     ------
-    AuditError
+    InputFileError
         If the file cannot be read, is not COCO, has an image without id or size, or has no usable annotation
         of an object, crowd regions not counted.
 
@@ -139,12 +220,30 @@ def load_coco(path: Path, *, source: str | None = None) -> Dataset:
     A broken annotation (a missing field, an unknown image, an id seen before, a box that is not four finite
     numbers, has no extent or lies outside its image) is left out and listed in ``skipped``. A box that
     reaches over the edge is clipped, as detectors do when they resize; one without ``area`` gets its box's.
+
+    Examples
+    --------
+    >>> import json, pathlib, tempfile
+    >>> document = {
+    ...     "images": [{"id": 1, "width": 64, "height": 48, "file_name": "a.png"}],
+    ...     "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [4, 8, 16, 10]}],
+    ...     "categories": [{"id": 7, "name": "kite"}],
+    ... }
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "annotations.json"
+    ...     _ = path.write_text(json.dumps(document))
+    ...     dataset = read_coco(path)
+    >>> dataset.class_names, dataset[0]
+    (('kite',), AnnotatedImage(a.png, 64x48, 1 objects, 0 crowd regions))
+    >>> dataset[0].gt_bboxes, dataset[0].gt_labels
+    (array([[ 4.,  8., 20., 18.]], dtype=float32), array([0]))
     """
+    path = Path(path)
     document = read_json(path)
     if not isinstance(document, dict) or not all(
         isinstance(document.get(k), list) for k in ("images", "annotations")
     ):
-        raise AuditError(
+        raise InputFileError(
             f"{path}: is not a COCO annotation file: expected an object with the lists 'images' and "
             f"'annotations', got {_describe(document)}"
         )
@@ -166,10 +265,10 @@ def load_coco(path: Path, *, source: str | None = None) -> Dataset:
         annotations[annotation.image_id].append(annotation)
         categories.setdefault(annotation.category_id, str(annotation.category_id))
     if not seen:
-        why = "the list 'annotations' is empty, there is nothing to audit"
+        why = "the list 'annotations' is empty, there is nothing to read"
         if skipped:
             why = f"none of the {len(skipped)} annotations can be used, the first is {skipped[0]}"
-        raise AuditError(f"{path}: {why}")
+        raise InputFileError(f"{path}: {why}")
     dataset = Dataset(
         source or str(path),
         tuple(images.values()),
@@ -182,8 +281,34 @@ def load_coco(path: Path, *, source: str | None = None) -> Dataset:
         why = f"annotations: expected objects, got nothing but crowd regions ({len(seen)} with iscrowd 1)"
         if skipped:
             why += f"; {len(skipped)} more cannot be used, the first is {skipped[0]}"
-        raise AuditError(f"{path}: {why}")
+        raise InputFileError(f"{path}: {why}")
     return dataset
+
+
+def sample_dataset() -> Dataset:
+    """Read the data set that comes with the package: 951 tree crowns in four aerial images, without pixels.
+
+    Returns
+    -------
+    Dataset
+        Boxes drawn by hand over images of 400 x 400 to 2299 x 2472 pixels, of one class.
+
+    References
+    ----------
+    Weinstein et al., "DeepForest" (2020), MIT licence.
+
+    Examples
+    --------
+    >>> [len(image.gt_bboxes) for image in sample_dataset()]
+    [574, 279, 61, 37]
+    """
+    with as_file(files("assigncore") / "data" / SAMPLE) as path:
+        return read_coco(path, source=f"bundled sample {SAMPLE} (DeepForest, Weinstein et al. 2020, MIT)")
+
+
+def _boxes(annotations: Sequence[Annotation]) -> Any:
+    """Boxes of annotations, shape (n, 4), float32."""
+    return np.asarray([a.bbox for a in annotations], dtype=np.float32).reshape(-1, 4)
 
 
 def _read_images(path: Path, entries: Sequence[Any]) -> dict[int | str, Image]:
@@ -191,26 +316,28 @@ def _read_images(path: Path, entries: Sequence[Any]) -> dict[int | str, Image]:
     for index, entry in enumerate(entries):
         found: Any = entry.get("id") if isinstance(entry, dict) else None
         if not is_id(found):
-            raise AuditError(f"{path}: image at index {index}: expected an object with an 'id'")
+            raise InputFileError(f"{path}: image at index {index}: expected an object with an 'id'")
         if found in images:
-            raise AuditError(f"{path}: image {found}: another image has the same id")
+            raise InputFileError(f"{path}: image {found}: another image has the same id")
         for side in ("width", "height"):
             value = entry.get(side)
             if not is_number(value) or value < 1 or value != int(value):
                 got = f"got {value!r}" if side in entry else "the field is missing"
-                raise AuditError(f"{path}: image {found}: expected {side} as a whole number above 0, {got}")
+                raise InputFileError(
+                    f"{path}: image {found}: expected {side} as a whole number above 0, {got}"
+                )
         name = entry.get("file_name")
         images[found] = Image(
             found, int(entry["width"]), int(entry["height"]), name if isinstance(name, str) else str(found)
         )
     if not images:
-        raise AuditError(f"{path}: the list 'images' is empty, there is nothing to audit")
+        raise InputFileError(f"{path}: the list 'images' is empty, there is nothing to read")
     return images
 
 
 def _read_categories(path: Path, entries: Any) -> dict[int, str]:
     if not isinstance(entries, list):
-        raise AuditError(f"{path}: expected 'categories' as a list, got {_describe(entries)}")
+        raise InputFileError(f"{path}: expected 'categories' as a list, got {_describe(entries)}")
     return {
         entry["id"]: str(entry.get("name", entry["id"]))
         for entry in entries

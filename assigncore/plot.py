@@ -1,0 +1,804 @@
+"""Pictures of assignments: each function draws into matplotlib axes and returns them.
+
+Given no axes, a function makes a figure of its own by ``matplotlib.pyplot``, which notebooks show by
+themselves. Arrays may be of any library; on a device a picture waits for them. The module needs matplotlib,
+which the extra ``assigncore[plot]`` installs.
+
+Colours are told apart with any colour vision. Magenta means one thing everywhere: no positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import ceil
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+
+try:
+    import matplotlib.pyplot as plt
+    from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.image import imread
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'assigncore.plot needs matplotlib, which is not installed: pip install "assigncore[plot]"',
+        name=error.name,
+    ) from error
+
+from assigncore.backend import Array, get_backend
+from assigncore.inspect.object_sizes import SIZE_CLASSES
+from assigncore.inspect.summary import per_level
+from assigncore.result import AssignResult
+
+__all__ = [
+    "assignment",
+    "heat_map",
+    "history",
+    "objects",
+    "positives_by_level",
+    "positives_histogram",
+    "side_by_side",
+]
+
+HostArray = np.ndarray[Any, Any]
+Axes = Any
+
+# Told apart with any colour vision, and from UNMATCHED, which nothing else may use.
+SIZE_COLORS = ("#3b76c4", "#1d9a86", "#e2a12f")
+LEVEL_COLORS = ("#0072b2", "#009e73", "#e69f00", "#d55e00", "#56b4e9", "#6b5b95", "#8a7f5c", "#555555")
+UNMATCHED = "#e6007e"
+INK = "#22252a"
+FAINT = "#8d929a"
+CANVAS = "#f4f4f1"
+
+POSITIVE_EDGES = (0, 1, 2, 3, 5, 9, 17, 33, 65)
+"""Positives of an object: 0, 1, 2, 3-4, 5-8, ... each bin twice as wide as the one before."""
+
+COUNT_EDGES = (1, 2, 4, 8, 16)
+COUNT_LABELS = ("1", "2-3", "4-7", "8-15", "16+")
+COUNT_COLORS = ("#7fb8dd", "#4a94c9", "#2273b3", "#0b5394", "#07305c")
+
+MOST_OUTLINES = 150
+"""Positives up to which their boxes are drawn; more would hide each other, and become dots."""
+
+DOT_POINTS = (1.8, 9.0)
+"""Smallest and largest diameter of a dot, in points."""
+
+
+def assignment(
+    result: AssignResult,
+    priors: Array,
+    gt_bboxes: Array,
+    *,
+    num_level_priors: Sequence[int] | None = None,
+    level_names: Sequence[str] | None = None,
+    gt_valid: Array | None = None,
+    image: Any = None,
+    image_shape: tuple[int, int] | None = None,
+    points: bool | None = None,
+    outlines: bool | None = None,
+    title: str | None = None,
+    ax: Axes = None,
+) -> Axes:
+    """Draw one image's ground truths and their positive priors, coloured by feature level.
+
+    A few positive boxes are drawn as outlines. Where there are more than 150, and more than two a ground
+    truth, they become dots at their centres, one for each place of a level: the more positives there, the
+    larger it is, and the coarser the level, the larger are its dots.
+
+    Parameters
+    ----------
+    result : AssignResult
+        Of one image: of a batch, ``result[0]`` is its first.
+    priors : array (N, 4), (N, 3) or (N, 2)
+        Boxes x1, y1, x2, y2 in pixels; with other widths, or with `points`, points that begin with x, y.
+    gt_bboxes : array (G, 4)
+        Boxes x1, y1, x2, y2 in pixels.
+    num_level_priors : sequence of int, optional
+        Priors of each feature level. Not given: one colour for all.
+    level_names : sequence of str, optional
+        What the legend calls the levels. Default: ``level 0`` and so on.
+    gt_valid : array (G,) of bool, optional
+        False where a ground truth is padding, which is not drawn. Not given: all true.
+    image : array (H, W), (H, W, 3), (3, H, W) or path, optional
+        What is drawn beneath, faded; stretched to `image_shape` where that is given. None: a blank canvas.
+    image_shape : (int, int), optional
+        Height and width in pixels. Default: the image's, or as far as the boxes reach.
+    points : bool, optional
+        Whether `priors` of four columns are points x, y, stride_x, stride_y. Default: they are boxes.
+    outlines : bool, optional
+        Whether positive boxes are drawn as outlines. Default: where they are few.
+    title : str, optional
+        Default: how many positives there are.
+    ax : matplotlib Axes, optional
+        Where to draw. Default: a new figure's.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If the result is of a batch, or a shape does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from assigncore import ATSSAssigner, plot, sample_dataset
+    >>> from assigncore.priors import atss_anchors
+    >>> crowns = sample_dataset()[3]
+    >>> anchors = atss_anchors(crowns.image_shape)
+    >>> levels = {"num_level_priors": anchors.num_level_priors}
+    >>> result = ATSSAssigner(topk=9).assign(anchors.priors, crowns.gt_bboxes, **levels)
+    >>> ax = plot.assignment(result, anchors.priors, crowns.gt_bboxes, **levels)
+    >>> ax.get_title(loc="left")
+    '289 positives'
+    """
+    codes = _one_image(result)
+    rows, boxes = _host(priors, "priors"), _boxes(gt_bboxes)
+    if len(rows) != len(codes) or len(boxes) != result.num_gts:
+        raise ValueError(
+            f"priors, gt_bboxes: expected the {len(codes)} and {result.num_gts} of the result, "
+            f"got {len(rows)} and {len(boxes)}"
+        )
+    valid = np.ones(len(boxes), dtype=bool) if gt_valid is None else _host(gt_valid, "gt_valid")
+    are_boxes = rows.shape[-1] == 4 and not points
+    totals = np.bincount(codes[codes > 0] - 1, minlength=len(boxes))
+    num_positives = int(np.sum(codes > 0))
+    if outlines is None:
+        outlines = num_positives <= max(MOST_OUTLINES, 2 * len(boxes))
+    centers = (rows[:, :2] + rows[:, 2:]) / 2 if are_boxes else rows[:, :2]
+
+    ax = _axes(ax, (8.0, 8.0))
+    reach = np.concatenate([boxes[valid], rows[codes > 0] if are_boxes else np.empty((0, 4))])
+    width, height = _canvas(ax, image, image_shape, reach)
+    line = _line_width(int(valid.sum()))
+    levels = [slice(0, len(rows))]
+    if num_level_priors is not None:
+        ends = np.cumsum([0, *(len(part) for part in per_level(codes, num_level_priors))]).tolist()
+        levels = [slice(a, b) for a, b in pairwise(ends)]
+    names = level_names or [f"level {i}" for i in range(len(levels))]
+    handles: list[Any] = []
+    for i, level in enumerate(levels):
+        positive = codes[level] > 0
+        if not positive.any():
+            continue
+        color = LEVEL_COLORS[i % len(LEVEL_COLORS)]
+        if are_boxes and outlines:
+            alpha = float(np.clip(150 / max(num_positives, 1), 0.35, 0.9))
+            at = rows[level][positive]
+            ax.add_collection(LineCollection(_outlines(at), colors=color, linewidths=1.0, alpha=alpha))
+        else:
+            diameter = _spacing(centers[level]) * _points_per_pixel(ax, width, height)
+            _dots(ax, centers[level][positive], diameter, color, order=3 - i / len(levels))
+        name = "positives" if num_level_priors is None else names[i]
+        label = f"{name}: {int(positive.sum()):,}"
+        marker, thickness = (None, 2) if are_boxes and outlines else ("o", 0)
+        handles.append(Line2D([], [], color=color, label=label, marker=marker, linewidth=thickness))
+    ax.add_collection(LineCollection(_outlines(boxes[valid]), colors=INK, linewidths=line * 0.7, zorder=4))
+    without = valid & (totals == 0)
+    _draw_unmatched(ax, boxes[without], line)
+    handles.append(Line2D([], [], color=INK, linewidth=line, label="object"))
+    if without.any():
+        handles.append(_unmatched_handle("object without positives"))
+    text = f"{num_positives:,} positives" if title is None else title
+    ax.set_title(text, fontsize=10, color=INK, loc="left")
+    _legend(ax, handles)
+    return ax
+
+
+def objects(
+    gt_bboxes: Array,
+    positives: AssignResult | Array,
+    *,
+    gt_valid: Array | None = None,
+    ignore_bboxes: Array | None = None,
+    image: Any = None,
+    image_shape: tuple[int, int] | None = None,
+    title: str = "objects, by their number of positives",
+    ax: Axes = None,
+) -> Axes:
+    """Draw one image's ground truths, darker the more positives they have, in magenta where they have none.
+
+    Parameters
+    ----------
+    gt_bboxes : array (G, 4)
+        Boxes x1, y1, x2, y2 in pixels.
+    positives : AssignResult of one image, or array (G,) of integers
+        Positives of each ground truth.
+    gt_valid : array (G,) of bool, optional
+        False where a ground truth is padding, which is not drawn. Not given: all true.
+    ignore_bboxes : array (I, 4), optional
+        Crowd regions, drawn dashed.
+    image, image_shape, ax
+        As in :func:`assignment`.
+    title : str
+        Above the axes.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ax = objects(np.array([[0, 0, 20, 20], [30, 5, 40, 25]]), np.array([0, 3]))
+    >>> [text.get_text() for text in ax.get_legend().get_texts()][0]
+    'none: 1 object'
+    """
+    boxes, totals = _boxes(gt_bboxes), _totals(positives)
+    if gt_valid is not None:
+        valid = _host(gt_valid, "gt_valid")
+        boxes, totals = boxes[valid], totals[valid]
+    if len(boxes) != len(totals):
+        raise ValueError(f"positives: expected one for each of {len(boxes)} boxes, got {len(totals)}")
+    ax = _axes(ax, (8.0, 8.0))
+    crowds = np.empty((0, 4)) if ignore_bboxes is None else _boxes(ignore_bboxes, "ignore_bboxes")
+    _canvas(ax, image, image_shape, np.concatenate([boxes, crowds]))
+    line = _line_width(len(boxes))
+    handles: list[Any] = [_unmatched_handle(f"none: {_objects(int(np.sum(totals == 0)))}")]
+    bins = np.searchsorted(COUNT_EDGES, totals, side="right") - 1
+    for i, label in enumerate(COUNT_LABELS):
+        at, color = boxes[bins == i], COUNT_COLORS[i]
+        ax.add_collection(LineCollection(_outlines(at), colors=color, linewidths=line))
+        handles.append(Line2D([], [], color=color, linewidth=2, label=f"{label}: {_objects(len(at))}"))
+    _draw_unmatched(ax, boxes[totals == 0], line)
+    if len(crowds):
+        ax.add_collection(LineCollection(_outlines(crowds), colors=FAINT, linewidths=line, linestyles="--"))
+        handles.append(Line2D([], [], color=FAINT, linestyle="--", label=f"crowd regions: {len(crowds):,}"))
+    ax.set_title(title, fontsize=10, color=INK, loc="left")
+    _legend(ax, handles)
+    return ax
+
+
+def heat_map(
+    values: Array,
+    featmap_sizes: Sequence[tuple[int, int]],
+    *,
+    strides: Sequence[int | tuple[int, int]] | None = None,
+    num_level_priors: Sequence[int] | None = None,
+    level_names: Sequence[str] | None = None,
+    gt_bbox: Array | None = None,
+    label: str = "similarity",
+    axes: Any = None,
+) -> Any:
+    """Draw a number for each prior, such as one ground truth's similarity, over the feature levels.
+
+    Parameters
+    ----------
+    values : array (N,)
+        One for each prior, level by level, row by row. Of several priors in a cell the largest is shown;
+        what is not finite is left blank.
+    featmap_sizes : sequence of (int, int)
+        Rows and columns of each level, as ``PriorGrid.featmap_sizes`` has them.
+    strides : sequence of int or (int, int), optional
+        Strides of the levels: then all maps are drawn in the image's pixels.
+    num_level_priors : sequence of int, optional
+        Priors of each level. Default: equally many in each cell of all levels.
+    level_names : sequence of str, optional
+        Default: the strides, or ``level 0`` and so on.
+    gt_bbox : array (4,), optional
+        The ground truth's box in pixels, drawn over the maps where `strides` are given.
+    label : str
+        What the values are.
+    axes : sequence of matplotlib Axes, optional
+        As many as levels. Default: a new figure's.
+
+    Returns
+    -------
+    array of matplotlib Axes
+        One for each level.
+
+    Raises
+    ------
+    ValueError
+        If the values do not fill the cells evenly, or the numbers of levels differ.
+
+    Examples
+    --------
+    >>> from assigncore import sample_dataset
+    >>> from assigncore.boxes import pairwise_iou
+    >>> from assigncore.priors import retinanet_anchors
+    >>> crowns = sample_dataset()[3]
+    >>> anchors = retinanet_anchors(crowns.image_shape)
+    >>> overlaps = pairwise_iou(crowns.gt_bboxes[:1], anchors.priors)[0]
+    >>> axes = heat_map(
+    ...     overlaps,
+    ...     anchors.featmap_sizes,
+    ...     strides=anchors.strides,
+    ...     gt_bbox=crowns.gt_bboxes[0],
+    ...     label="IoU",
+    ... )
+    >>> [ax.get_title() for ax in axes][:2]
+    ['stride 8: up to 0.56', 'stride 16: up to 0.14']
+    """
+    rows = np.asarray(_host(values, "values"), dtype=np.float64)
+    sizes = [tuple(size) for size in featmap_sizes]
+    cells = [h * w for h, w in sizes]
+    if num_level_priors is None:
+        each = len(rows) // max(sum(cells), 1)
+        num_level_priors = [each * n for n in cells]
+    if (
+        rows.ndim != 1
+        or len(num_level_priors) != len(sizes)
+        or sum(num_level_priors) != len(rows)
+        or any(n % max(cell, 1) for n, cell in zip(num_level_priors, cells, strict=True))
+    ):
+        raise ValueError(
+            f"values: expected shape (N,), with equally many in each cell of {sizes}, got {rows.shape}"
+        )
+    if strides is not None and len(strides) != len(sizes):
+        raise ValueError(f"strides: expected {len(sizes)}, one a level, got {strides!r}")
+    pairs = [(s, s) if isinstance(s, int) else s for s in strides] if strides is not None else None
+    names = level_names or [
+        f"level {i}" if pairs is None else f"stride {pairs[i][0]}" for i in range(len(sizes))
+    ]
+    if axes is None:
+        columns = min(len(sizes), 3)
+        lines = ceil(len(sizes) / columns)
+        _, grid = plt.subplots(
+            lines, columns, figsize=(3.4 * columns, 3.0 * lines), squeeze=False, layout="constrained"
+        )
+        for spare in grid.flat[len(sizes) :]:
+            spare.set_visible(False)
+        axes = grid.flat[: len(sizes)]
+    axes = np.asarray(axes, dtype=object).reshape(-1)
+    if len(axes) != len(sizes):
+        raise ValueError(f"axes: expected {len(sizes)}, one a level, got {len(axes)}")
+    finite = np.where(np.isfinite(rows), rows, np.nan)
+    known = finite[~np.isnan(finite)]
+    limits = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    drawn = None
+    parts = per_level(finite, num_level_priors)
+    for i, (ax, part, (h, w)) in enumerate(zip(axes, parts, sizes, strict=True)):
+        _style(ax)
+        ax.set_facecolor(CANVAS)
+        ax.set_aspect("equal")
+        ax.set_xticks([])
+        ax.set_yticks([])
+        best = np.full((h, w), np.nan)
+        if part.size:
+            cell = part.reshape(h, w, -1)
+            best = np.where(np.isnan(cell).all(-1), np.nan, np.max(np.nan_to_num(cell, nan=-np.inf), axis=-1))
+        x, y = (1, 1) if pairs is None else pairs[i]
+        extent = (0, w * x, h * y, 0)
+        if best.size:
+            drawn = ax.imshow(
+                best, extent=extent, cmap="viridis", vmin=limits[0], vmax=limits[1], interpolation="nearest"
+            )
+        if gt_bbox is not None and pairs is not None:
+            box = np.asarray(_host(gt_bbox, "gt_bbox"), dtype=np.float64).reshape(1, 4)
+            ax.add_collection(LineCollection(_outlines(box), colors="white", linewidths=2.4))
+            ax.add_collection(LineCollection(_outlines(box), colors=UNMATCHED, linewidths=1.2))
+        there = best[~np.isnan(best)]
+        most = f": up to {there.max():.2f}" if there.size else ": none"
+        ax.set_title(f"{names[i]}{most}", fontsize=10, color=INK)
+    if drawn is not None:
+        axes[0].figure.colorbar(drawn, ax=list(axes), label=label, shrink=0.8)
+    return axes
+
+
+def positives_histogram(
+    positives: AssignResult | Array,
+    *,
+    gt_valid: Array | None = None,
+    color: str = SIZE_COLORS[0],
+    title: str | None = None,
+    ax: Axes = None,
+) -> Axes:
+    """Draw how many objects have how many positives: none, 1, 2, 3-4, 5-8, ..., 65 and more.
+
+    Parameters
+    ----------
+    positives : AssignResult, or array (..., G) of integers
+        Positives of each ground truth; a batch's images count together.
+    gt_valid : array (..., G) of bool, optional
+        False where a ground truth is padding, which is not counted. Not given: all true.
+    color : str
+        Of the bars, but for the first: objects without positives are magenta.
+    title : str, optional
+        Default: how many objects there are, and their median.
+    ax : matplotlib Axes, optional
+        Where to draw. Default: a new figure's.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ax = positives_histogram(np.array([0, 0, 1, 3, 4, 70]))
+    >>> [int(bar.get_height()) for bar in ax.patches]
+    [2, 1, 0, 2, 0, 0, 0, 0, 1]
+    """
+    totals = _totals(positives)
+    if gt_valid is not None:
+        totals = totals[np.broadcast_to(_host(gt_valid, "gt_valid"), totals.shape)]
+    totals = totals.reshape(-1)
+    labels = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in pairwise(POSITIVE_EDGES)]
+    labels.append(f"{POSITIVE_EDGES[-1]}+")
+    bins = np.searchsorted(POSITIVE_EDGES, totals, side="right") - 1
+    counts = np.bincount(bins, minlength=len(labels))
+    ax = _axes(ax, (7.0, 3.2))
+    bars = ax.bar(labels, counts, color=[UNMATCHED] + [color] * (len(labels) - 1), width=0.85)
+    ax.bar_label(bars, [f"{c:,}" if c else "" for c in counts], fontsize=8, color=INK, padding=1)
+    ax.margins(y=0.16)
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    ax.set_ylabel("objects", fontsize=9, color=INK)
+    ax.set_xlabel("positive priors of an object", fontsize=9, color=INK)
+    if title is None:
+        title = f"{len(totals):,} objects"
+        if len(totals):
+            title += f", median {np.median(totals):g} positives"
+    ax.set_title(title, fontsize=10, color=INK, loc="left")
+    without = int(np.sum(totals == 0))
+    if without:
+        text = f"{without / len(totals):.1%} without any"
+        ax.set_title(text, fontsize=10, color=UNMATCHED, loc="right", fontweight="bold")
+    return ax
+
+
+def positives_by_level(
+    positives: Mapping[str, Sequence[int]],
+    *,
+    level_names: Sequence[str],
+    notes: Sequence[str] | None = None,
+    title: str = "positives by feature level",
+    ax: Axes = None,
+) -> Axes:
+    """Draw the positives of each feature level, stacked by groups such as the sizes of their objects.
+
+    Parameters
+    ----------
+    positives : mapping of group to sequence of int
+        Positives of the group on each level; groups of sizes come small, medium, large.
+    level_names : sequence of str
+        One for each level.
+    notes : sequence of str, optional
+        What stands above each bar. Default: its number of positives and their share.
+    title : str
+        Above the axes.
+    ax : matplotlib Axes, optional
+        Where to draw. Default: a new figure's.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> ax = positives_by_level({"small": (9, 0), "large": (1, 7)}, level_names=("P3", "P4"))
+    >>> [text.get_text() for text in ax.texts]
+    ['10 (59%)', '7 (41%)']
+    """
+    ax = _axes(ax, (8.0, 4.0))
+    bottom = np.zeros(len(level_names))
+    for i, (name, counts) in enumerate(positives.items()):
+        heights = np.asarray(counts, dtype=np.float64)
+        if np.any(heights):
+            color = SIZE_COLORS[i % len(SIZE_COLORS)]
+            ax.bar(range(len(heights)), heights, bottom=bottom, color=color, width=0.7, label=name)
+        bottom = bottom + heights
+    if notes is None:
+        whole = max(float(bottom.sum()), 1.0)
+        notes = [f"{int(n):,} ({n / whole:.0%})" if n else "0" for n in bottom]
+    for i, text in enumerate(notes):
+        ax.annotate(
+            text, (i, bottom[i]), (0, 3), textcoords="offset points", ha="center", fontsize=8, color=INK
+        )
+    ax.set_xticks(range(len(level_names)), list(level_names))
+    ax.set_ylim(0, 1.2 * max(float(bottom.max(initial=0)), 1))
+    ax.set_ylabel("positive priors", fontsize=9, color=INK)
+    if bottom.any():
+        ax.legend(fontsize=8, frameon=False, title="object size", title_fontsize=8)
+    ax.set_title(title, fontsize=12, color=INK)
+    return ax
+
+
+def side_by_side(
+    results: Mapping[str, AssignResult],
+    priors: Array | Mapping[str, Array],
+    gt_bboxes: Array,
+    *,
+    num_level_priors: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    axes: Any = None,
+    **options: Any,
+) -> Any:
+    """Draw what several assigners make of one image, beside each other.
+
+    Parameters
+    ----------
+    results : mapping of str to AssignResult
+        One for each assigner, of one image, by the name to be shown.
+    priors : array, or mapping of str to array
+        As in :func:`assignment`; a mapping where the assigners have priors of their own.
+    gt_bboxes : array (G, 4)
+        Boxes x1, y1, x2, y2 in pixels.
+    num_level_priors : sequence of int, or mapping of str to sequence of int, optional
+        Priors of each feature level.
+    axes : sequence of matplotlib Axes, optional
+        As many as results. Default: a new figure's.
+    **options
+        Further arguments of :func:`assignment`.
+
+    Returns
+    -------
+    array of matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If there is no result, or not one of the axes for each.
+
+    Examples
+    --------
+    >>> from assigncore import ATSSAssigner, MaxIoUAssigner, sample_dataset
+    >>> from assigncore.priors import atss_anchors
+    >>> crowns = sample_dataset()[3]
+    >>> anchors = atss_anchors(crowns.image_shape)
+    >>> levels = anchors.num_level_priors
+    >>> boxes = crowns.gt_bboxes
+    >>> atss = ATSSAssigner(topk=9).assign(anchors.priors, boxes, num_level_priors=levels)
+    >>> max_iou = MaxIoUAssigner(0.5, 0.4).assign(anchors.priors, boxes)
+    >>> results = {"ATSS": atss, "max IoU": max_iou}
+    >>> axes = side_by_side(results, anchors.priors, boxes, num_level_priors=levels)
+    >>> [ax.get_title(loc="left") for ax in axes]
+    ['ATSS: 289 positives, 0 objects without', 'max IoU: 648 positives, 0 objects without']
+    """
+    if not results:
+        raise ValueError("results: expected at least one, by name, got none")
+    if axes is None:
+        columns = len(results)
+        _, axes = plt.subplots(1, columns, figsize=(7.0 * columns, 7.6), squeeze=False, layout="constrained")
+    axes = np.asarray(axes, dtype=object).reshape(-1)
+    if len(axes) != len(results):
+        raise ValueError(f"axes: expected {len(results)}, one a result, got {len(axes)}")
+    valid = options.get("gt_valid")
+    for ax, (name, result) in zip(axes, results.items(), strict=True):
+        totals = _totals(result)
+        counted = totals if valid is None else totals[_host(valid, "gt_valid")]
+        without = int(np.sum(counted == 0))
+        positives = int(np.sum(_one_image(result) > 0))
+        assignment(
+            result,
+            priors[name] if isinstance(priors, Mapping) else priors,
+            gt_bboxes,
+            num_level_priors=(
+                num_level_priors[name] if isinstance(num_level_priors, Mapping) else num_level_priors
+            ),
+            title=f"{name}: {positives:,} positives, {_objects(without)} without",
+            ax=ax,
+            **options,
+        )
+    return axes
+
+
+def history(reports: Sequence[Mapping[str, float]], *, axes: Any = None) -> Any:
+    """Draw what a :class:`assigncore.Monitor` has reported, epoch by epoch.
+
+    Parameters
+    ----------
+    reports : sequence of dict
+        ``monitor.history``.
+    axes : sequence of four matplotlib Axes, optional
+        Where to draw. Default: a new figure's.
+
+    Returns
+    -------
+    array of four matplotlib Axes
+        Positives of an object, by size; objects without positives, by size; positives by level; instability.
+
+    Raises
+    ------
+    ValueError
+        If there is no report, or not four axes.
+
+    Examples
+    --------
+    >>> reports = [{"epoch": i, "positives_per_object/small": 3.0 + i} for i in range(3)]
+    >>> axes = history(reports)
+    >>> axes[0].lines[0].get_ydata()
+    array([3., 4., 5.])
+    """
+    if not reports:
+        raise ValueError("reports: expected those of at least one epoch, got none")
+    if axes is None:
+        _, axes = plt.subplots(2, 2, figsize=(11.0, 6.4), layout="constrained")
+    axes = np.asarray(axes, dtype=object).reshape(-1)
+    if len(axes) != 4:
+        raise ValueError(f"axes: expected four, got {len(axes)}")
+    sizes = {name: (name, SIZE_COLORS[i]) for i, name in enumerate(SIZE_CLASSES)}
+    levels = {
+        f"level_{i}": (f"level {i}", LEVEL_COLORS[i % len(LEVEL_COLORS)])
+        for i in range(max((_levels_of(report) for report in reports), default=0))
+    }
+    panels = (
+        ("positives of an object", "positives_per_object", sizes, 1),
+        ("objects without positives, %", "without_positives_share", sizes, 100),
+        ("positives by level, %", "positives_share", levels, 100),
+    )
+    epochs = np.asarray([report["epoch"] for report in reports])
+    for ax, (title, key, series, factor) in zip(axes, panels, strict=False):
+        for suffix, (name, color) in series.items():
+            _line(ax, epochs, [factor * r.get(f"{key}/{suffix}", np.nan) for r in reports], name, color)
+        _finish(ax, title)
+    last = axes[3]
+    _line(last, epochs, [r.get("instability", np.nan) for r in reports], "predictions of an image", INK)
+    _finish(last, "instability: matches that are not the epoch before's")
+    return axes
+
+
+def _levels_of(report: Mapping[str, float]) -> int:
+    return sum(key.startswith("positives_share/level_") for key in report)
+
+
+def _line(ax: Axes, x: HostArray, values: Sequence[float], name: str, color: str) -> None:
+    y = np.asarray(values, dtype=np.float64)
+    if not np.isnan(y).all():
+        ax.plot(x, y, color=color, label=name, marker="o", markersize=3.5, linewidth=1.6)
+
+
+def _finish(ax: Axes, title: str) -> None:
+    _style(ax)
+    ax.set_title(title, fontsize=10, color=INK, loc="left")
+    ax.set_xlabel("epoch", fontsize=9, color=INK)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    ax.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
+    if ax.lines:
+        ax.set_ylim(bottom=0)
+        ax.legend(fontsize=8, frameon=False)
+    else:
+        ax.text(0.5, 0.5, "not measured", ha="center", va="center", color=FAINT, transform=ax.transAxes)
+
+
+def _axes(ax: Axes, size: tuple[float, float]) -> Axes:
+    """Return the axes that were given, or a new figure's, in the style of all pictures."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    _style(ax)
+    return ax
+
+
+def _style(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(FAINT)
+    ax.tick_params(colors=INK, labelsize=9, length=3)
+
+
+def _host(x: Array, name: str) -> HostArray:
+    """Return an array of any library, or a list, in NumPy."""
+    if isinstance(x, list | tuple):
+        return np.asarray(x)
+    return get_backend(x, name).to_numpy(x)
+
+
+def _boxes(x: Array, name: str = "gt_bboxes") -> HostArray:
+    boxes = np.asarray(_host(x, name), dtype=np.float64)
+    if boxes.ndim != 2 or boxes.shape[-1] != 4:
+        raise ValueError(f"{name}: expected shape (n, 4), the boxes of one image, got {boxes.shape}")
+    return boxes
+
+
+def _one_image(result: AssignResult) -> HostArray:
+    """Return the codes of a result of one image."""
+    if result.gt_inds.ndim != 1:
+        shape = tuple(result.gt_inds.shape)
+        raise ValueError(f"result: expected one image's, such as result[0], got gt_inds of shape {shape}")
+    return _host(result.gt_inds, "result.gt_inds")
+
+
+def _totals(positives: AssignResult | Array) -> HostArray:
+    counts = positives.positives_per_gt if isinstance(positives, AssignResult) else positives
+    return np.asarray(_host(counts, "positives"), dtype=np.int64)
+
+
+def _objects(count: int) -> str:
+    return f"{count:,} object" + ("" if count == 1 else "s")
+
+
+def _canvas(
+    ax: Axes, image: Any, image_shape: tuple[int, int] | None, reach: HostArray
+) -> tuple[float, float]:
+    """Set the axes to the image's pixels, and draw it faded so that lines stand out."""
+    picture = _picture(image)
+    if image_shape is not None:
+        height, width = map(float, image_shape)
+    elif picture is not None:
+        height, width = map(float, picture.shape[:2])
+    else:
+        finite = reach[np.isfinite(reach).all(axis=-1)]
+        width, height = (float(finite[:, [i, i + 2]].max(initial=1.0)) for i in (0, 1))
+    ax.set_xlim(0, width)
+    ax.set_ylim(height, 0)
+    ax.set_aspect("equal")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_facecolor(CANVAS)
+    for spine in ax.spines.values():
+        spine.set_visible(True)
+        spine.set_color(FAINT)
+    if picture is not None:
+        ax.imshow(picture, extent=(0, width, height, 0), alpha=0.55, cmap="gray", interpolation="bilinear")
+    return width, height
+
+
+def _picture(image: Any) -> HostArray | None:
+    """Return the pixels of an array or a file, channels last."""
+    if image is None:
+        return None
+    pixels = np.asarray(imread(fspath(image))) if isinstance(image, str | PathLike) else _host(image, "image")
+    if pixels.ndim == 3 and pixels.shape[0] in (1, 3) and pixels.shape[-1] not in (1, 3, 4):
+        pixels = np.moveaxis(pixels, 0, -1)
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 3, 4)):
+        raise ValueError(f"image: expected shape (H, W), (H, W, 3) or (3, H, W), got {pixels.shape}")
+    return pixels
+
+
+def _line_width(count: int) -> float:
+    """Draw thinner lines the more boxes there are."""
+    return float(np.clip(2.4 - 0.4 * np.log10(max(count, 1)), 0.9, 2.4))
+
+
+def _outlines(boxes: HostArray) -> Any:
+    """Corners of boxes as closed lines, shape (n, 5, 2)."""
+    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 5, 2)
+
+
+def _spacing(centers: HostArray) -> float:
+    """Pixels between neighbouring centres of a level's grid; 0 where there is none to tell."""
+    steps = []
+    for axis in (0, 1):
+        places = np.unique(np.round(centers[:, axis], 2))
+        if len(places) > 1:
+            steps.append(float(np.diff(places).min()))
+    return min(steps, default=0.0)
+
+
+def _points_per_pixel(ax: Axes, width: float, height: float) -> float:
+    """Points of the page for a pixel of the image, in the axes as they are laid out so far."""
+    frame = ax.get_window_extent()
+    return float(min(frame.width / max(width, 1), frame.height / max(height, 1)) * 72 / ax.figure.dpi)
+
+
+def _dots(ax: Axes, centers: HostArray, spacing: float, color: str, order: float) -> None:
+    """Draw a dot for each place, larger the more positives it has, none wider than places are apart."""
+    _, first, place = np.unique(centers, axis=0, return_index=True, return_inverse=True)
+    counts = np.bincount(place.reshape(-1))
+    # In the order in which they come, not sorted by x.
+    kept = np.argsort(first, kind="stable")
+    at, counts = centers[first[kept]], counts[kept]
+    diameter = float(np.clip(0.85 * spacing, *DOT_POINTS))
+    areas = diameter**2 * (0.35 + 0.65 * counts / counts.max())
+    ax.scatter(at[:, 0], at[:, 1], s=areas, color=color, alpha=0.75, linewidths=0, zorder=order)
+
+
+def _draw_unmatched(ax: Axes, boxes: HostArray, line: float) -> None:
+    """Fill and outline what got no positive."""
+    shapes = PolyCollection(_outlines(boxes), facecolors=UNMATCHED + "55", edgecolors=UNMATCHED, zorder=5)
+    shapes.set_linewidth(line + 0.4)
+    ax.add_collection(shapes)
+
+
+def _unmatched_handle(label: str) -> Patch:
+    return Patch(facecolor=UNMATCHED + "55", edgecolor=UNMATCHED, label=label)
+
+
+def _legend(ax: Axes, handles: Sequence[Any]) -> None:
+    """Put the legend below the axes, where it covers nothing."""
+    ax.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=min(len(handles), 4),
+        fontsize=9,
+        frameon=False,
+        columnspacing=1.2,
+        handlelength=1.4,
+    )
