@@ -66,7 +66,7 @@ COUNT_COLORS = ("#7fb8dd", "#4a94c9", "#2273b3", "#0b5394", "#07305c")
 MOST_OUTLINES = 150
 """Positives up to which their boxes are drawn; more would hide each other, and become dots."""
 
-DOT_POINTS = (1.8, 9.0)
+DOT_POINTS = (2.4, 9.0)
 """Smallest and largest diameter of a dot, in points."""
 
 

@@ -61,10 +61,9 @@ def test_what_fails_ends_it(tmp_path):
 
 def test_the_oldest_versions_that_are_declared_are_those_that_are_tested():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = (project["optional-dependencies"][name] for name in ("fast", "audit", "conformance"))
-    declared = dict(
-        line.split(">=") for line in [*project["dependencies"], *(x for extra in extras for x in extra)]
-    )
+    extras = (project["optional-dependencies"][name] for name in ("fast", "plot", "audit", "conformance"))
+    lines = [*project["dependencies"], *(x for extra in extras for x in extra)]
+    declared = dict(line.split(">=") for line in lines if not line.startswith("assigncore["))
     pins = (ROOT / ".ci" / "oldest.txt").read_text(encoding="utf-8")
     tested = dict(re.findall(r"^([\w-]+)==([\d.]+)$", pins, re.MULTILINE))
     assert set(declared) <= set(tested)
