@@ -315,7 +315,8 @@ class Explanation:
         steps = [each for one in self.trace.rounds for each in (*one.conditions, *one.verdicts)]
         for each in reversed(steps):
             if each.value is not None and each.limit is not None:
-                apart = np.abs(each.value.row(gt).astype(np.float64) - each.limit.row(gt))
+                with np.errstate(invalid="ignore"):
+                    apart = np.abs(each.value.row(gt).astype(np.float64) - each.limit.row(gt))
                 return np.asarray(np.nan_to_num(apart, nan=np.inf))
         return np.zeros(self.trace.shape[1])
 
