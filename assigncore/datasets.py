@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from assigncore.inspect.display import plural
+
 __all__ = [
     "AnnotatedImage",
     "Annotation",
@@ -102,7 +104,7 @@ class AnnotatedImage:
 
     def __repr__(self) -> str:
         """Say what there is, not every box."""
-        counts = f"{len(self.gt_bboxes)} objects, {len(self.ignore_bboxes)} crowd regions"
+        counts = f"{plural(len(self.gt_bboxes), 'object')}, {plural(len(self.ignore_bboxes), 'crowd region')}"
         return f"AnnotatedImage({self.image.file_name}, {self.image.width}x{self.image.height}, {counts})"
 
 
@@ -234,7 +236,7 @@ def read_coco(path: str | os.PathLike[str], *, source: str | None = None) -> Dat
     ...     _ = path.write_text(json.dumps(document))
     ...     dataset = read_coco(path)
     >>> dataset.class_names, dataset[0]
-    (('kite',), AnnotatedImage(a.png, 64x48, 1 objects, 0 crowd regions))
+    (('kite',), AnnotatedImage(a.png, 64x48, 1 object, 0 crowd regions))
     >>> dataset[0].gt_bboxes, dataset[0].gt_labels
     (array([[ 4.,  8., 20., 18.]], dtype=float32), array([0]))
     """

@@ -303,10 +303,10 @@ class AssignResult:
         >>> after = AssignResult(np.array([1, 2, 0, 1]), None, None, num_gts=2)
         >>> print(before.diff(after))
         3 of 4 priors differ
-          became positive               1
-          went to another ground truth  1
-          ignored, now background       1
-          ground truths that had none   1
+          became positive                      1
+          went to another ground truth         1
+          ignored, now background              1
+          ground truths that had no positives  1
           prior 0: background -> ground truth 0
           prior 2: ignored -> background
           prior 3: ground truth 1 -> ground truth 0

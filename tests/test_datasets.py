@@ -237,7 +237,7 @@ def test_an_image_gives_what_assigners_take(document, write):
 def test_its_repr_says_what_there_is(document, write):
     dataset = read_coco(write(document), source="a file")
     assert repr(dataset) == "Dataset(a file: 3 images, 4 objects, 2 classes)"
-    assert repr(dataset[0]) == "AnnotatedImage(a.png, 320x240, 2 objects, 1 crowd regions)"
+    assert repr(dataset[0]) == "AnnotatedImage(a.png, 320x240, 2 objects, 1 crowd region)"
 
 
 def test_reading_needs_no_command_line():

@@ -23,7 +23,7 @@ SHOWN = 10
 
 KINDS = {
     "gained": "became positive",
-    "lost": "are positive no more",
+    "lost": "no longer positive",
     "moved": "went to another ground truth",
     "newly_ignored": "background, now ignored",
     "no_longer_ignored": "ignored, now background",
@@ -120,7 +120,7 @@ class ResultDiff:
             (text, len(gts))
             for text, gts in (
                 ("ground truths left without positives", self.gts_left_without),
-                ("ground truths that had none", self.gts_newly_matched),
+                ("ground truths that had no positives", self.gts_newly_matched),
             )
             if gts
         ]
