@@ -126,7 +126,7 @@ class Explanation:
         """The code of each prior, or of what else is assigned, worked out from the reasons alone, (N,)."""
         return self.trace.codes()
 
-    @cached_property
+    @property
     def _won(self) -> list[tuple[AnyArray, AnyArray]]:
         return [self.trace.winners(one) for one in self.trace.rounds]
 

@@ -145,6 +145,8 @@ class Round:
     conditions: list[Condition] = field(default_factory=list)
     contest: Contest | None = None
     verdicts: list[Condition] = field(default_factory=list)
+    won: tuple[AnyArray, AnyArray] | None = None
+    """What :meth:`Trace.winners` has found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +247,8 @@ class Trace:
 
     def winners(self, of: Round) -> tuple[AnyArray, AnyArray]:
         """Return who wins each prior in a round, -1 where nobody does, and how many claim it, (N,) each."""
+        if of.won is not None:
+            return of.won
         n_gts, n_priors = self.shape
         times, sole, won = np.zeros(n_priors, dtype=np.int64), *np.full((2, n_priors), -1)
         best = np.full(n_priors, -np.inf)
@@ -259,7 +263,8 @@ class Trace:
             competes = np.ones(n_priors, dtype=bool) if of.contest.among_all else claims
             better = competes & ((by >= best) if of.contest.last else (by > best) | (won < 0))
             won[better], best[better] = gt, by[better]
-        return np.where((times > 1) & (won >= 0), won, sole), times
+        of.won = np.where((times > 1) & (won >= 0), won, sole), times
+        return of.won
 
     def _play(self, one: Round, codes: AnyArray) -> None:
         winner, _ = self.winners(one)

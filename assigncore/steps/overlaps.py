@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend, get_backend
@@ -162,7 +162,10 @@ def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
     There must be at least one pair, padding included.
     """
     best = overlaps.backend.best_overlaps(overlaps)
-    return replace(best, overlaps_of=partial(_overlaps_of, overlaps)) if is_recording() else best
+    if not is_recording():
+        return best
+    # Each ground truth is asked for several times in a row.
+    return replace(best, overlaps_of=lru_cache(maxsize=2)(partial(_overlaps_of, overlaps)))
 
 
 def _overlaps_of(overlaps: PairwiseOverlaps, gt: int) -> Array:
