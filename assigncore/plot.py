@@ -37,6 +37,8 @@ from assigncore.result import AssignResult
 
 __all__ = [
     "assignment",
+    "best_overlaps",
+    "comparison",
     "heat_map",
     "history",
     "objects",
@@ -55,6 +57,8 @@ UNMATCHED = "#e6007e"
 INK = "#22252a"
 FAINT = "#8d929a"
 CANVAS = "#f4f4f1"
+
+THRESHOLD_STYLES = {"pos_iou_thr": "-", "neg_iou_thr": "--", "min_pos_iou": ":"}
 
 POSITIVE_EDGES = (0, 1, 2, 3, 5, 9, 17, 33, 65)
 """Positives of an object: 0, 1, 2, 3-4, 5-8, ... each bin twice as wide as the one before."""
@@ -500,6 +504,161 @@ def positives_by_level(
         ax.legend(fontsize=8, frameon=False, title="object size", title_fontsize=8)
     ax.set_title(title, fontsize=12, color=INK)
     return ax
+
+
+def best_overlaps(
+    counts: Mapping[str, Sequence[int]],
+    *,
+    edges: Sequence[float],
+    thresholds: Mapping[str, float] | None = None,
+    compared: str = "prior",
+    title: str = "best overlap",
+    ax: Axes = None,
+) -> Axes:
+    """Draw a histogram of the objects' best overlaps, stacked by groups, with thresholds as lines.
+
+    Parameters
+    ----------
+    counts : mapping of group to sequence of int
+        Objects of the group in each bin; groups of sizes come small, medium, large.
+    edges : sequence of float
+        Of the bins, one more than there are.
+    thresholds : mapping of str to float, optional
+        Overlaps an assigner compares with, by the knob's name; equal ones share a line.
+    compared : str, default "prior"
+        What the objects overlap.
+    title : str
+        Above the axes.
+    ax : matplotlib Axes, optional
+        Where to draw. Default: a new figure's.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> ax = best_overlaps({"small": [3, 1]}, edges=[0.0, 0.5, 1.0], thresholds={"pos_iou_thr": 0.5})
+    >>> [int(bar.get_height()) for bar in ax.patches], list(ax.lines[0].get_xdata())
+    ([3, 1], [0.5, 0.5])
+    """
+    ax = _axes(ax, (8.0, 4.0))
+    left, right = np.asarray(edges[:-1], dtype=np.float64), np.asarray(edges[1:], dtype=np.float64)
+    bottom = np.zeros(len(left))
+    for i, (name, group) in enumerate(counts.items()):
+        heights = np.asarray(group, dtype=np.float64)
+        if np.any(heights):
+            color = SIZE_COLORS[i % len(SIZE_COLORS)]
+            ax.bar(
+                left,
+                heights,
+                bottom=bottom,
+                width=0.92 * (right - left),
+                align="edge",
+                color=color,
+                label=name,
+            )
+        bottom = bottom + heights
+    for value, knobs in _by_value(thresholds or {}).items():
+        style = THRESHOLD_STYLES.get(knobs[0], "-")
+        ax.axvline(value, color=INK, linestyle=style, linewidth=1.4, label=f"{' = '.join(knobs)} = {value:g}")
+    ax.set_xlim(left[0], right[-1])
+    ax.set_ylim(0, 1.08 * max(float(bottom.max(initial=0)), 1))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    ax.set_xlabel(f"best IoU of an object with any {compared}", fontsize=9, color=INK)
+    ax.set_ylabel("objects", fontsize=9, color=INK)
+    ax.figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    ax.set_title(title, fontsize=12, color=INK)
+    return ax
+
+
+def _by_value(thresholds: Mapping[str, float]) -> dict[float, list[str]]:
+    """List the knobs of each value."""
+    found: dict[float, list[str]] = {}
+    for knob, value in thresholds.items():
+        found.setdefault(value, []).append(knob)
+    return found
+
+
+def comparison(
+    assigners: Sequence[str],
+    *,
+    groups: Sequence[str],
+    without_positives: Sequence[Sequence[float]],
+    mean_positives: Sequence[Sequence[float]],
+    axes: Any = None,
+) -> Any:
+    """Draw assigners one below another: objects without positives, and mean positives, by groups of objects.
+
+    Parameters
+    ----------
+    assigners : sequence of str
+        Their names, R of them.
+    groups : sequence of str
+        What the columns are headed by, K of them; those of sizes come small, medium, large.
+    without_positives : (R, K) floats
+        Shares of the objects that have none, from 0 to 1.
+    mean_positives : (R, K) floats
+        Positives of an object.
+    axes : array (2, K) of matplotlib Axes, optional
+        Where to draw; they share their y axes. Default: a new figure's.
+
+    Returns
+    -------
+    array (2, K) of matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If there is no assigner or no group, or the shapes do not fit.
+
+    Examples
+    --------
+    >>> axes = comparison(
+    ...     ["rpn", "atss"], groups=["small"], without_positives=[[0.5], [0.0]], mean_positives=[[1.0], [9.0]]
+    ... )
+    >>> [int(bar.get_width()) for bar in axes[0, 0].patches]
+    [50, 0]
+    """
+    shape = (len(assigners), len(groups))
+    without, means = np.asarray(without_positives, dtype=float), np.asarray(mean_positives, dtype=float)
+    for name, x in (("without_positives", without), ("mean_positives", means)):
+        if x.shape != shape or 0 in shape:
+            raise ValueError(f"{name}: expected a number for each assigner and group, {shape}, got {x.shape}")
+    if axes is None:
+        size = (3 + 2.4 * len(groups), 1.8 + 0.56 * len(assigners))
+        _, axes = plt.subplots(
+            2, len(groups), figsize=size, layout="constrained", squeeze=False, sharey=True, sharex="row"
+        )
+    for ax in axes.flat:
+        _style(ax)
+    for column, group in enumerate(groups):
+        above, below = axes[:, column]
+        above.set_title(group, fontsize=10, color=INK, loc="left")
+        _bars(above, assigners, 100 * without[:, column], UNMATCHED)
+        _bars(below, assigners, means[:, column], (*SIZE_COLORS, INK)[column % 4])
+    # Room for the values to the right of the longest bars.
+    axes[0, 0].set_xlim(0, max(125 * without.max(), 10))
+    most = max(1.0, means.max())
+    axes[1, 0].set_xscale("symlog", linthresh=1, linscale=0.6)
+    axes[1, 0].set_xlim(0, 6 * most)
+    for ax in axes[1]:
+        ax.set_xticks([0, *(10**n for n in range(int(np.log10(most)) + 1))])
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("objects without\nany positive, %", fontsize=10, color=UNMATCHED)
+    axes[1, 0].set_ylabel("mean positives of an\nobject, logarithmic", fontsize=10, color=INK)
+    return axes
+
+
+def _bars(ax: Axes, names: Sequence[str], values: HostArray, color: str) -> None:
+    """Draw a bar for each name, from the top down, with its value."""
+    bars = ax.barh(range(len(names)), values, 0.72, color=color)
+    ax.bar_label(bars, [f"{v:.1f}" if v < 100 else f"{v:,.0f}" for v in values], fontsize=8, padding=2)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.grid(axis="x", color=FAINT, alpha=0.25, linewidth=0.6)
+    ax.set_axisbelow(True)
 
 
 def side_by_side(

@@ -201,3 +201,36 @@ def test_without_matplotlib_the_extra_is_named():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 'pip install "assigncore[plot]"' in done.stdout
+
+
+def test_best_overlaps_stack_groups_and_join_equal_thresholds(ax):
+    counts = {"small": [2, 0, 1, 0], "medium": [0, 0, 0, 0], "large": [1, 1, 0, 5]}
+    drawn = plot.best_overlaps(
+        counts,
+        edges=[0.0, 0.25, 0.5, 0.75, 1.0],
+        thresholds={"pos_iou_thr": 0.5, "neg_iou_thr": 0.5, "min_pos_iou": 0.3},
+        ax=ax,
+    )
+    assert drawn is ax
+    assert [bar.get_height() for bar in ax.patches] == [2, 0, 1, 0, 1, 1, 0, 5]
+    assert [bar.get_y() for bar in ax.patches][4:] == [2, 0, 1, 0]
+    assert [line.get_xdata()[0] for line in ax.lines] == [0.5, 0.3]
+    names = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert names == ["pos_iou_thr = neg_iou_thr = 0.5", "min_pos_iou = 0.3", "small", "large"]
+
+
+def test_a_comparison_has_a_bar_for_each_assigner_and_group():
+    shares, means = [[0.5, 0.1], [0.0, 0.0], [1.0, 0.2]], [[0.5, 3], [9, 120], [0, 2]]
+    axes = plot.comparison(
+        ["rpn", "atss", "fcos"], groups=["small", "large"], without_positives=shares, mean_positives=means
+    )
+    assert axes.shape == (2, 2)
+    for column in range(2):
+        assert [bar.get_width() for bar in axes[0, column].patches] == [100 * row[column] for row in shares]
+        assert [bar.get_width() for bar in axes[1, column].patches] == [row[column] for row in means]
+    assert [text.get_text() for text in axes[0, 0].get_yticklabels()] == ["rpn", "atss", "fcos"]
+    assert axes[0, 0].get_xlim()[1] == 125
+    with pytest.raises(
+        ValueError, match=r"mean_positives: expected a number for each .* \(1, 2\), got \(1, 1\)"
+    ):
+        plot.comparison(["rpn"], groups=["a", "b"], without_positives=[[0, 0]], mean_positives=[[1]])

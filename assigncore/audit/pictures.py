@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from assigncore import plot
 from assigncore.audit.gallery import draw_gallery
@@ -17,10 +16,9 @@ from assigncore.audit.run import Settings
 from assigncore.audit.style import new_figure, save, slug
 from assigncore.datasets import Dataset
 from assigncore.inspect.object_sizes import SIZE_CLASSES
-from assigncore.plot import FAINT, INK, SIZE_COLORS, UNMATCHED
+from assigncore.plot import INK, SIZE_COLORS
 
 SIZE_TEXT = ("small, below 32² px", "medium, 32² to 96² px", "large, from 96² px")
-THRESHOLDS = {"pos_iou_thr": "-", "neg_iou_thr": "--", "min_pos_iou": ":"}
 
 
 def draw_all(
@@ -91,80 +89,35 @@ def overlaps_figure(run: Run) -> Any:
     histogram = run.statistics.overlaps
     assert histogram is not None
     figure, axes = new_figure(8, 4)
-    ax = axes[0, 0]
-    left = np.asarray(histogram.edges[:-1])
-    bottom = np.zeros(len(left))
-    for s, counts in enumerate(histogram.counts):
-        if any(counts):
-            ax.bar(
-                left,
-                counts,
-                bottom=bottom,
-                width=0.046,
-                align="edge",
-                color=SIZE_COLORS[s],
-                label=SIZE_TEXT[s],
-            )
-        bottom = bottom + np.asarray(counts)
-    for value, knobs in _thresholds(run.plan.assigner).items():
-        label = f"{' = '.join(knobs)} = {value:g}"
-        ax.axvline(value, color=INK, linestyle=THRESHOLDS[knobs[0]], linewidth=1.4, label=label)
-    ax.set_xlim(0, 1)
-    ax.set_ylim(0, 1.08 * float(bottom.max()))
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    ax.set_xlabel(f"best IoU of an object with any {what_is_compared(run.plan)}", fontsize=9, color=INK)
-    ax.set_ylabel("objects", fontsize=9, color=INK)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    text = f"{run.plan.name}: best overlap, mean {histogram.mean:.2f}, median {histogram.median:.2f}"
-    ax.set_title(text, fontsize=12, color=INK)
+    plot.best_overlaps(
+        dict(zip(SIZE_TEXT, histogram.counts, strict=True)),
+        edges=histogram.edges,
+        thresholds=_thresholds(run.plan.assigner),
+        compared=what_is_compared(run.plan),
+        title=f"{run.plan.name}: best overlap, mean {histogram.mean:.2f}, median {histogram.median:.2f}",
+        ax=axes[0, 0],
+    )
     return figure
 
 
 def comparison_figure(runs: Sequence[Run]) -> Any:
     """Share of objects without positives, and mean positives, by size class, assigners one below another."""
-    shown = [i for i, row in enumerate(runs[0].statistics.sizes) if row.objects]
-    names = [run.plan.name for run in runs]
+    sizes = runs[0].statistics.sizes
+    shown = [i for i, row in enumerate(sizes) if row.objects]
     figure, axes = new_figure(
         3 + 2.4 * len(shown), 1.8 + 0.56 * len(runs), rows=2, columns=len(shown), sharey=True, sharex="row"
     )
-    for column, i in enumerate(shown):
-        rows = [run.statistics.sizes[i] for run in runs]
-        color = (*SIZE_COLORS, INK)[i]
-        above, below = axes[:, column]
-        above.set_title(f"{rows[0].name}: {rows[0].objects:,} objects", fontsize=10, color=INK, loc="left")
-        without = [100 * (row.share_without or 0) for row in rows]
-        _bars(above, names, without, UNMATCHED)
-        _bars(below, names, [row.mean_positives or 0 for row in rows], color)
-    # Room for the values to the right of the longest bars.
-    worst = max(100 * (row.share_without or 0) for run in runs for row in run.statistics.sizes)
-    axes[0, 0].set_xlim(0, max(1.25 * worst, 10))
-    most = max([1.0, *(row.mean_positives or 0 for run in runs for row in run.statistics.sizes)])
-    axes[1, 0].set_xscale("symlog", linthresh=1, linscale=0.6)
-    axes[1, 0].set_xlim(0, 6 * most)
-    for ax in axes[1]:
-        ax.set_xticks([0, *(10**n for n in range(int(np.log10(most)) + 1))])
-        ax.xaxis.set_major_formatter("{x:,.0f}")
-        ax.minorticks_off()
-    axes[0, 0].set_ylabel("objects without\nany positive, %", fontsize=10, color=UNMATCHED)
-    axes[1, 0].set_ylabel("mean positives of an\nobject, logarithmic", fontsize=10, color=INK)
+    plot.comparison(
+        [run.plan.name for run in runs],
+        groups=[f"{sizes[i].name}: {sizes[i].objects:,} objects" for i in shown],
+        without_positives=[[run.statistics.sizes[i].share_without or 0 for i in shown] for run in runs],
+        mean_positives=[[run.statistics.sizes[i].mean_positives or 0 for i in shown] for run in runs],
+        axes=axes,
+    )
     return figure
 
 
-def _bars(ax: Any, names: Sequence[str], values: Sequence[float], color: str) -> None:
-    """Draw a bar for each assigner, from the top down, with its value."""
-    bars = ax.barh(range(len(names)), values, 0.72, color=color)
-    ax.bar_label(bars, [f"{v:.1f}" if v < 100 else f"{v:,.0f}" for v in values], fontsize=8, padding=2)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.grid(axis="x", color=FAINT, alpha=0.25, linewidth=0.6)
-    ax.set_axisbelow(True)
-
-
-def _thresholds(assigner: Any) -> dict[float, list[str]]:
-    """Find the assigner's overlap thresholds; knobs of one value share an entry."""
-    found: dict[float, list[str]] = {}
-    for knob in THRESHOLDS:
-        value = getattr(assigner, knob, None)
-        if isinstance(value, float) and 0 < value <= 1:
-            found.setdefault(value, []).append(knob)
-    return found
+def _thresholds(assigner: Any) -> dict[str, float]:
+    """Find the assigner's overlap thresholds."""
+    values = {knob: getattr(assigner, knob, None) for knob in plot.THRESHOLD_STYLES}
+    return {knob: x for knob, x in values.items() if isinstance(x, float) and 0 < x <= 1}
