@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from mmengine.structures import InstanceData
 
 import assigncore
 from assigncore import AssignResult, MaxIoUAssigner, explain
@@ -46,6 +47,10 @@ def recipes():
     for name, knobs in KNOBS:
         assigner = assigncore.build_assigner({"type": name, **knobs})
         yield Recipe(name, assigner, CAPABILITIES[name])
+
+
+def to_jax(x):
+    return pytest.importorskip("jax").numpy.asarray(x)
 
 
 def inputs_of(recipe, scene, convert=np.asarray):
@@ -163,7 +168,7 @@ def test_what_a_forced_pair_costs_is_what_trying_all_matchings_gives():
         explain(MaxIoUAssigner(0.5, 0.4), boxes, boxes).forced(0, 0)
 
 
-@pytest.mark.parametrize("convert", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+@pytest.mark.parametrize("convert", [np.asarray, torch.tensor, to_jax], ids=["numpy", "torch", "jax"])
 def test_one_image_of_a_batch_is_explained(convert):
     recipe = recipe_of("SimOTAAssigner")
     scenes = [inputs_of(recipe, draw_scene(f"fpn-{seed}-{seed}")) for seed in range(3)]
@@ -201,6 +206,27 @@ def test_an_assigner_that_names_no_steps_is_not_explained():
     boxes = np.array([[0, 0, 10, 10]], dtype=np.float32)
     with pytest.raises(ValueError, match="Mine does not name its steps"):
         explain(Mine(), boxes, boxes)
+
+
+def test_a_drop_in_is_explained_by_the_names_of_its_framework():
+    from assigncore.adapters import mmdet, ultralytics
+
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 12], [40, 40, 50, 50]])
+    pred, gt = InstanceData(priors=boxes), InstanceData(bboxes=boxes[:1] + 1, labels=torch.tensor([3]))
+    explanation = explain(mmdet.MaxIoUAssigner(0.7, 0.3, 0.3), pred, gt, gt=0)
+    assert explanation.implied_codes.tolist() == explanation.result.gt_inds.tolist() == [-1, 1, 0]
+    points = torch.tensor([[4.0, 4.0], [12.0, 4.0], [44.0, 44.0]])
+    arguments = (torch.full((1, 3, 2), 0.5), boxes[None], points, torch.tensor([[[1]]]), boxes[None, :1])
+    explanation = explain(
+        ultralytics.TaskAlignedAssigner(10, 2), *arguments, torch.ones(1, 1, 1), prior=[0, 2]
+    )
+    assert (
+        (explanation.implied_codes > 0).tolist() == explanation.result[3][0].tolist() == [True, False, False]
+    )
+    assert explanation.pair(0, 2).step == "of the topk largest metrics"
+    batch = [torch.cat([x, x]) if x.ndim == 3 else x for x in arguments]
+    with pytest.raises(ValueError, match="one image is explained at a time, got a batch of 2"):
+        explain(ultralytics.TaskAlignedAssigner(10, 2), *batch, torch.ones(2, 1, 1))
 
 
 def test_padding_says_that_it_is():

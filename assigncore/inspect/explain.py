@@ -16,7 +16,6 @@ from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.backend.lookup import Array, get_backend
 from assigncore.inspect.display import Table, html_page
 from assigncore.inspect.trace import Condition, Round, Trace, recorded
-from assigncore.result import AssignResult
 
 __all__ = ["Explanation", "PairReason", "explain"]
 
@@ -106,7 +105,7 @@ class Explanation:
     Attributes
     ----------
     result : AssignResult
-        Of the one image, in NumPy's arrays.
+        Of the one image, in NumPy's arrays; of a drop-in, whatever it returns.
     name : str
         Of the assigner's class.
     gts, priors : tuple of int
@@ -115,7 +114,7 @@ class Explanation:
         What the assigner's steps said, which all of this is read from.
     """
 
-    result: AssignResult
+    result: Any
     name: str
     gts: tuple[int, ...]
     priors: tuple[int, ...]
@@ -423,9 +422,10 @@ def explain(
     Parameters
     ----------
     assigner : object
-        An assigner of this package, or one that names its steps as they do (:mod:`assigncore.inspect.trace`).
+        An assigner of this package, a drop-in for a framework's, or one of your own that names its steps
+        (:mod:`assigncore.inspect.trace`).
     *arguments, **named
-        What its ``assign`` takes.
+        What its ``assign`` takes, or its call.
     gt : int or iterable of int, optional
         Ground truths to ask about, from 0.
     prior : int or iterable of int, optional
@@ -462,12 +462,14 @@ def explain(
     prior 1 of MaxIoUAssigner: ignored: best overlap not among those of background (0.6)
       ground truth 0  fails: overlap at least pos_iou_thr (0.6 against 0.7)
     """
-    bound = signature(assigner.assign).bind(*arguments, **named).arguments
+    call = assigner.assign if hasattr(assigner, "assign") else getattr(assigner, "forward", assigner)
+    bound = signature(call).bind(*arguments, **named).arguments
     inputs = _of_image(bound, image)
     with without_numpy_fast_path(), recorded() as trace, np.errstate(all="ignore"):
-        result = assigner.assign(**inputs)
+        result = assigner.assign(**inputs) if hasattr(assigner, "assign") else assigner(**inputs)
     n_gts, n_priors = trace.shape
-    if not trace.rounds and trace.matching is None and bool((result.gt_inds > 0).any()):
+    codes = getattr(result, "gt_inds", None)
+    if not trace.rounds and trace.matching is None and (codes is None or bool((codes > 0).any())):
         raise ValueError(f"{type(assigner).__name__} does not name its steps, so nothing says why")
     gts, priors = _indices("gt", gt, n_gts), _indices("prior", prior, n_priors)
     return Explanation(result, type(assigner).__name__, gts, priors, trace)

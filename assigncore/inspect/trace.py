@@ -316,6 +316,8 @@ def is_recording() -> bool:
 def begin(shape: tuple[int, int], gt_valid: Array, priors: Array | None = None) -> None:
     """Say what is assigned, as :class:`Trace` has it: `gt_valid` (1, G), and maybe `priors` (1, N)."""
     if is_recording() and _trace is not None:
+        if gt_valid.shape[0] != 1:
+            raise ValueError(f"one image is explained at a time, got a batch of {int(gt_valid.shape[0])}")
         _trace.shape, _trace.gt_valid = shape, _host(gt_valid)[0]
         _trace.priors = None if priors is None else _host(priors)[0]
 
