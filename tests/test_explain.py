@@ -227,6 +227,8 @@ def test_a_drop_in_is_explained_by_the_names_of_its_framework():
     batch = [torch.cat([x, x]) if x.ndim == 3 else x for x in arguments]
     with pytest.raises(ValueError, match="one image is explained at a time, got a batch of 2"):
         explain(ultralytics.TaskAlignedAssigner(10, 2), *batch, torch.ones(2, 1, 1))
+    with pytest.raises(ValueError, match="image: expected None, since pd_scores is of no known shape"):
+        explain(ultralytics.TaskAlignedAssigner(10, 2), *batch, torch.ones(2, 1, 1), image=1)
 
 
 def test_padding_says_that_it_is():

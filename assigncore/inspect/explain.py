@@ -41,7 +41,7 @@ DIMENSIONS: Mapping[str, int] = MappingProxyType(
         "pred_scores": 2, "prior_valid": 1, "priors": 2, "responsible_flags": 1, "text_token_mask": 1,
     }
 )  # fmt: skip
-"""Dimensions of one image's part of each input; of an input of another name all images have the same."""
+"""Dimensions of one image's part of each input."""
 
 
 @dataclass(frozen=True)
@@ -487,8 +487,13 @@ def _indices(name: str, asked: int | Iterable[int] | None, count: int) -> tuple[
 
 
 def _of_image(inputs: Mapping[str, Any], image: int | Sequence[int] | None) -> dict[str, Any]:
-    """Cut the inputs to one image, in NumPy's arrays."""
+    """Cut the inputs to one image, in NumPy's arrays; those of a drop-in are left as they are."""
     arrays = {name: x for name, x in inputs.items() if hasattr(x, "shape") and hasattr(x, "dtype")}
+    unknown = [name for name in arrays if name not in DIMENSIONS]
+    if unknown and image is not None:
+        raise ValueError(f"image: expected None, since {unknown[0]} is of no known shape: give one image's")
+    if unknown:
+        return dict(inputs)
     leads = {name: _lead(name, x) for name, x in arrays.items()}
     lead = np.broadcast_shapes(*leads.values()) if leads else ()
     index = _image_index(image, lead)
@@ -506,7 +511,7 @@ def _host(x: Array) -> AnyArray:
 
 def _lead(name: str, x: Array) -> tuple[int, ...]:
     shape = tuple(int(n) for n in x.shape)
-    return shape[: len(shape) - DIMENSIONS[name]] if name in DIMENSIONS else ()
+    return shape[: len(shape) - DIMENSIONS[name]]
 
 
 def _image_index(image: int | Sequence[int] | None, lead: tuple[int, ...]) -> tuple[int, ...]:
