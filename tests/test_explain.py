@@ -221,7 +221,7 @@ def test_a_drop_in_is_explained_by_the_names_of_its_framework():
         ultralytics.TaskAlignedAssigner(10, 2), *arguments, torch.ones(1, 1, 1), prior=[0, 2]
     )
     assert (
-        (explanation.implied_codes > 0).tolist() == explanation.result[3][0].tolist() == [True, False, False]
+        (explanation.implied_codes > 0).tolist() == explanation.result[3][0].tolist() == [True, True, False]
     )
     assert explanation.pair(0, 2).step == "of the topk largest metrics"
     batch = [torch.cat([x, x]) if x.ndim == 3 else x for x in arguments]
