@@ -7,8 +7,7 @@ OLDEST := .venv-oldest
 TYPES := build/mypy
 
 OLDEST_TESTS := tests/test_goldens.py tests/conformance/test_digest.py tests/conformance/test_archive.py \
-	tests/conformance/test_compare.py tests/laws/test_ties.py tests/laws/test_codes.py tests/laws/test_padding.py \
-	tests/laws/test_thresholds.py
+	tests/conformance/test_compare.py tests/laws/test_laws.py tests/laws/test_thresholds.py
 
 # What `make gpu` takes: the seconds it may take in all, the device (cpu is a rehearsal), anything for small sizes,
 # and the record of a run that is to be completed.

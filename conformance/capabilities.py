@@ -7,16 +7,28 @@ not kept, and an ability that is not promised, are failures of the suite: see
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from assigncore.conformance.targets.libraries import Mode
+from assigncore.conformance.reference import nearest, regions, thresholds
+from assigncore.conformance.reference.image import Outputs
+from assigncore.conformance.reference.multi_instance import multi_instance
+from assigncore.conformance.targets.target import Mode
 from assigncore.registry import ASSIGNERS
 
-__all__ = ["CAPABILITIES", "Capabilities", "Priors", "Ties", "capabilities_of", "undeclared"]
+__all__ = [
+    "CAPABILITIES",
+    "Capabilities",
+    "Holds",
+    "Priors",
+    "Rounding",
+    "Ties",
+    "capabilities_of",
+    "undeclared",
+]
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 """The dtypes that every assigner takes, where the backend has them."""
@@ -40,8 +52,39 @@ class Ties(StrEnum):
     """The lowest index wins, of priors and of ground truths."""
     LATER = "lowest index, later ground truth for its best priors"
     """As above, but of the ground truths that take their best priors whatever the overlap, the last wins."""
+    IN_TURN = "lowest index, later ground truth wherever several take a prior"
+    """As above, but ground truths take their priors in turn, and the last one to take a prior keeps it."""
     COST = "least total cost"
     """Which of several cheapest matchings is given is the solver's choice."""
+
+
+class Rounding(StrEnum):
+    """What rounding may change where numbers lie elsewhere in memory, in a batch or behind padding."""
+
+    NOTHING = "nothing"
+    """Outputs are equal to the bit."""
+    NUMBERS = "real outputs"
+    """Real outputs are close, since exponentials or sums have a part in them; decisions are equal."""
+    TIES = "real outputs, and decisions where values tie"
+    """As above, and where values tie on purpose, sums of many numbers decide."""
+
+
+class Holds(StrEnum):
+    """What an output holds, so that a law that moves rows about knows what must move with them."""
+
+    CODES = "-1, 0 or the index of a ground truth + 1, a prior"
+    INDICES = "the index of a ground truth, a prior"
+    LOOKED_UP = "what is looked up by such an index, a prior"
+    BOXES = "the index of a ground truth, or that of an ignore region + G, a prior"
+    VALUES = "anything else, a prior"
+    PAIRS = "a value for each prior and ground truth (N, G)"
+    OF_GTS = "a row for each ground truth (G, ...)"
+    IN_TURN = "rows for all ground truths in turn, several times (K * G, ...)"
+    OF_IMAGE = "one value for an image"
+
+
+_HOLDS = {"gt_inds": Holds.CODES, "max_overlaps": Holds.VALUES, "labels": Holds.VALUES}
+_BY_PRIOR = (Holds.CODES, Holds.INDICES, Holds.LOOKED_UP, Holds.BOXES, Holds.VALUES)
 
 
 @dataclass(frozen=True)
@@ -56,6 +99,8 @@ class Capabilities:
         What its priors are; without meaning where it has none.
     reads : tuple of str
         Optional arguments it is to be given, beyond masks, labels and ignore regions.
+    needs : tuple of str
+        Arguments that its signature calls optional, and that it cannot do without.
     ties : Ties, default Ties.FIRST
         What it promises of ties.
     host : bool, default False
@@ -68,6 +113,23 @@ class Capabilities:
         Whether its outputs depend on how often a ground truth is there, so that a copy of one changes them.
     by_prior_too : bool, default False
         Whether a prior can be positive by its own box, whatever its prediction.
+    by_label : bool, default False
+        Whether labels have a part in its codes, though it does without them.
+    ignores_alone : bool, default False
+        Whether its ignore regions count in an image without ground truths too.
+    counts_broken : tuple of str
+        Kinds of rows that count, where it is asked how many there are, even if their numbers are broken:
+        ``"N"`` priors, ``"G"`` ground truths.
+    rule : callable, optional
+        Its reference implementation: takes an :class:`~assigncore.conformance.reference.image.Image` and
+        knobs, and gives the outputs to the bit. Not given where rounding is by no rule that can be read.
+    rounding : Rounding, default Rounding.NOTHING
+        What rounding may change.
+    outputs : mapping of str to Holds
+        What its outputs hold beside the codes, overlaps and labels of each prior, or in place of them. One
+        that is not here is compared only where no row has moved.
+    where : mapping of str to str
+        Outputs of which nothing is promised but where another one, of booleans, is true.
     progress : tuple of str
         Outputs that tell how the computation went, not what was decided. Rounding decides them, so they are
         not compared.
@@ -80,15 +142,31 @@ class Capabilities:
     knobs: Mapping[str, Any] = field(default_factory=dict)
     priors: Priors = Priors.BOXES
     reads: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     ties: Ties = Ties.FIRST
     host: bool = False
     ignores: bool = False
     no_label: int = -1
     repeats: bool = False
     by_prior_too: bool = False
+    by_label: bool = False
+    ignores_alone: bool = False
+    counts_broken: tuple[str, ...] = ()
+    rule: Callable[..., Outputs] | None = None
+    rounding: Rounding = Rounding.NOTHING
+    outputs: Mapping[str, Holds] = field(default_factory=dict)
+    where: Mapping[str, str] = field(default_factory=dict)
     progress: tuple[str, ...] = ()
     modes: tuple[Mode, ...] = tuple(Mode)
     dtypes: tuple[str, ...] = DTYPES
+
+    def holds(self, name: str) -> Holds | None:
+        """Tell what an output holds; None where it is not declared."""
+        return self.outputs.get(name, _HOLDS.get(name))
+
+    def has_row_per_prior(self, name: str) -> bool:
+        """Tell whether an output is declared to hold a value for each prior along its last axis."""
+        return self.holds(name) in _BY_PRIOR
 
 
 _IOU = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.4, "min_pos_iou": 0.1}
@@ -97,28 +175,42 @@ _COSTS = (
     {"type": "BBoxL1Cost", "weight": 5.0},
     {"type": "IoUCost", "weight": 2.0},
 )
-_BOXES_AND_LOGITS = ("gt_bboxes", "pred_bboxes", "pred_logits", "image_shape")
-_MAX_IOU = Capabilities({**_IOU, "ignore_iof_thr": 0.5}, ties=Ties.LATER, ignores=True)
+_MATCHED = ("gt_bboxes", "gt_labels", "pred_bboxes", "pred_logits")
+_METRICS = {"assign_metrics": Holds.VALUES}
 
 CAPABILITIES: Mapping[str, Capabilities] = MappingProxyType(
     {
-        "ATSSAssigner": Capabilities({"topk": 4, "ignore_iof_thr": 0.5}, ignores=True),
-        "ApproxMaxIoUAssigner": _MAX_IOU,
-        "AscendMaxIoUAssigner": _MAX_IOU,
-        "CenterRegionAssigner": Capabilities(
-            {"pos_scale": 0.5, "neg_scale": 0.8}, ignores=True, repeats=True
+        "ATSSAssigner": Capabilities(
+            {"topk": 4, "ignore_iof_thr": 0.5}, ignores=True, rule=nearest.atss
         ),
-        "DynamicSoftLabelAssigner": Capabilities({}, Priors.STRIDED),
+        "ApproxMaxIoUAssigner": Capabilities(
+            {**_IOU, "ignore_iof_thr": 0.5}, ties=Ties.LATER, ignores=True, rule=thresholds.approx_max_iou
+        ),
+        "AscendMaxIoUAssigner": Capabilities(
+            {**_IOU, "ignore_iof_thr": 0.5}, ties=Ties.LATER, ignores=True, rule=thresholds.ascend_max_iou,
+            outputs={
+                "pos_mask": Holds.VALUES, "neg_mask": Holds.VALUES, "anchor_gt_indices": Holds.INDICES,
+                "anchor_gt_labels": Holds.LOOKED_UP,
+            },
+        ),
+        "CenterRegionAssigner": Capabilities(
+            {"pos_scale": 0.5, "neg_scale": 0.8}, ignores=True, by_label=True, repeats=True,
+            ignores_alone=True, rule=regions.center_region,
+            outputs={"shadow": Holds.PAIRS, "outranked": Holds.PAIRS},
+        ),
+        "DynamicSoftLabelAssigner": Capabilities({}, Priors.STRIDED, rounding=Rounding.NUMBERS),
         "FCOSAssigner": Capabilities(
-            {"regress_ranges": ((-1, 16), (16, 32), (32, float("inf")))}, Priors.POINTS
+            {"regress_ranges": ((-1, 16), (16, 32), (32, float("inf")))}, Priors.POINTS, rule=regions.fcos
         ),
         "GreedyMatcher": Capabilities(
-            {"match_costs": _COSTS}, reads=_BOXES_AND_LOGITS, repeats=True
+            {"match_costs": _COSTS},
+            reads=("image_shape",), needs=_MATCHED, repeats=True, rounding=Rounding.TIES,
         ),
-        "GridAssigner": Capabilities(_IOU, ties=Ties.LATER),
+        "GridAssigner": Capabilities(_IOU, ties=Ties.LATER, rule=thresholds.grid),
         "HungarianAssigner": Capabilities(
             {"match_costs": _COSTS, "nonfinite": "forbid"},
-            reads=_BOXES_AND_LOGITS, ties=Ties.COST, host=True, repeats=True,
+            reads=("image_shape",), needs=_MATCHED, ties=Ties.COST, host=True, repeats=True,
+            rounding=Rounding.TIES,
         ),
         "MaskHungarianAssigner": Capabilities(
             {
@@ -127,32 +219,46 @@ CAPABILITIES: Mapping[str, Capabilities] = MappingProxyType(
                 "dice_cost": {"type": "DiceCost", "pred_act": True},
                 "nonfinite": "forbid",
             },
-            reads=("pred_logits",), ties=Ties.COST, host=True, repeats=True,
+            reads=("pred_logits",), needs=("gt_labels",), ties=Ties.COST, host=True, repeats=True,
+            rounding=Rounding.TIES,
         ),
         "Matcher": Capabilities(
-            {"thresholds": (0.3, 0.5), "labels": (0, -1, 1), "allow_low_quality_matches": True}
+            {"thresholds": (0.3, 0.5), "labels": (0, -1, 1), "allow_low_quality_matches": True},
+            rule=thresholds.matcher, outputs={"best_gt": Holds.INDICES},
         ),
-        "MaxIoUAssigner": _MAX_IOU,
+        "MaxIoUAssigner": Capabilities(
+            {**_IOU, "ignore_iof_thr": 0.5}, ties=Ties.LATER, ignores=True, rule=thresholds.max_iou
+        ),
         "MultiInstanceAssigner": Capabilities(
-            {"append_boxes": False, "pos_iou_thr": 0.4, "neg_iou_thr": 0.3}, ignores=True, repeats=True
+            {"append_boxes": False, "pos_iou_thr": 0.4, "neg_iou_thr": 0.3}, ignores=True, repeats=True,
+            ignores_alone=True, rule=multi_instance,
+            outputs={"box_inds": Holds.BOXES, "box_labels": Holds.LOOKED_UP},
         ),
-        "PointAssigner": Capabilities({}, Priors.POINTS),
+        "PointAssigner": Capabilities({}, Priors.POINTS, rule=nearest.point),
         "RegionAssigner": Capabilities(
-            {"center_ratio": 0.6, "ignore_ratio": 0.9}, no_label=0, ties=Ties.LATER
+            {"center_ratio": 0.6, "ignore_ratio": 0.9}, no_label=0, ties=Ties.LATER, rule=regions.region
         ),
-        "SSDMatcher": Capabilities({}, ties=Ties.LATER),
-        "SimOTAAssigner": Capabilities({}, Priors.STRIDED),
+        "SSDMatcher": Capabilities({}, ties=Ties.LATER, rule=thresholds.ssd_matcher),
+        "SimOTAAssigner": Capabilities({}, Priors.STRIDED, rounding=Rounding.NUMBERS),
         "SinkhornAssigner": Capabilities(
-            {}, Priors.STRIDED, repeats=True, progress=("iterations", "marginal_error")
+            {}, Priors.STRIDED, repeats=True, rounding=Rounding.TIES, counts_broken=("N",),
+            outputs={"supply": Holds.OF_GTS}, progress=("iterations", "marginal_error"),
         ),
-        "TaskAlignedAssigner": Capabilities({"topk": 5}),
+        "TaskAlignedAssigner": Capabilities({"topk": 5}, rounding=Rounding.NUMBERS, outputs=_METRICS),
         "TopkHungarianAssigner": Capabilities(
-            {"topk": 3, "nonfinite": "forbid"}, ties=Ties.COST, host=True, repeats=True
+            {"topk": 3, "nonfinite": "forbid"}, ties=Ties.COST, host=True, repeats=True,
+            rounding=Rounding.TIES, counts_broken=("N", "G"), outputs=_METRICS,
         ),
         "UniformAssigner": Capabilities(
-            {"pos_ignore_thr": 0.15, "neg_ignore_thr": 0.7}, ties=Ties.LATER, by_prior_too=True
+            {"pos_ignore_thr": 0.15, "neg_ignore_thr": 0.7}, ties=Ties.IN_TURN, by_prior_too=True,
+            rule=nearest.uniform,
+            outputs={
+                "max_overlaps": Holds.OF_GTS, "pos_idx": Holds.IN_TURN,
+                "pos_predicted_boxes": Holds.IN_TURN, "target_boxes": Holds.IN_TURN,
+            },
+            where=dict.fromkeys(("pos_predicted_boxes", "target_boxes", "pos_prior"), "pos_idx"),
         ),
-        "YOLOv7Assigner": Capabilities({}),
+        "YOLOv7Assigner": Capabilities({}, rounding=Rounding.NUMBERS),
     }
 )  # fmt: skip
 """The promises of each registered assigner."""

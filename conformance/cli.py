@@ -27,7 +27,7 @@ from assigncore.conformance.goldens.cases import (
     variants_of_folder,
 )
 from assigncore.conformance.laws import LAWS
-from assigncore.conformance.laws.guarantees import GUARANTEES
+from assigncore.conformance.laws.cuda_guarantees import GUARANTEES
 from assigncore.conformance.laws.promises import PROMISES
 from assigncore.conformance.report.page import write_page
 from assigncore.conformance.report.report import Report

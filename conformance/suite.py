@@ -20,7 +20,7 @@ from assigncore.conformance.goldens.cases import GoldenCase
 from assigncore.conformance.goldens.replay import REPLAYS
 from assigncore.conformance.goldens.runner import run_cell
 from assigncore.conformance.laws import LAWS, run_laws
-from assigncore.conformance.laws.guarantees import GUARANTEE_CASES, run_guarantees
+from assigncore.conformance.laws.cuda_guarantees import GUARANTEE_CASES, run_guarantees
 from assigncore.conformance.laws.promises import PROMISES, run_backend_promises, run_promises
 from assigncore.conformance.report.report import Report, describe_target
 from assigncore.conformance.report.results import Cell, Part
@@ -229,7 +229,10 @@ class Plan:
                     took = _seconds(target, Mode.EAGER, count, shapes=1 + len(target.dtypes))
                     yield Job(name, f"{where} promises", job, count, took)
                 if Part.LAWS in self.parts:
-                    job = partial(run_laws, recipe, target, laws=self.laws, limit=self.limit)
+                    thorough = True if self.compiled is None else None
+                    job = partial(
+                        run_laws, recipe, target, laws=self.laws, thorough=thorough, limit=self.limit
+                    )
                     took = _seconds(target, Mode.EAGER, 5 * len(self.laws), shapes=LAW_SHAPES)
                     yield Job(name, f"{where} laws", job, len(self.laws), took)
                 if Part.GUARANTEES in self.parts and target.on_cuda:

@@ -66,7 +66,8 @@ def published(found: Mapping[str, Any], n_gts: int) -> dict[str, Any]:
     between = np.where(box_inds < n_gts, classes + 1, classes)
     between = np.where(box_inds < 0, 0, between)
     labels = np.where(codes > 0, 1, np.where(codes == 0, 0, between))
-    return {"gt_inds": box_inds, "max_overlaps": found["max_overlaps"], "labels": labels}
+    outputs = {"gt_inds": box_inds, "max_overlaps": found["max_overlaps"], "labels": labels}
+    return {name: x.T for name, x in outputs.items()}
 
 
 def _expect_multi_instance(case: GoldenCase) -> GoldenCase:

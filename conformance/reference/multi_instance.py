@@ -19,7 +19,7 @@ def multi_instance(
     append_boxes: bool = True,
     **_others: Any,
 ) -> Outputs:
-    """Let the best few overlaps of each prior decide, and with `append_boxes` of each box: (R, M) outputs."""
+    """Let the best few overlaps of each prior decide, and with `append_boxes` of each box: (M, R) outputs."""
     number, n_gts = image.dtype, len(image.arguments["gt_bboxes"])
     given = image.boxes("ignore_bboxes") if "ignore_bboxes" in image.arguments else []
     valid = image.mask("ignore_valid", len(given))
@@ -50,7 +50,7 @@ def multi_instance(
         of_box = [labels[box] if 0 <= box < n_gts else -1 for box in found["box_inds"]]
         found["box_labels"] = np.array(of_box, dtype=np.int64)
         found["labels"] = np.where(found["gt_inds"] > 0, found["box_labels"], -1)
-    return {name: x.reshape(shape) for name, x in found.items()}
+    return {name: x.reshape(shape).T for name, x in found.items()}
 
 
 def _decided(

@@ -59,16 +59,21 @@ def center_region(
 
 
 def fcos(
-    image: Image, regress_ranges: Any, center_sampling: bool = False, center_sample_radius: Any = 1.5
+    image: Image,
+    regress_ranges: Any,
+    center_sampling: bool = False,
+    center_sample_radius: Any = 1.5,
+    num_level_priors: Sequence[int] = (),
 ) -> Outputs:
-    """Assign points in boxes, all of one level."""
-    [(least, greatest)] = regress_ranges
+    """Assign points in boxes of the sizes that are their level's."""
+    levels = np.repeat(np.arange(len(num_level_priors)), num_level_priors)
     codes = [0] * len(image.priors)
     for n, (x, y, stride) in image.eligible().items():
         claims = []
         for g, (x1, y1, x2, y2) in image.gts.items():
             sides = (x - x1, y - y1, x2 - x, y2 - y)
-            takes = min(sides) > 0 and image.dtype(least) <= max(sides) <= image.dtype(greatest)
+            least, greatest = map(image.dtype, regress_ranges[levels[n]])
+            takes = min(sides) > 0 and least <= max(sides) <= greatest
             if takes and center_sampling:
                 (cx, cy), reach = center((x1, y1, x2, y2)), stride * image.dtype(center_sample_radius)
                 takes = holds((cx - reach, cy - reach, cx + reach, cy + reach), (x, y))
@@ -79,8 +84,17 @@ def fcos(
     return image.codes_alone(codes)
 
 
-def region(image: Image, level: Mapping[str, Any], **knobs: Any) -> Outputs:
-    """Assign as Guided Anchoring does on one level, what is not eligible being left out."""
+def region(
+    image: Image,
+    num_level_priors: Sequence[int],
+    featmap_sizes: Any,
+    anchor_scale: float,
+    anchor_strides: Any,
+    image_shape: Sequence[int],
+    allowed_border: float = 0,
+    **knobs: Any,
+) -> Outputs:
+    """Assign as Guided Anchoring does, what is not eligible being left out."""
     eligible, gts = image.eligible(), list(image.gts)
     codes, count = [0] * len(image.priors), len(image.arguments["gt_bboxes"])
     if eligible and gts:
@@ -89,13 +103,14 @@ def region(image: Image, level: Mapping[str, Any], **knobs: Any) -> Outputs:
             "valid_flags": np.ones(len(eligible), dtype=bool),
             "gt_bboxes": np.array([image.gts[g] for g in gts]),
         }
+        levels = np.repeat(np.arange(len(num_level_priors)), num_level_priors)[list(eligible)]
         call = {
-            "anchor_scale": level["anchor_scale"],
-            "anchor_strides": level["anchor_strides"],
-            "featmap_sizes": level["featmap_sizes"],
-            "num_level_anchors": (len(eligible),),
-            "img_shape": level["image_shape"],
-            "allowed_border": level["allowed_border"],
+            "anchor_scale": anchor_scale,
+            "anchor_strides": anchor_strides,
+            "featmap_sizes": featmap_sizes,
+            "num_level_anchors": np.bincount(levels, minlength=len(num_level_priors)).tolist(),
+            "img_shape": image_shape,
+            "allowed_border": allowed_border,
         }
         for n, code in zip(eligible, guided_anchoring(inputs, knobs, call)[0], strict=True):
             codes[n] = gts[code - 1] + 1 if code > 0 else int(code)

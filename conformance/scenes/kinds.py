@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assigncore.conformance.scenes.scene import Scene, scene_of
+from assigncore.conformance.scenes.scene import MASKS, Scene, scene_of
 
-__all__ = ["KINDS", "draw_scene", "draw_scenes"]
+__all__ = ["KINDS", "around", "draw_scene", "draw_scenes"]
 
 AnyArray = NDArray[Any]
 Draw = Callable[[str, np.random.Generator], Scene]
@@ -140,6 +140,28 @@ def _real(name: str, rng: np.random.Generator) -> Scene:
     return scene_of(name, "real", moved[np.argsort(distance, kind="stable")[:COUNT]], rng)
 
 
+def _apart(name: str, rng: np.random.Generator) -> Scene:
+    """Ground truths and ignore regions far apart, priors about them: nothing ties or is wanted twice."""
+    low = 1000.0 * rng.permutation(COUNT + 2)[:, None] + rng.uniform(0, 50, (COUNT + 2, 2))
+    boxes = np.concatenate([low, low + rng.uniform(30, 60, (COUNT + 2, 2))], axis=-1)
+    scene = scene_of(name, "apart", boxes[:COUNT], rng, ignore_bboxes=boxes[COUNT:])
+    return around(scene, boxes, rng)
+
+
+def around(scene: Scene, boxes: AnyArray, rng: np.random.Generator) -> Scene:
+    """Lay the priors of a scene about boxes, at least one about each, and let nothing be padding."""
+    which = np.arange(scene.n_priors) % len(boxes)
+    priors = boxes[rng.permutation(which)] + rng.uniform(-8, 8, (scene.n_priors, 4))
+    masks = {mask: np.ones_like(scene.arrays[mask]) for mask in MASKS.values()}
+    return scene.with_arrays(
+        **masks,
+        priors=priors,
+        strides=np.full(scene.n_priors, 8.0),
+        pred_bboxes=priors + rng.normal(0, 3, priors.shape),
+        approxs=priors[:, None] + rng.uniform(-3, 3, scene.arrays["approxs"].shape),
+    )
+
+
 KINDS: Mapping[str, Draw] = MappingProxyType(
     {
         "fpn": _fpn,
@@ -154,6 +176,7 @@ KINDS: Mapping[str, Draw] = MappingProxyType(
         "subnormal": _subnormal,
         "half": _half,
         "empty": _empty,
+        "apart": _apart,
     }
 )
 """What draws each kind."""

@@ -81,7 +81,7 @@ class Matrix:
 
         def answer(arrays: Arrays) -> dict[str, AnyArray]:
             with np.errstate(all="ignore"):
-                return {name: np.asarray(x) for name, x in function(**arrays).items()}
+                return self.recipe.promised(function(**arrays))
 
         return answer
 
@@ -189,7 +189,7 @@ class Matrix:
                 native = native_arrays(target, arrays, dtype)
                 with np.errstate(all="ignore"):
                     outputs = function(**native)
-                return {name: target.to_numpy(x) for name, x in outputs.items()}
+                return self.recipe.promised({name: target.to_numpy(x) for name, x in outputs.items()})
 
         try:
             return within(self.limit, run)

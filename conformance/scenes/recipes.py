@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assigncore.conformance.capabilities import CAPABILITIES, Capabilities, Priors, capabilities_of
-from assigncore.conformance.scenes.scene import Scene
+from assigncore.conformance.reference.image import Image, Outputs
+from assigncore.conformance.scenes.scene import SCORES, Scene
 from assigncore.registry import ASSIGNERS, build_assigner
 
 __all__ = ["Recipe", "recipe_of"]
@@ -79,7 +80,12 @@ class Recipe:
             needed = parameter.default is inspect.Parameter.empty
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                 continue
-            if not needed and name not in (*_ALWAYS, *self.capabilities.reads, "allowed_border"):
+            if not needed and name not in (
+                *_ALWAYS,
+                *self.capabilities.reads,
+                *self.capabilities.needs,
+                "allowed_border",
+            ):
                 continue
             if needed and name not in _KNOWN:
                 raise TypeError(f"{self.name}.assign needs {name!r}, which the suite does not know")
@@ -102,6 +108,27 @@ class Recipe:
         return "featmap_sizes" in self.parameters
 
     @property
+    def by_row(self) -> bool:
+        """Whether the rows of its priors may change places and be fewer: they are not the cells of a grid."""
+        return "priors" in self.parameters or not self.by_map
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The array arguments that cannot be left out: those without a default, and what it `needs`."""
+        signature = inspect.signature(self.assigner.assign).parameters
+        return tuple(
+            name
+            for name in self.parameters
+            if name not in _STATIC
+            and (signature[name].default is inspect.Parameter.empty or name in self.capabilities.needs)
+        )
+
+    @property
+    def first(self) -> str:
+        """The argument that errors about two of them name first."""
+        return next(name for name in ("priors", "pred_bboxes", *SCORES) if name in self.parameters)
+
+    @property
     def takes_regions(self) -> bool:
         """Whether it takes ignore regions."""
         return "ignore_bboxes" in self.parameters
@@ -113,6 +140,28 @@ class Recipe:
     def arrays(self, scene: Scene) -> dict[str, AnyArray]:
         """Give the array arguments."""
         return {name: self._array(scene, name) for name in self.parameters if name not in _STATIC}
+
+    def read(self, scene: Scene, arrays: Mapping[str, AnyArray]) -> Outputs | None:
+        """Give the outputs as the reference implementation has them; None where there is none."""
+        rule = self.capabilities.rule
+        if rule is None:
+            return None
+        knobs = {knob.name: getattr(self.assigner, knob.name) for knob in fields(self.assigner)}
+        defaults = {knob.name: knob.default for knob in fields(self.assigner)}
+        own = {name: x for name, x in knobs.items() if name != "iou_calculator" and x != defaults[name]}
+        return rule(Image(arrays), **own, **self.statics(scene))
+
+    def promised(self, outputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+        """Blank of the outputs what nothing is promised of."""
+        promised = {name: np.asarray(x) for name, x in outputs.items()}
+        for name, mask in self.capabilities.where.items():
+            if not {name, mask} <= promised.keys():
+                continue
+            rows = promised[mask].reshape(
+                *promised[mask].shape, *[1] * (promised[name].ndim - promised[mask].ndim)
+            )
+            promised[name] = np.where(rows, promised[name], np.zeros_like(promised[name]))
+        return promised
 
     def _array(self, scene: Scene, name: str) -> AnyArray:
         if name == "base_sizes":
@@ -151,11 +200,14 @@ _KNOWN = frozenset(
 
 
 def _points(scene: Scene, strides: int) -> AnyArray:
-    """Give the priors' centres with their strides once or twice, broken where the boxes are."""
-    boxes = scene.arrays["priors"]
+    """Give the priors' centres with their strides once or twice, broken where the boxes are.
+
+    Priors are as a rule two strides wide; a scene of others has an array of its strides.
+    """
+    boxes, given = scene.arrays["priors"], scene.arrays.get("strides")
     with np.errstate(invalid="ignore"):
         centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-        side = (boxes[:, 2:3] - boxes[:, :1]) / 2
+        side = (boxes[:, 2:3] - boxes[:, :1]) / 2 if given is None else given[:, None]
     return np.concatenate([centers, *[side] * strides], axis=-1)
 
 

@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 
 from assigncore.conformance.targets.target import Target
 
-__all__ = ["MASKS", "PYRAMID", "ROWS", "Level", "Scene", "native_arrays", "round_to", "scene_of"]
+__all__ = [
+    "BOXES",
+    "MASKS",
+    "PYRAMID",
+    "ROWS",
+    "SCORES",
+    "Level",
+    "Scene",
+    "native_arrays",
+    "round_to",
+    "scene_of",
+]
 
 AnyArray = NDArray[Any]
 
@@ -29,10 +40,16 @@ ROWS: Mapping[str, str] = MappingProxyType(
         "priors": "N", "prior_valid": "N", "approxs": "N", "responsible_flags": "N", "pred_bboxes": "N",
         "pred_scores": "N", "pred_logits": "N", "pred_objectness": "N", "pred_masks": "N",
         "gt_bboxes": "G", "gt_labels": "G", "gt_valid": "G", "gt_masks": "G",
-        "ignore_bboxes": "I", "ignore_valid": "I", "ignore_labels": "I",
+        "ignore_bboxes": "I", "ignore_valid": "I", "ignore_labels": "I", "strides": "N",
     }
 )  # fmt: skip
 """What the rows of each array are: priors, ground truths or ignore regions. Others have none."""
+
+BOXES = ("priors", "approxs", "gt_bboxes", "ignore_bboxes", "pred_bboxes")
+"""The arrays of boxes."""
+
+SCORES = ("pred_scores", "pred_logits", "pred_objectness", "pred_masks")
+"""What else is predicted."""
 
 CLASSES = 5
 """Number of classes."""
@@ -101,16 +118,28 @@ class Scene:
         first = self.levels[0]
         return max(first.height, 1) * first.stride, max(first.width, 1) * first.stride
 
-    @property
-    def strides(self) -> AnyArray:
-        """The stride of each prior's level, ``(N,)``."""
-        return np.repeat(
-            [float(level.stride) for level in self.levels], [level.cells for level in self.levels]
-        )
+    def count(self, kind: str) -> int:
+        """Count the rows of a kind: ``"N"`` priors, ``"G"`` ground truths, ``"I"`` ignore regions."""
+        return len(self.arrays[MASKS[kind]])
 
     def with_arrays(self, **arrays: AnyArray) -> Scene:
         """Give the scene with some arrays replaced."""
         return replace(self, arrays={**self.arrays, **arrays})
+
+    def take(self, kind: str, rows: Any) -> Scene:
+        """Give the scene with these rows of a kind alone, in their order; priors stay on as many levels."""
+        taken = {name: x[rows] for name, x in self.arrays.items() if ROWS.get(name) == kind}
+        if kind != "N":
+            return self.with_arrays(**taken)
+        of_level = np.repeat(np.arange(len(self.levels)), [level.cells for level in self.levels])[rows]
+        levels = tuple(
+            Level(1, int(np.sum(of_level == i)), level.stride)
+            if np.any(of_level == i)
+            else Level(0, 0, level.stride)
+            for i, level in enumerate(self.levels)
+        )
+        unchanged = all(one.cells == other.cells for one, other in zip(levels, self.levels, strict=True))
+        return replace(self.with_arrays(**taken), levels=self.levels if unchanged else levels)
 
 
 def scene_of(

@@ -76,6 +76,27 @@ class TorchTarget(Target):
         """Bring it to the device without memory."""
         return array.to("meta")
 
+    def gradients(
+        self, function: Callable[..., Mapping[str, Any]], arrays: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Name the outputs that carry a gradient."""
+        given = {name: x.requires_grad_() if x.dtype.is_floating_point else x for name, x in arrays.items()}
+        return tuple(name for name, x in function(**given).items() if x.requires_grad)
+
+    def capture(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Record the graph that would be compiled, and run it operation by operation."""
+        self.module.compiler.reset()
+        captured: Callable[..., Any] = self.module.compile(
+            function, fullgraph=True, dynamic=False, backend="eager"
+        )
+        return captured
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Refuse to compile anew."""
+        with self.module.compiler.set_stance("fail_on_recompile"):
+            yield
+
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Compile with an empty cache, because PyTorch refuses a function after a few recompilations."""
         self.module.compiler.reset()
@@ -91,6 +112,25 @@ class JaxTarget(Target):
         # JAX 0.6 has it among its experiments alone.
         home = self.module if hasattr(self.module, "enable_x64") else import_module("jax.experimental")
         with home.enable_x64(x64):
+            yield
+
+    def gradients(
+        self, function: Callable[..., Mapping[str, Any]], arrays: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Name the arrays that get a gradient from the sum of all outputs."""
+        numbers = self.module.numpy
+        real = {name: x for name, x in arrays.items() if numbers.issubdtype(x.dtype, numbers.floating)}
+
+        def total(real: Mapping[str, Any]) -> Any:
+            return sum(numbers.sum(x) * 1.0 for x in function(**{**arrays, **real}).values())
+
+        gradients = self.module.jit(self.module.grad(total))(real)
+        return tuple(name for name, x in gradients.items() if bool(numbers.any(x != 0)))
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Refuse to bring values to the host or to the device."""
+        with self.module.transfer_guard("disallow"):
             yield
 
     def dtype(self, name: str) -> Any:
@@ -155,12 +195,12 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             NumpyTarget("numpy", "numpy", dtypes=_WITH_HALF),
             NumpyTarget("numpy:kernels", "numpy", dtypes=_WITH_HALF, kernels=True),
             TorchTarget("torch", "torch", "cpu", _ALL_MODES, _ALL_DTYPES),
-            TorchTarget("torch:cuda", "torch", "cuda", _ALL_MODES, _ALL_DTYPES),
+            TorchTarget("torch:cuda", "torch", "cuda", _ALL_MODES, _ALL_DTYPES, rounds_alike=False),
             TorchTarget("torch:meta", "torch", "meta", _ALL_MODES[:2], _ALL_DTYPES, has_values=False),
             JaxTarget(
                 "jax", "jax", None, _ALL_MODES, _ALL_DTYPES, subnormals=False, compiles_operations=True
             ),
-            CupyTarget("cupy", "cupy", dtypes=_WITH_HALF, subnormals=False),
+            CupyTarget("cupy", "cupy", dtypes=_WITH_HALF, subnormals=False, rounds_alike=False),
             StrictTarget("array_api_strict", "array_api_strict"),
             StrictTarget("array_api_strict:device1", "array_api_strict", "device1"),
         )

@@ -57,6 +57,8 @@ class Target:
     has_values : bool
         Whether its arrays have values. Where they have none, whatever reads one fails: that is shown there,
         and nothing else can be.
+    rounds_alike : bool
+        Whether an operation rounds a number alike wherever it lies and whatever is beside it.
     compiles_operations : bool
         Whether each operation is compiled for each shape, so that a case of a new shape takes seconds.
     """
@@ -68,6 +70,7 @@ class Target:
     dtypes: tuple[str, ...] = ("float32", "float64")
     subnormals: bool = True
     has_values: bool = True
+    rounds_alike: bool = True
     compiles_operations: bool = False
 
     @property
@@ -159,6 +162,21 @@ class Target:
     def without_values(self, array: Any) -> Any:
         """Give an array of this shape and dtype whose values nobody can read; None where there is no such."""
         return None
+
+    def gradients(
+        self, function: Callable[..., Mapping[str, Any]], arrays: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Name what of a function's outputs carries a gradient, or which of its arrays gets one from them."""
+        return ()
+
+    def capture(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Record a function as one graph, by default by compiling it."""
+        return self.compile(function)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Refuse to compile a function anew, and as far as the library can, to bring values to the host."""
+        yield
 
     def to_numpy(self, array: Any) -> AnyArray:
         """Bring an array of the target back, with its dtype."""

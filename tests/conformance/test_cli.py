@@ -10,7 +10,7 @@ import pytest
 from assigncore.conformance import LAWS, Part, cli, load_packed, validate_report
 from assigncore.conformance.goldens import replay as replay_module
 from assigncore.conformance.goldens import runner
-from assigncore.conformance.laws.guarantees import GUARANTEES
+from assigncore.conformance.laws.cuda_guarantees import GUARANTEES
 from assigncore.conformance.laws.promises import PROMISES
 
 SMALL = ["--backend", "numpy", "--assigner", "GridAssigner", "--part", "goldens", "--mode", "eager"]

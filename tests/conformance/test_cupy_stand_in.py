@@ -75,8 +75,8 @@ def test_golden_cases(place, variant, mode):
 
 
 @pytest.mark.parametrize("name", ASSIGNERS.names())
-def test_laws(place, name):
-    cell = run_laws(recipe_of(name), place)
+def test_laws(place, modern, name):
+    cell = run_laws(recipe_of(name), place, thorough=modern)
     assert cell.failures == ()
     not_shown = {result.case for result in cell.results if not result.agreement.agrees or result.message}
     assert not_shown <= {LAW_THIS_TARGET_CANNOT_SHOW, "batch", "padding"}

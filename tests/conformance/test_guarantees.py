@@ -19,7 +19,7 @@ from assigncore.conformance import (
     get_target,
     validate_report,
 )
-from assigncore.conformance.laws.guarantees import GUARANTEE_CASES, GUARANTEES, run_guarantees
+from assigncore.conformance.laws.cuda_guarantees import GUARANTEE_CASES, GUARANTEES, run_guarantees
 from assigncore.conformance.scenes.matrix import Matrix
 from assigncore.conformance.scenes.recipes import recipe_of
 

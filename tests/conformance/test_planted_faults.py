@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import dataclass, fields, replace
+from itertools import count
 from unittest import mock
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from assigncore import ATSSAssigner, MaxIoUAssigner, PointAssigner, load_backend
 from assigncore.assigners import atss
+from assigncore.backend.memory import current_memory_budget
 from assigncore.conformance import (
     Agreement,
     Capabilities,
@@ -27,7 +29,8 @@ from assigncore.conformance.goldens import runner
 from assigncore.conformance.goldens.calls import answered
 from assigncore.conformance.laws import LAWS, promises
 from assigncore.conformance.laws.bench import Bench, Broken
-from assigncore.conformance.scenes.kinds import draw_scenes
+from assigncore.conformance.reference.thresholds import max_iou
+from assigncore.conformance.scenes.kinds import draw_scene, draw_scenes
 from assigncore.conformance.scenes.matrix import Matrix
 from assigncore.conformance.scenes.recipes import recipe_of
 
@@ -259,13 +262,13 @@ def test_a_product_that_mixed_precision_makes_half():
     class Multiplying(Wrapped):
         def altered(self, priors, gt_bboxes, **others):
             xp = load_backend("torch").xp
-            one = xp.eye(4, dtype=priors.dtype)
-            return super().altered(priors, xp.astype(gt_bboxes @ one, priors.dtype), **others)
+            one = xp.eye(4, dtype=gt_bboxes.dtype)
+            return super().altered(priors, xp.astype(gt_bboxes @ one, gt_bboxes.dtype), **others)
 
     bench = Bench(
         recipe_of(Multiplying(**KNOBS), PROMISE), recipe_of(MaxIoUAssigner(**KNOBS)), get_target("torch")
     )
-    with pytest.raises(Broken, match="is another where float16 is the mixed precision"):
+    with pytest.raises(Broken, match="where float16 is the mixed precision"):
         LAWS["precision"](bench)
 
 
@@ -332,3 +335,207 @@ def test_shapes_and_dtypes_that_depend_on_values():
         Broken, match="the dtype of max_overlaps is float64, and float32 where values can be read"
     ):
         LAWS["static"](Bench(recipe, recipe, get_target("torch:meta")))
+
+
+def wrong_count(assign, priors, gt_bboxes, **others):
+    result = assign(priors, gt_bboxes, **others)
+    return replace(result, num_gts=result.num_gts + 1)
+
+
+def narrow_labels(assign, priors, gt_bboxes, *, gt_labels=None, **others):
+    few = None if gt_labels is None else gt_labels % 2 if gt_labels.dtype == np.int8 else gt_labels
+    return assign(priors, gt_bboxes, gt_labels=few, **others)
+
+
+def labels_for_none(assign, priors, gt_bboxes, **others):
+    result = assign(priors, gt_bboxes, **others)
+    return result if result.labels is not None else replace(result, labels=result.gt_inds * 0 - 1)
+
+
+def first_prior_favoured(assign, priors, gt_bboxes, **others):
+    result = assign(priors, gt_bboxes, **others)
+    found = result.gt_inds.copy()
+    found[..., 0] = 0
+    return replace(result, gt_inds=found)
+
+
+def rounds_what_is_wide(assign, priors, gt_bboxes, **others):
+    return assign(priors, gt_bboxes.astype(priors.dtype), **others)
+
+
+def last_image_decides_emptiness(assign, priors, gt_bboxes, *, gt_valid=None, **others):
+    if gt_valid is not None and gt_valid.ndim == 2:
+        gt_valid = gt_valid & gt_valid.any(axis=-1).all()
+    return assign(priors, gt_bboxes, gt_valid=gt_valid, **others)
+
+
+def masks_matter(assign, priors, gt_bboxes, *, prior_valid=None, **others):
+    if prior_valid is None:
+        prior_valid = np.arange(priors.shape[-2]) > 20
+    return assign(priors, gt_bboxes, prior_valid=prior_valid, **others)
+
+
+def shared_rows_are_the_first_images(assign, priors, gt_bboxes, **others):
+    return assign(priors, gt_bboxes[:1] if priors.ndim == 2 and gt_bboxes.ndim == 4 else gt_bboxes, **others)
+
+
+def remembers_the_call(assign, priors, gt_bboxes, **others):
+    result = assign(priors, gt_bboxes, **others)
+    return replace(result, max_overlaps=result.max_overlaps + np.float32(next(CALLS) % 2))
+
+
+CALLS = count()
+
+
+def reads_memory_as_it_lies(assign, priors, gt_bboxes, **others):
+    lies = priors if priors.flags.c_contiguous else priors[..., ::-1]
+    return assign(lies, gt_bboxes, **others)
+
+
+def mends_what_is_broken(assign, priors, gt_bboxes, **others):
+    return assign(priors, np.nan_to_num(gt_bboxes, posinf=64.0, neginf=0.0), **others)
+
+
+def drops_the_mask_of_regions(assign, priors, gt_bboxes, *, ignore_valid=None, **others):
+    return assign(priors, gt_bboxes, **others)
+
+
+def takes_lists(assign, priors, gt_bboxes, **others):
+    taken = np.asarray(priors, dtype=np.float32) if isinstance(priors, list) else priors
+    return assign(taken, gt_bboxes, **others)
+
+
+def invents_what_is_missing(assign, priors, gt_bboxes=None, **others):
+    return assign(priors, priors if gt_bboxes is None else gt_bboxes, **others)
+
+
+def keeps_the_common_images(assign, priors, gt_bboxes, **others):
+    if getattr(priors, "ndim", 0) == getattr(gt_bboxes, "ndim", 0) == 3:
+        gt_bboxes = gt_bboxes[: len(priors)]
+    return assign(priors, gt_bboxes, **others)
+
+
+def looks_at_the_budget(assign, priors, gt_bboxes, **others):
+    result = assign(priors, gt_bboxes, **others)
+    return replace(result, gt_inds=result.gt_inds * (current_memory_budget() > 2000))
+
+
+def few_when_batched_and_cut(assign, priors, gt_bboxes, **others):
+    result = assign(priors, gt_bboxes, **others)
+    cut = gt_bboxes.ndim == 3 and current_memory_budget() < 2**15
+    return replace(result, gt_inds=result.gt_inds * (0 if cut else 1))
+
+
+@pytest.mark.parametrize(
+    ("law", "fault", "message"),
+    [
+        ("codes", wrong_count, "num_gts is 9, expected 8"),
+        ("codes", narrow_labels, "labels differ where gt_labels are int8"),
+        ("codes", labels_for_none, "without gt_labels: got labels"),
+        ("ties", first_prior_favoured, "against the reference|with its priors in another order"),
+        ("precision", rounds_what_is_wide, "but gt_bboxes in float"),
+        ("empty", last_image_decides_emptiness, "in a batch with empty images"),
+        ("empty", mends_what_is_broken, "only broken ground truths: not background"),
+        ("padding", masks_matter, "without masks, of which all are true"),
+        ("batch", shared_rows_are_the_first_images, "in a batch that shares rows"),
+        ("purity", remembers_the_call, "the second time: max_overlaps"),
+        ("purity", reads_memory_as_it_lies, "with arrays that lie"),
+        ("broken_numbers", mends_what_is_broken, "broken ground truths and ignore regions, against padding"),
+        ("ignore", drops_the_mask_of_regions, "ignore regions that are padding count"),
+        ("wrong_calls", takes_lists, "priors that is a list"),
+        ("wrong_calls", invents_what_is_missing, "gt_bboxes that is None"),
+        ("wrong_calls", keeps_the_common_images, "priors of 2 images and gt_bboxes of 3"),
+        ("memory", looks_at_the_budget, "under a budget of 1 bytes"),
+        ("memory", few_when_batched_and_cut, "in a batch that is cut into tiles"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_fault_that_one_law_names(law, fault, message):
+    class Faulty(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            return fault(super().altered, priors, gt_bboxes, **others)
+
+    class Sound(Wrapped):
+        pass
+
+    for kind in (Sound, Faulty):
+        recipe = recipe_of(kind(**KNOBS), PROMISE)
+        bench = Bench(recipe, recipe, get_target("numpy"))
+        if kind is Sound:
+            LAWS[law](bench)
+            continue
+        with pytest.raises(Broken, match=message):
+            LAWS[law](bench)
+
+
+def test_an_order_that_decides():
+    """Nothing ties, and yet the prior that comes first is not assigned, on whatever library."""
+
+    class Faulty(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            return first_prior_favoured(super().altered, priors, gt_bboxes, **others)
+
+    recipe = recipe_of(Faulty(**KNOBS), PROMISE)
+    with pytest.raises(Broken, match="with its priors in another order"):
+        LAWS["ties"].check(Bench(recipe, recipe, get_target("numpy")), [draw_scene("apart-0-0")])
+
+
+def test_an_answer_that_is_not_the_rules():
+    """On every backend the same wrong answer agrees with itself: the reference implementation tells."""
+
+    def rule(image, **knobs):
+        return max_iou(image, **{**knobs, "pos_iou_thr": 0.6})
+
+    recipe = recipe_of(MaxIoUAssigner(**KNOBS), replace(PROMISE, rule=rule))
+    with pytest.raises(Broken, match="against the reference"):
+        LAWS["ties"](Bench(recipe, recipe, get_target("numpy")))
+
+
+def test_a_result_that_lives_elsewhere():
+    class Homing(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            result = super().altered(priors, gt_bboxes, **others)
+            overlaps = result.max_overlaps
+            return replace(result, max_overlaps=np.zeros(overlaps.shape) if overlaps.is_meta else overlaps)
+
+    recipe = recipe_of(Homing(**KNOBS), PROMISE)
+    with pytest.raises(Broken, match="max_overlaps is a ndarray, expected Tensor"):
+        LAWS["namespace"](Bench(recipe, recipe, get_target("torch")))
+
+
+@pytest.mark.parametrize("target", ["torch", "jax"])
+def test_a_gradient_through_the_result(target):
+    class Attached(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            result = super().altered(priors, gt_bboxes, **others)
+            return replace(
+                result, max_overlaps=result.max_overlaps + 0 * priors[..., 0] + priors[..., 0] * 1e-9
+            )
+
+    recipe = recipe_of(Attached(**KNOBS), PROMISE)
+    with pytest.raises(Broken, match="a gradient flows"):
+        LAWS["purity"].check(Bench(recipe, recipe, get_target(target)), [draw_scene("fpn-5-0")])
+
+
+def test_a_graph_for_each_scene():
+    class Specialised(Wrapped):
+        def altered(self, priors, gt_bboxes, **others):
+            if float(gt_bboxes[0, 0]) > 1e9:
+                raise AssertionError
+            return super().altered(priors, gt_bboxes, **others)
+
+    for target in ("torch", "jax"):
+        recipe = recipe_of(Specialised(**KNOBS), PROMISE)
+        with pytest.raises(Broken, match=r"reads values|one graph cannot serve all"):
+            LAWS["static"](Bench(recipe, recipe, get_target(target)))
+
+
+def test_a_knob_that_is_not_checked():
+    @dataclass(frozen=True)
+    class Lax(Wrapped):
+        margin: float = 0.5
+
+    promise = replace(PROMISE, knobs={**KNOBS, "margin": 0.5})
+    recipe = recipe_of(Lax(**KNOBS), promise)
+    with pytest.raises(Broken, match="the knob margin='much' is accepted"):
+        LAWS["wrong_calls"](Bench(recipe, recipe, get_target("numpy")))

@@ -1,100 +1,216 @@
-"""The assigners under test. A new assigner is covered by all laws with one entry, or more, in `SUBJECTS`.
+"""The assigners under test: what `conformance/capabilities.py` declares of each, under more knobs than it names.
 
-An entry says how the assigner is built, which of a scene's arrays it takes, and how its rule reads in plain
-Python.
+A registered assigner is here by its declaration; an entry adds knobs that make more of its rule matter.
 """
 
-from functools import partial
-from types import MappingProxyType
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
-from assigncore.conformance.reference import thresholds
+from assigncore import build_assigner
+from assigncore.assigners import yolov6, yolov8
+from assigncore.conformance import CAPABILITIES, TARGETS, available_targets
+from assigncore.conformance.capabilities import Rounding
+from assigncore.conformance.laws.bench import Bench
+from assigncore.conformance.scenes.recipes import Recipe
 
 from .calculators import CLOSENESS, HALF, IN_HALF, Closeness
-from .subject import BY_INDEX, INDEX, OTHER, Subject
-from .subjects_matching import MATCHING_SUBJECTS
-from .subjects_nearest import NEAREST_SUBJECTS
-from .subjects_predictions import PREDICTION_SUBJECTS
-from .subjects_regions import REGION_SUBJECTS
+
+OVERLAPS_IN_HALF = {"iou_calculator": HALF}
+CLOSE = {"iou_calculator": Closeness()}
+LARGE_MAPS = {"featmap_sizes": ((8192, 8192),) * 3, "anchor_strides": (1, 2, 4), "anchor_scale": 4}
+"""Of `RegionAssigner`: the scenes' boxes are anywhere, so that its maps are to cover them all."""
 
 
-def _subject(name, kind, rule, *, extras=MappingProxyType({}), reading_knobs=CLOSENESS, **knobs):
-    own = reading_knobs if "iou_calculator" in knobs else {}
-    return Subject(name, {"type": kind, **knobs}, rule, extras=extras, reading_knobs=own)
+class OnLargeMaps(Recipe):
+    """A recipe whose feature maps do not end where the scene's priors do."""
+
+    def statics(self, scene):
+        """Give the arguments that are no arrays."""
+        return {**super().statics(scene), **LARGE_MAPS, "image_shape": (80, 60), "allowed_border": -1}
 
 
-_max_iou = partial(_subject, kind="MaxIoUAssigner", rule=thresholds.max_iou)
-_approx = partial(_subject, kind="ApproxMaxIoUAssigner", rule=thresholds.approx_max_iou)
-_grid = partial(_subject, kind="GridAssigner", rule=thresholds.grid)
-_ascend = partial(
-    _subject,
-    kind="AscendMaxIoUAssigner",
-    rule=thresholds.ascend_max_iou,
-    extras={"pos_mask": OTHER, "neg_mask": OTHER, "anchor_gt_indices": INDEX, "anchor_gt_labels": BY_INDEX},
-)
-_matcher = partial(_subject, kind="Matcher", rule=thresholds.matcher, extras={"best_gt": INDEX})
-_ssd_matcher = partial(_subject, kind="SSDMatcher", rule=thresholds.ssd_matcher)
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One assigner with its knobs, by the name of the test's parameter."""
 
-SUBJECTS = (
-    _max_iou("max_iou", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3),
-    _max_iou("max_iou-first", pos_iou_thr=0.5, neg_iou_thr=(0.1, 0.4), gt_max_assign_all=False),
-    _max_iou("max_iou-ignore", pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.1, ignore_iof_thr=0.4),
+    name: str
+    recipe: Recipe
+
+    def __str__(self):
+        """Name the parameter."""
+        return self.name
+
+    @property
+    def tied(self):
+        """Whether it keeps to the laws where values tie; else it is held to them where they are apart."""
+        return self.recipe.capabilities.rounding is not Rounding.TIES
+
+    def arguments(self, scene):
+        """Give the array arguments for a scene, in float32."""
+        return {
+            name: x.astype("float32") if x.dtype.kind == "f" else x
+            for name, x in self.recipe.arrays(scene).items()
+        }
+
+
+def _subject(name, assigner, *, like=Recipe, **declared):
+    """Make a subject of an assigner, or of its type and knobs; `declared` is what these knobs change."""
+    if isinstance(assigner, dict):
+        assigner = build_assigner(assigner)
+    kind = type(assigner).__name__
+    promise = replace(CAPABILITIES[kind], **declared)
+    if getattr(assigner, "iou_calculator", None) == Closeness():
+        promise = replace(promise, rule=partial(promise.rule, **CLOSENESS))
+    return Subject(name, like(kind, assigner, promise))
+
+
+def _kind(kind, **common):
+    def subject(name, knobs=(), **declared):
+        return _subject(name, {"type": kind, **dict(knobs)}, **{**common, **declared})
+
+    return subject
+
+
+_max_iou = _kind("MaxIoUAssigner")
+_atss = _kind("ATSSAssigner")
+_center_region = _kind("CenterRegionAssigner")
+_hungarian = _kind("HungarianAssigner")
+_soft_label = _kind("DynamicSoftLabelAssigner")
+_region = _kind("RegionAssigner", like=OnLargeMaps)
+_COSTS = CAPABILITIES["HungarianAssigner"].knobs["match_costs"]
+_RANGES = CAPABILITIES["FCOSAssigner"].knobs
+_MATCHED = {"match_costs": _COSTS, "nonfinite": "forbid"}
+
+
+def _knobs(**knobs):
+    return knobs
+
+
+BY_RULE = (
+    _max_iou("max_iou", _knobs(pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)),
+    _max_iou("max_iou-first", _knobs(pos_iou_thr=0.5, neg_iou_thr=(0.1, 0.4), gt_max_assign_all=False)),
+    _max_iou("max_iou-ignore", _knobs(pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.1, ignore_iof_thr=0.4)),
     _max_iou(
-        "max_iou-ignore_by_region", pos_iou_thr=0.4, neg_iou_thr=0, match_low_quality=False,
-        ignore_iof_thr=0.3, ignore_wrt_candidates=False,
+        "max_iou-ignore_by_region",
+        _knobs(pos_iou_thr=0.4, neg_iou_thr=0, match_low_quality=False, ignore_iof_thr=0.3,
+               ignore_wrt_candidates=False),
     ),
-    _max_iou("max_iou-zero", pos_iou_thr=0.0, neg_iou_thr=0.0, ignore_iof_thr=0.6),
-    _max_iou("max_iou-negative_min", pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=-1, ignore_iof_thr=0.01),
+    _max_iou("max_iou-zero", _knobs(pos_iou_thr=0.0, neg_iou_thr=0.0, ignore_iof_thr=0.6)),
     _max_iou(
-        "max_iou-negative_min-first", pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=-1, ignore_iof_thr=0.01,
-        gt_max_assign_all=False,
-    ),
-    _max_iou(
-        "max_iou-half", pos_iou_thr=0.5, neg_iou_thr=0.4, ignore_iof_thr=0.5,
-        iou_calculator=HALF, reading_knobs=IN_HALF,
+        "max_iou-negative_min", _knobs(pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=-1, ignore_iof_thr=0.01)
     ),
     _max_iou(
-        "max_iou-calculator", pos_iou_thr=0.7, neg_iou_thr=0.5, min_pos_iou=-0.2, ignore_iof_thr=0.8,
-        iou_calculator=Closeness(),
+        "max_iou-negative_min-first",
+        _knobs(pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=-1, ignore_iof_thr=0.01, gt_max_assign_all=False),
     ),
-    _approx("approx_max_iou", pos_iou_thr=0.5, neg_iou_thr=0.3, ignore_iof_thr=0.5),
-    _approx(
-        "approx_max_iou-calculator", pos_iou_thr=0.7, neg_iou_thr=0.5, gt_max_assign_all=False,
-        iou_calculator=Closeness(),
+    _max_iou(
+        "max_iou-half", _knobs(pos_iou_thr=0.5, neg_iou_thr=0.4, ignore_iof_thr=0.5, **OVERLAPS_IN_HALF),
+        rule=partial(CAPABILITIES["MaxIoUAssigner"].rule, **IN_HALF),
     ),
-    _grid("grid", pos_iou_thr=0.5, neg_iou_thr=0.5),
-    _grid("grid-first", pos_iou_thr=0.4, neg_iou_thr=[0.1, 0.4], min_pos_iou=0.2, gt_max_assign_all=False),
-    _ascend("ascend_max_iou", pos_iou_thr=0.5, neg_iou_thr=0.4, ignore_iof_thr=0.5),
-    _ascend(
-        "ascend_max_iou-calculator", pos_iou_thr=0.8, neg_iou_thr=0.5, gt_max_assign_all=False,
-        ignore_iof_thr=0.8, iou_calculator=Closeness(),
+    _max_iou(
+        "max_iou-calculator",
+        _knobs(pos_iou_thr=0.7, neg_iou_thr=0.5, min_pos_iou=-0.2, ignore_iof_thr=0.8, **CLOSE),
     ),
-    _matcher("matcher", thresholds=(0.3, 0.7), labels=(0, -1, 1), allow_low_quality_matches=True),
-    _matcher("matcher-four_intervals", thresholds=(0.1, 0.3, 0.6), labels=[-1, 0, -1, 1]),
-    _matcher(
-        "matcher-calculator", thresholds=(-0.5, 0.6), labels=(0, -1, 1), allow_low_quality_matches=True,
-        iou_calculator=Closeness(),
+    _kind("ApproxMaxIoUAssigner")(
+        "approx_max_iou", _knobs(pos_iou_thr=0.5, neg_iou_thr=0.3, ignore_iof_thr=0.5)
     ),
-    _ssd_matcher("ssd_matcher"),
-    _ssd_matcher("ssd_matcher-calculator", threshold=0.7, iou_calculator=Closeness()),
-    *NEAREST_SUBJECTS,
-    *REGION_SUBJECTS,
-    *PREDICTION_SUBJECTS,
-    *MATCHING_SUBJECTS,
+    _kind("ApproxMaxIoUAssigner")(
+        "approx_max_iou-calculator",
+        _knobs(pos_iou_thr=0.7, neg_iou_thr=0.5, gt_max_assign_all=False, **CLOSE),
+    ),
+    _kind("GridAssigner")("grid", _knobs(pos_iou_thr=0.5, neg_iou_thr=0.5)),
+    _kind("GridAssigner")(
+        "grid-first",
+        _knobs(pos_iou_thr=0.4, neg_iou_thr=[0.1, 0.4], min_pos_iou=0.2, gt_max_assign_all=False),
+    ),
+    _kind("AscendMaxIoUAssigner")(
+        "ascend_max_iou", _knobs(pos_iou_thr=0.5, neg_iou_thr=0.4, ignore_iof_thr=0.5)
+    ),
+    _kind("AscendMaxIoUAssigner")(
+        "ascend_max_iou-calculator",
+        _knobs(pos_iou_thr=0.8, neg_iou_thr=0.5, gt_max_assign_all=False, ignore_iof_thr=0.8, **CLOSE),
+    ),
+    _kind("Matcher")(
+        "matcher", _knobs(thresholds=(0.3, 0.7), labels=(0, -1, 1), allow_low_quality_matches=True)
+    ),
+    _kind("Matcher")("matcher-four_intervals", _knobs(thresholds=(0.1, 0.3, 0.6), labels=[-1, 0, -1, 1])),
+    _kind("Matcher")(
+        "matcher-calculator",
+        _knobs(thresholds=(-0.5, 0.6), labels=(0, -1, 1), allow_low_quality_matches=True, **CLOSE),
+    ),
+    _kind("SSDMatcher")("ssd_matcher"),
+    _kind("SSDMatcher")("ssd_matcher-calculator", _knobs(threshold=0.7, **CLOSE)),
+    _atss("atss", _knobs(topk=4)),
+    _atss("atss-ignore", _knobs(topk=6, ignore_iof_thr=0.3)),
+    _kind("PointAssigner")("point"),
+    _kind("PointAssigner")("point-one", _knobs(pos_num=1, scale=2)),
+    _center_region("center_region", _knobs(pos_scale=0.5, neg_scale=0.8)),
+    _center_region("center_region-dominate", _knobs(pos_scale=0.4, neg_scale=0.4, foreground_dominate=True)),
+    _center_region("center_region-calculator", _knobs(pos_scale=0.5, neg_scale=1.0, min_pos_iof=0.3, **CLOSE)),
+    _kind("FCOSAssigner")("fcos", _RANGES),
+    _kind("FCOSAssigner")(
+        "fcos-center_sampling", _knobs(**_RANGES, center_sampling=True, center_sample_radius=0.8)
+    ),
+    _region("region"),
+    _region("region-larger_center", _knobs(center_ratio=0.8, ignore_ratio=0.4)),
 )  # fmt: skip
+"""Those of priors and ground truths alone."""
 
-LEADERS = tuple(s for i, s in enumerate(SUBJECTS) if s.type not in {other.type for other in SUBJECTS[:i]})
+BY_PREDICTIONS = (
+    _kind("UniformAssigner")("uniform", _knobs(pos_ignore_thr=0.15, neg_ignore_thr=0.7, match_times=3)),
+    _kind("UniformAssigner")("uniform-one", _knobs(pos_ignore_thr=0.5, neg_ignore_thr=0.4, match_times=1)),
+    _kind("TaskAlignedAssigner")("task_aligned", _knobs(topk=4)),
+    _kind("TaskAlignedAssigner")(
+        "task_aligned-all", _knobs(topk=3, alpha=2, beta=3, topk_inside=True, conflicts="all")
+    ),
+    _subject("task_aligned-yolov6", yolov6(topk=5)),
+    _subject("task_aligned-yolov8", yolov8(topk=4, smallest_side=4.0)),
+    _subject("task_aligned-one_to_one", yolov8(topk=5, topk2=1, smallest_side=0)),
+    _kind("SimOTAAssigner")("sim_ota", _knobs(center_radius=0.25)),
+    _kind("SimOTAAssigner")(
+        "sim_ota-sqrt_scores", _knobs(center_radius=1.5, candidate_topk=4, cls_weight=2.0, sqrt_scores=True)
+    ),
+    _soft_label("soft_label"),
+    _soft_label("soft_label-outside", _knobs(own_class_only=True, select_outside=True, topk=4)),
+    _soft_label("soft_label-masks", _knobs(soft_center_radius=1.0), reads=("gt_masks",)),
+    _kind("YOLOv7Assigner")("yolov7", _knobs(candidate_topk=4)),
+    _kind("SinkhornAssigner")("sinkhorn", _knobs(center_radius=0.5, num_iters=20)),
+    _atss(
+        "atss-alpha", _knobs(topk=6, alpha=0.8),
+        rule=None, rounding=Rounding.NUMBERS, reads=("pred_logits", "pred_bboxes"),
+    ),
+    _atss("atss-batched", _knobs(topk=5, strictly_above=True, inside_margin=1e-9, conflicts="all")),
+    _kind("MultiInstanceAssigner")("multi_instance", _knobs(num_instance=2, append_boxes=False)),
+    _kind("MultiInstanceAssigner")(
+        "multi_instance-three", _knobs(num_instance=3, pos_iou_thr=0.4, neg_iou_thr=0.2, append_boxes=False)
+    ),
+    _hungarian("hungarian", _MATCHED),
+    _hungarian("hungarian-repeat", _knobs(**_MATCHED, repeat=2)),
+    _kind("MaskHungarianAssigner")("mask_hungarian", _knobs(nonfinite="forbid")),
+    _kind("TopkHungarianAssigner")("topk_hungarian", _knobs(topk=3, nonfinite="forbid")),
+    _kind("GreedyMatcher")("greedy", _knobs(match_costs=_COSTS)),
+    _kind("GreedyMatcher")("greedy-repeat", _knobs(match_costs=_COSTS, repeat=2, max_cost=2.0)),
+)  # fmt: skip
+"""Those that read predictions."""
+
+SUBJECTS = (*BY_RULE, *BY_PREDICTIONS)
+BY_NAME = {subject.name: subject for subject in SUBJECTS}
+
+LEADERS = tuple({s.recipe.name: s for s in reversed(SUBJECTS)}.values())[::-1]
 """The first subject of each assigner."""
 
-READ = tuple(s for s in SUBJECTS if s.rule is not None)
-"""The subjects whose rule can be read bit for bit."""
-
-_OTHERS = (*PREDICTION_SUBJECTS, *MATCHING_SUBJECTS)
-
-COMPILED = tuple(s for s in SUBJECTS if s not in _OTHERS or s in LEADERS)
+ELSEWHERE = tuple(s for s in SUBJECTS if s in BY_RULE or s in LEADERS)
 """Those that run on every library; of assigners that read predictions, the first of each."""
 
-COMPILED_OFTEN = tuple(s for s in LEADERS if s not in _OTHERS or s.name in ("task_aligned", "hungarian"))
-"""Those that JAX compiles where tests have shapes of their own."""
+COMPILED = tuple(s for s in LEADERS if s in BY_RULE or s.name in ("task_aligned", "hungarian"))
+"""Those that stand for all where JAX compiles for the shapes of one law."""
 
-FEW = LEADERS[:3]
-"""Enough where a library compiles for long, and what is tested is common to all assigners."""
+AVAILABLE = [target for target in available_targets() if target.name != "array_api_strict:device1"]
+"""The libraries that can run here. On a second device the same code runs; laws about placement go there."""
+
+
+@cache
+def bench_of(subject, target):
+    """Give a subject on a target, with all that is compiled for it."""
+    thorough = not target.compiles_operations or subject is LEADERS[0]
+    return Bench(subject.recipe, subject.recipe, TARGETS[target.name], thorough)

@@ -5,12 +5,13 @@ they hang on rounding; those are counted, and must stay rare.
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assigncore import build_assigner
@@ -18,9 +19,9 @@ from assigncore.conformance.reference import task_aligned as batched
 from assigncore.conformance.reference.dynamic_k import dynamic_soft_label, sim_ota
 from assigncore.conformance.reference.image import Image
 
-from .checking import TARGETS, for_all
-from .scenes import CLASSES, anchors, floats, grids
-from .subjects import SUBJECTS
+from .scenes import anchors, floats, grids
+from .subjects import AVAILABLE, BY_NAME, bench_of
+from .test_laws import EXAMPLES, OTHERS
 
 NUDGE = 1e-9
 """How far numbers are moved to see whether a decision hangs on rounding, which in double precision is 1e-14."""
@@ -36,8 +37,6 @@ MOST_UNCLEAR = 0.02
 
 FEWEST_POSITIVE = 0.03
 """The share of priors that must be positive, or the readings would be of nothing."""
-
-BY_NAME = {subject.name: subject for subject in SUBJECTS}
 
 
 def task_aligned(inputs, knobs, overlap_of=batched.iou):
@@ -136,37 +135,38 @@ ALL = (
 ELSEWHERE = ("task_aligned-yolov8", "sim_ota", "soft_label")
 CASES = [
     pytest.param(read, target, id=f"{read}-{target.name}")
-    for target in TARGETS
+    for target in AVAILABLE
     for read in ALL
     if target.library == "numpy" or read.name in ELSEWHERE
 ]
-
-
-def _scenes():
-    kinds = [kind(dtype=np.float64) for kind in (grids, floats, anchors)]
-    return st.one_of(kinds[0], *kinds)
 
 
 @pytest.mark.parametrize(("read", "target"), CASES)
 def test_decisions_are_those_of_the_reading_where_rounding_decides_nothing(read, target):
     counts = np.zeros(3, dtype=int)
 
-    @for_all(target, _scenes(), share=1.5)
+    bench = bench_of(read.subject, target)
+
+    @settings(max_examples=round(1.5 * EXAMPLES.get(target.name, OTHERS)))
+    @given(st.one_of(grids(), grids(), floats(), anchors()))
     def check(scene):
-        arguments = read.subject.arguments(scene)
+        arguments = dict(read.subject.recipe.arrays(scene))
         if "pred_scores" in arguments and "ota" in read.name:
             # Scores of 0 and 1 cost 100 each, in which what the others cost is lost.
-            arguments["pred_scores"] = np.clip(arguments["pred_scores"], 0.1, 0.9)
+            scores = np.clip(arguments["pred_scores"], 0.1, 0.9)
+            scene, arguments["pred_scores"] = scene.with_arrays(pred_scores=scores), scores
         expected, clear = read_closely(read.rule, arguments, _knobs(read.subject))
-        got = read.subject.run(target, arguments)
-        clear |= ~scene["prior_valid"]
+        got = bench.run(scene, "float64")
+        valid = scene.arrays["prior_valid"]
+        clear |= ~valid
         counts[:] += [(~clear).sum(), (expected["gt_inds"] > 0).sum(), len(clear)]
         np.testing.assert_array_equal(got["gt_inds"][clear], expected["gt_inds"][clear])
         for name in ("max_overlaps", "assign_metrics"):
             if name in expected:
-                rows = clear & scene["prior_valid"]
+                rows = clear & valid
                 np.testing.assert_allclose(got[name][rows], expected[name][rows], RTOL, RTOL, err_msg=name)
 
+    check()
     unclear, positive, all_of_them = counts
     assert unclear <= MOST_UNCLEAR * all_of_them
     assert positive >= FEWEST_POSITIVE * all_of_them
@@ -174,12 +174,15 @@ def test_decisions_are_those_of_the_reading_where_rounding_decides_nothing(read,
 
 def _knobs(subject):
     """Give the knobs a reading takes."""
-    return {name: value for name, value in subject.config.items() if name not in ("type", "iou_calculator")}
+    assigner = subject.recipe.assigner
+    return {
+        knob.name: getattr(assigner, knob.name) for knob in fields(assigner) if knob.name != "iou_calculator"
+    }
 
 
 def test_what_is_nudged_apart_is_unclear():
     """Two priors that cost the same by the sum of different numbers are told from two that are alike."""
-    scores = np.full((3, CLASSES), 0.5)
+    scores = np.full((3, 10), 0.5)
     scores[:, :2] = [[0.25, 0.75], [0.75, 0.25], [0.875, 0.875]]
     boxes = np.tile(np.array([[0.0, 0, 8, 8]]), (3, 1))
     arguments = {

@@ -15,11 +15,11 @@ import assigncore as ac
 from assigncore.backend import load_backend, threads
 from assigncore.backend.memory import current_memory_budget, memory_budget
 from assigncore.conformance import get_target
+from assigncore.conformance.laws.bench import stacked
 from assigncore.result import AssignResult
 
-from .checking import assert_same, scenes_for
-from .scenes import stack
-from .subjects import SUBJECTS
+from .scenes import any_scenes
+from .subjects import SUBJECTS, bench_of
 
 
 @pytest.fixture
@@ -45,17 +45,17 @@ def call(images=6, seen=None):
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 def test_the_answers_are_the_same(subject, three_threads, monkeypatch):
-    target = get_target("numpy:kernels")
+    bench = bench_of(subject, get_target("numpy:kernels"))
 
     @settings(max_examples=4)
-    @given(st.lists(scenes_for(subject), min_size=5, max_size=5))
+    @given(st.lists(any_scenes(subject), min_size=5, max_size=5))
     def check(scenes):
-        batch = stack([subject.arguments(scene) for scene in scenes], (5,))
-        got = subject.run(target, batch)
+        batch = stacked([subject.recipe.arrays(scene) for scene in scenes], (5,))
+        statics = subject.recipe.statics(scenes[0])
+        got = bench.call(batch, statics)
         with monkeypatch.context() as alone:
             alone.setattr(threads, "WORTHWHILE", float("inf"))
-            expected = subject.run(target, batch)
-        assert_same(got, expected, subject.rtol)
+            bench.same(got, bench.call(batch, statics), "shared among threads")
 
     check()
 

@@ -2,16 +2,46 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from assigncore.conformance import get_target
 from assigncore.conformance.reference.image import iou
+from assigncore.conformance.scenes.scene import BOXES, MASKS, ROWS, SCORES
 
-from .checking import for_all, on_every_target, scenes_for
-from .scenes import FLOATS, ROWS, floats
-from .subjects import SUBJECTS
-from .subjects_matching import MATCHING_SUBJECTS
+from .scenes import any_scenes, floats
+from .subjects import AVAILABLE, BY_NAME, ELSEWHERE, bench_of
 
-BY_NAME = {subject.name: subject for subject in SUBJECTS}
+MATCHERS = [s for s in BY_NAME.values() if "hungarian" in s.name or "greedy" in s.name]
+
+
+def on_targets(subjects):
+    """Parametrize a test with subjects on the libraries that do not compile for each."""
+    return pytest.mark.parametrize(
+        ("subject", "target"),
+        [
+            pytest.param(subject, target, id=f"{subject}-{target.name}")
+            for subject in subjects
+            for target in AVAILABLE
+            if target.name == "numpy" or (subject in ELSEWHERE and not target.compiles_operations)
+        ],
+    )
+
+
+def for_each(subject, target, scenes, examples):
+    """Run the decorated function at once on the arguments of scenes and the codes they get."""
+
+    def run(check):
+        bench = bench_of(subject, target)
+
+        @settings(max_examples=examples)
+        @given(scenes)
+        def checked(scene):
+            arguments = {**scene.arrays, **subject.arguments(scene)}
+            check(arguments, bench.run(scene)["gt_inds"])
+
+        checked()
+
+    return run
 
 
 def _centre(box):
@@ -76,12 +106,10 @@ RULES = {
 }
 
 
-@on_every_target([BY_NAME[name] for name in RULES], jax=())
+@on_targets([BY_NAME[name] for name in RULES])
 def test_winners_were_candidates(subject, target):
-    @for_all(target, scenes_for(subject), share=0.3)
-    def check(scene):
-        arguments = subject.arguments(scene)
-        codes = subject.run(target, arguments)["gt_inds"]
+    @for_each(subject, target, any_scenes(subject), 18 if target.name == "numpy" else 6)
+    def check(arguments, codes):
         boxes = arguments["gt_bboxes"]
         whole = np.isfinite(boxes).all(axis=-1) & (np.abs(boxes) < 1e15).all(axis=-1)
         others = np.flatnonzero(arguments["gt_valid"] & whole)
@@ -94,15 +122,13 @@ TIMES = {"hungarian-repeat": 2, "greedy-repeat": 2, "topk_hungarian": 3}
 """How many predictions a ground truth is matched with, where it is not one."""
 
 
-@on_every_target(MATCHING_SUBJECTS, jax=())
+@on_targets(MATCHERS)
 def test_a_matching_is_one_to_one_and_leaves_nobody_who_could_be_matched(subject, target):
     times = TIMES.get(subject.name, 1)
 
-    @for_all(target, scenes_for(subject), share=0.3)
-    def check(scene):
-        arguments = subject.arguments(scene)
-        codes = subject.run(target, arguments)["gt_inds"]
-        sound = {kind: _sound(arguments, kind) for kind in ("N", "G")}
+    @for_each(subject, target, any_scenes(subject), 18 if target.name == "numpy" else 6)
+    def check(arguments, codes):
+        sound = {kind: _sound(subject, arguments, kind) for kind in ("N", "G")}
         per_gt = np.bincount(codes[codes > 0] - 1, minlength=len(sound["G"]))
         assert (per_gt <= times).all()
         assert not per_gt[~sound["G"]].any()
@@ -111,10 +137,10 @@ def test_a_matching_is_one_to_one_and_leaves_nobody_who_could_be_matched(subject
             assert per_gt.sum() == min(sound["N"].sum(), times * sound["G"].sum())
 
 
-def _sound(arguments, kind):
+def _sound(subject, arguments, kind):
     """Tell which rows of a kind take part and hold no broken number."""
-    sound = arguments["prior_valid" if kind == "N" else "gt_valid"].copy()
-    for name in (name for name in FLOATS if name in arguments and ROWS[name] == kind):
+    sound = arguments[MASKS[kind]].copy()
+    for name in (n for n in (*BOXES, *SCORES) if n in subject.recipe.parameters and ROWS[n] == kind):
         with np.errstate(over="ignore"):
             numbers = np.abs(arguments[name]) < 1e15
         sound &= numbers.all(axis=tuple(range(1, numbers.ndim)))
@@ -125,8 +151,7 @@ def _sound(arguments, kind):
 def test_the_instances_of_a_prior_are_of_different_boxes(name):
     subject, target = BY_NAME[name], get_target("numpy")
 
-    @for_all(target, floats(), share=0.5)
-    def check(scene):
-        codes = subject.run(target, subject.arguments(scene))["gt_inds"]
-        for row in codes:
+    @for_each(subject, target, floats(), 30)
+    def check(_, codes):
+        for row in codes.T:
             assert len(set(row[row > 0])) == (row > 0).sum()
