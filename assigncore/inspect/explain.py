@@ -17,7 +17,7 @@ from assigncore.backend.lookup import Array, get_backend
 from assigncore.inspect.display import Table, html_page, plural
 from assigncore.inspect.trace import Condition, Round, Trace, recorded
 
-__all__ = ["Explanation", "PairReason", "explain"]
+__all__ = ["Explanation", "PairReason", "UnnamedStepsError", "explain"]
 
 AnyArray = np.ndarray[Any, Any]
 
@@ -42,6 +42,10 @@ DIMENSIONS: Mapping[str, int] = MappingProxyType(
     }
 )  # fmt: skip
 """Dimensions of one image's part of each input."""
+
+
+class UnnamedStepsError(ValueError):
+    """An assigner was asked why and does not name its steps."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,13 @@ class Explanation:
     def implied_codes(self) -> AnyArray:
         """The code of each prior, or of what else is assigned, worked out from the reasons alone, (N,)."""
         return self.trace.codes()
+
+    @property
+    def codes(self) -> AnyArray:
+        """What the result says of each prior, or of what else is assigned, (N,): equal to `implied_codes`."""
+        outputs = getattr(self.result, "extras", {})
+        codes = outputs.get("candidate_gt_inds", self.result.gt_inds)
+        return np.asarray(codes).reshape(-1)
 
     @property
     def _won(self) -> list[tuple[AnyArray, AnyArray]]:
@@ -470,7 +481,7 @@ def explain(
     n_gts, n_priors = trace.shape
     codes = getattr(result, "gt_inds", None)
     if not trace.rounds and trace.matching is None and (codes is None or bool((codes > 0).any())):
-        raise ValueError(f"{type(assigner).__name__} does not name its steps, so nothing says why")
+        raise UnnamedStepsError(f"{type(assigner).__name__} does not name its steps, so nothing says why")
     gts, priors = _indices("gt", gt, n_gts), _indices("prior", prior, n_priors)
     return Explanation(result, type(assigner).__name__, gts, priors, trace)
 

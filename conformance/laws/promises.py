@@ -18,6 +18,7 @@ from assigncore.conformance.scenes.matrix import Matrix
 from assigncore.conformance.scenes.recipes import Recipe
 from assigncore.conformance.targets.deadline import LIMIT
 from assigncore.conformance.targets.libraries import Mode, Target
+from assigncore.inspect.explain import UnnamedStepsError, explain
 
 __all__ = ["PROMISES", "run_backend_promises", "run_promises"]
 
@@ -75,8 +76,31 @@ def _host(bench: Bench) -> None:
     demand(bench.recipe.capabilities.host or not used, "the host takes part, which is not declared")
 
 
+EXPLAINED = ("fpn-0-0", "ties-0-1", "crowd-0-2", "degenerate-0-3", "real-0-4")
+"""Scenes that are explained."""
+
+
+def _explained(bench: Bench) -> None:
+    """Say why, where steps are named, in words that imply the result: of registered assigners, all do."""
+    for name in EXPLAINED:
+        scene = draw_scene(name)
+        with bench.target.running(x64=False):
+            arrays = bench.native(bench.recipe.arrays(scene))
+            try:
+                explanation = explain(bench.recipe.assigner, **arrays, **bench.recipe.statics(scene))
+            except UnnamedStepsError as error:
+                demand(not bench.recipe.is_registered, str(error))
+                raise NotApplicable("it does not name its steps") from error
+        wrong = np.flatnonzero(explanation.implied_codes != explanation.codes)
+        demand(
+            not len(wrong),
+            f"{name}: what the steps say implies another result than the assigner's for {len(wrong)} priors, "
+            f"the first {wrong[:1].tolist()}",
+        )
+
+
 PROMISES: Mapping[str, Callable[[Bench], None]] = MappingProxyType(
-    {"declared": _declared, "modes": _modes, "dtypes": _dtypes, "host": _host}
+    {"declared": _declared, "modes": _modes, "dtypes": _dtypes, "host": _host, "explained": _explained}
 )
 """What is held against each assigner's declaration. Its tie promise and ignore regions are laws."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from assigncore import ATSSAssigner, MaxIoUAssigner, PointAssigner, load_backend
 from assigncore.assigners import atss
+from assigncore.assigners import max_iou as max_iou_module
 from assigncore.backend.memory import current_memory_budget
 from assigncore.conformance import (
     Agreement,
@@ -33,6 +34,7 @@ from assigncore.conformance.reference.thresholds import max_iou
 from assigncore.conformance.scenes.kinds import draw_scene, draw_scenes
 from assigncore.conformance.scenes.matrix import Matrix
 from assigncore.conformance.scenes.recipes import recipe_of
+from assigncore.steps.overlaps import name_best
 
 KNOBS = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.4, "ignore_iof_thr": 0.5}
 PROMISE = Capabilities(KNOBS, ties=Ties.LATER, ignores=True)
@@ -539,3 +541,12 @@ def test_a_knob_that_is_not_checked():
     recipe = recipe_of(Lax(**KNOBS), promise)
     with pytest.raises(Broken, match="the knob margin='much' is accepted"):
         LAWS["wrong_calls"](Bench(recipe, recipe, get_target("numpy")))
+
+
+def test_reasons_that_imply_another_result():
+    def mistaken(best, enough, positive, limit):
+        name_best(best, enough, positive | (best.of_prior > 0.3), limit)
+
+    with mock.patch.object(max_iou_module, "name_best", mistaken):
+        report = run(MaxIoUAssigner(**KNOBS), "numpy", capabilities=PROMISE)
+    assert caught(report) == {"explained"}
