@@ -791,14 +791,24 @@ def _unmatched_handle(label: str) -> Patch:
 
 
 def _legend(ax: Axes, handles: Sequence[Any]) -> None:
-    """Put the legend below the axes, where it covers nothing."""
-    ax.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.0),
-        ncols=min(len(handles), 4),
-        fontsize=9,
-        frameon=False,
-        columnspacing=1.2,
-        handlelength=1.4,
+    """Put the legend below the axes, where it covers nothing, in as many columns as there is room for."""
+    place = ax.get_subplotspec()
+    room = (
+        ax.bbox.width
+        if place is None
+        else ax.figure.bbox.width * len(place.colspan) / place.get_geometry()[1]
     )
+    for columns in range(min(len(handles), 4), 0, -1):
+        legend = ax.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0.0),
+            ncols=columns,
+            fontsize=9,
+            frameon=False,
+            columnspacing=1.2,
+            handlelength=1.4,
+        )
+        # A wider one would leave the axes no room: layouts shrink them until the legend fits.
+        if legend.get_window_extent().width <= room:
+            break

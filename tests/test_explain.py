@@ -106,7 +106,7 @@ def test_the_words_of_a_small_scene_checked_by_hand():
     assert explanation.why_code(0) == "ignored: best overlap not among those of background (0.5)"
     assert explanation.why_code(3) == "background: no ground truth has it"
     text = str(explanation)
-    assert text.startswith("ground truth 0 of MaxIoUAssigner: 1 positives of 4\n")
+    assert text.startswith("ground truth 0 of MaxIoUAssigner: 1 positive of 4\n")
     assert "prior 0 of MaxIoUAssigner: ignored: best overlap not" in text
     assert explanation._repr_html_().count("<table") == 4
 

@@ -67,6 +67,16 @@ def test_levels_are_told_by_colour_and_counted(ax, dense):
     assert plot.UNMATCHED not in colors
 
 
+def test_legends_leave_small_axes_their_room():
+    figure, axes = plt.subplots(1, 3, figsize=(10.5, 5.0), layout="constrained")
+    for ax in axes:
+        plot.objects(BOXES, np.array([0, 3, 20]), ax=ax)
+    figure.canvas.draw()
+    for ax in axes:
+        assert ax.bbox.width > 0.25 * figure.bbox.width
+        assert ax.get_legend().get_window_extent().width <= figure.bbox.width / 3
+
+
 def test_a_dot_with_more_positives_is_larger(ax):
     points = np.array([[8.0, 8.0], [8.0, 8.0], [16.0, 8.0], [40.0, 40.0]])
     result = AssignResult(np.array([1, 1, 1, 0]), None, None, 1)

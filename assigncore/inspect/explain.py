@@ -14,7 +14,7 @@ import numpy as np
 
 from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.backend.lookup import Array, get_backend
-from assigncore.inspect.display import Table, html_page
+from assigncore.inspect.display import Table, html_page, plural
 from assigncore.inspect.trace import Condition, Round, Trace, recorded
 from assigncore.result import AssignResult
 
@@ -327,7 +327,7 @@ class Explanation:
             positives = int((self.implied_codes == gt + 1).sum())
             invalid = self.trace.gt_valid is not None and not self.trace.gt_valid[gt]
             note = ": padding, or a box with a broken number" if invalid else ""
-            count = f"{positives} positives of {self.trace.shape[1]:,}"
+            count = f"{plural(positives, 'positive')} of {self.trace.shape[1]:,}"
             title = f"ground truth {gt} of {self.name}: {count}{note}"
             reasons = [(f"prior {self._prior(each.prior)}", each) for each in self.of_gt(gt)]
             sections.append((title, self.funnel(gt), [self._row(name, each) for name, each in reasons]))
