@@ -56,6 +56,14 @@ def test_few_positives_are_outlines_and_many_are_dots(ax, dense):
     np.testing.assert_array_equal(np.unique(places, axis=0), np.unique(centers, axis=0))
 
 
+def test_one_positive_is_told_in_the_singular(ax):
+    result = AssignResult(np.array([0, 1, 0, 0]), None, None, 3)
+    priors = np.zeros((4, 4), dtype=np.float32)
+    assert plot.assignment(result, priors, BOXES, ax=ax).get_title(loc="left") == "1 positive"
+    (beside,) = plot.side_by_side({"A": result}, priors, BOXES, axes=[ax])
+    assert beside.get_title(loc="left") == "A: 1 positive, 2 objects without"
+
+
 def test_levels_are_told_by_colour_and_counted(ax, dense):
     anchors, result = dense
     plot.assignment(result, anchors.priors, BOXES, num_level_priors=anchors.num_level_priors, ax=ax)
