@@ -31,6 +31,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from assigncore.backend import Array, get_backend
+from assigncore.inspect.display import plural
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 from assigncore.inspect.summary import per_level
 from assigncore.result import AssignResult
@@ -191,7 +192,7 @@ def assignment(
     handles.append(Line2D([], [], color=INK, linewidth=line, label="object"))
     if without.any():
         handles.append(_unmatched_handle("object without positives"))
-    text = f"{num_positives:,} positives" if title is None else title
+    text = plural(num_positives, "positive") if title is None else title
     ax.set_title(text, fontsize=10, color=INK, loc="left")
     _legend(ax, handles)
     return ax
@@ -246,12 +247,13 @@ def objects(
     crowds = np.empty((0, 4)) if ignore_bboxes is None else _boxes(ignore_bboxes, "ignore_bboxes")
     _canvas(ax, image, image_shape, np.concatenate([boxes, crowds]))
     line = _line_width(len(boxes))
-    handles: list[Any] = [_unmatched_handle(f"none: {_objects(int(np.sum(totals == 0)))}")]
+    handles: list[Any] = [_unmatched_handle(f"none: {plural(int(np.sum(totals == 0)), 'object')}")]
     bins = np.searchsorted(COUNT_EDGES, totals, side="right") - 1
     for i, label in enumerate(COUNT_LABELS):
         at, color = boxes[bins == i], COUNT_COLORS[i]
         ax.add_collection(LineCollection(_outlines(at), colors=color, linewidths=line))
-        handles.append(Line2D([], [], color=color, linewidth=2, label=f"{label}: {_objects(len(at))}"))
+        name = f"{label}: {plural(len(at), 'object')}"
+        handles.append(Line2D([], [], color=color, linewidth=2, label=name))
     _draw_unmatched(ax, boxes[totals == 0], line)
     if len(crowds):
         ax.add_collection(LineCollection(_outlines(crowds), colors=FAINT, linewidths=line, linestyles="--"))
@@ -732,7 +734,7 @@ def side_by_side(
             num_level_priors=(
                 num_level_priors[name] if isinstance(num_level_priors, Mapping) else num_level_priors
             ),
-            title=f"{name}: {positives:,} positives, {_objects(without)} without",
+            title=f"{name}: {plural(positives, 'positive')}, {plural(without, 'object')} without",
             ax=ax,
             **options,
         )
@@ -858,10 +860,6 @@ def _totals(positives: AssignResult | Array) -> HostArray:
     return np.asarray(_host(counts, "positives"), dtype=np.int64)
 
 
-def _objects(count: int) -> str:
-    return f"{count:,} object" + ("" if count == 1 else "s")
-
-
 def _canvas(
     ax: Axes, image: Any, image_shape: tuple[int, int] | None, reach: HostArray
 ) -> tuple[float, float]:
@@ -950,14 +948,24 @@ def _unmatched_handle(label: str) -> Patch:
 
 
 def _legend(ax: Axes, handles: Sequence[Any]) -> None:
-    """Put the legend below the axes, where it covers nothing."""
-    ax.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.0),
-        ncols=min(len(handles), 4),
-        fontsize=9,
-        frameon=False,
-        columnspacing=1.2,
-        handlelength=1.4,
+    """Put the legend below the axes, where it covers nothing, in as many columns as there is room for."""
+    place = ax.get_subplotspec()
+    room = (
+        ax.bbox.width
+        if place is None
+        else ax.figure.bbox.width * len(place.colspan) / place.get_geometry()[1]
     )
+    for columns in range(min(len(handles), 4), 0, -1):
+        legend = ax.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0.0),
+            ncols=columns,
+            fontsize=9,
+            frameon=False,
+            columnspacing=1.2,
+            handlelength=1.4,
+        )
+        # A wider one would leave the axes no room: layouts shrink them until the legend fits.
+        if legend.get_window_extent().width <= room:
+            break

@@ -56,6 +56,14 @@ def test_few_positives_are_outlines_and_many_are_dots(ax, dense):
     np.testing.assert_array_equal(np.unique(places, axis=0), np.unique(centers, axis=0))
 
 
+def test_one_positive_is_told_in_the_singular(ax):
+    result = AssignResult(np.array([0, 1, 0, 0]), None, None, 3)
+    priors = np.zeros((4, 4), dtype=np.float32)
+    assert plot.assignment(result, priors, BOXES, ax=ax).get_title(loc="left") == "1 positive"
+    (beside,) = plot.side_by_side({"A": result}, priors, BOXES, axes=[ax])
+    assert beside.get_title(loc="left") == "A: 1 positive, 2 objects without"
+
+
 def test_levels_are_told_by_colour_and_counted(ax, dense):
     anchors, result = dense
     plot.assignment(result, anchors.priors, BOXES, num_level_priors=anchors.num_level_priors, ax=ax)
@@ -65,6 +73,16 @@ def test_levels_are_told_by_colour_and_counted(ax, dense):
     colors = [to_hex(c.get_facecolor()[0]) for c in ax.collections if isinstance(c, PathCollection)]
     assert len(set(colors)) == len(colors)
     assert plot.UNMATCHED not in colors
+
+
+def test_legends_leave_small_axes_their_room():
+    figure, axes = plt.subplots(1, 3, figsize=(10.5, 5.0), layout="constrained")
+    for ax in axes:
+        plot.objects(BOXES, np.array([0, 3, 20]), ax=ax)
+    figure.canvas.draw()
+    for ax in axes:
+        assert ax.bbox.width > 0.25 * figure.bbox.width
+        assert ax.get_legend().get_window_extent().width <= figure.bbox.width / 3
 
 
 def test_a_dot_with_more_positives_is_larger(ax):
