@@ -119,7 +119,8 @@ def pyramid_scene() -> Scene:
     """Give the scene with a prior a cell, and predictions as good as of a detector half trained."""
     rng = np.random.default_rng(0)
     scene = scene_of("figure", "figure", OBJECTS, rng, levels=LEVELS, ignore_bboxes=CROWD)
-    priors, strides = scene.arrays["priors"], scene.strides
+    priors = scene.arrays["priors"]
+    strides = np.repeat([float(one.stride) for one in scene.levels], [one.cells for one in scene.levels])
     centers = (priors[:, :2] + priors[:, 2:]) / 2
     middle, size = (OBJECTS[:, :2] + OBJECTS[:, 2:]) / 2, OBJECTS[:, 2:] - OBJECTS[:, :2]
     away = np.abs(centers[:, None] - middle) / size
