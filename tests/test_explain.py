@@ -13,6 +13,7 @@ from assigncore.conformance.capabilities import CAPABILITIES
 from assigncore.conformance.scenes.kinds import KINDS, draw_scene
 from assigncore.conformance.scenes.recipes import Recipe, recipe_of
 from assigncore.conformance.scenes.scene import round_to
+from assigncore.inspect.explain import UnnamedStepsError
 from assigncore.inspect.trace import is_recording, recorded
 
 MATCHERS = ("HungarianAssigner", "MaskHungarianAssigner", "TopkHungarianAssigner", "GreedyMatcher")
@@ -197,9 +198,16 @@ def test_an_assigner_that_names_no_steps_is_not_explained():
         def assign(self, priors, gt_bboxes):
             return AssignResult(np.ones(len(priors), dtype=np.int64), None, None, len(gt_bboxes))
 
+    class Half(MaxIoUAssigner):
+        def assign(self, priors, gt_bboxes):
+            found = super().assign(priors, gt_bboxes)
+            return AssignResult(1 - found.gt_inds, None, None, 1)
+
     boxes = np.array([[0, 0, 10, 10]], dtype=np.float32)
-    with pytest.raises(ValueError, match="Mine does not name its steps"):
+    with pytest.raises(UnnamedStepsError, match="Mine does not name its steps"):
         explain(Mine(), boxes, boxes)
+    with pytest.raises(UnnamedStepsError, match=r"Half does not name all of its steps: .* for 1 priors"):
+        explain(Half(0.5, 0.4), boxes, boxes)
 
 
 def test_a_drop_in_is_explained_by_the_names_of_its_framework():

@@ -45,7 +45,7 @@ DIMENSIONS: Mapping[str, int] = MappingProxyType(
 
 
 class UnnamedStepsError(ValueError):
-    """An assigner was asked why and does not name its steps."""
+    """An assigner was asked why, and does not name its steps, or not all of them."""
 
 
 @dataclass(frozen=True)
@@ -453,8 +453,11 @@ def explain(
     ------
     IndexError
         If there is no such image, ground truth or prior.
+    UnnamedStepsError
+        If the assigner does not name its steps, or what they say does not imply its result: no explanation is
+        given that is not the whole one.
     TypeError, ValueError
-        As ``assign`` raises; or if the image of a batch is not said, or the assigner does not name its steps.
+        As ``assign`` raises; or if the image of a batch is not said.
 
     Notes
     -----
@@ -479,11 +482,27 @@ def explain(
     with without_numpy_fast_path(), recorded() as trace, np.errstate(all="ignore"):
         result = assigner.assign(**inputs) if hasattr(assigner, "assign") else assigner(**inputs)
     n_gts, n_priors = trace.shape
-    codes = getattr(result, "gt_inds", None)
-    if not trace.rounds and trace.matching is None and (codes is None or bool((codes > 0).any())):
-        raise UnnamedStepsError(f"{type(assigner).__name__} does not name its steps, so nothing says why")
     gts, priors = _indices("gt", gt, n_gts), _indices("prior", prior, n_priors)
-    return Explanation(result, type(assigner).__name__, gts, priors, trace)
+    explanation = Explanation(result, type(assigner).__name__, gts, priors, trace)
+    _check_completeness(explanation)
+    return explanation
+
+
+def _check_completeness(explanation: Explanation) -> None:
+    """Refuse to give reasons that imply another result than the assigner's."""
+    trace, name = explanation.trace, explanation.name
+    if trace.matching is None and not any(one.conditions or one.verdicts for one in trace.rounds):
+        if hasattr(explanation.result, "gt_inds") and not (explanation.codes > 0).any():
+            return
+        raise UnnamedStepsError(f"{name} does not name its steps, so nothing says why")
+    if not hasattr(explanation.result, "gt_inds") or len(explanation.codes) != trace.shape[1]:
+        return
+    wrong = np.flatnonzero(explanation.implied_codes != explanation.codes)
+    if len(wrong):
+        raise UnnamedStepsError(
+            f"{name} does not name all of its steps: what they say implies another result for {len(wrong)} "
+            f"priors, the first of them {wrong[0]}"
+        )
 
 
 def _indices(name: str, asked: int | Iterable[int] | None, count: int) -> tuple[int, ...]:
