@@ -5,7 +5,7 @@ import pytest
 
 from assigncore import MultiInstanceAssigner
 from assigncore.backend.memory import memory_budget
-from assigncore.conformance.goldens.replay_multi_instance import published as by_published_names
+from assigncore.conformance.goldens.replay_mmdet import published as by_published_names
 from assigncore.conformance.reference import multi_instance as reference
 from assigncore.conformance.reference.image import Image
 

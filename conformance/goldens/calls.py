@@ -40,14 +40,17 @@ class Refusal:
     Parameters
     ----------
     mentions : tuple of str
-        Words that the message of the ValueError or TypeError must contain.
+        Words that the message of the error must contain.
     by_value : bool, default False
         Whether it takes a value to see what is wrong, so that a library whose values cannot be read at no
         cost may answer.
+    errors : tuple of type
+        What it may be: a ValueError or a TypeError, or what the published package raises.
     """
 
     mentions: tuple[str, ...]
     by_value: bool = False
+    errors: tuple[type[Exception], ...] = (ValueError, TypeError)
 
     def fault(self, error: BaseException | None, *, compiled: bool = False) -> str:
         """Say how an error falls short of the clear one that is due.
@@ -64,16 +67,17 @@ class Refusal:
         str
             Empty when it is the error that is due.
         """
+        kinds = [kind.__name__ for kind in self.errors]
+        kinds_told = " or ".join(kinds)
         if error is None and self.by_value:
             return ""
         if error is None:
-            return "got a result, expected a ValueError or TypeError"
-        kinds = ("ValueError", "TypeError")
+            return f"got a result, expected a {kinds_told}"
         quoted = compiled and any(f"{kind}{mark}" in str(error) for kind in kinds for mark in "(:")
         # PyTorch's compiler has words of its own for an argument that there is not.
         quoted = quoted or (compiled and "failed to bind arguments" in str(error))
-        if not quoted and not isinstance(error, ValueError | TypeError):
-            return f"got {type(error).__name__}: {error}; expected a ValueError or TypeError"
+        if not quoted and not isinstance(error, self.errors):
+            return f"got {type(error).__name__}: {error}; expected a {kinds_told}"
         missing = [word for word in self.mentions if word not in str(error)]
         if missing:
             return f"the message of {type(error).__name__} does not mention {', '.join(missing)}: {error}"

@@ -1,8 +1,8 @@
-"""The replays of the assigners by dynamic k."""
+"""The replays of MMYOLO's assigners by dynamic k, whose drop-ins are modules of PyTorch alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from assigncore.backend import get_backend
 from assigncore.conformance.goldens.calls import Call, Outputs, Replay, answered
 from assigncore.conformance.goldens.cases import GoldenCase
-from assigncore.conformance.reference.dynamic_k import sim_ota
 from assigncore.registry import build_assigner
 from assigncore.result import AssignResult
 
@@ -21,70 +20,6 @@ __all__ = ["DYNAMIC_K_REPLAYS"]
 
 Array = Any
 AnyArray = NDArray[Any]
-
-_SIM_OTA_INPUTS = {
-    "priors": "priors",
-    "bboxes": "pred_bboxes",
-    "scores": "pred_scores",
-    "gt_bboxes": "gt_bboxes",
-    "gt_labels": "gt_labels",
-}
-
-_SIM_OTA_2X_INPUTS = {
-    "priors": "priors",
-    "decoded_bboxes": "pred_bboxes",
-    "pred_scores": "pred_scores",
-    "gt_bboxes": "gt_bboxes",
-    "gt_labels": "gt_labels",
-}
-
-
-def _translate(case: GoldenCase, names: Mapping[str, str]) -> dict[str, AnyArray]:
-    """Give a case's inputs by the core's names, without the ignore regions that these methods never read."""
-    arrays = {names[name]: x for name, x in case.inputs.items() if name != "gt_bboxes_ignore"}
-    # Upstream takes points of whole numbers; the core asks its caller for real ones.
-    arrays["priors"] = arrays["priors"].astype(arrays["pred_bboxes"].dtype)
-    return arrays
-
-
-def _sim_ota(names: Mapping[str, str], **options: Any) -> Callable[[GoldenCase], Call]:
-    """Translate SimOTA, whose two upstream versions differ in their scores."""
-
-    def prepare(case: GoldenCase) -> Call:
-        assigner = build_assigner({"type": "SimOTAAssigner", **case.init, **case.call, **options})
-
-        def assign(**arrays: Array) -> Outputs:
-            result = assigner.assign(**arrays)
-            return {"gt_inds": result.gt_inds, "max_overlaps": result.max_overlaps, "labels": result.labels}
-
-        return Call(assign, _translate(case, names))
-
-    return prepare
-
-
-_SOFT_LABEL_INPUTS = {
-    "priors": "priors",
-    "bboxes": "pred_bboxes",
-    "scores": "pred_logits",
-    "gt_bboxes": "gt_bboxes",
-    "gt_labels": "gt_labels",
-    "gt_masks": "gt_masks",
-}
-
-
-def _soft_label(case: GoldenCase) -> Call:
-    """Translate the assigner of RTMDet."""
-    assigner = build_assigner({"type": "DynamicSoftLabelAssigner", **case.init})
-
-    def assign(**arrays: Array) -> Outputs:
-        result = assigner.assign(**arrays)
-        return {"gt_inds": result.gt_inds, "max_overlaps": result.max_overlaps, "labels": result.labels}
-
-    arrays = _translate(case, _SOFT_LABEL_INPUTS)
-    if "gt_masks" in arrays:
-        arrays["gt_masks"] = arrays["gt_masks"] > 0
-    return Call(assign, arrays)
-
 
 _BATCH_SOFT_LABEL_INPUTS = {
     "priors": "priors",
@@ -103,7 +38,9 @@ def _batch_soft_label(case: GoldenCase) -> Call:
     knobs.pop("batch_iou", None)  # Whether upstream loops over images; it changes no value.
     options = {"own_class_only": True, "select_outside": True}
     assigner = build_assigner({"type": "DynamicSoftLabelAssigner", **knobs, **options})
-    arrays = _translate(case, _BATCH_SOFT_LABEL_INPUTS)
+    arrays = {_BATCH_SOFT_LABEL_INPUTS[name]: x for name, x in case.inputs.items()}
+    # Upstream takes points of whole numbers; the core asks its caller for real ones.
+    arrays["priors"] = arrays["priors"].astype(arrays["pred_bboxes"].dtype)
     arrays["gt_labels"] = arrays["gt_labels"][..., 0]
     arrays["gt_valid"] = arrays["gt_valid"][..., 0] > 0
 
@@ -126,21 +63,6 @@ def _batch_soft_label(case: GoldenCase) -> Call:
         }
 
     return Call(assign, arrays)
-
-
-def _expect_sim_ota(names: Mapping[str, str]) -> Callable[[GoldenCase], GoldenCase]:
-    """Expect the rule's own answer where upstream refuses scores above 1, and overlaps in the inputs' dtype.
-
-    Upstream's overlaps are float32 whatever it is given.
-    """
-
-    def expect(case: GoldenCase) -> GoldenCase:
-        arrays = _translate(case, names)
-        expected = dict(sim_ota(arrays, case.init)) if case.raises is not None else dict(case.expected)
-        expected["max_overlaps"] = expected["max_overlaps"].astype(arrays["pred_bboxes"].dtype)
-        return replace(case, expected=MappingProxyType(expected))
-
-    return expect
 
 
 LISTS = {"positive_infos": 4, "priors": 2, "targets_normed": 7}
@@ -264,11 +186,6 @@ DYNAMIC_K_REPLAYS: Mapping[str, Replay] = MappingProxyType(
     {
         "BatchDynamicSoftLabelAssigner": Replay(_batch_soft_label, answered, batches=True),
         "BatchYOLOv7Assigner": Replay(_yolov7, _expect_yolov7, batches=True),
-        "DynamicSoftLabelAssigner": Replay(_soft_label, answered),
-        "SimOTAAssigner": Replay(_sim_ota(_SIM_OTA_INPUTS), _expect_sim_ota(_SIM_OTA_INPUTS)),
-        "SimOTAAssigner2x": Replay(
-            _sim_ota(_SIM_OTA_2X_INPUTS, sqrt_scores=True), _expect_sim_ota(_SIM_OTA_2X_INPUTS)
-        ),
     }
 )
 """The variants of these assigners."""

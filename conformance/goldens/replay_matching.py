@@ -1,4 +1,8 @@
-"""The replays of the assigners by the matching of least total cost."""
+"""The replays of the assigners by the matching of least total cost.
+
+Their drop-ins answer without the core where there is nothing to match, so that no one call of the core is
+theirs.
+"""
 
 from __future__ import annotations
 

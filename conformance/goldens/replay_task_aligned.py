@@ -1,4 +1,4 @@
-"""The replays of the task-aligned assigner and of the batched assigner by adaptive thresholds."""
+"""The replays of the batched task-aligned assigners and batched ATSS, whose drop-ins are PyTorch's alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from assigncore.assigners.task_aligned_presets import yolov6, yolov8
 from assigncore.backend import get_backend
 from assigncore.boxes.calculators import PositiveCIoU, SmoothedIoU
-from assigncore.conformance.goldens.calls import Call, Outputs, Refusal, Replay, answered
+from assigncore.conformance.goldens.calls import Call, Outputs, Refusal, Replay
 from assigncore.conformance.goldens.cases import GoldenCase
 from assigncore.conformance.reference.task_aligned import batch_atss, batch_task_aligned
 from assigncore.registry import build_assigner
@@ -21,28 +21,6 @@ from assigncore.result import AssignResult
 __all__ = ["TASK_ALIGNED_REPLAYS"]
 
 Array = Any
-
-
-def _single_image(case: GoldenCase) -> Call:
-    """Translate the assigner of TOOD, whose exponents are arguments of the call.
-
-    Upstream takes the ignore regions and does nothing with them; the core refuses them.
-    """
-    assigner = build_assigner({"type": "TaskAlignedAssigner", **case.init, **case.call})
-    names = {"bboxes": "pred_bboxes", "scores": "pred_scores"}
-    inputs = {names.get(name, name): x for name, x in case.inputs.items() if name != "gt_bboxes_ignore"}
-    inputs["priors"] = inputs["priors"][:, :4]
-
-    def assign(**arrays: Array) -> Outputs:
-        result = assigner.assign(**arrays)
-        return {
-            "gt_inds": result.gt_inds,
-            "max_overlaps": result.max_overlaps,
-            "labels": result.labels,
-            "assign_metrics": result.extras["assign_metrics"],
-        }
-
-    return Call(assign, inputs)
 
 
 def _batched_inputs(case: GoldenCase) -> dict[str, Any]:
@@ -211,7 +189,6 @@ TASK_ALIGNED_REPLAYS: Mapping[str, Replay] = MappingProxyType(
             _expect(lambda case: batch_task_aligned(case.inputs, case.init)),
             batches=True,
         ),
-        "TaskAlignedAssigner": Replay(_single_image, answered),
         "UltraTaskAlignedAssigner": Replay(_ultralytics, _expect_known_labels, batches=True),
     }
 )

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from assigncore.conformance import LAWS, Part, cli, load_packed, validate_report
-from assigncore.conformance.goldens import replay as replay_module
-from assigncore.conformance.goldens import runner
+from assigncore.conformance.goldens import dropins, runner
 from assigncore.conformance.laws.cuda_guarantees import GUARANTEES
 from assigncore.conformance.laws.promises import PROMISES
 
@@ -17,9 +16,9 @@ SMALL = ["--backend", "numpy", "--assigner", "GridAssigner", "--part", "goldens"
 
 
 def _plant_wrong_assigner(monkeypatch):
-    build = replay_module.build_assigner
+    build = dropins.mmdet.build_assigner
     monkeypatch.setattr(
-        replay_module, "build_assigner", lambda config: build({**config, "pos_iou_thr": 0.45})
+        dropins.mmdet, "build_assigner", lambda config: build({**config, "pos_iou_thr": 0.45})
     )
 
 

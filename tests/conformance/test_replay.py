@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from assigncore.conformance import REPLAYS, Agreement, Call, Refusal, compare_case, get_target, load_packed
-from assigncore.conformance.goldens import replay as replay_module
-from assigncore.conformance.goldens.replay import ascend_answer
+from assigncore.conformance.goldens import dropins
+from assigncore.conformance.goldens.replay_mmdet import ascend_answer
 from assigncore.conformance.goldens.runner import replay_case
 from assigncore.conformance.reference.image import iof, iou
 
@@ -18,8 +18,11 @@ def _case(variant, name):
 
 def _plant(monkeypatch, change):
     """Let every assigner be built with changed knobs."""
-    build = replay_module.build_assigner
-    monkeypatch.setattr(replay_module, "build_assigner", lambda config: build({**config, **change}))
+    for package in (dropins.mmdet, dropins.mmdet2):
+        build = package.build_assigner
+        monkeypatch.setattr(
+            package, "build_assigner", lambda config, build=build: build({**config, **change})
+        )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 
 from assigncore.adapters import mmdet
 from assigncore.conformance import REPLAYS, compare_case
+from assigncore.conformance.goldens.dropins import CALLS, call_3
 
 from ..golden import cases, tensors
 from ..instances import CONTAINERS
@@ -15,77 +16,6 @@ UPSTREAM_ERRORS = {
     "ValueError": ValueError,
 }
 """Of wrong calls. What else upstream raises are its bugs, or what the project has an answer to."""
-
-PRED = {
-    "priors",
-    "approxs",
-    "responsible_flags",
-    "decoder_priors",
-    "valid_flags",
-    "bboxes",
-    "scores",
-    "masks",
-}
-GT = {
-    "gt_bboxes": "bboxes",
-    "gt_labels": "labels",
-    "gt_masks": "masks",
-    "positive_maps": "positive_maps",
-    "text_token_mask": "text_token_mask",
-}
-
-
-def instances(case, container):
-    """Return predictions, ground truths and ignore regions."""
-    x = tensors(case)
-    pred = container(**{name: x[name] for name in x if name in PRED})
-    gt = container(**{GT[name]: x[name] for name in x if name in GT})
-    left = set(x) - PRED - set(GT) - {"gt_bboxes_ignore"}
-    assert not left
-    ignore = container(bboxes=x["gt_bboxes_ignore"]) if "gt_bboxes_ignore" in x else None
-    return pred, gt, ignore
-
-
-def plain(assigner, case, pred, gt, ignore):
-    return assigner.assign(pred, gt, ignore, **case.call)
-
-
-def atss(assigner, case, pred, gt, ignore):
-    return assigner.assign(pred, case.call["num_level_priors"], gt, ignore)
-
-
-def hungarian(assigner, case, pred, gt, ignore):
-    return assigner.assign(pred, gt, {"img_shape": tuple(case.call["img_shape"])})
-
-
-def region(assigner, case, pred, gt, ignore):
-    call = dict(case.call)
-    img_meta = {"img_shape": tuple(call.pop("img_shape"))}
-    return assigner.assign(pred, gt, img_meta, gt_instances_ignore=ignore, **call)
-
-
-def topk_hungarian(assigner, case, pred, gt, ignore):
-    call = dict(case.call)
-    img_meta = {"img_shape": tuple(call.pop("img_shape"))}
-    return assigner.assign(pred.scores, pred.bboxes, gt.bboxes, gt.labels, img_meta, **call)
-
-
-CALLS = {
-    "ATSSAssigner": atss,
-    "ApproxMaxIoUAssigner": plain,
-    "CenterRegionAssigner": plain,
-    "DynamicSoftLabelAssigner": plain,
-    "GridAssigner": plain,
-    "HungarianAssigner": hungarian,
-    "MaxIoUAssigner": plain,
-    "MultiInstanceAssigner": plain,
-    "PointAssigner": plain,
-    "RegionAssigner": region,
-    "SimOTAAssigner": plain,
-    "TaskAlignedAssigner": plain,
-    "TopkHungarianAssigner": topk_hungarian,
-    "UniformAssigner": plain,
-}
 
 
 def outputs(result):
@@ -108,22 +38,17 @@ def test_published_answers(variant, container):
     faults, some = [], cases(variant)
     for case in some:
         assigner = mmdet.build_assigner({"type": variant, **case.init})
-        arguments = instances(case, CONTAINERS[container])
         error = UPSTREAM_ERRORS.get(case.raises)
         if error is not None:
             with pytest.raises(error):
-                CALLS[variant](assigner, case, *arguments)
+                call_3(assigner, case, tensors(case), CONTAINERS[container])
             continue
-        got = outputs(CALLS[variant](assigner, case, *arguments))
+        got = outputs(call_3(assigner, case, tensors(case), CONTAINERS[container]))
         outcome = compare_case(due(case), got)
         if not outcome.agreement.agrees:
             faults.append(f"{case}: {outcome.message}")
     assert len(some) >= 10
     assert not faults, "\n".join(faults)
-
-
-def test_every_published_assigner_is_there():
-    assert set(CALLS) == set(mmdet.ASSIGNERS)
 
 
 def test_published_overlaps():
