@@ -146,6 +146,20 @@ def test_a_matching_tells_costs_by_term_and_what_another_pair_would_cost(name):
     assert raised[allowed].max() > 0.1
 
 
+def test_a_transport_tells_costs_by_term_and_what_another_pair_would_cost():
+    recipe = recipe_of("SinkhornAssigner")
+    explanation = explain(recipe.assigner, **inputs_of(recipe, draw_scene("real-2-2")), gt=0)
+    away = explanation.trace.terms["away from the centre"]
+    pairs = [(int(code) - 1, n) for n, code in enumerate(explanation.codes) if code > 0]
+    gt, prior = next((gt, n) for gt, n in pairs if away[gt].max() > 0)
+    assert set(explanation.cost_terms(gt, prior)) == {"class", "overlap", "away from the centre"}
+    assert abs(explanation.forced(gt, prior)) < 5
+    # A unit must come from far away, and the rest of the plan makes room for it.
+    raised = [explanation.forced(gt, int(n)) for n in np.flatnonzero(away[gt])[:20]]
+    assert 1e5 < min(raised) < np.inf
+    assert "cost" in explanation._repr_html_()
+
+
 def test_what_a_forced_pair_costs_is_what_trying_all_matchings_gives():
     rng = np.random.default_rng(3)
     low = rng.uniform(0, 20, (4, 2))

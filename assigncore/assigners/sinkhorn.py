@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
@@ -12,8 +13,8 @@ from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
-from assigncore.inspect.trace import condition, contest, is_recording
-from assigncore.matching.sinkhorn import transport
+from assigncore.inspect.trace import condition, contest, costs, is_recording
+from assigncore.matching.sinkhorn import TransportPlan, transport
 from assigncore.numerics import at_least, log, rounded_product
 from assigncore.pairs.tiles import Tile, TileView, dense_tiles
 from assigncore.registry import ASSIGNERS, Configured
@@ -215,11 +216,12 @@ class SinkhornAssigner(Configured):
         pairs = whole[:, None, :] & gt_valid[..., None]
         is_near = self._near_center(view.of_priors(scene.priors), gt_bboxes) & pairs
         overlaps = measure_of(self.iou_calculator, "iou")(gt_bboxes, boxes)
-        cost, of_background = focal_costs_of_scores(
+        of_class, of_background = focal_costs_of_scores(
             scores, labels, alpha=float(self.alpha), gamma=float(self.gamma)
         )
         least = float(xp.finfo(xp.float32).eps)
-        cost = cost + rounded_product(-log(at_least(overlaps, least)), float(self.iou_weight))
+        of_overlap = rounded_product(-log(at_least(overlaps, least)), float(self.iou_weight))
+        cost = of_class + of_overlap
         # Where no point is near, the constant would be common to all pairs, and cost nothing but precision.
         far = ~is_near & xp.any(is_near, axis=-1, keepdims=True)
         cost = xp.where(far, cost + OUTSIDE, cost)
@@ -233,15 +235,17 @@ class SinkhornAssigner(Configured):
         supply = supply * fits[:, None]
         rest = at_least(units - xp.sum(supply, axis=-1), 0.0)
         of_background = xp.broadcast_to(of_background[:, None, :], (*cost.shape[:1], 1, scene.shape[1]))
-        plan = transport(
+        ship = partial(
+            transport,
             backend,
-            xp.concat([cost, of_background], axis=1),
-            xp.concat([supply, rest[:, None]], axis=1),
-            demand,
+            supply=xp.concat([supply, rest[:, None]], axis=1),
+            demand=demand,
             eps=self.eps,
             num_iters=self.num_iters,
             tol=self.tol,
         )
+        costs_of_all = xp.concat([cost, of_background], axis=1)
+        plan = ship(costs_of_all)
         most = xp.max(plan.log_mass, axis=-1, keepdims=True)
         sends = most > -FORBIDDEN
         share = xp.where(sends, plan.log_mass - xp.where(sends, most, 0.0), -FORBIDDEN)
@@ -253,6 +257,8 @@ class SinkhornAssigner(Configured):
             gets = (of_gts >= of_rest) & (of_gts > -FORBIDDEN)
             condition("log share of the plan at least the background's", gets, value=of_gts, limit=of_rest)
             contest("the largest log share of the plan", by=of_gts)
+            terms = {"class": of_class, "overlap": of_overlap, "away from the centre": far * OUTSIDE}
+            costs(terms, partial(_forced, backend, costs_of_all, ship))
         at = xp.where(positive, source, 0)
         own = xp.take_along_axis(overlaps, at[:, None, :], axis=1)[:, 0, :]
         takes_part = positive & (demand > 0)
@@ -275,6 +281,22 @@ class SinkhornAssigner(Configured):
         k = min(self.candidate_topk, int(overlaps.shape[-1]))
         negated, _ = backend.k_smallest(-overlaps, k)
         return xp.where(xp.any(pairs, axis=-1), dynamic_count(-negated), 0.0)
+
+
+def _forced(
+    backend: ArrayBackend, cost: Array, ship: Callable[[Array], TransportPlan], gt: int, prior: int
+) -> Array:
+    """Return by how much the plan's cost (1,) rises where a prior can get its unit from one source alone."""
+    xp, device = backend.xp, backend.device_of(cost)
+    source, sink = (xp.arange(int(n), device=device) for n in cost.shape[1:])
+    others = (source != gt)[None, :, None] & (sink == prior)[None, None, :]
+
+    def total(plan: TransportPlan) -> Array:
+        mass = xp.exp(plan.log_mass)
+        return xp.sum(xp.sum(xp.where(mass > 0, mass * cost, 0.0), axis=-1), axis=-1)
+
+    rise = total(ship(xp.where(others, FORBIDDEN, cost))) - total(ship(cost))
+    return xp.where(cost[:, gt, prior] < FORBIDDEN, rise, FORBIDDEN)
 
 
 def _tiles(scene: Scene, entries: int) -> list[Tile]:

@@ -217,8 +217,7 @@ class Explanation:
 
     def cost_terms(self, gt: int, prior: int) -> dict[str, float]:
         """Return what a pair costs, term by term, where costs of all pairs are matched; else nothing."""
-        matching = self.trace.matching
-        return {} if matching is None else {name: float(x[gt, prior]) for name, x in matching.terms.items()}
+        return {name: float(x[gt, prior]) for name, x in self.trace.terms.items()}
 
     def forced(self, gt: int, prior: int) -> float:
         """Solve again with a pair forced, and return by how much that raises the total cost.
@@ -232,14 +231,16 @@ class Explanation:
         -------
         float
             0 for a pair of a matching of least cost; infinity for one that may not be matched. A greedy
-            matching can become cheaper.
+            matching and an entropic plan can become cheaper.
 
         Raises
         ------
         ValueError
-            If the assigner does not match all pairs at once.
+            If the assigner does not weigh all pairs against each other.
         """
         matching = self.trace.matching
+        if matching is None and self.trace.force is not None:
+            return self.trace.force(gt, prior)
         if matching is None:
             raise ValueError(f"{self.name} decides pair by pair: see pair(gt, prior)")
         if not np.isfinite(matching.costs[gt, prior]):

@@ -26,6 +26,7 @@ __all__ = [
     "begin",
     "condition",
     "contest",
+    "costs",
     "is_recording",
     "mark",
     "matching",
@@ -181,15 +182,12 @@ class Matching:
 
     Attributes
     ----------
-    terms : mapping of str to array (G, N)
-        What pairs cost, term by term, each weighted.
     costs : array (G, N)
-        Their sum; infinite where a pair cannot be.
+        What pairs cost; infinite where a pair cannot be.
     solve : callable
         Maps costs (G, N) to the ground truth of each prediction (N,), -1 where it has none.
     """
 
-    terms: Mapping[str, AnyArray]
     costs: AnyArray
     solve: Callable[[AnyArray], AnyArray]
 
@@ -210,6 +208,10 @@ class Trace:
         What was said.
     matching : Matching, optional
         Of a method that decides about all pairs at once.
+    terms : mapping of str to array (G, N)
+        What pairs cost, term by term, where costs decide.
+    force : callable, optional
+        Says by how much the total cost rises where a ground truth must have a prior.
     """
 
     shape: tuple[int, int] = (0, 0)
@@ -218,6 +220,8 @@ class Trace:
     rounds: list[Round] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     matching: Matching | None = None
+    terms: Mapping[str, AnyArray] = field(default_factory=dict)
+    force: Callable[[int, int], float] | None = None
 
     def codes(self) -> AnyArray:
         """Work out from what was recorded, and nothing else, the code of each prior, (N,)."""
@@ -390,6 +394,16 @@ def contest(
         rounds[-1].contest = Contest(name, _of_pairs(by, index, np.nan), among_all, last)
 
 
+def costs(terms: Mapping[str, Array], force: Callable[[int, int], Array]) -> None:
+    """Say what pairs cost where all are weighed against each other: terms by name, each (1, G, N).
+
+    `force` maps a ground truth and a prior to what the total cost rises by where the one must have the other.
+    """
+    if is_recording() and _trace is not None:
+        _trace.terms = {name: np.broadcast_to(_host(x)[0], _trace.shape) for name, x in terms.items()}
+        _trace.force = lambda gt, prior: float(_host(force(gt, prior)).reshape(-1)[0])
+
+
 def matching(terms: Callable[[], Mapping[str, Array]], costs: Array, solve: Callable[[Array], Array]) -> None:
     """Say that a matching decides, of costs (1, N, G) that `solve` maps to ground truths (1, N) from 0.
 
@@ -402,8 +416,8 @@ def matching(terms: Callable[[], Mapping[str, Array]], costs: Array, solve: Call
             problem = backend.from_numpy(np.ascontiguousarray(of_gts.T)[None], device)
             return np.asarray(backend.to_numpy(solve(problem))[0])
 
-        each = {name: backend.to_numpy(term)[0].T for name, term in terms().items()}
-        _trace.matching = Matching(each, backend.to_numpy(costs)[0].T, solved)
+        _trace.terms = {name: backend.to_numpy(term)[0].T for name, term in terms().items()}
+        _trace.matching = Matching(backend.to_numpy(costs)[0].T, solved)
 
 
 def mark(
