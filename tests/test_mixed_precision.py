@@ -13,6 +13,7 @@ from assigncore import build_cost
 from assigncore.adapters import detr, mmdet, mmdet2, transformers
 from assigncore.backend import load_backend
 from assigncore.backend.fast_path import without_numpy_fast_path
+from assigncore.conformance.goldens.dropins import CALLS, CALLS_2, call_2, call_3
 
 from .adapters.golden import cases, tensors
 from .adapters.instances import Instances
@@ -150,20 +151,19 @@ def test_drop_ins_find_the_same_pairs_amid_mixed_precision(match, half):
 
 @each_half
 @pytest.mark.filterwarnings("ignore:predictions are given to ATSSAssigner")
-@pytest.mark.parametrize("variant", goldens3.CALLS)
+@pytest.mark.parametrize("variant", CALLS)
 def test_drop_ins_of_mmdet_answer_the_same_amid_mixed_precision(variant, half):
     case = next(case for case in cases(variant) if case.raises is None)
     assigner = mmdet.build_assigner({"type": variant, **case.init})
-    given = goldens3.instances(case, Instances)
-    check(lambda: goldens3.outputs(goldens3.CALLS[variant](assigner, case, *given)), half)
+    check(lambda: goldens3.outputs(call_3(assigner, case, tensors(case), Instances)), half)
 
 
 @each_half
-@pytest.mark.parametrize("variant", goldens2.CALLS)
+@pytest.mark.parametrize("variant", CALLS_2)
 def test_drop_ins_of_mmdet_2_answer_the_same_amid_mixed_precision(variant, half):
     case = next(case for case in cases(variant) if case.raises is None)
     assigner = mmdet2.build_assigner({"type": variant.removesuffix("2x"), **case.init})
-    check(lambda: goldens2.outputs(goldens2.CALLS[variant](assigner, case, tensors(case))), half)
+    check(lambda: goldens2.outputs(call_2(assigner, case, tensors(case))), half)
 
 
 def check(answer, half):

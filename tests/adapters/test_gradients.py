@@ -5,11 +5,10 @@ import torch
 from torch.utils import _pytree as pytree
 
 from assigncore.adapters import mmdet, mmdet2
+from assigncore.conformance.goldens.dropins import CALLS, CALLS_2, call_2, call_3
 
 from .golden import cases, tensors
 from .instances import Instances
-from .mmdet import test_goldens as version_3
-from .mmdet import test_goldens_2 as version_2
 from .test_compiled import CALLS as BATCHED
 from .test_meta import fields
 
@@ -39,23 +38,20 @@ def some_case(variant):
 
 
 @pytest.mark.filterwarnings("ignore:predictions are given to ATSSAssigner")
-@pytest.mark.parametrize("variant", version_3.CALLS)
+@pytest.mark.parametrize("variant", CALLS)
 def test_version_3(variant):
     case = some_case(variant)
     assigner = mmdet.build_assigner({"type": variant, **case.init})
-    given = [
-        None if x is None else Instances(**attached(vars(x))) for x in version_3.instances(case, Instances)
-    ]
-    found = fields(version_3.CALLS[variant](assigner, case, *given))
+    found = fields(call_3(assigner, case, attached(tensors(case)), Instances))
     assert carrying(found) == ATTACHED.get(variant, set())
 
 
-@pytest.mark.parametrize("variant", version_2.CALLS)
+@pytest.mark.parametrize("variant", CALLS_2)
 def test_version_2(variant):
     case = some_case(variant)
     assigner = mmdet2.build_assigner({"type": variant.removesuffix("2x"), **case.init})
     given = attached(tensors(case))
-    found = fields(version_2.CALLS[variant](assigner, case, given))
+    found = fields(call_2(assigner, case, given))
     if variant == "AscendMaxIoUAssigner":
         # The anchors themselves are handed through.
         found = {name: x for name, x in found.items() if not any(x is own for own in given.values())}
@@ -75,11 +71,9 @@ def test_a_loss_of_boxes_reaches_the_predictions_of_yolof(version):
     x = tensors(case)
     predictions = x["decoder_priors"].requires_grad_()
     if version == 3:
-        given = version_3.instances(case, Instances)
-        given[0].decoder_priors = predictions
-        result = version_3.CALLS["UniformAssigner"](mmdet.UniformAssigner(**case.init), case, *given)
+        result = call_3(mmdet.UniformAssigner(**case.init), case, x, Instances)
     else:
-        result = version_2.CALLS["UniformAssigner"](mmdet2.UniformAssigner(**case.init), case, x)
+        result = call_2(mmdet2.UniformAssigner(**case.init), case, x)
     found = result.get_extra_property("pos_predicted_boxes")
     loss = (
         (found - result.get_extra_property("target_boxes")).abs()[result.get_extra_property("pos_idx")].sum()

@@ -10,11 +10,10 @@ from torch.utils import _pytree as pytree
 from assigncore import adapters
 from assigncore.adapters import mmdet, mmdet2
 from assigncore.adapters.index_pairs import SetMatcher
+from assigncore.conformance.goldens.dropins import CALLS, CALLS_2, call_2, call_3
 
 from .golden import cases, tensors
 from .instances import Instances
-from .mmdet import test_goldens as version_3
-from .mmdet import test_goldens_2 as version_2
 from .test_compiled import CALLS as BATCHED
 
 READ_VALUES = {
@@ -56,25 +55,22 @@ def fields(result):
 
 
 @pytest.mark.filterwarnings("ignore:predictions are given to ATSSAssigner")
-@pytest.mark.parametrize("variant", sorted(set(version_3.CALLS) - READ_VALUES.keys()))
+@pytest.mark.parametrize("variant", sorted(set(CALLS) - READ_VALUES.keys()))
 def test_version_3_reads_nothing(variant):
     for case in various(variant):
         assigner = mmdet.build_assigner({"type": variant, **case.init})
-        given = version_3.instances(case, Instances)
-        moved = [None if x is None else Instances(**on_meta(vars(x))) for x in given]
-        got = fields(version_3.CALLS[variant](assigner, case, *moved))
-        assert described(got) == described(fields(version_3.CALLS[variant](assigner, case, *given))), case
+        given = tensors(case)
+        got = fields(call_3(assigner, case, on_meta(given), Instances))
+        assert described(got) == described(fields(call_3(assigner, case, given, Instances))), case
 
 
-@pytest.mark.parametrize(
-    "variant", sorted(v for v in version_2.CALLS if v.removesuffix("2x") not in READ_VALUES)
-)
+@pytest.mark.parametrize("variant", sorted(v for v in CALLS_2 if v.removesuffix("2x") not in READ_VALUES))
 def test_version_2_reads_nothing(variant):
     for case in various(variant):
         assigner = mmdet2.build_assigner({"type": variant.removesuffix("2x"), **case.init})
         given = tensors(case)
-        got = fields(version_2.CALLS[variant](assigner, case, on_meta(given)))
-        assert described(got) == described(fields(version_2.CALLS[variant](assigner, case, given))), case
+        got = fields(call_2(assigner, case, on_meta(given)))
+        assert described(got) == described(fields(call_2(assigner, case, given))), case
 
 
 def without_ground_truths(arguments):
@@ -104,7 +100,7 @@ def drop_ins():
 
 
 def test_every_drop_in_is_swept():
-    for module, calls in ((mmdet, version_3.CALLS), (mmdet2, version_2.CALLS)):
+    for module, calls in ((mmdet, CALLS), (mmdet2, CALLS_2)):
         assert set(module.ASSIGNERS) == {name.removesuffix("2x") for name in calls}
     swept = {type(function) for function, _ in BATCHED.values()}
     left = {
