@@ -80,7 +80,6 @@ class Holds(StrEnum):
     PAIRS = "a value for each prior and ground truth (N, G)"
     OF_GTS = "a row for each ground truth (G, ...)"
     IN_TURN = "rows for all ground truths in turn, several times (K * G, ...)"
-    OF_IMAGE = "one value for an image"
 
 
 _HOLDS = {"gt_inds": Holds.CODES, "max_overlaps": Holds.VALUES, "labels": Holds.VALUES}

@@ -209,11 +209,6 @@ class Bench:
         """Whether it is declared to take batches."""
         return Mode.BATCHED in self.recipe.capabilities.modes
 
-    @property
-    def settled(self) -> bool:
-        """Whether it is declared to keep to the laws where values tie."""
-        return self.recipe.capabilities.rounding is not Rounding.TIES
-
 
 def refused(
     call: Callable[[], object], errors: type[Exception] | tuple[type[Exception], ...], *words: str, what: str

@@ -62,8 +62,6 @@ def outputs_of_rows(recipe: Recipe, outputs: Outputs, places: Places, gts: int) 
             # With few priors there are fewer turns.
             if len(in_turn) <= len(places["N"]):
                 found[name] = in_turn[:, places["G"]].reshape(-1, *x.shape[1:])
-        elif holds is Holds.OF_IMAGE:
-            found[name] = x
         elif x.ndim and x.shape[-1] == priors and (holds is not None or x.dtype.kind not in "iu"):
             rows = x[..., places["N"]]
             if holds is Holds.CODES:
