@@ -345,7 +345,8 @@ def _build(
         if n_classes is not None:
             gt_valid = with_known_class(backend, gt_labels, gt_valid, n_classes)
         gt_labels = each_image(gt_labels)
-    begin((int(gt_bboxes.shape[1]), int(priors.shape[-2])), each_image(gt_valid))
+    gt_valid = each_image(gt_valid)
+    begin((int(gt_bboxes.shape[1]), int(priors.shape[-2])), gt_valid)
     return Scene(
         backend=backend,
         lead=lead,
@@ -353,7 +354,7 @@ def _build(
         gt_bboxes=each_image(gt_bboxes),
         prior_valid=prior_valid,
         prior_whole=prior_valid & prior_whole,
-        gt_valid=each_image(gt_valid),
+        gt_valid=gt_valid,
         gt_labels=gt_labels,
         ignore_bboxes=None if ignore_bboxes is None else each_image(ignore_bboxes),
         ignore_valid=None if ignore_valid is None else each_image(ignore_valid),

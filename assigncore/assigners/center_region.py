@@ -14,7 +14,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D, measure_of, zero_when_d
 from assigncore.boxes.formulas import box_centers, inside
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
-from assigncore.inspect.trace import condition, contest
+from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.pairs.listed import Pairs
 from assigncore.pairs.relations import Inside, Relation, Touching, decided_by_pairs, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
@@ -191,7 +191,9 @@ class CenterRegionAssigner(Configured):
                 if self.foreground_dominate:
                     in_shadow, outranked = in_shadow & ~clash, outranked & ~clash
                 else:
-                    condition("in no shadow of its class", ~xp.any(clash, axis=1, keepdims=True), otherwise=0)
+                    if is_recording():
+                        clear = ~xp.any(clash, axis=1, keepdims=True)
+                        condition("in no shadow of its class", clear, otherwise=0)
                     gt_inds = xp.where(pairs.largest(xp.astype(clash, xp.int32)) > 0, 0, gt_inds)
             return gt_inds, in_shadow, outranked
 
