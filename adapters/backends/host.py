@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["cached_pairs_per_tile", "k_smallest"]
+__all__ = ["cached_pairs_per_tile", "k_smallest", "moved_axes"]
 
 AnyArray = np.ndarray[Any, Any]
 
@@ -18,6 +18,13 @@ It is also enough for PyTorch to share an operation among threads.
 
 FEW = 16
 """Up to so many smallest values are found one by one: a vectorised search is quicker than a partition."""
+
+
+def moved_axes(ndim: int, source: int, destination: int) -> list[int]:
+    """Return the order of the axes once one of them is moved."""
+    order = [axis for axis in range(ndim) if axis != source % ndim]
+    order.insert(destination % ndim, source % ndim)
+    return order
 
 
 def cached_pairs_per_tile(within_budget: int) -> int:

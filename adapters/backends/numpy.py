@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat.numpy as compat
 import numpy as np
 
-from assigncore.adapters.backends.host import cached_pairs_per_tile, k_smallest
+from assigncore.adapters.backends.host import cached_pairs_per_tile, k_smallest, moved_axes
 from assigncore.adapters.kernels import compiled
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.formulas import Mode
@@ -36,9 +36,7 @@ def _broadcast_to(x: np.ndarray[Any, Any], shape: tuple[int, ...], /) -> np.ndar
 
 
 def _moveaxis(x: np.ndarray[Any, Any], source: int, destination: int, /) -> np.ndarray[Any, Any]:
-    order = [axis for axis in range(x.ndim) if axis != source % x.ndim]
-    order.insert(destination % x.ndim, source % x.ndim)
-    return x.transpose(order)
+    return x.transpose(moved_axes(x.ndim, source, destination))
 
 
 def _reshape(x: np.ndarray[Any, Any], /, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from assigncore.adapters.backends.host import cached_pairs_per_tile
+from assigncore.adapters.backends.host import cached_pairs_per_tile, moved_axes
 from assigncore.adapters.backends.plain_tensors import are_plain, is_recorded, unlike_arrays, what_hides
 from assigncore.adapters.backends.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
@@ -39,9 +39,7 @@ def _take_along_axis(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int = -
 
 
 def _moveaxis(x: torch.Tensor, source: int, destination: int, /) -> torch.Tensor:
-    order = [axis for axis in range(x.ndim) if axis != source % x.ndim]
-    order.insert(destination % x.ndim, source % x.ndim)
-    return x.permute(order)
+    return x.permute(moved_axes(x.ndim, source, destination))
 
 
 def _result_type(*arrays_and_dtypes: Any) -> torch.dtype:
