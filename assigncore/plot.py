@@ -485,13 +485,7 @@ def positives_by_level(
     ['10 (59%)', '7 (41%)']
     """
     ax = _axes(ax, (8.0, 4.0))
-    bottom = np.zeros(len(level_names))
-    for i, (name, counts) in enumerate(positives.items()):
-        heights = np.asarray(counts, dtype=np.float64)
-        if np.any(heights):
-            color = SIZE_COLORS[i % len(SIZE_COLORS)]
-            ax.bar(range(len(heights)), heights, bottom=bottom, color=color, width=0.7, label=name)
-        bottom = bottom + heights
+    bottom = _stack(ax, np.arange(len(level_names)), positives, width=0.7)
     if notes is None:
         whole = max(float(bottom.sum()), 1.0)
         notes = [f"{int(n):,} ({n / whole:.0%})" if n else "0" for n in bottom]
@@ -546,21 +540,7 @@ def best_overlaps(
     """
     ax = _axes(ax, (8.0, 4.0))
     left, right = np.asarray(edges[:-1], dtype=np.float64), np.asarray(edges[1:], dtype=np.float64)
-    bottom = np.zeros(len(left))
-    for i, (name, group) in enumerate(counts.items()):
-        heights = np.asarray(group, dtype=np.float64)
-        if np.any(heights):
-            color = SIZE_COLORS[i % len(SIZE_COLORS)]
-            ax.bar(
-                left,
-                heights,
-                bottom=bottom,
-                width=0.92 * (right - left),
-                align="edge",
-                color=color,
-                label=name,
-            )
-        bottom = bottom + heights
+    bottom = _stack(ax, left, counts, width=0.92 * (right - left), align="edge")
     for value, knobs in _by_value(thresholds or {}).items():
         style = THRESHOLD_STYLES.get(knobs[0], "-")
         ax.axvline(value, color=INK, linestyle=style, linewidth=1.4, label=f"{' = '.join(knobs)} = {value:g}")
@@ -572,6 +552,18 @@ def best_overlaps(
     ax.figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     ax.set_title(title, fontsize=12, color=INK)
     return ax
+
+
+def _stack(ax: Axes, x: HostArray, groups: Mapping[str, Sequence[int]], **bars: Any) -> HostArray:
+    """Draw a bar of each group at `x`, one group above the other; return the height of all."""
+    bottom = np.zeros(len(x))
+    for i, (name, counts) in enumerate(groups.items()):
+        heights = np.asarray(counts, dtype=np.float64)
+        if np.any(heights):
+            color = SIZE_COLORS[i % len(SIZE_COLORS)]
+            ax.bar(x, heights, bottom=bottom, color=color, label=name, **bars)
+        bottom = bottom + heights
+    return bottom
 
 
 def _by_value(thresholds: Mapping[str, float]) -> dict[float, list[str]]:
