@@ -14,6 +14,7 @@ import numpy as np
 
 from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.backend.lookup import Array, get_backend
+from assigncore.backend.threads import DIMENSIONS as SHARED_DIMENSIONS
 from assigncore.inspect.display import Table, html_page, plural
 from assigncore.inspect.trace import Condition, Round, Trace, recorded
 
@@ -35,10 +36,10 @@ MOST_ROWS = 12
 
 DIMENSIONS: Mapping[str, int] = MappingProxyType(
     {
-        "approxs": 3, "base_sizes": 3, "gt_bboxes": 2, "gt_labels": 1, "gt_masks": 3, "gt_valid": 1,
-        "ignore_bboxes": 2, "ignore_labels": 1, "ignore_valid": 1, "image_shape": 1, "mask_points": 2,
-        "positive_maps": 2, "pred_bboxes": 2, "pred_logits": 2, "pred_masks": 3, "pred_objectness": 1,
-        "pred_scores": 2, "prior_valid": 1, "priors": 2, "responsible_flags": 1, "text_token_mask": 1,
+        **SHARED_DIMENSIONS,
+        "approxs": 3, "base_sizes": 3, "ignore_labels": 1, "image_shape": 1, "mask_points": 2,
+        "positive_maps": 2, "pred_masks": 3, "pred_objectness": 1, "responsible_flags": 1,
+        "text_token_mask": 1,
     }
 )  # fmt: skip
 """Dimensions of one image's part of each input."""
