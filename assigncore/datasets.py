@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -165,6 +165,12 @@ class Dataset(Sequence[AnnotatedImage]):
             f"Dataset({self.source}: {len(self.images):,} images, {objects:,} objects, "
             f"{len(self.categories):,} classes)"
         )
+
+    def part(self, start: int, end: int) -> Dataset:
+        """Give the images from `start` to before `end`, with their annotations and all categories."""
+        images = self.images[start:end]
+        annotations = {image.id: self.annotations.get(image.id, ()) for image in images}
+        return replace(self, images=images, annotations=annotations, skipped=(), num_clipped=0)
 
     def objects(self, image: Image) -> tuple[Annotation, ...]:
         """Annotations of an image that want positives: all but the crowd regions."""

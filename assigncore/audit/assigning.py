@@ -71,6 +71,8 @@ class Assigned:
     frame : Frame
     objects : tuple of Annotation
         Ground truth i is ``objects[i]``.
+    labels : array of int, shape (G,)
+        Their class labels.
     gt_inds : array of int, shape (N,)
         -1 ignored, 0 background, i + 1 assigned to ground truth i.
     num_excluded : int
@@ -88,6 +90,7 @@ class Assigned:
 
     frame: Frame
     objects: tuple[Annotation, ...]
+    labels: Any
     gt_inds: Any
     num_excluded: int
     priors: Any
@@ -228,4 +231,14 @@ def _split(
         if laid.predicted is not None:
             gt_bboxes = batch.gt_bboxes[i, : len(objects)]
             matched = matched_overlaps(gt_inds[i, :n], laid.predicted.boxes[i, :n], gt_bboxes)
-        yield Assigned(frame, objects, gt_inds[i, :n], excluded, priors, level, found, matched)
+        yield Assigned(
+            frame,
+            objects,
+            batch.gt_labels[i, : len(objects)],
+            gt_inds[i, :n],
+            excluded,
+            priors,
+            level,
+            found,
+            matched,
+        )
