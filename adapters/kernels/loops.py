@@ -518,6 +518,21 @@ def row_by_row(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Ho
         fill_row(formula, box, c, 1, zero, floor, overlaps[row : row + 1])
 
 
+@compiled
+def pairwise_l1(rows: Host, others: Host, distances: Host) -> None:
+    """Fill `distances` (L, N, G) of `rows` (L or 1, N, D) from `others` (L or 1, G, D)."""
+    for image in range(distances.shape[0]):
+        a = rows[min(image, rows.shape[0] - 1)]
+        b = others[min(image, others.shape[0] - 1)].T.copy()
+        for n in range(distances.shape[1]):
+            row = distances[image, n]
+            for g in range(row.shape[0]):
+                row[g] = abs(a[n, 0] - b[0, g])
+            for d in range(1, a.shape[1]):
+                for g in range(row.shape[0]):
+                    row[g] += abs(a[n, d] - b[d, g])
+
+
 # -- The pairs that fulfil a relation ------------------------------------------------------------------------
 
 
