@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from assigncore.backend.threads import share_images
-from assigncore.boxes.formulas import EPS, BoxOverlap, Mode
+from assigncore.boxes.formulas import EPS, ORIENTED, BoxOverlap, Mode
 from assigncore.pairs.relations import Inside, Near, Relation, Touching
 from assigncore.steps.candidates import LAST_RESORT, Candidates, Distances, PointDistances, ShapeDistances
 from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
@@ -280,6 +280,8 @@ def list_pairs(relation: Relation, most: int) -> tuple[Host, Host] | None:
     if loops is None:
         return None
     margin = 0.0
+    if isinstance(relation, Inside) and relation.boxes.shape[-1] == ORIENTED:
+        return None
     if isinstance(relation, Inside):
         kind = loops.INSIDE_OR_ON if relation.closed else loops.INSIDE
         if relation.margin is not None:
