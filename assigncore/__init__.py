@@ -37,7 +37,7 @@ from assigncore.assigners import (
 from assigncore.backend import ArrayBackend, get_backend, load_backend
 from assigncore.backend.memory import memory_budget, set_memory_budget
 from assigncore.boxes.calculators import BboxOverlaps2D, PositiveCIoU, SmoothedIoU
-from assigncore.datasets import read_coco, sample_dataset
+from assigncore.datasets import read_coco, read_dataset, sample_dataset
 from assigncore.inspect.explain import Explanation, explain
 from assigncore.inspect.monitor import Monitor
 from assigncore.registry import ASSIGNERS, COSTS, OVERLAP_CALCULATORS, build_assigner, build_cost
@@ -88,6 +88,7 @@ __all__ = [
     "load_backend",
     "memory_budget",
     "read_coco",
+    "read_dataset",
     "sample_dataset",
     "set_memory_budget",
     "shadowed_labels",

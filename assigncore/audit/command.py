@@ -27,7 +27,7 @@ from assigncore.audit.results import Results, load_results
 from assigncore.audit.run import Settings, assign_images, make_layout
 from assigncore.audit.statistics import collect, summarize
 from assigncore.audit.table import print_runs
-from assigncore.datasets import Dataset, InputFileError, read_coco, sample_dataset
+from assigncore.datasets import Dataset, InputFileError, read_dataset, sample_dataset
 
 MAX_WARNINGS = 10
 
@@ -165,7 +165,7 @@ def audit(
         raise AuditError("--images: is used by the pictures only, which need --out")
     if images is not None and not images.is_dir():
         raise AuditError(f"--images {images}: no such folder")
-    dataset = sample_dataset() if annotations is None else read_coco(annotations)
+    dataset = sample_dataset() if annotations is None else read_dataset(annotations)
     pictures = None if out is None else _prepare_pictures(out)
     found, at = open_backend(backend, device)
     boxes = None if proposals is None else load_results("--proposals", proposals, dataset)

@@ -52,7 +52,7 @@ def unmatched_rows(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
     for i in np.nonzero(objects.totals == 0)[0]:
         annotation, frame = objects.annotations[i], objects.frames[i]
         x1, y1, x2, y2 = annotation.bbox
-        scaled = frame.boxes([annotation])[0]
+        scaled = frame.scale(np.asarray([annotation.bbox]))[0]
         rows.append(
             {
                 "image_id": annotation.image_id,
@@ -79,8 +79,6 @@ def make_report(
 
     Nothing in it depends on the time or on how fast the machine is, so equal inputs give equal reports.
     """
-    annotations = [a for found in dataset.annotations.values() for a in found]
-    crowds = sum(a.crowd for a in annotations)
     return {
         "schema": "assigncore-audit",
         "schema_version": SCHEMA_VERSION,
@@ -95,12 +93,15 @@ def make_report(
         "settings": {**asdict(scale), "batch_size": settings.batch_size, "seed": settings.seed},
         "data": {
             "source": dataset.source,
+            "format": dataset.format,
             "images": len(dataset.images),
-            "images_without_objects": sum(not dataset.objects(image) for image in dataset.images),
-            "objects": len(annotations) - crowds,
-            "crowd_regions": crowds,
+            "images_without_objects": int(np.sum(np.diff(dataset.object_starts) == 0)),
+            "objects": len(dataset.all_objects),
+            "crowd_regions": len(dataset.all_crowds),
             "categories": len(dataset.categories),
             "clipped": dataset.num_clipped,
+            "dropped": dataset.dropped,
+            "notices": dataset.notices,
             "num_skipped": len(dataset.skipped),
             "skipped": [asdict(s) for s in dataset.skipped],
         },

@@ -27,7 +27,7 @@ from assigncore.audit.queries import Queries, QueryLayout
 from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.calculators import BboxOverlaps2D
-from assigncore.datasets import Annotation, Dataset
+from assigncore.datasets import Annotations, Dataset
 from assigncore.inputs import read_scene
 from assigncore.priors import PointGenerator
 from assigncore.steps.overlaps import best_overlaps, overlaps_with_gts
@@ -69,7 +69,7 @@ class Assigned:
     Attributes
     ----------
     frame : Frame
-    objects : tuple of Annotation
+    objects : Annotations
         Ground truth i is ``objects[i]``.
     gt_inds : array of int, shape (N,)
         -1 ignored, 0 background, i + 1 assigned to ground truth i.
@@ -87,7 +87,7 @@ class Assigned:
     """
 
     frame: Frame
-    objects: tuple[Annotation, ...]
+    objects: Annotations
     gt_inds: Any
     num_excluded: int
     priors: Any

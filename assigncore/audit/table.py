@@ -16,6 +16,7 @@ from assigncore.audit.matched import POOR
 from assigncore.audit.report import Run, unmatched_rows
 from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
 from assigncore.datasets import Dataset
+from assigncore.inspect.display import plural
 
 LOUD = "bold magenta"
 MAX_UNMATCHED = 8
@@ -82,13 +83,12 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
 
 
 def _headline(dataset: Dataset, size: str, backend: str) -> Text:
-    objects = sum(len(dataset.objects(image)) for image in dataset.images)
-    crowds = sum(map(len, dataset.annotations.values())) - objects
-    counts = f"{len(dataset.images):,} images, {objects:,} objects"
-    counts += f", {crowds:,} crowd regions" if crowds else ""
+    crowds = len(dataset.all_crowds)
+    counts = f"{plural(len(dataset.images), 'image')}, {plural(len(dataset.all_objects), 'object')}"
+    counts += f", {plural(crowds, 'crowd region')}" if crowds else ""
     text = Text.assemble((dataset.source, "bold"), f"\n{counts}; {size}, on {backend}")
     if dataset.skipped:
-        text.append(f"; {len(dataset.skipped):,} broken annotations skipped", style=LOUD)
+        text.append(f"; {plural(len(dataset.skipped), 'broken annotation')} skipped", style=LOUD)
     return text
 
 
