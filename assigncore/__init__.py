@@ -36,7 +36,16 @@ from assigncore.assigners import (
 )
 from assigncore.backend import ArrayBackend, get_backend, load_backend
 from assigncore.backend.memory import memory_budget, set_memory_budget
-from assigncore.boxes.calculators import BboxOverlaps2D, PositiveCIoU, SmoothedIoU
+from assigncore.boxes.calculators import (
+    GWD,
+    KLD,
+    NWD,
+    BboxOverlaps2D,
+    PositiveCIoU,
+    ProbIoU,
+    RotatedIoU,
+    SmoothedIoU,
+)
 from assigncore.datasets import read_coco, read_dataset, sample_dataset
 from assigncore.inspect.explain import Explanation, explain
 from assigncore.inspect.monitor import Monitor
@@ -51,6 +60,9 @@ __version__ = "0.1.0"
 __all__ = [
     "ASSIGNERS",
     "COSTS",
+    "GWD",
+    "KLD",
+    "NWD",
     "OVERLAP_CALCULATORS",
     "ATSSAssigner",
     "ApproxMaxIoUAssigner",
@@ -72,7 +84,9 @@ __all__ = [
     "MultiInstanceAssigner",
     "PointAssigner",
     "PositiveCIoU",
+    "ProbIoU",
     "RegionAssigner",
+    "RotatedIoU",
     "SSDMatcher",
     "SimOTAAssigner",
     "SinkhornAssigner",

@@ -62,6 +62,9 @@ PER_SHAPE = {
 LAW_SHAPES = 4
 """Shapes that the laws have between them, in eager calls of each operation's price."""
 
+LAW_GRAPHS = {"torch": 2.0}
+"""Seconds that the laws take for the graphs they compile of an assigner, beside what their calls take."""
+
 
 def _left_out(
     variant: str,
@@ -234,6 +237,7 @@ class Plan:
                         run_laws, recipe, target, laws=self.laws, thorough=thorough, limit=self.limit
                     )
                     took = _seconds(target, Mode.EAGER, 5 * len(self.laws), shapes=LAW_SHAPES)
+                    took += LAW_GRAPHS.get(target.library, 0.0) if "static" in self.laws else 0.0
                     yield Job(name, f"{where} laws", job, len(self.laws), took)
                 if Part.GUARANTEES in self.parts and target.on_cuda:
                     job = partial(run_guarantees, matrix, target)

@@ -7,11 +7,16 @@ import torch
 from assigncore import boxes as b
 from assigncore.conformance import get_target
 
-SINGLE = ("box_area", "box_centers", "cxcywh_to_xyxy", "xywh_to_xyxy", "xyxy_to_cxcywh")
+ORIENTED = ("normalize_angles", "xywhr_to_corners", "xywhr_to_xyxy")
+SINGLE = (
+    "box_area", "box_centers", "corners_to_xywhr", "cxcywh_to_xyxy", "xywh_to_xyxy", "xyxy_to_cxcywh",
+    "xyxy_to_xywhr", *ORIENTED,
+)  # fmt: skip
 ALIGNED = tuple(name for name in b.__all__ if name.startswith("aligned"))
 ARGUMENTS = {
-    name: ("boxes",) if name in SINGLE else ("points", "boxes") if name == "points_in_boxes" else ("a", "b")
-    for name in b.__all__
+    **{name: ("boxes",) if name in SINGLE else ("a", "b") for name in b.__all__},
+    "points_in_boxes": ("points", "boxes"),
+    "corners_to_xywhr": ("corners",),
 }
 
 
@@ -23,6 +28,10 @@ def arguments_of(function, rows=(3, 3), dtype=np.float32):
         low = rng.integers(0, 20000, (n, 2))
         both = [low, low + rng.integers(1, 40000, (n, 2))]
         drawn[name] = (low if name == "points" else np.concatenate(both, axis=-1)).astype(np.float16)
+        if function in ORIENTED:
+            drawn[name] = np.concatenate([drawn[name] / 4, rng.uniform(-4, 4, (n, 1))], axis=-1)
+        if name == "corners":
+            drawn[name] = drawn[name][:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
     return {name: x.astype(dtype) for name, x in drawn.items()}
 
 
@@ -34,8 +43,8 @@ def call(function, target, arguments):
 def wrong_shapes(function, arguments):
     """Give what to change, and what the error says of it."""
     for name, x in arguments.items():
-        wider = np.concatenate([x, x[:, :1]], axis=-1)
-        for wrong in (x[:, :-1], wider) if function in SINGLE else (x[:, :-1], wider, x[0]):
+        wider = np.concatenate([x, x[..., :2]], axis=-1)
+        for wrong in (x[..., :-1], wider) if function in SINGLE else (x[:, :-1], wider, x[0]):
             yield {name: wrong}, (name, "expected", str(wrong.shape))
     if function in ALIGNED:
         yield {"b": arguments["b"][:2]}, ("b: expected 3 rows", "got 2")
@@ -132,8 +141,15 @@ def test_all_compile(name):
 
     def everything(points, boxes, others):
         given = {"points": points, "boxes": boxes, "a": boxes, "b": others}
+        of_oriented = {"boxes": b.xyxy_to_xywhr(boxes)}
+        given["corners"] = b.xywhr_to_corners(of_oriented["boxes"])
         return [
-            getattr(b, function)(**{name: given[name] for name in ARGUMENTS[function]})
+            getattr(b, function)(
+                **{
+                    name: (of_oriented if function in ORIENTED else given)[name]
+                    for name in ARGUMENTS[function]
+                }
+            )
             for function in b.__all__
         ]
 
@@ -147,9 +163,9 @@ def test_all_compile(name):
 
 @pytest.mark.parametrize("function", SINGLE)
 def test_a_single_box_is_a_row(function, target):
-    (boxes,) = arguments_of(function).values()
-    alone = target.to_numpy(call(function, target, {"boxes": boxes[0]}))
-    np.testing.assert_array_equal(alone, target.to_numpy(call(function, target, {"boxes": boxes}))[0])
+    ((name, boxes),) = arguments_of(function).items()
+    alone = target.to_numpy(call(function, target, {name: boxes[0]}))
+    np.testing.assert_array_equal(alone, target.to_numpy(call(function, target, {name: boxes}))[0])
 
 
 @pytest.mark.parametrize("function", [name for name in b.__all__ if name != "points_in_boxes"])

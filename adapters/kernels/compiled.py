@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from assigncore.backend.threads import share_images
-from assigncore.boxes.formulas import EPS, BoxOverlap, Mode
+from assigncore.boxes.formulas import EPS, ORIENTED, BoxOverlap, Mode
 from assigncore.pairs.relations import Inside, Near, Relation, Touching
 from assigncore.steps.candidates import LAST_RESORT, Candidates, Distances, PointDistances, ShapeDistances
 from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
@@ -33,6 +33,7 @@ __all__ = [
     "k_nearest",
     "k_smallest",
     "k_smallest_of_lists",
+    "l1_distance",
     "list_pairs",
     "overlaps_of_boxes",
     "without_kernels",
@@ -108,11 +109,8 @@ def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode, threads: Callable[[], int]
         return None
     lead = np.broadcast_shapes(b1.shape[:-2], b2.shape[:-2])
     count, own = prod(lead), prod(b2.shape[:-2])
-    boxes = np.broadcast_to(b1, (*lead, *b1.shape[-2:])).reshape(count, *b1.shape[-2:])
-    if own == 1:
-        others = b2.reshape(1, *b2.shape[-2:])
-    else:
-        others = np.broadcast_to(b2, (*lead, *b2.shape[-2:])).reshape(count, *b2.shape[-2:])
+    boxes = _of_each(b1, lead)
+    others = b2.reshape(1, *b2.shape[-2:]) if own == 1 else _of_each(b2, lead)
     overlaps = np.empty((count, boxes.shape[1], others.shape[1]), b1.dtype)
     if own == count and boxes.shape[1] == others.shape[1] == 1:
         rows = (_contiguous(x[:, 0]) for x in (boxes, others))
@@ -126,6 +124,19 @@ def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode, threads: Callable[[], int]
 
         share_images(fill, count, overlaps.size, threads)
     return overlaps.reshape(*lead, *overlaps.shape[1:])
+
+
+def l1_distance(a: Host, b: Host) -> Host | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.l1_distance`."""
+    loops = _loops(a)
+    if loops is None or b.dtype != a.dtype:
+        return None
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    distances = np.empty((prod(lead), a.shape[-2], b.shape[-2]), a.dtype)
+    if distances.size:
+        rows = (_contiguous(x[None] if x.ndim == 2 else _of_each(x, lead)) for x in (a, b))
+        loops.pairwise_l1(*rows, distances)
+    return distances.reshape(*lead, *distances.shape[1:])
 
 
 def best_of_priors(pairs: PairwiseOverlaps, threads: Callable[[], int]) -> Host | None:
@@ -269,6 +280,8 @@ def list_pairs(relation: Relation, most: int) -> tuple[Host, Host] | None:
     if loops is None:
         return None
     margin = 0.0
+    if isinstance(relation, Inside) and relation.boxes.shape[-1] == ORIENTED:
+        return None
     if isinstance(relation, Inside):
         kind = loops.INSIDE_OR_ON if relation.closed else loops.INSIDE
         if relation.margin is not None:
@@ -317,6 +330,13 @@ def _k_smallest(x: Host, ends: Host, k: int) -> tuple[Host, Host] | None:
     smallest, places = np.empty((len(ends), k), x.dtype), np.empty((len(ends), k), np.int64)
     values = _contiguous(x).reshape(-1)
     return (smallest, places) if loops.k_smallest_of_rows(values, ends, smallest, places) else None
+
+
+def _of_each(x: Host, lead: tuple[int, ...]) -> Host:
+    """Give rows (..., R, D) of each of the leading dimensions that they broadcast to, as (L, R, D)."""
+    if x.shape[:-2] != lead:
+        x = np.broadcast_to(x, (*lead, *x.shape[-2:]))
+    return x.reshape(prod(lead), *x.shape[-2:])
 
 
 def _own(x: Host, images: slice) -> Host:

@@ -84,21 +84,17 @@ class HungarianAssigner:
         labels = as_integers(labels)
         if n_priors == 0 or n_gts == 0:
             return unmatched(labels, n_priors, n_gts)
-        matched = self._matched(pred_instances, gt_instances, img_meta)
-        return AssignResult(n_gts, matched, None, labels_of(labels, matched))
-
-    def _matched(self, pred_instances: Any, gt_instances: Any, img_meta: Any) -> Array:
-        """Return the codes of the matching (N,)."""
         if all(isinstance(cost, CostKnobs) for cost in self.match_costs):
             costs = tuple(cost.core() for cost in self.match_costs)
-            names = {name for cost in costs for name in cost.needs}
+            names = {name for cost in costs for name in cost.needs} - {"gt_labels"}
             inputs = cost_inputs(names, pred_instances, gt_instances, img_meta)
-            return hungarian_of(costs).assign(**inputs).gt_inds
+            return AssignResult.of(hungarian_of(costs).assign(gt_labels=labels, **inputs))
         terms = [cost(pred_instances, gt_instances, img_meta) for cost in self.match_costs]
         total = terms[0]
         for term in terms[1:]:
             total = total + term
-        return linear_sum_assignment(total) + 1
+        matched = linear_sum_assignment(total) + 1
+        return AssignResult(n_gts, matched, None, labels_of(labels, matched))
 
 
 def unmatched(labels: Array, n_priors: int, n_gts: int) -> AssignResult:

@@ -173,6 +173,25 @@ class MaxIoU(_AnyColumns):
         """Return the knobs that are the core's too, with the threshold read by its type as upstream."""
         return {**super().core_knobs(), "neg_iou_thr": background_threshold(self.neg_iou_thr)}
 
+    def decide(self, priors: Array, gt: Mapping[str, Any], **inputs: Any) -> AssignResult:
+        """Assign as the core does, but for ignored priors at a `min_pos_iou` of -1 or below.
+
+        In the published code an ignored prior overlaps every ground truth by -1. Where all are ignored, that
+        is each ground truth's best overlap, and the last one takes them: all, or the first.
+        """
+        result = super().decide(priors, gt, **inputs)
+        n_gts, takes = result.num_gts, self.match_low_quality and self.min_pos_iou <= -1
+        if not takes or n_gts == 0 or result.num_preds == 0 or inputs["ignore_bboxes"] is None:
+            return result
+        xp = get_backend(result.gt_inds, "gt_inds").xp
+        every = xp.ones_like(result.gt_inds, dtype=xp.bool)
+        own = every if self.gt_max_assign_all else xp.cumulative_sum(xp.astype(every, xp.int64)) == 1
+        taken = own & xp.all(result.max_overlaps == -1)
+        result.gt_inds = xp.where(taken, n_gts, result.gt_inds)
+        if result.labels is not None:
+            result.labels = xp.where(taken, gt["gt_labels"][-1], result.labels)
+        return result
+
     def of_boxes(self, priors: Any, gt: GroundTruths) -> AssignResult:
         """Assign priors (N, 4)."""
         return self.decide(

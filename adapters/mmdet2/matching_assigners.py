@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import assigncore
 from assigncore.adapters.containers import as_integers, boxes_of, flat_masks
 from assigncore.adapters.errors import also_assertion
-from assigncore.adapters.mmdet.matching_assigners import hungarian_of, labels_of, unmatched
+from assigncore.adapters.mmdet.matching_assigners import hungarian_of, unmatched
 from assigncore.adapters.mmdet.result import AssignResult
 from assigncore.adapters.mmdet2.costs import (
     BBoxL1Cost,
@@ -22,6 +23,9 @@ from assigncore.backend import Array, get_backend
 from assigncore.boxes import cxcywh_to_xyxy
 
 __all__ = ["HungarianAssigner", "MaskHungarianAssigner"]
+
+mask_hungarian_of = lru_cache(maxsize=64)(assigncore.MaskHungarianAssigner)
+"""The core's assigner of the same costs, built once."""
 
 
 def _refuse_ignore_regions(gt_bboxes_ignore: Any) -> None:
@@ -104,7 +108,7 @@ class HungarianAssigner:
         result = hungarian_of(costs).assign(
             boxes, gt_labels=labels, pred_bboxes=scaled, pred_logits=cls_pred, image_shape=(height, width)
         )
-        return AssignResult(n_gts, result.gt_inds, None, result.labels)
+        return AssignResult.of(result)
 
 
 @dataclass(eq=False)
@@ -173,7 +177,7 @@ class MaskHungarianAssigner:
         if n_priors == 0 or n_gts == 0:
             return unmatched(labels, n_priors, n_gts)
         costs = [cost.core() for cost in (self.cls_cost, self.mask_cost, self.dice_cost)]
-        result = assigncore.MaskHungarianAssigner(*costs).assign(
+        result = mask_hungarian_of(*costs).assign(
             flat_masks(gt_mask), pred_masks=flat_masks(mask_pred), gt_labels=labels, pred_logits=cls_pred
         )
-        return AssignResult(n_gts, result.gt_inds, None, labels_of(labels, result.gt_inds))
+        return AssignResult.of(result)

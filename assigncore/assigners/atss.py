@@ -9,12 +9,12 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes, measure_of
 from assigncore.boxes.formulas import box_centers, drop_broken, inside
 from assigncore.checks import check_choice, check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, mark
-from assigncore.numerics import exp, power, quotient, rounded_product, running_sum
+from assigncore.numerics import exp, power, quotient, rounded_product, running_sum, sqrt
 from assigncore.pairs.listed import Pairs
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -124,7 +124,8 @@ class ATSSAssigner(Configured):
         Parameters
         ----------
         priors : array (..., N, 4)
-            Boxes x1, y1, x2, y2 in pixels, level by level.
+            Boxes x1, y1, x2, y2 in pixels, level by level; of oriented boxes, as all others then are too,
+            (..., N, 5).
         gt_bboxes : array (..., G, 4)
             Boxes x1, y1, x2, y2 in pixels.
         num_level_priors : sequence of int
@@ -171,6 +172,7 @@ class ATSSAssigner(Configured):
             for name, x in needed.items():
                 if x is None:
                     raise ValueError(f"{name}: expected an array, since alpha is {self.alpha}, got None")
+        form = columns_of_boxes(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,
@@ -179,9 +181,10 @@ class ATSSAssigner(Configured):
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
+            columns=(form, form),
             further={
                 "pred_logits": InputSpec(pred_logits, ("N", "C")),
-                "pred_bboxes": InputSpec(pred_bboxes, ("N", 4)),
+                "pred_bboxes": InputSpec(pred_bboxes, ("N", form)),
             },
         )
         levels = check_levels(num_level_priors, scene.shape[1])
@@ -264,7 +267,7 @@ def adaptive_threshold(xp: Any, overlaps: Array, found: Array) -> Array:
     deviation = xp.where(found, overlaps - mean[..., None], 0.0)
     squares = running_sum(rounded_product(deviation, deviation))
     variance = quotient(squares, xp.where(several, count - 1, 1.0))
-    return xp.where(several, mean + xp.sqrt(variance), float("inf"))
+    return xp.where(several, mean + sqrt(variance), float("inf"))
 
 
 def centers_inside(scene: Scene, candidates: Candidates, *, margin: float) -> Array:

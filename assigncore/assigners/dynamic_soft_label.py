@@ -9,11 +9,11 @@ from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
 from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
-from assigncore.numerics import at_least, divided, exp, log1p, quotient, rounded_product, sigmoid
+from assigncore.numerics import at_least, divided, exp, log1p, quotient, rounded_product, sigmoid, sqrt
 from assigncore.pairs.listed import TilePairs
 from assigncore.pairs.relations import Inside, Near, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
@@ -132,7 +132,7 @@ class DynamicSoftLabelAssigner(Configured):
         priors : array (..., N, 4)
             Points with their strides: x, y, stride_x, stride_y in pixels. Distances are in units of stride_x.
         gt_bboxes : array (..., G, 4)
-            Boxes x1, y1, x2, y2 in pixels.
+            Boxes x1, y1, x2, y2 in pixels; oriented boxes, as predictions then are too, (..., G, 5).
         pred_bboxes : array (..., N, 4)
             Boxes of the predictions in pixels.
         pred_logits : array (..., N, C)
@@ -170,14 +170,16 @@ class DynamicSoftLabelAssigner(Configured):
         no part. The power of ten stays below infinity: the farthest pairs are equally expensive. A pair whose
         power of ten is 99 or more costs at least 99, whatever its logits say.
         """
+        form = columns_of_boxes(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            columns=(4, form),
             further={
                 "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
-                "pred_bboxes": InputSpec(pred_bboxes, ("N", 4), required=True),
+                "pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True),
                 "pred_logits": InputSpec(pred_logits, ("N", "C"), required=True),
                 "gt_masks": InputSpec(gt_masks, ("G", "H", "W"), "bool"),
             },
@@ -251,7 +253,7 @@ class DynamicSoftLabelAssigner(Configured):
         x, y = columns(priors)[:2]
         center_x, center_y = columns(centers)
         dx, dy = x - center_x, y - center_y
-        apart = backend.xp.sqrt(rounded_product(dx, dx) + rounded_product(dy, dy))
+        apart = sqrt(rounded_product(dx, dx) + rounded_product(dy, dy))
         exponent = divided(apart, _stride(priors)) - float(self.soft_center_radius)
         return backend.power_of_ten(-at_least(-exponent, -LARGEST_EXPONENT))
 

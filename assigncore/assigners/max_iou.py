@@ -176,7 +176,7 @@ class MaxIoUAssigner(Configured):
         name_best(best, "overlap at least pos_iou_thr", positive, float(self.pos_iou_thr))
         gt_inds = overwrite(gt_inds, positive, best.gt_inds)
         if self.match_low_quality:
-            taken = self._low_quality(scene, best, ignored)
+            taken = self._low_quality(scene, best)
             gt_inds = overwrite(gt_inds, taken > 0, taken)
         return scene.result(gt_inds, max_overlaps)
 
@@ -191,22 +191,9 @@ class MaxIoUAssigner(Configured):
             return (max_overlaps >= low) & (max_overlaps < high)
         return (max_overlaps >= 0) & (max_overlaps < float(self.neg_iou_thr))
 
-    def _low_quality(self, scene: Scene, best: BestOverlaps, ignored: Array) -> Array:
+    def _low_quality(self, scene: Scene, best: BestOverlaps) -> Array:
         """Return index + 1 of the ground truth that takes each prior for its best overlap, else 0."""
-        xp = scene.xp
         eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou))
         limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all
         name_low_quality(scene, best, "at least min_pos_iou", eligible, limit, assign_all=assign_all)
-        taken = low_quality_gt(scene, best, eligible, assign_all=assign_all)
-        if self.min_pos_iou > -1:
-            return taken
-        # Overlaps with ignored priors are -1. Where all are, that is the best of every ground truth.
-        all_ignored = xp.all(ignored | ~scene.prior_valid, axis=-1)[:, None]
-        places = xp.arange(1, scene.shape[2] + 1, dtype=taken.dtype, device=scene.backend.device_of(taken))
-        last = xp.max(xp.where(scene.gt_valid, places, 0), axis=-1)[:, None]
-        if not self.gt_max_assign_all:
-            first = xp.argmax(xp.astype(ignored, taken.dtype), axis=-1)[:, None]
-            n_priors = int(ignored.shape[-1])
-            index = xp.arange(n_priors, dtype=taken.dtype, device=scene.backend.device_of(taken))
-            ignored = ignored & (index == first)
-        return xp.where(all_ignored & ignored, last, taken)
+        return low_quality_gt(scene, best, eligible, assign_all=assign_all)

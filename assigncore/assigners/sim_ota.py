@@ -9,11 +9,11 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
 from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
-from assigncore.numerics import at_least, rounded_product
+from assigncore.numerics import at_least, rounded_product, sqrt
 from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.relations import Inside, Near, holds_for_any, largest_code
 from assigncore.registry import ASSIGNERS, Configured
@@ -122,7 +122,7 @@ class SimOTAAssigner(Configured):
         priors : array (..., N, 4)
             Points with their strides: x, y, stride_x, stride_y in pixels.
         gt_bboxes : array (..., G, 4)
-            Boxes x1, y1, x2, y2 in pixels.
+            Boxes x1, y1, x2, y2 in pixels; oriented boxes, as predictions then are too, (..., G, 5).
         pred_bboxes : array (..., N, 4)
             Boxes of the predictions in pixels.
         pred_scores : array (..., N, C)
@@ -157,14 +157,16 @@ class SimOTAAssigner(Configured):
         centre costs at least 50,000, whatever its scores say. A valid label that is no class is an error
         where the host can see it; elsewhere its ground truth takes no part.
         """
+        form = columns_of_boxes(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            columns=(4, form),
             further={
                 "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
-                "pred_bboxes": InputSpec(pred_bboxes, ("N", 4), required=True),
+                "pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True),
                 "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
             },
         )
@@ -205,7 +207,7 @@ class SimOTAAssigner(Configured):
         """Return what pairs cost, (b, g, n): for their class, their overlap, and their place."""
         scores = pairs.view.of_priors(costs.classes)
         if self.sqrt_scores:
-            scores = costs.scene.xp.sqrt(at_least(scores, 0.0))
+            scores = sqrt(at_least(scores, 0.0))
         cost = weighted(entropy_cost(scores, pairs.view.of_gts(labels)), self.cls_weight)
         cost = cost + overlap_cost(self.iou_calculator, overlaps, float(self.eps), self.iou_weight)
         points, reach = self._points_and_reach(pairs.of_priors(costs.scene.priors))

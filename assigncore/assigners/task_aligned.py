@@ -8,12 +8,12 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D
-from assigncore.boxes.formulas import box_centers, columns, drop_broken
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
+from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_broken
 from assigncore.checks import check_choice, check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, is_recording
-from assigncore.numerics import quotient
+from assigncore.numerics import at_least, quotient
 from assigncore.pairs.listed import ListedPairs, all_rows
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -53,8 +53,9 @@ class TaskAlignedAssigner(Configured):
     topk_inside : bool, default False
         Whether the `topk` are chosen among the priors inside the ground truth, of metric 0 too; else among
         all, and those then dropped that are outside or of metric 0.
-    inside_margin : float, default 0.01
-        How far inside a prior's centre must be, in pixels: farther than this from each side.
+    inside_margin : float or None, default 0.01
+        How far inside a prior's centre must be, in pixels: farther than this from each side. None: it may be
+        on a side too.
     smallest_side : float, default 0
         Ground truths with a shorter side count as this long, about their centre, when it is decided what is
         inside. In pixels.
@@ -102,7 +103,7 @@ class TaskAlignedAssigner(Configured):
     beta: float = 6
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
     topk_inside: bool = False
-    inside_margin: float = 0.01
+    inside_margin: float | None = 0.01
     smallest_side: float = 0
     conflicts: str = "claimants"
     topk2: int | None = None
@@ -111,8 +112,10 @@ class TaskAlignedAssigner(Configured):
 
     def _check_knobs(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
-        for name in ("alpha", "beta", "inside_margin", "smallest_side", "eps"):
+        for name in ("alpha", "beta", "smallest_side", "eps"):
             check_knob(name, getattr(self, name), at_least=0)
+        if self.inside_margin is not None:
+            check_knob("inside_margin", self.inside_margin, at_least=0)
         check_choice("conflicts", self.conflicts, COMPETITORS)
         if self.topk2 is not None:
             check_knob("topk2", self.topk2, at_least=1, integer=True)
@@ -136,9 +139,9 @@ class TaskAlignedAssigner(Configured):
         priors : array (..., N, 4) or (..., N, 3)
             Boxes x1, y1, x2, y2, or points x, y, stride, in pixels. Only the centres count.
         gt_bboxes : array (..., G, 4)
-            Boxes x1, y1, x2, y2 in pixels.
+            Boxes x1, y1, x2, y2 in pixels; of oriented boxes, which priors may then be too, (..., G, 5).
         pred_bboxes : array (..., N, 4)
-            The boxes predicted from the priors, in pixels.
+            The boxes predicted from the priors, in pixels, in the form of the ground truths.
         pred_scores : array (..., N, C)
             The probabilities of the classes, predicted from the priors.
         gt_labels : array (..., G) of integers
@@ -173,19 +176,20 @@ class TaskAlignedAssigner(Configured):
         """
         if gt_labels is None:
             raise ValueError("gt_labels: expected an array, since the metric reads their scores, got None")
+        form = columns_of_boxes(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            columns=("3 or 4", 4),
+            columns=("3 or 4", form),
             further={
-                "pred_bboxes": InputSpec(pred_bboxes, ("N", 4), required=True),
+                "pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True),
                 "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
             },
         )
-        if scene.priors.shape[-1] not in (3, 4):
+        if scene.priors.shape[-1] not in (3, 4, form):
             raise ValueError(f"priors: expected shape (..., N, 3) or (..., N, 4), got {tuple(priors.shape)}")
         if scene.further["pred_scores"].shape[-1] == 0:
             raise ValueError(
@@ -204,7 +208,6 @@ class TaskAlignedAssigner(Configured):
 
     def _alignment(self, scene: Scene) -> Alignment:
         """Bring together what the metric is computed from."""
-        xp = scene.xp
         pred_bboxes, whole = drop_broken(scene.further["pred_bboxes"])
         is_points = int(scene.priors.shape[-1]) == 3
         return Alignment(
@@ -213,8 +216,8 @@ class TaskAlignedAssigner(Configured):
             centers=scene.priors[..., :2] if is_points else box_centers(scene.priors),
             pred_bboxes=pred_bboxes,
             pred_scores=scene.further["pred_scores"],
-            regions=with_smallest_side(xp, scene.gt_bboxes, float(self.smallest_side)),
-            margin=self.inside_margin,
+            regions=with_smallest_side(scene.xp, scene.gt_bboxes, float(self.smallest_side)),
+            margin=None if self.inside_margin is None else float(self.inside_margin),
             label=known_labels(scene, int(scene.further["pred_scores"].shape[-1])),
             calculator=self.iou_calculator,  # type: ignore[arg-type]
             alpha=self.alpha,
@@ -246,9 +249,11 @@ class TaskAlignedAssigner(Configured):
 
 
 def with_smallest_side(xp: Any, boxes: Array, side: float) -> Array:
-    """Widen the sides of boxes (..., 4) that are shorter than `side`, about the centre."""
+    """Widen the sides of boxes (..., 4) or (..., 5) that are shorter than `side`, about the centre."""
     if side == 0:
         return boxes
+    if int(boxes.shape[-1]) == ORIENTED:
+        return xp.concat([boxes[..., :2], at_least(boxes[..., 2:4], side), boxes[..., 4:]], axis=-1)
     x1, y1, x2, y2 = columns(boxes)
     planes = []
     for low, high in ((x1, x2), (y1, y2)):

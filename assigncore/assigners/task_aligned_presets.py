@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from assigncore.assigners.task_aligned import TaskAlignedAssigner
-from assigncore.boxes.calculators import PositiveCIoU, SmoothedIoU
+from assigncore.boxes.calculators import PositiveCIoU, ProbIoU, SmoothedIoU
 
-__all__ = ["DualAssigners", "yolov6", "yolov8", "yolov10"]
+__all__ = ["DualAssigners", "yolov6", "yolov8", "yolov8_obb", "yolov10"]
 
 
 class DualAssigners(NamedTuple):
@@ -83,6 +83,25 @@ def yolov8(**knobs: Any) -> TaskAlignedAssigner:
         "eps": 1e-9,
     }
     return TaskAlignedAssigner(**{**published, **knobs})
+
+
+def yolov8_obb(**knobs: Any) -> TaskAlignedAssigner:
+    """Return the assigner of YOLOv8-OBB and YOLO11-OBB: the rule of YOLOv8 for oriented boxes, by ProbIoU.
+
+    A point on a box's side is inside, and boxes are cx, cy, w, h and the angle in radians.
+
+    Parameters
+    ----------
+    **knobs
+        Knobs of :class:`TaskAlignedAssigner` in place of the published ones, which are those of `yolov8` but
+        for the calculator and the margin.
+
+    Examples
+    --------
+    >>> yolov8_obb().iou_calculator
+    ProbIoU(eps=1e-07)
+    """
+    return yolov8(**{"iou_calculator": ProbIoU(), "inside_margin": None, **knobs})
 
 
 def yolov10(**knobs: Any) -> DualAssigners:

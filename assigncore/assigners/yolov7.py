@@ -14,7 +14,7 @@ from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_inputs, read_scene
 from assigncore.inspect.trace import begin, is_recording, mark
-from assigncore.numerics import at_least, divided, quotient, sigmoid
+from assigncore.numerics import at_least, divided, quotient, sigmoid, sqrt
 from assigncore.pairs.listed import TilePairs
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
@@ -269,7 +269,7 @@ class YOLOv7Assigner(Configured):
         """Return what pairs cost, (b, g, n): for their class, and their overlap."""
         logits, objectness = map(pairs.view.of_priors, (costs.classes, costs.of_priors["objectness"]))
         # Here, where most rows that are no candidates have been left out.
-        scores = costs.scene.xp.sqrt(sigmoid(logits) * sigmoid(objectness))
+        scores = sqrt(sigmoid(logits) * sigmoid(objectness))
         cost = weighted(entropy_cost(scores, pairs.view.of_gts(labels)), self.cls_weight)
         return cost + overlap_cost(self.iou_calculator, overlaps, EPS, self.iou_weight)
 

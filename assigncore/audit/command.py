@@ -5,29 +5,22 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 
-from assigncore.audit.config import Plan, make_plans
-from assigncore.audit.devices import BACKENDS, open_backend
+from assigncore.audit.assigning import BATCH_SIZE
+from assigncore.audit.audit import Audit, run
+from assigncore.audit.devices import BACKENDS
 from assigncore.audit.errors import AuditError
-from assigncore.audit.frames import ExactSize, ImageScale, parse_scale
-from assigncore.audit.inputs import reads_predictions
-from assigncore.audit.notes import collect_notes
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
-from assigncore.audit.proposals import Proposals
-from assigncore.audit.report import Run, make_report, write_report
-from assigncore.audit.results import Results, load_results
-from assigncore.audit.run import Settings, assign_images, make_layout
-from assigncore.audit.statistics import collect, summarize
-from assigncore.audit.table import print_runs
-from assigncore.datasets import Dataset, InputFileError, read_dataset, sample_dataset
+from assigncore.audit.progress import shown_progress
+from assigncore.audit.table import print_audit
+from assigncore.backend.threads import num_cores
+from assigncore.datasets import InputFileError
 
 MAX_WARNINGS = 10
 
@@ -95,7 +88,9 @@ def cli(context: click.Context) -> None:
     "--backend", type=click.Choice(BACKENDS), default="numpy", show_default=True, help="Array library."
 )
 @click.option("--device", help="Where it computes, as the library calls it: cpu, cuda, cuda:1.")
-@click.option("--batch-size", type=click.IntRange(1), default=4, show_default=True, help="Images at a time.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=BATCH_SIZE, show_default=True, help="Images at a time."
+)
 @click.option(
     "--image-scale",
     default="1333x800",
@@ -129,6 +124,12 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="Seed of simulated proposals and predictions.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes of this machine. Default: one for each core.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the image files, for the gallery.")
 @click.option(
@@ -147,47 +148,56 @@ def audit(
     proposals: Path | None,
     predictions: Path | None,
     seed: int,
+    jobs: int | None,
     out: Path | None,
     images: Path | None,
     gallery: int,
-) -> None:
+) -> int:
     """Show what a label assigner makes of COCO annotations, before anything is trained.
 
     Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
     """
-    scale = parse_scale(image_scale, "--image-scale", size_divisor)
-    plans = make_plans(assigners, configs, overrides)
-    if proposals is not None and not any(isinstance(p.priors, Proposals) for p in plans):
-        raise AuditError("--proposals: no assigner of this run works on proposals; 'faster-rcnn-rcnn' does")
-    if predictions is not None and not any(map(reads_predictions, plans)):
-        raise AuditError("--predictions: no assigner of this run reads predictions; 'tood' and 'detr' do")
     if images is not None and out is None:
         raise AuditError("--images: is used by the pictures only, which need --out")
     if images is not None and not images.is_dir():
         raise AuditError(f"--images {images}: no such folder")
-    dataset = sample_dataset() if annotations is None else read_dataset(annotations)
     pictures = None if out is None else _prepare_pictures(out)
-    found, at = open_backend(backend, device)
-    boxes = None if proposals is None else load_results("--proposals", proposals, dataset)
-    detections = None
-    if predictions is not None:
-        detections = load_results("--predictions", predictions, dataset, with_classes=True)
-    settings = Settings(found, at, batch_size, boxes, detections, seed)
     start = time.perf_counter()
-    runs = _run_all(plans, dataset, scale, settings)
+    with shown_progress() as progress:
+        found = run(
+            annotations,
+            [*assigners, *configs],
+            overrides=overrides,
+            image_scale=image_scale,
+            size_divisor=size_divisor,
+            proposals=proposals,
+            predictions=predictions,
+            seed=seed,
+            backend=backend,
+            device=device,
+            batch_size=batch_size,
+            jobs=_default_jobs(backend, device) if jobs is None else jobs,
+            progress=progress,
+        )
     _say_what_is_quicker(time.perf_counter() - start)
-    _warn(dataset, boxes, detections)
-    where = backend if device is None else f"{backend} ({device})"
-    console = Console()
-    print_runs(console, runs, dataset, scale, where)
+    _warn(found)
+    count = 0
     if out is not None and pictures is not None:
         try:
-            write_report(make_report(runs, dataset, scale, settings), out / "report.json")
+            found.write_report(out / "report.json")
             with Console(stderr=True).status("drawing the pictures"):
-                count = pictures.draw_all(runs, dataset, settings, out, images, gallery)
+                count = pictures.draw_all(found.runs, found.dataset, found.settings, out, images, gallery)
         except OSError as error:
             raise AuditError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    print_audit(Console(), found)
+    if out is not None:
         click.echo(f"\nWrote {out / 'report.json'} and {count} pictures")
+    return 0 if found.is_complete else 130
+
+
+def _default_jobs(backend: str, device: str | None) -> int:
+    """Take all cores where the host computes; a device, and JAX's compiler, serve one process."""
+    return num_cores() if backend in ("numpy", "torch") and device in (None, "cpu") else 1
 
 
 def _prepare_pictures(out: Path) -> Any:
@@ -206,14 +216,15 @@ def _prepare_pictures(out: Path) -> Any:
         ) from None
 
 
-def _warn(dataset: Dataset, *results: Results | None) -> None:
+def _warn(found: Audit) -> None:
     """Name the broken annotations, and the proposals and predictions that are not used, on stderr."""
+    dataset, results = found.dataset, (found.settings.proposals, found.settings.predictions)
     for skipped in dataset.skipped[:MAX_WARNINGS]:
         click.echo(" ".join(f"Warning: {dataset.source}: {skipped}; skipped".split()), err=True)
     more = len(dataset.skipped) - MAX_WARNINGS
     if more > 0:
         click.echo(f"Warning: {dataset.source}: {more} more broken annotations skipped", err=True)
-    lines = [line for found in results if found is not None for line in found.warnings()]
+    lines = [line for one in results if one is not None for line in one.warnings()]
     # Each once: one file can hold both proposals and predictions.
     for line in dict.fromkeys(lines):
         click.echo(" ".join(f"Warning: {line}".split()), err=True)
@@ -224,22 +235,3 @@ def _say_what_is_quicker(seconds: float) -> None:
     if seconds > LONG and find_spec("numba") is None:
         hint = "pip install 'assigncore[fast]'"
         click.echo(f"Assigning took {seconds:.0f} s; {hint} makes it several times faster on a CPU", err=True)
-
-
-def _run_all(
-    plans: Sequence[Plan], dataset: Dataset, scale: ImageScale | ExactSize, settings: Settings
-) -> tuple[Run, ...]:
-    """Audit every assigner, with a progress bar where there is a terminal to show it."""
-    console = Console(stderr=True)
-    order = {image.id: i for i, image in enumerate(dataset.images)}
-    runs = []
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        for plan in plans:
-            names = make_layout(plan, dataset, settings).level_names
-            frames = [(plan.scale or scale).frame(image) for image in dataset.images]
-            stream = assign_images(plan, dataset, frames, settings)
-            shown = progress.track(stream, total=len(frames), description=plan.name)
-            findings = collect(shown, order, len(names))
-            notes = collect_notes(plan, dataset, settings)
-            runs.append(Run(plan, names, findings, summarize(findings, names), notes))
-    return tuple(runs)

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.image import imread
 
 from assigncore import plot
+from assigncore.audit.assigning import Assigned, Settings, assign_images
 from assigncore.audit.inputs import has_outlines
-from assigncore.audit.report import Run
-from assigncore.audit.run import Assigned, Settings, assign_images
+from assigncore.audit.runs import Run
 from assigncore.audit.style import new_figure, save, slug
 from assigncore.datasets import Dataset, Image
 from assigncore.plot import INK
@@ -57,8 +57,7 @@ def draw_gallery(
     for folder in folders:
         _remove_earlier(folder)
     for run, folder in zip(runs, folders, strict=True):
-        at_size = {frame.image.id: frame for frame in run.findings.objects.frames}
-        frames = [at_size[image.id] for image in chosen]
+        frames = [run.scale.frame(image) for image in chosen]
         done = {one.frame.image.id: one for one in assign_images(run.plan, dataset, frames, settings)}
         for rank, frame in enumerate(frames, start=1):
             crowds = frame.boxes(dataset.crowds(frame.image))
@@ -82,14 +81,14 @@ def _remove_earlier(folder: Path) -> None:
 
 def choose(runs: Sequence[Run], dataset: Dataset, count: int) -> list[Image]:
     """Pick the images with most objects without positives over all runs, then with most objects."""
-    without: dict[Any, int] = {}
+    count_of = np.zeros((2, len(dataset.images)), dtype=np.int64)
     for run in runs:
         objects = run.findings.objects
-        for annotation, total in zip(objects.annotations, objects.totals, strict=True):
-            without[annotation.image_id] = without.get(annotation.image_id, 0) + int(total == 0)
-    candidates = [image for image in dataset.images if image.id in without]
-    candidates.sort(key=lambda image: (-without[image.id], -len(dataset.objects(image))))
-    return candidates[:count]
+        np.add.at(count_of[0], objects.image, objects.totals == 0)
+        np.add.at(count_of[1], objects.image, 1)
+    without, objects_in = count_of
+    order = np.lexsort((-objects_in, -without))
+    return [dataset.images[i] for i in order[objects_in[order] > 0][:count].tolist()]
 
 
 def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> Any:

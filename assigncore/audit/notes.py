@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from assigncore.audit import dense, masks
+from assigncore.audit.assigning import Settings, spreads_predictions
 from assigncore.audit.config import Plan
 from assigncore.audit.inputs import (
     compared_boxes,
@@ -13,7 +14,6 @@ from assigncore.audit.inputs import (
 from assigncore.audit.predictions import Predictor
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
-from assigncore.audit.run import Settings, spreads_predictions
 from assigncore.datasets import Dataset
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from assigncore import plot
+from assigncore.audit.assigning import Settings
 from assigncore.audit.gallery import draw_gallery
 from assigncore.audit.inputs import what_is_compared
-from assigncore.audit.report import Run
-from assigncore.audit.run import Settings
+from assigncore.audit.runs import Run
 from assigncore.audit.style import new_figure, save, slug
 from assigncore.datasets import Dataset
 from assigncore.inspect.object_sizes import SIZE_CLASSES
@@ -54,7 +54,7 @@ def draw_all(
 def positives_figure(run: Run) -> Any:
     """Histograms of the positives of each object, a panel for each size class that has objects."""
     objects = run.findings.objects
-    totals, sizes = objects.totals, objects.size_index
+    totals, sizes = objects.totals, objects.size
     shown = [s for s in range(len(SIZE_CLASSES)) if np.any(sizes == s)]
     figure, axes = new_figure(8, 0.7 + 2.1 * len(shown), rows=len(shown), sharex=True)
     for ax, s in zip(axes[:, 0], shown, strict=True):

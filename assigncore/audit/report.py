@@ -5,52 +5,30 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assigncore.audit.config import Plan
-from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.results import Results
-from assigncore.audit.run import Settings
-from assigncore.audit.statistics import Findings, Statistics
-from assigncore.datasets import Dataset
+from assigncore.audit.runs import Run
 from assigncore.inspect.object_sizes import SIZE_CLASSES
+
+if TYPE_CHECKING:
+    from assigncore.audit.audit import Audit
 
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True)
-class Run:
-    """One assigner's audit, complete.
-
-    Attributes
-    ----------
-    plan : Plan
-    level_names : tuple of str
-    findings : Findings
-    statistics : Statistics
-    notes : tuple of str
-        What a reader must know to read the numbers right.
-    """
-
-    plan: Plan
-    level_names: tuple[str, ...]
-    findings: Findings
-    statistics: Statistics
-    notes: tuple[str, ...]
-
-
-def unmatched_rows(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
+def unmatched_rows(run: Run) -> list[dict[str, Any]]:
     """List the objects without positives in the data set's order, sizes in original and training pixels."""
     objects = run.findings.objects
     rows = []
-    for i in np.nonzero(objects.totals == 0)[0]:
-        annotation, frame = objects.annotations[i], objects.frames[i]
+    for i in np.nonzero(objects.totals == 0)[0].tolist():
+        annotation, frame = run.annotation(i), run.scale.frame(run.image(i))
         x1, y1, x2, y2 = annotation.bbox
         scaled = frame.scale(np.asarray([annotation.bbox]))[0]
         rows.append(
@@ -58,8 +36,8 @@ def unmatched_rows(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
                 "image_id": annotation.image_id,
                 "file_name": frame.image.file_name,
                 "annotation_id": annotation.id,
-                "category": dataset.categories[annotation.category_id],
-                "size_class": SIZE_CLASSES[objects.size_index[i]],
+                "category": run.dataset.categories[annotation.category_id],
+                "size_class": SIZE_CLASSES[objects.size[i]],
                 "width": round(x2 - x1, 2),
                 "height": round(y2 - y1, 2),
                 "training_width": round(float(scaled[2] - scaled[0]), 2),
@@ -72,13 +50,12 @@ def unmatched_rows(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def make_report(
-    runs: Sequence[Run], dataset: Dataset, scale: ImageScale | ExactSize, settings: Settings
-) -> dict[str, Any]:
+def make_report(audit: Audit) -> dict[str, Any]:
     """Collect the report; the keys are described in docs/audit.md.
 
     Nothing in it depends on the time or on how fast the machine is, so equal inputs give equal reports.
     """
+    dataset, settings = audit.dataset, audit.settings
     return {
         "schema": "assigncore-audit",
         "schema_version": SCHEMA_VERSION,
@@ -90,7 +67,8 @@ def make_report(
         },
         "backend": settings.backend.name,
         "device": None if settings.device is None else str(settings.device),
-        "settings": {**asdict(scale), "batch_size": settings.batch_size, "seed": settings.seed},
+        "settings": {**asdict(audit.scale), "batch_size": settings.batch_size, "seed": settings.seed},
+        "images_done": audit.images_done,
         "data": {
             "source": dataset.source,
             "format": dataset.format,
@@ -106,7 +84,7 @@ def make_report(
             "skipped": [asdict(s) for s in dataset.skipped],
         },
         "predictions": None if settings.predictions is None else _results_section(settings.predictions),
-        "runs": [_run_section(run, dataset) for run in runs],
+        "runs": [_run_section(run) for run in audit.runs],
     }
 
 
@@ -130,9 +108,9 @@ def _results_section(results: Results) -> dict[str, Any]:
     }
 
 
-def _run_section(run: Run, dataset: Dataset) -> dict[str, Any]:
+def _run_section(run: Run) -> dict[str, Any]:
     statistics, settings = run.statistics, run.plan.settings
-    unmatched = unmatched_rows(run, dataset)
+    unmatched = unmatched_rows(run)
     return {
         "name": run.plan.name,
         "source": settings.source,

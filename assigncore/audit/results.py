@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,12 @@ class Results:
     def of(self, image: Image) -> Detections:
         """Give the detections of an image; none if the file has none."""
         return self.detections.get(image.id, Detections.ordered([], [], []))
+
+    def part(self, images: Iterable[Image]) -> Results:
+        """Give the detections of some images alone."""
+        wanted = [image.id for image in images]
+        kept = {i: self.detections[i] for i in wanted if i in self.detections}
+        return replace(self, detections=kept, broken=(), unknown_images={})
 
     def warnings(self) -> list[str]:
         """Say what is not used, a line for each broken entry and one for all unknown images."""

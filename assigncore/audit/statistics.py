@@ -2,53 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from assigncore.audit.frames import Frame
+from assigncore.audit.assigning import Assigned
 from assigncore.audit.matched import MatchedOverlaps, summarize_matched
-from assigncore.audit.run import Assigned
-from assigncore.datasets import Annotation
 from assigncore.inspect.object_sizes import SIZE_CLASSES, size_index
 
 OVERLAP_EDGES = tuple(i / 20 for i in range(21))
 
 
 @dataclass(frozen=True)
-class ObjectTable:
-    """One row for each object, in the data set's order.
+class ObjectRows:
+    """One row for each object, in the data set's order, crowd regions not counted: M rows, L levels.
 
     Attributes
     ----------
-    annotations : tuple of Annotation
-    frames : tuple of Frame
-        Of the object's image.
-    positives : array of int, shape (M, L)
+    image : array of int32, shape (M,)
+        Index of the object's image in the data set.
+    index : array of int32, shape (M,)
+        Which of its image's objects it is, from 0.
+    size : array of uint8, shape (M,)
+        COCO size class by area, an index into ``SIZE_CLASSES``.
+    label : array of int32, shape (M,)
+        Class label.
+    positives : array of int32, shape (M, L)
         Positive priors of each object on each level.
-    best_overlaps : array, shape (M,), or None
+    best_overlaps : array of float, shape (M,), or None
         Best IoU with any prior or prediction. None: there are no boxes to compare.
-    matched_overlaps : array, shape (M,), or None
+    matched_overlaps : array of float64, shape (M,), or None
         Mean IoU with the predictions of the positives, NaN without any. None: there are no predictions.
     """
 
-    annotations: tuple[Annotation, ...]
-    frames: tuple[Frame, ...]
+    image: Any
+    index: Any
+    size: Any
+    label: Any
     positives: Any
-    best_overlaps: Any
+    best_overlaps: Any = None
     matched_overlaps: Any = None
 
-    @property
+    def __len__(self) -> int:
+        """Count the objects."""
+        return len(self.image)
+
+    @cached_property
     def totals(self) -> Any:
         """Positive priors of each object, shape (M,)."""
-        return self.positives.sum(axis=1)
+        return self.positives.sum(axis=1, dtype=np.int64)
 
     @property
-    def size_index(self) -> Any:
-        """COCO size class of each object as an index into ``SIZE_CLASSES``, shape (M,)."""
-        return size_index(np.asarray([a.area for a in self.annotations], dtype=np.float64))
+    def level(self) -> Any:
+        """Level with most of the object's positives, the finest of equals, shape (M,); -1 without any."""
+        return np.where(self.totals > 0, self.positives.argmax(axis=1), -1)
+
+    @classmethod
+    def merged(cls, parts: Sequence[ObjectRows]) -> ObjectRows:
+        """Put the rows of consecutive images below one another; a column that a part lacks is left out."""
+        columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)}
+        return cls(
+            **{
+                name: None if any(x is None for x in column) else np.concatenate(column)
+                for name, column in columns.items()
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,15 @@ class PriorCounts:
     def total(self) -> int:
         """All priors."""
         return self.positive + self.negative + self.ignored + self.excluded
+
+    def __add__(self, other: PriorCounts) -> PriorCounts:
+        """Count those of other images too."""
+        return PriorCounts(
+            self.positive + other.positive,
+            self.negative + other.negative,
+            self.ignored + other.ignored,
+            self.excluded + other.excluded,
+        )
 
 
 @dataclass(frozen=True)
@@ -116,11 +146,27 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Findings:
-    """Rows of all objects and totals of all priors, from which the statistics are computed."""
+    """What an assigner did to some images: rows of all objects, and totals of all priors.
 
-    objects: ObjectTable
+    Attributes
+    ----------
+    objects : ObjectRows
+    priors : PriorCounts
+    priors_by_level : tuple of int
+    """
+
+    objects: ObjectRows
     priors: PriorCounts
     priors_by_level: tuple[int, ...]
+
+    @classmethod
+    def merged(cls, parts: Sequence[Findings]) -> Findings:
+        """Bring together what was found of consecutive images, in their order."""
+        return cls(
+            ObjectRows.merged([part.objects for part in parts]),
+            sum((part.priors for part in parts), PriorCounts(0, 0, 0, 0)),
+            tuple(map(sum, zip(*(part.priors_by_level for part in parts), strict=True))),
+        )
 
 
 def count_positives(gt_inds: Any, level: Any, num_gts: int, num_levels: int) -> Any:
@@ -142,7 +188,7 @@ def count_positives(gt_inds: Any, level: Any, num_gts: int, num_levels: int) -> 
     >>> count_positives(np.asarray([1, 0, 2, 2]), np.asarray([0, 0, 0, 1]), 2, 2).tolist()
     [[1, 0], [1, 1]]
     """
-    positive = gt_inds > 0
+    positive = np.flatnonzero(gt_inds > 0)
     cells = (gt_inds[positive] - 1) * num_levels + level[positive]
     return np.bincount(cells, minlength=num_gts * num_levels).reshape(num_gts, num_levels)
 
@@ -154,38 +200,37 @@ def collect(stream: Iterable[Assigned], order: Mapping[Any, int], num_levels: in
     ----------
     stream : iterable of Assigned
         One for each image, in any order.
-    order : mapping of image id to position
-        The data set's order, in which the rows come out.
+    order : mapping of image id to index
+        The images' indices in the data set, in whose order the rows come out.
     num_levels : int
     """
-    rows: dict[int, tuple[Assigned, Any]] = {}
-    totals = np.zeros(4, dtype=np.int64)
+    rows: dict[int, ObjectRows] = {}
+    totals = PriorCounts(0, 0, 0, 0)
     by_level = np.zeros(num_levels, dtype=np.int64)
     for one in stream:
         positives = count_positives(one.gt_inds, one.level, len(one.objects), num_levels)
-        positive, background = int(positives.sum()), int(np.sum(one.gt_inds == 0))
+        positive, background = int(positives.sum()), int(np.count_nonzero(one.gt_inds == 0))
         rest = len(one.gt_inds) - positive - background - one.num_excluded
-        totals += (positive, background, rest, one.num_excluded)
-        by_level += np.bincount(one.level, minlength=num_levels)
-        slim = replace(one, gt_inds=None, num_excluded=0, priors=None, level=None)
-        rows[order[one.frame.image.id]] = (slim, positives)
-    found = [rows[key] for key in sorted(rows)]
-    overlaps = [one.best_overlaps for one, _ in found if one.best_overlaps is not None]
-    matched = [one.matched_overlaps for one, _ in found if one.matched_overlaps is not None]
-    objects = ObjectTable(
-        tuple(a for one, _ in found for a in one.objects),
-        tuple(one.frame for one, _ in found for _ in one.objects),
-        np.concatenate([positives for _, positives in found]),
-        np.concatenate(overlaps) if len(overlaps) == len(found) else None,
-        np.concatenate(matched) if len(matched) == len(found) else None,
-    )
-    return Findings(objects, PriorCounts(*map(int, totals)), tuple(map(int, by_level)))
+        totals += PriorCounts(positive, background, rest, one.num_excluded)
+        by_level += one.priors_by_level
+        image = order[one.frame.image.id]
+        rows[image] = ObjectRows(
+            np.full(len(one.objects), image, dtype=np.int32),
+            np.arange(len(one.objects), dtype=np.int32),
+            size_index(np.asarray([a.area for a in one.objects], dtype=np.float64)).astype(np.uint8),
+            one.labels.astype(np.int32),
+            positives.astype(np.int32),
+            one.best_overlaps,
+            one.matched_overlaps,
+        )
+    merged = ObjectRows.merged([rows[image] for image in sorted(rows)])
+    return Findings(merged, totals, tuple(map(int, by_level)))
 
 
 def summarize(findings: Findings, level_names: tuple[str, ...]) -> Statistics:
     """Compute all statistics."""
     objects = findings.objects
-    totals, sizes = objects.totals, objects.size_index
+    totals, sizes = objects.totals, objects.size
     rows = [size_row(name, totals[sizes == i]) for i, name in enumerate(SIZE_CLASSES)]
     return Statistics(
         (*rows, size_row("all", totals)),
@@ -221,7 +266,7 @@ def size_row(name: str, totals: Any) -> SizeRow:
 def level_rows(
     positives: Any, sizes: Any, priors_by_level: tuple[int, ...], names: tuple[str, ...]
 ) -> tuple[LevelRow, ...]:
-    """Summarize the levels; see `ObjectTable` for the arrays."""
+    """Summarize the levels; see `ObjectRows` for the arrays."""
     total = int(positives.sum())
     return tuple(
         LevelRow(

@@ -10,12 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from assigncore.audit.frames import ExactSize, ImageScale
+from assigncore.audit.audit import Audit
 from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.matched import POOR
-from assigncore.audit.report import Run, unmatched_rows
+from assigncore.audit.report import unmatched_rows
+from assigncore.audit.runs import Run
 from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
-from assigncore.datasets import Dataset
 from assigncore.inspect.display import plural
 
 LOUD = "bold magenta"
@@ -23,21 +23,22 @@ MAX_UNMATCHED = 8
 BARS = " ▁▂▃▄▅▆▇█"
 
 
-def print_runs(
-    console: Console, runs: Sequence[Run], dataset: Dataset, scale: ImageScale | ExactSize, backend: str
-) -> None:
+def print_audit(console: Console, audit: Audit) -> None:
     """Print the data set's line, then one assigner in full or several side by side."""
-    used = {run.plan.scale or scale for run in runs}
-    size = str(scale) if scale in used else str(*used) if len(used) == 1 else "image scales as noted"
-    console.print(_headline(dataset, size, backend))
+    runs = audit.runs
+    used = {run.scale for run in runs}
+    size = (
+        str(audit.scale) if audit.scale in used else str(*used) if len(used) == 1 else "image scales as noted"
+    )
+    console.print(_headline(audit, size))
     if len(runs) > 1:
-        console.print(comparison(runs, len(dataset.images)))
+        console.print(comparison(runs, audit.images_done))
         console.print(_notes(runs))
     else:
-        console.print(details(runs[0], dataset))
+        console.print(details(runs[0]))
 
 
-def details(run: Run, dataset: Dataset) -> RenderableType:
+def details(run: Run) -> RenderableType:
     """Everything about one assigner."""
     statistics = run.statistics
     parts: list[RenderableType] = [
@@ -51,7 +52,7 @@ def details(run: Run, dataset: Dataset) -> RenderableType:
         parts.append(_overlap_table(statistics.overlaps, what_is_compared(run.plan)))
     if statistics.matched is not None:
         parts.append(_matched_table([run]))
-    parts.append(_unmatched_table(run, dataset))
+    parts.append(_unmatched_table(run))
     return Group(*parts)
 
 
@@ -82,11 +83,15 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
     return Group(objects, priors, *([_matched_table(predicting)] if predicting else []))
 
 
-def _headline(dataset: Dataset, size: str, backend: str) -> Text:
+def _headline(audit: Audit, size: str) -> Text:
+    dataset, settings = audit.dataset, audit.settings
+    backend = settings.backend.name + ("" if settings.device is None else f" ({settings.device})")
     crowds = len(dataset.all_crowds)
     counts = f"{plural(len(dataset.images), 'image')}, {plural(len(dataset.all_objects), 'object')}"
     counts += f", {plural(crowds, 'crowd region')}" if crowds else ""
     text = Text.assemble((dataset.source, "bold"), f"\n{counts}; {size}, on {backend}")
+    if not audit.is_complete:
+        text.append(f"; interrupted after {audit.images_done:,} images, which all below is about", style=LOUD)
     if dataset.skipped:
         text.append(f"; {plural(len(dataset.skipped), 'broken annotation')} skipped", style=LOUD)
     return text
@@ -178,8 +183,8 @@ def _matched_table(runs: Sequence[Run]) -> Table:
     return table
 
 
-def _unmatched_table(run: Run, dataset: Dataset) -> RenderableType:
-    rows = unmatched_rows(run, dataset)
+def _unmatched_table(run: Run) -> RenderableType:
+    rows = unmatched_rows(run)
     if not rows:
         return Padding(Text("Every object has at least one positive.", style="green"), (1, 0))
     table = _table(f"Objects without any positive: {len(rows):,}", "image", title_style=LOUD)

@@ -8,6 +8,7 @@ adapter's version agrees with the portable one bit for bit.
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -65,6 +66,11 @@ class ArrayBackend:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.xp.__name__})"
+
+    def __reduce__(self) -> Any:
+        """Let another process find the library's backend: a namespace is a module, which cannot travel."""
+        lookup = importlib.import_module("assigncore.backend.lookup")
+        return lookup.load_backend, (self.xp.__name__,)
 
     def unfit(self, x: Array) -> str:
         """Say what an array is whose values the primitives cannot take as they are; empty where they can."""

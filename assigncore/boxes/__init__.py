@@ -1,8 +1,11 @@
 """Geometry of boxes, over any array library.
 
 A box is ``x1, y1, x2, y2`` in pixels, with no extra pixel added to its sides, unless a function says
-otherwise. Pairwise functions take ``(..., M, 4)`` and ``(..., N, 4)`` and return ``(..., M, N)``; aligned
-ones take two arrays of one shape and return a value for each row. Leading dimensions broadcast.
+otherwise. An oriented box is ``cx, cy, w, h, angle``: centre and sides in pixels, and the angle in radians
+from the x axis to its side w, positive towards the y axis, which is clockwise to the eye where y points down.
+Overlaps of oriented boxes are calculators: :class:`~assigncore.boxes.calculators.RotatedIoU` and others.
+Pairwise functions take ``(..., M, 4)`` and ``(..., N, 4)`` and return ``(..., M, N)``; aligned ones take two
+arrays of one shape and return a value for each row. Leading dimensions broadcast.
 
 Every function checks its arguments and raises half precision to float32 before it computes, conversions
 included. Results are differentiable where the library differentiates.
@@ -16,7 +19,9 @@ from assigncore.boxes.geometry import (
     aligned_iou,
     box_area,
     box_centers,
+    corners_to_xywhr,
     cxcywh_to_xyxy,
+    normalize_angles,
     pairwise_ciou,
     pairwise_diou,
     pairwise_giou,
@@ -25,7 +30,10 @@ from assigncore.boxes.geometry import (
     pairwise_l1,
     points_in_boxes,
     xywh_to_xyxy,
+    xywhr_to_corners,
+    xywhr_to_xyxy,
     xyxy_to_cxcywh,
+    xyxy_to_xywhr,
 )
 
 __all__ = [
@@ -36,7 +44,9 @@ __all__ = [
     "aligned_iou",
     "box_area",
     "box_centers",
+    "corners_to_xywhr",
     "cxcywh_to_xyxy",
+    "normalize_angles",
     "pairwise_ciou",
     "pairwise_diou",
     "pairwise_giou",
@@ -45,5 +55,8 @@ __all__ = [
     "pairwise_l1",
     "points_in_boxes",
     "xywh_to_xyxy",
+    "xywhr_to_corners",
+    "xywhr_to_xyxy",
     "xyxy_to_cxcywh",
+    "xyxy_to_xywhr",
 ]

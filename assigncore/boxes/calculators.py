@@ -4,27 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from assigncore.backend import Array, get_backend
-from assigncore.boxes.formulas import BoxOverlap, Mode, drop_broken, exact_overlaps, overlaps_of_checked
+from assigncore.boxes.formulas import (
+    ORIENTED,
+    BoxOverlap,
+    Mode,
+    drop_broken,
+    exact_overlaps,
+    overlaps_of_checked,
+)
+from assigncore.boxes.oriented import (
+    RotatedOverlap,
+    gaussian_kl,
+    gaussian_wasserstein,
+    gaussians_of,
+    of_pairs,
+    probiou,
+    rotated_overlaps,
+    similarity,
+)
 from assigncore.checks import (
     broadcast_lead,
+    check_choice,
     check_dtype,
     check_knob,
     check_shape,
     common_backend,
     raise_precision,
 )
-from assigncore.numerics import at_least, divided
+from assigncore.numerics import at_least, divided, exp, rounded_product, sqrt
 from assigncore.registry import OVERLAP_CALCULATORS, Configured
 
 __all__ = [
+    "GWD",
+    "KLD",
+    "NWD",
     "BboxOverlaps2D",
     "OverlapCalculator",
     "PositiveCIoU",
+    "ProbIoU",
+    "RotatedIoU",
     "SmoothedIoU",
     "box_columns",
+    "columns_of_boxes",
     "measure_of",
     "round_to_half",
     "zero_when_disjoint",
@@ -192,9 +217,11 @@ def measure_of(calculator: Any, mode: Mode, *, of_prior: bool = False) -> Callab
     returns is (..., G, N) either way.
     """
     # A subclass may name its arguments otherwise, but computes the same where it leaves this method alone.
-    is_exact = getattr(type(calculator), "of_checked", None) is BboxOverlaps2D.of_checked
-    if is_exact and calculator.dtype != "fp16":
+    own = getattr(type(calculator), "of_checked", None)
+    if own is BboxOverlaps2D.of_checked and calculator.dtype != "fp16":
         return BoxOverlap(mode, of_prior)
+    if own is RotatedIoU.of_checked and calculator.min_side == 0 and mode in ("iou", "iof"):
+        return RotatedOverlap(mode, of_prior)
     compute = getattr(calculator, "of_checked", calculator)
     if not of_prior:
         return lambda gt_bboxes, priors: compute(gt_bboxes, priors, mode=mode)
@@ -209,33 +236,40 @@ def box_columns(calculator: Any) -> tuple[int | str, int | str]:
     return ("D", "D of ground truths") if columns is None else (columns, columns)
 
 
+def columns_of_boxes(calculator: Any) -> int:
+    """Return how many columns boxes have whose centres and insides an assigner reads too: 4 if not said."""
+    return int(getattr(calculator, "columns", None) or 4)
+
+
 def zero_when_disjoint(calculator: Any) -> bool:
     """Whether a calculator promises 0 for boxes that share no area, and never less."""
     return bool(getattr(calculator, "zero_when_disjoint", False))
 
 
-class _OneMode(Configured):
-    """A calculator of one kind of overlap, whatever it is called by: checks, then `of_checked`."""
+class _Checked(Configured):
+    """A calculator that checks its boxes, then computes: of one kind of overlap, unless it has more modes."""
 
-    zero_when_disjoint = True
+    zero_when_disjoint: ClassVar[bool] = True
     columns: ClassVar[int] = 4
+    modes: ClassVar[tuple[str, ...]] = ("iou",)
 
     def __call__(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
         """Compute the overlaps of two sets of boxes.
 
         Parameters
         ----------
-        b1, b2 : array (..., M, 4) and (..., N, 4)
-            Boxes in pixels. With `is_aligned`, M equals N.
-        mode : {"iou"}, default "iou"
-            There is no other.
+        b1, b2 : array (..., M, D) and (..., N, D)
+            Boxes in pixels, of as many columns D as the calculator takes: `columns`. With `is_aligned`, M
+            equals N.
+        mode : str, default "iou"
+            One of `modes`; of ``"iof"``, `b1` is the foreground.
         is_aligned : bool, default False
             Pair row with row in place of each with each.
 
         Returns
         -------
         array (..., M, N), or (..., N) where `is_aligned`
-            The overlaps. A box with a NaN or infinite coordinate counts as an empty one.
+            The overlaps. A box with a NaN or infinite coordinate overlaps nothing.
 
         Raises
         ------
@@ -246,28 +280,39 @@ class _OneMode(Configured):
         """
         backend = common_backend({"b1": b1, "b2": b2})
         for name, x in (("b1", b1), ("b2", b2)):
-            check_shape(name, x, "(..., N, 4)", None, 4)
+            check_shape(name, x, f"(..., N, {self.columns})", None, self.columns)
             check_dtype(name, x, backend, "real floating")
         if is_aligned:
-            check_shape("b2", b2, f"(..., {b1.shape[-2]}, 4)", b1.shape[-2], 4)
+            expected = f"(..., {b1.shape[-2]}, {self.columns})"
+            check_shape("b2", b2, expected, b1.shape[-2], self.columns)
         broadcast_lead({"b1": (b1, 2), "b2": (b2, 2)})
         b1, b2 = raise_precision(backend, b1, b2)
-        (b1, _), (b2, _) = drop_broken(b1), drop_broken(b2)
-        return self.of_checked(b1, b2, mode, is_aligned)
+        (b1, whole1), (b2, whole2) = drop_broken(b1), drop_broken(b2)
+        overlaps = self.of_checked(b1, b2, mode, is_aligned)
+        if self.zero_when_disjoint:
+            return overlaps
+        whole = whole1 & whole2 if is_aligned else whole1[..., :, None] & whole2[..., None, :]
+        return backend.keep(whole, overlaps, 0.0)
 
     def of_checked(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
-        """Compute as a call does, for boxes known to be finite, of one dtype and four columns."""
-        if mode != "iou":
-            raise ValueError(f"mode: {type(self).__name__} knows 'iou' alone, got {mode!r}")
-        return self._overlaps(b1, b2, is_aligned)
+        """Compute as a call does, for boxes known to be finite, of one dtype and the right columns."""
+        if mode not in self.modes:
+            known = " and ".join(map(repr, self.modes))
+            raise ValueError(f"mode: {type(self).__name__} knows {known} alone, got {mode!r}")
+        return self._overlaps(b1, b2, mode, is_aligned)
 
-    def _overlaps(self, b1: Array, b2: Array, is_aligned: bool) -> Array:
+    def _overlaps(self, b1: Array, b2: Array, mode: str, is_aligned: bool) -> Array:
+        formula = self._formula(mode)
+        return formula(b1, b2) if is_aligned else of_pairs(formula, b1, b2)
+
+    def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
+        """Return the formula of a mode: of boxes that broadcast, (..., D) and (..., D), to (...)."""
         raise NotImplementedError
 
 
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class SmoothedIoU(_OneMode):
+class SmoothedIoU(_Checked):
     """Intersection over union with a small number added to the union, as YOLOv6 compares predictions.
 
     Parameters
@@ -304,13 +349,13 @@ class SmoothedIoU(_OneMode):
         if self.eps <= 0:
             raise ValueError(f"eps: expected a positive number, got {self.eps!r}")
 
-    def _overlaps(self, b1: Array, b2: Array, is_aligned: bool) -> Array:
+    def _overlaps(self, b1: Array, b2: Array, mode: str, is_aligned: bool) -> Array:
         return overlaps_of_checked(b1, b2, "iou", is_aligned=is_aligned, eps=float(self.eps), eps_added=True)
 
 
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class PositiveCIoU(_OneMode):
+class PositiveCIoU(_Checked):
     """Complete IoU, and 0 where its penalties exceed it, as YOLOv8 compares predictions.
 
     It has no knobs; how to call it says `__call__`.
@@ -332,5 +377,288 @@ class PositiveCIoU(_OneMode):
     array([[1.   , 0.466, 0.   ]])
     """
 
-    def _overlaps(self, b1: Array, b2: Array, is_aligned: bool) -> Array:
+    def _overlaps(self, b1: Array, b2: Array, mode: str, is_aligned: bool) -> Array:
         return at_least(overlaps_of_checked(b1, b2, "ciou", is_aligned=is_aligned), 0.0)
+
+
+@OVERLAP_CALCULATORS.register
+@dataclass(frozen=True)
+class RotatedIoU(_Checked):
+    """Exact overlaps of oriented boxes, intersection over union or over foreground.
+
+    Boxes are cx, cy, w, h and the angle in radians: see :mod:`assigncore.boxes`. How to call it says
+    `__call__`.
+
+    Parameters
+    ----------
+    min_side : float, default 0.0
+        Sides that are shorter count as this long, in pixels; mmrotate's calculator sets 1e-3.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `min_side` is no finite number, or negative.
+
+    Notes
+    -----
+    The modes are ``"iou"`` and ``"iof"``. The intersection is computed by Green's theorem, in which nothing
+    depends on whether sides coincide: within 1e-14 of the exact value in float64 and 1e-6 in float32, for
+    equal and nearly equal boxes too. A box without area overlaps nothing; a negative side counts as 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> boxes = np.array([[4.0, 4.0, 8.0, 2.0, 0.0], [4.0, 4.0, 8.0, 2.0, np.pi / 2]])
+    >>> RotatedIoU()(boxes, boxes).round(4)
+    array([[1.    , 0.1429],
+           [0.1429, 1.    ]])
+    """
+
+    min_side: float = 0.0
+    columns: ClassVar[int] = ORIENTED
+    modes: ClassVar[tuple[str, ...]] = ("iou", "iof")
+
+    def _check_knobs(self) -> None:
+        check_knob("min_side", self.min_side, at_least=0)
+
+    def of_checked(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
+        """Compute as a call does, for boxes known to be finite, of one dtype and the right columns."""
+        return super().of_checked(self._enlarged(b1), self._enlarged(b2), mode, is_aligned)
+
+    def _enlarged(self, boxes: Array) -> Array:
+        if self.min_side == 0:
+            return boxes
+        sides = at_least(boxes[..., 2:4], float(self.min_side))
+        return get_backend(boxes).xp.concat([boxes[..., :2], sides, boxes[..., 4:]], axis=-1)
+
+    def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
+        return partial(rotated_overlaps, mode=mode)  # type: ignore[arg-type]
+
+
+@OVERLAP_CALCULATORS.register
+@dataclass(frozen=True)
+class ProbIoU(_Checked):
+    """Probabilistic IoU of oriented boxes, as YOLOv8-OBB and its successors compare predictions.
+
+    One minus the Hellinger distance of the normal distributions that have the boxes' centres, axes and
+    variances: a twelfth of each side's square. Boxes are cx, cy, w, h and the angle in radians: see
+    :mod:`assigncore.boxes`. How to call it says `__call__`.
+
+    Parameters
+    ----------
+    eps : float, default 1e-7
+        Added to divisors and beneath roots, and the least distance, as published.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `eps` is no finite number, or not positive.
+
+    Notes
+    -----
+    Equal boxes have 0.9995, not 1, and all squares of one size and centre are equal. A box without area is
+    a narrower distribution, no empty one, so it may overlap others, as published. The only mode is ``"iou"``.
+
+    References
+    ----------
+    Llerena et al., "Gaussian Bounding Boxes and Probabilistic Intersection-over-Union for Object Detection",
+    2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> boxes = np.array([[4.0, 4.0, 8.0, 2.0, 0.0], [4.0, 4.0, 8.0, 2.0, np.pi / 2]])
+    >>> ProbIoU()(boxes, boxes).round(4)
+    array([[0.9996, 0.2724],
+           [0.2724, 0.9996]])
+    """
+
+    eps: float = 1e-7
+    columns: ClassVar[int] = ORIENTED
+    zero_when_disjoint: ClassVar[bool] = False
+
+    def _check_knobs(self) -> None:
+        check_knob("eps", self.eps)
+        if self.eps <= 0:
+            raise ValueError(f"eps: expected a positive number, got {self.eps!r}")
+
+    def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
+        return partial(probiou, eps=float(self.eps))
+
+
+class _Gaussian(_Checked):
+    """A similarity of the distributions of oriented boxes whose standard deviations are half the sides."""
+
+    tau: float
+    function: str
+    columns: ClassVar[int] = ORIENTED
+    zero_when_disjoint: ClassVar[bool] = False
+
+    def _check_knobs(self) -> None:
+        check_knob("tau", self.tau, at_least=1)
+        check_choice("function", self.function, ("log1p", "sqrt"))
+
+    def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
+        def similar(b1: Array, b2: Array) -> Array:
+            distance = self._distance(b1, b2)
+            return similarity(distance, float(self.tau), self.function)
+
+        return similar
+
+    def _distance(self, b1: Array, b2: Array) -> Array:
+        raise NotImplementedError
+
+
+@OVERLAP_CALCULATORS.register
+@dataclass(frozen=True)
+class GWD(_Gaussian):
+    """Similarity of oriented boxes by the Gaussian Wasserstein distance: ``1 / (tau + f(d**2))``.
+
+    Boxes are cx, cy, w, h and the angle in radians: see :mod:`assigncore.boxes`. How to call it says
+    `__call__`.
+
+    Parameters
+    ----------
+    tau : float, default 1.0
+        At least 1; equal boxes have the similarity 1 / tau.
+    function : {"log1p", "sqrt"}, default "log1p"
+        By which squared distances are bent: f.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    Notes
+    -----
+    One minus this is the loss of the paper. The distance is in pixels, so the similarity depends on the
+    scale. The only mode is ``"iou"``.
+
+    References
+    ----------
+    Yang et al., "Rethinking Rotated Object Detection with Gaussian Wasserstein Distance Loss", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> boxes = np.array([[4.0, 4.0, 8.0, 2.0, 0.0], [4.0, 7.0, 8.0, 2.0, 0.0]])
+    >>> GWD()(boxes[:1], boxes).round(4)
+    array([[1.    , 0.3028]])
+    """
+
+    tau: float = 1.0
+    function: str = "log1p"
+
+    def _distance(self, b1: Array, b2: Array) -> Array:
+        return gaussian_wasserstein(gaussians_of(b1, 0.25), gaussians_of(b2, 0.25))
+
+
+KLD_EPS = 1e-7
+"""Floor of the determinants that are divided by, in pixels to the power of four."""
+
+
+@OVERLAP_CALCULATORS.register
+@dataclass(frozen=True)
+class KLD(_Gaussian):
+    """Similarity of oriented boxes by the Kullback-Leibler divergence: ``1 / (tau + f(D))``.
+
+    The divergence is that of the distribution of `b1` from that of `b2`, which is not symmetric, but is the
+    same at any scale. Boxes are cx, cy, w, h and the angle in radians: see :mod:`assigncore.boxes`. How to
+    call it says `__call__`.
+
+    Parameters
+    ----------
+    tau : float, default 1.0
+        At least 1; equal boxes have the similarity 1 / tau.
+    function : {"log1p", "sqrt"}, default "log1p"
+        By which divergences are bent: f.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a knob is of a wrong type or out of range.
+
+    Notes
+    -----
+    One minus this is the loss of the paper. The only mode is ``"iou"``.
+
+    References
+    ----------
+    Yang et al., "Learning High-Precision Bounding Box for Rotated Object Detection via Kullback-Leibler
+    Divergence", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> boxes = np.array([[4.0, 4.0, 8.0, 2.0, 0.0], [8.0, 8.0, 16.0, 4.0, 0.0]])
+    >>> KLD()(boxes[:1], boxes[:1] + np.array([1.0, 0, 0, 0, 0])).round(4)
+    array([[0.9701]])
+    >>> bool(np.isclose(KLD()(boxes[:1], boxes[1:]), KLD()(10 * boxes[:1], 10 * boxes[1:])).all())
+    True
+    """
+
+    tau: float = 1.0
+    function: str = "log1p"
+
+    def _distance(self, b1: Array, b2: Array) -> Array:
+        return gaussian_kl(gaussians_of(b1, 0.25), gaussians_of(b2, 0.25), KLD_EPS)
+
+
+@OVERLAP_CALCULATORS.register
+@dataclass(frozen=True)
+class NWD(_Checked):
+    """Normalised Gaussian Wasserstein distance of axis-aligned boxes, for small objects.
+
+    Boxes are x1, y1, x2, y2. One that moves by a pixel loses as much wherever it is: unlike the IoU, which is
+    0 from some distance on and for a small box drops at once. How to call it says `__call__`.
+
+    Parameters
+    ----------
+    constant : float, default 12.7
+        The distance in pixels at which the value is 1/e, about the mean size of the data set's objects; 12.7
+        is that of AI-TOD.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `constant` is no finite number, or not positive.
+
+    Notes
+    -----
+    The value is ``exp(-d / constant)``, d the root of the centres' squared distance plus a quarter of the
+    squared differences of the sides. Boxes without area have one too. The only mode is ``"iou"``.
+
+    References
+    ----------
+    Xu et al., "Detecting Tiny Objects in Aerial Images: A Normalized Wasserstein Distance and A New
+    Benchmark", 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> boxes = np.array([[0.0, 0.0, 4.0, 4.0], [3.0, 4.0, 7.0, 8.0]])
+    >>> NWD(constant=10.0)(boxes[:1], boxes).round(4)
+    array([[1.    , 0.6065]])
+    """
+
+    constant: float = 12.7
+    zero_when_disjoint: ClassVar[bool] = False
+
+    def _check_knobs(self) -> None:
+        check_knob("constant", self.constant)
+        if self.constant <= 0:
+            raise ValueError(f"constant: expected a positive number, got {self.constant!r}")
+
+    def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
+        return partial(_normalized_wasserstein, constant=float(self.constant))
+
+
+def _normalized_wasserstein(b1: Array, b2: Array, *, constant: float) -> Array:
+    """Compute it of boxes that broadcast, (..., 4) and (..., 4), to (...)."""
+
+    def along(low: int, high: int) -> Array:
+        apart = ((b1[..., low] + b1[..., high]) - (b2[..., low] + b2[..., high])) * 0.5
+        sides = ((b1[..., high] - b1[..., low]) - (b2[..., high] - b2[..., low])) * 0.5
+        return rounded_product(apart, apart) + rounded_product(sides, sides)
+
+    return exp(-divided(sqrt(along(0, 2) + along(1, 3)), constant))

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from assigncore.backend import Array, get_backend
-from assigncore.numerics import at_least, atan, divided, quotient, rounded_product
+from assigncore.boxes.oriented import enclosing, turned_into
+from assigncore.numerics import at_least, atan, cos, divided, quotient, rounded_product, sin
 
 __all__ = [
     "EPS",
+    "ORIENTED",
     "BoxOverlap",
     "Mode",
     "box_area",
@@ -25,6 +27,7 @@ __all__ = [
     "columns",
     "cxcywh_to_xyxy",
     "drop_broken",
+    "enclosing_boxes",
     "exact_overlaps",
     "inside",
     "near",
@@ -91,9 +94,16 @@ def box_area(boxes: Array) -> Array:
 
 
 def box_centers(boxes: Array) -> Array:
-    """Return the centres x, y (..., N, 2) of boxes (..., N, 4), each column contiguous."""
+    """Return the centres x, y (..., N, 2) of boxes (..., N, 4) or (..., N, 5), each column contiguous."""
     xp = get_backend(boxes, "boxes").xp
-    return xp.moveaxis(xp.stack(_centers(columns(boxes)), axis=0), 0, -1)
+    sides = columns(boxes)
+    centers = sides[:2] if len(sides) == ORIENTED else _centers(sides)
+    return xp.moveaxis(xp.stack(centers, axis=0), 0, -1)
+
+
+def enclosing_boxes(boxes: Array) -> Array:
+    """Return the smallest axis-aligned boxes (..., 4) around oriented ones; others are their own."""
+    return enclosing(boxes) if int(boxes.shape[-1]) == ORIENTED else boxes
 
 
 def xyxy_to_cxcywh(boxes: Array) -> Array:
@@ -128,13 +138,13 @@ def inside(points: Array, boxes: Array, *, margin: float | None = None, closed: 
 
     Parameters
     ----------
-    points, boxes : array (..., 2 or more) and (..., 4)
-        x, y and x1, y1, x2, y2. All dimensions but the last broadcast.
+    points, boxes : array (..., 2 or more) and (..., 4) or (..., 5)
+        x, y and x1, y1, x2, y2, or oriented boxes. All dimensions but the last broadcast.
     margin : float, optional
         By more than how much a point must be inside, measured by subtraction. Not given: coordinates are
         compared, and a point on a side is outside unless `closed`.
     closed : bool, default False
-        Whether the sides belong to a box.
+        Whether the sides belong to a box where there is no margin.
 
     Returns
     -------
@@ -142,12 +152,27 @@ def inside(points: Array, boxes: Array, *, margin: float | None = None, closed: 
         True where a point is inside.
     """
     x, y = columns(points)[:2]
+    if int(boxes.shape[-1]) == ORIENTED:
+        return _inside_oriented(x, y, boxes, margin=margin, closed=closed)
     x1, y1, x2, y2 = columns(boxes)
     if margin is not None:
         return (x - x1 > margin) & (y - y1 > margin) & (x2 - x > margin) & (y2 - y > margin)
     if closed:
         return (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
     return (x > x1) & (x < x2) & (y > y1) & (y < y2)
+
+
+def _inside_oriented(x: Array, y: Array, boxes: Array, *, margin: float | None, closed: bool) -> Array:
+    """Tell which points are in which oriented boxes (..., 5), along the boxes' own axes."""
+    xp = get_backend(boxes, "boxes").xp
+    center_x, center_y, w, h, angle = columns(boxes)
+    along, across = map(xp.abs, turned_into(x - center_x, y - center_y, cos(angle), sin(angle)))
+    half_w, half_h = w * 0.5, h * 0.5
+    if margin is not None:
+        return (half_w - along > margin) & (half_h - across > margin)
+    if closed:
+        return (along <= half_w) & (across <= half_h)
+    return (along < half_w) & (across < half_h)
 
 
 def near(points: Array, centers: Array, reach: Array) -> Array:
@@ -167,6 +192,9 @@ def pairwise_l1(a: Array, b: Array) -> Array:
     """Sum the absolute differences of columns, (..., M, D) and (..., N, D) to (..., M, N); no gradient."""
     return get_backend(a, "a").l1_distance(a, b)
 
+
+ORIENTED = 5
+"""Columns by which oriented boxes are known: see :mod:`assigncore.boxes.oriented`."""
 
 Mode = Literal["iou", "iof", "giou", "diou", "ciou"]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from assigncore.backend import Array, ArrayBackend, get_backend
-from assigncore.boxes import formulas
-from assigncore.boxes.formulas import Mode, drop_broken, exact_overlaps
+from assigncore.boxes import formulas, oriented
+from assigncore.boxes.formulas import ORIENTED, Mode, drop_broken, exact_overlaps
+from assigncore.boxes.oriented import CONVENTIONS, Convention
 from assigncore.checks import (
     broadcast_lead,
+    check_choice,
     check_dtype,
     check_knob,
     check_shape,
@@ -24,7 +26,9 @@ __all__ = [
     "box_centers",
     "checked_arrays",
     "checked_overlaps",
+    "corners_to_xywhr",
     "cxcywh_to_xyxy",
+    "normalize_angles",
     "pairwise_ciou",
     "pairwise_diou",
     "pairwise_giou",
@@ -33,7 +37,10 @@ __all__ = [
     "pairwise_l1",
     "points_in_boxes",
     "xywh_to_xyxy",
+    "xywhr_to_corners",
+    "xywhr_to_xyxy",
     "xyxy_to_cxcywh",
+    "xyxy_to_xywhr",
 ]
 
 
@@ -222,6 +229,166 @@ def xywh_to_xyxy(boxes: Array) -> Array:
     return formulas.xywh_to_xyxy(boxes)
 
 
+def xyxy_to_xywhr(boxes: Array) -> Array:
+    """Turn axis-aligned boxes into oriented ones, of angle 0.
+
+    Parameters
+    ----------
+    boxes : array (..., 4)
+        x1, y1, x2, y2, in pixels or any other unit: (..., N, 4), or a single box.
+
+    Returns
+    -------
+    array (..., 5)
+        cx, cy, w, h in the same unit and the angle 0, in the dtype of `boxes`, at least float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`box_area` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> xyxy_to_xywhr(np.array([[0.0, 0.0, 4.0, 6.0]]))
+    array([[2., 3., 4., 6., 0.]])
+    """
+    (boxes,) = checked_arrays(boxes=(boxes, (4,)))
+    xp = get_backend(boxes, "boxes").xp
+    rows = formulas.xyxy_to_cxcywh(boxes)
+    return xp.concat([rows, xp.zeros_like(rows[..., :1])], axis=-1)
+
+
+def xywhr_to_xyxy(boxes: Array) -> Array:
+    """Find the smallest axis-aligned boxes around oriented ones.
+
+    Parameters
+    ----------
+    boxes : array (..., 5)
+        cx, cy, w, h in pixels or any other unit, and the angle in radians. A negative side counts as 0.
+
+    Returns
+    -------
+    array (..., 4)
+        x1, y1, x2, y2 in the same unit, in the dtype of `boxes`, at least float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `boxes` is no array of real floating numbers, or its last dimension is not 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> xywhr_to_xyxy(np.array([[4.0, 4.0, 8.0, 2.0, np.pi / 2]])).round(6)
+    array([[3., 0., 5., 8.]])
+    """
+    (boxes,) = checked_arrays(boxes=(boxes, (5,)))
+    return oriented.enclosing(boxes)
+
+
+def xywhr_to_corners(boxes: Array) -> Array:
+    """Turn oriented boxes into their corners.
+
+    Parameters
+    ----------
+    boxes : array (..., 5)
+        cx, cy, w, h in pixels or any other unit, and the angle in radians. A negative side counts as 0.
+
+    Returns
+    -------
+    array (..., 4, 2)
+        x, y in the same unit, in the dtype of `boxes`, at least float32: of a box of angle 0 the corner with
+        the smallest x and y, then on along its side w.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `boxes` is no array of real floating numbers, or its last dimension is not 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> xywhr_to_corners(np.array([4.0, 4.0, 8.0, 2.0, 0.0])).tolist()
+    [[0.0, 3.0], [8.0, 3.0], [8.0, 5.0], [0.0, 5.0]]
+    """
+    (boxes,) = checked_arrays(boxes=(boxes, (5,)))
+    return oriented.corners_of(boxes)
+
+
+def corners_to_xywhr(corners: Array) -> Array:
+    """Find the smallest oriented box around four corners each, as DOTA and YOLO-OBB label objects.
+
+    Parameters
+    ----------
+    corners : array (..., 4, 2)
+        x, y in pixels or any other unit, in any order.
+
+    Returns
+    -------
+    array (..., 5)
+        cx, cy, w, h in the same unit and the angle in radians, in the dtype of `corners`, at least float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `corners` is no array of real floating numbers, or its last dimensions are not 4 and 2.
+
+    Notes
+    -----
+    Corners that are no rectangle's get the box around them of the least area. The side w is along any of the
+    box's axes: :func:`normalize_angles` makes it the longer one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> corners_to_xywhr(np.array([[0.0, 3.0], [8.0, 3.0], [8.0, 5.0], [0.0, 5.0]]))
+    array([4., 4., 8., 2., 0.])
+    """
+    (corners,) = checked_arrays(corners=(corners, (4, 2)))
+    return oriented.corners_to_xywhr(corners)
+
+
+def normalize_angles(boxes: Array, convention: Convention = "le90") -> Array:
+    """Describe oriented boxes by the sides and angles that a convention allows.
+
+    Parameters
+    ----------
+    boxes : array (..., 5)
+        cx, cy, w, h in pixels or any other unit, and the angle in radians, whichever it is.
+    convention : {"le90", "le135", "oc"}, default "le90"
+        ``"le90"``: w is the longer side, and the angle from -90 to below 90 degrees. ``"le135"``: w is the
+        longer side, and the angle from -45 to below 135 degrees. ``"oc"``: the angle is from -90 to below 0
+        degrees, whichever side is longer, as OpenCV before 4.5.1 had it.
+
+    Returns
+    -------
+    array (..., 5)
+        The same boxes, in the dtype of `boxes`, at least float32. Of a square, w counts as the shorter side.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `boxes` is no array of real floating numbers, its last dimension is not 5, or there is no such
+        convention.
+
+    Notes
+    -----
+    Overlaps do not depend on it; targets of a regression do. These are the conventions of mmrotate. Its first
+    versions had the angle of ``"oc"`` above 0 and up to 90 degrees, with the sides swapped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> box = np.array([4.0, 4.0, 2.0, 8.0, 0.5])
+    >>> [normalize_angles(box, name)[2:].round(3).tolist() for name in ("le90", "le135", "oc")]
+    [[8.0, 2.0, -1.071], [8.0, 2.0, 2.071], [8.0, 2.0, -1.071]]
+    """
+    check_choice("convention", convention, CONVENTIONS)
+    (boxes,) = checked_arrays(boxes=(boxes, (5,)))
+    return oriented.normalized_angles(boxes, convention)
+
+
 def pairwise_l1(a: Array, b: Array) -> Array:
     """Sum the absolute differences of the columns of each row with each.
 
@@ -269,8 +436,8 @@ def points_in_boxes(points: Array, boxes: Array, *, margin: float = 0.0) -> Arra
     ----------
     points : array (..., N, 2)
         x, y in pixels; of points that have a stride, ``points[..., :2]``.
-    boxes : array (..., G, 4)
-        Boxes x1, y1, x2, y2 in pixels; leading dimensions broadcast.
+    boxes : array (..., G, 4) or (..., G, 5)
+        Boxes x1, y1, x2, y2 in pixels, or oriented ones; leading dimensions broadcast.
     margin : float, default 0.0
         How far inside, in pixels: the least distance to a side must be greater.
 
@@ -299,7 +466,9 @@ def points_in_boxes(points: Array, boxes: Array, *, margin: float = 0.0) -> Arra
     array([[ True, False]])
     """
     check_knob("margin", margin)
-    points, boxes = checked_arrays(points=(points, ("N", 2)), boxes=(boxes, ("G", 4)))
+    points, boxes = checked_arrays(points=(points, ("N", 2)), boxes=(boxes, ("G", "4 or 5")))
+    if int(boxes.shape[-1]) not in (4, ORIENTED):
+        raise ValueError(f"boxes: expected shape (..., G, 4) or (..., G, 5), got {tuple(boxes.shape)}")
     boxes, whole = drop_broken(boxes)
     found = formulas.inside(points[..., None, :, :], boxes[..., :, None, :], margin=margin)
     return found & whole[..., :, None]

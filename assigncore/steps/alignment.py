@@ -8,7 +8,7 @@ from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.boxes.calculators import measure_of, zero_when_disjoint
-from assigncore.boxes.formulas import inside
+from assigncore.boxes.formulas import enclosing_boxes, inside
 from assigncore.inputs import Scene
 from assigncore.numerics import power
 from assigncore.pairs.listed import Pairs
@@ -30,14 +30,14 @@ class Alignment:
         Priors that may match.
     centers : array (B or 1, N, 2)
         Centres of the priors, x, y in pixels.
-    pred_bboxes : array (B or 1, N, 4)
+    pred_bboxes : array (B or 1, N, 4 or 5)
         Predictions in pixels.
     pred_scores : array (B or 1, N, C)
         Probabilities.
-    regions : array (B, G, 4)
+    regions : array (B, G, 4 or 5)
         Where the centres of a ground truth's priors must lie.
-    margin : float
-        How far inside, in pixels.
+    margin : float, optional
+        How far inside, in pixels. Not given: sides belong to a region.
     label : array (B, G) of integers
         Classes of the ground truths, each a column of the scores.
     calculator : OverlapCalculator
@@ -52,7 +52,7 @@ class Alignment:
     pred_bboxes: Array
     pred_scores: Array
     regions: Array
-    margin: float
+    margin: float | None
     label: Array
     calculator: Callable[..., Any]
     alpha: float
@@ -68,9 +68,9 @@ class Alignment:
         scene = self.scene
         of_scene = (scene.backend, scene.gt_valid, self.counted)
         if only_inside:
-            return Inside(*of_scene, self.centers, self.regions, margin=float(self.margin))
+            return Inside(*of_scene, self.centers, self.regions, margin=self.margin, closed=True)
         if self.zero_when_disjoint and self.beta > 0:
-            return Touching(*of_scene, self.pred_bboxes, scene.gt_bboxes)
+            return Touching(*of_scene, enclosing_boxes(self.pred_bboxes), enclosing_boxes(scene.gt_bboxes))
         return Relation(*of_scene)
 
     def of_entries(self, prior: Array) -> Alignment:
@@ -81,7 +81,8 @@ class Alignment:
 
     def inside(self, pairs: Pairs) -> Array:
         """Tell of which pairs the prior's centre lies inside the ground truth, (b, g, n)."""
-        return inside(pairs.of_priors(self.centers), pairs.of_gts(self.regions), margin=float(self.margin))
+        centers, regions = pairs.of_priors(self.centers), pairs.of_gts(self.regions)
+        return inside(centers, regions, margin=self.margin, closed=True)
 
     def overlaps(self, pairs: Pairs) -> Array:
         """Return the overlaps of the predictions with the ground truths, (b, g, n); 0 in place of NaN."""

@@ -8,9 +8,13 @@ are translated in the modules of this folder, and nothing else in the suite know
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
+from assigncore.boxes.calculators import ProbIoU, RotatedIoU
 from assigncore.conformance.goldens.calls import Call, Outputs, Refusal, Replay
 from assigncore.conformance.goldens.cases import GoldenCase
 from assigncore.conformance.goldens.replay_dynamic_k import DYNAMIC_K_REPLAYS
@@ -40,9 +44,45 @@ def _expect_overlaps(case: GoldenCase) -> GoldenCase | Refusal:
     return case if case.raises is None else Refusal(mentions=("mode", str(case.call["mode"])))
 
 
+def _rotated_iou(case: GoldenCase) -> Call:
+    """Translate the exact overlaps of oriented boxes, row by row."""
+    return Call(_rotated_iou_of, case.inputs)
+
+
+def _rotated_iou_of(boxes1: Array, boxes2: Array) -> Outputs:
+    return {"iou": RotatedIoU()(boxes1, boxes2, is_aligned=True)}
+
+
+def _expect_exact(case: GoldenCase) -> GoldenCase:
+    """Expect the values that were computed exactly."""
+    exact = case.expected["exact_iou"].astype(case.dtype)
+    return replace(case, expected=MappingProxyType({"iou": exact}))
+
+
+def _probiou(case: GoldenCase) -> Call:
+    """Translate the probabilistic overlap, of all pairs and row by row."""
+    calculator = ProbIoU(**{name: x for name, x in case.call.items() if name == "eps"})
+    rows = min(map(len, case.inputs.values()))
+
+    def overlaps(boxes1: Array, boxes2: Array) -> Outputs:
+        aligned = calculator(boxes1[:rows, :], boxes2[:rows, :], is_aligned=True)
+        return {"pairwise": calculator(boxes1, boxes2), "aligned": aligned[:, None]}
+
+    return Call(overlaps, case.inputs)
+
+
+def _expect_probiou(case: GoldenCase) -> GoldenCase:
+    """Expect the overlaps without the losses' options, none below 0, and not what rounding alone decides."""
+    names = () if case.call.get("rounding_decides") else ("pairwise", "aligned")
+    found = {name: np.maximum(case.expected[name], 0) for name in names}
+    return replace(case, expected=MappingProxyType(found))
+
+
 REPLAYS: Mapping[str, Replay] = MappingProxyType(
     {
         "BboxOverlaps2D": Replay(_overlaps, _expect_overlaps, batches=True),
+        "RotatedIoU": Replay(_rotated_iou, _expect_exact, batches=True),
+        "UltraProbIoU": Replay(_probiou, _expect_probiou, batches=True),
         **MMDET_REPLAYS,
         **DYNAMIC_K_REPLAYS,
         **MATCHING_REPLAYS,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.assigners.task_aligned_presets import yolov6, yolov8
+from assigncore.assigners.task_aligned_presets import yolov6, yolov8, yolov8_obb
 from assigncore.backend import get_backend
 from assigncore.boxes.calculators import PositiveCIoU, SmoothedIoU
 from assigncore.conformance.goldens.calls import Call, Outputs, Refusal, Replay
@@ -58,12 +58,16 @@ def _task_aligned(case: GoldenCase) -> Call:
 
 
 def _ultralytics(case: GoldenCase) -> Call:
-    """Translate the assigner of YOLOv8, whose defaults are TOOD's and whose strides say what is small."""
+    """Translate the assigner of YOLOv8, whose defaults are TOOD's and whose strides say what is small.
+
+    Or its twin for oriented boxes.
+    """
+    preset = yolov8_obb if "Rotated" in case.variant else yolov8
     init = dict(case.init)
     n_classes, strides = int(init.pop("num_classes")), init.pop("stride", [8, 16, 32])
     if init.get("topk2") == init.get("topk", 13):
         init.pop("topk2")
-    assigner = yolov8(**{"topk": 13, "alpha": 1.0, "smallest_side": strides[:2][-1], **init})
+    assigner = preset(**{"topk": 13, "alpha": 1.0, "smallest_side": strides[:2][-1], **init})
     inputs = _batched_inputs(case)
     inputs["priors"] = inputs["priors"][:, :3]
     inputs["gt_labels"] = case.inputs["gt_labels"][..., 0].astype(np.int64)
@@ -132,7 +136,7 @@ def _fields(
     gt_bboxes, gt_labels = arrays["gt_bboxes"], arrays["gt_labels"]
     if gt_bboxes.shape[1] == 0:
         zeros = xp.astype(result.gt_inds * 0, gt_bboxes.dtype)
-        boxes = xp.stack([zeros] * 4, axis=-1)
+        boxes = xp.stack([zeros] * gt_bboxes.shape[-1], axis=-1)
         scores = xp.stack([zeros] * n_classes, axis=-1)
         index = result.gt_inds * 0
         return {
@@ -144,7 +148,8 @@ def _fields(
         }
     index = xp.where(result.gt_inds > 0, result.gt_inds - 1, 0)
     labels = xp.take_along_axis(xp.astype(gt_labels, index.dtype), index, axis=-1)
-    boxes = xp.stack([xp.take_along_axis(gt_bboxes[..., i], index, axis=-1) for i in range(4)], axis=-1)
+    columns = [gt_bboxes[..., i] for i in range(gt_bboxes.shape[-1])]
+    boxes = xp.stack([xp.take_along_axis(column, index, axis=-1) for column in columns], axis=-1)
     classes = xp.stack([labels == c for c in range(n_classes)], axis=-1)
     scores = xp.where(classes & result.pos_mask[..., None], soft[..., None], 0.0)
     return {"labels": labels, "bboxes": boxes, "scores": scores, "mask": result.pos_mask, "gt_index": index}
@@ -189,6 +194,7 @@ TASK_ALIGNED_REPLAYS: Mapping[str, Replay] = MappingProxyType(
             _expect(lambda case: batch_task_aligned(case.inputs, case.init)),
             batches=True,
         ),
+        "UltraRotatedTaskAlignedAssigner": Replay(_ultralytics, _expect_known_labels, batches=True),
         "UltraTaskAlignedAssigner": Replay(_ultralytics, _expect_known_labels, batches=True),
     }
 )

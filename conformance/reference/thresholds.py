@@ -54,13 +54,10 @@ def _assign_by_threshold(
         if overlaps[n] >= image.dtype(knobs["pos_iou_thr"]):
             codes[n] = best[n] + 1
     for g, row in table.items() if knobs.get("match_low_quality", True) else ():
-        if row:
-            first, value = first_best(row)
-        else:
-            # All valid priors are ignored, and the overlaps of an ignored prior are -1.
-            row = dict.fromkeys(ignored if len(ignored) == sum(image.valid) else (), image.dtype(-1))
-            first, value = min(row, default=None), image.dtype(-1)
-        if row and may_take(value):
+        if not row:
+            continue
+        first, value = first_best(row)
+        if may_take(value):
             for n in _takers(row, value, first, knobs):
                 codes[n], best[n] = g + 1, g
     return codes, overlaps, best

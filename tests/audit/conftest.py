@@ -3,18 +3,21 @@
 import pytest
 from click.testing import CliRunner
 
+from assigncore.audit import progress
+from assigncore.audit.assigning import Settings
+from assigncore.audit.audit import assign_dataset
 from assigncore.audit.command import cli
 from assigncore.audit.config import make_plans
 from assigncore.audit.frames import ImageScale
 from assigncore.audit.results import load_results
-from assigncore.audit.run import Settings
 from assigncore.backend import load_backend
 from assigncore.datasets import read_coco
 
 
 @pytest.fixture
-def command():
-    """Run the command line with some arguments."""
+def command(monkeypatch):
+    """Run the command line with some arguments, without progress, which depends on time."""
+    monkeypatch.setattr(progress, "FIRST", 1e6)
 
     def command(*arguments):
         return CliRunner().invoke(cli, [str(a) for a in arguments])
@@ -53,6 +56,17 @@ def rivals(document, write):
         {"id": 23, "image_id": 3, "category_id": 4, "bbox": [150, 20, 17, 12]},
     ]
     return read_coco(write(document))
+
+
+@pytest.fixture
+def audit(dataset, scale, settings, plan):
+    """Audit the data set of a module with presets, each a name and maybe overrides after it."""
+
+    def audit(*assigners):
+        plans = [plan(*assigner.split()) for assigner in assigners]
+        return assign_dataset(plans, dataset, scale, settings)
+
+    return audit
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread, imsave
 
 from assigncore.audit import gallery, pictures
+from assigncore.audit.assigning import assign_images
 from assigncore.audit.presets import PRESETS
-from assigncore.audit.report import Run
-from assigncore.audit.run import assign_images, make_layout
-from assigncore.audit.statistics import collect, summarize
 from assigncore.audit.style import slug
 from assigncore.datasets import read_coco
 from assigncore.plot import UNMATCHED
@@ -31,16 +29,8 @@ def frames(dataset, scale):
 
 
 @pytest.fixture
-def run(dataset, scale, settings, plan):
-    def run(name, *overrides):
-        made = plan(name, *overrides)
-        frames = [(made.scale or scale).frame(image) for image in dataset.images]
-        names = make_layout(made, dataset, settings).level_names
-        order = {image.id: i for i, image in enumerate(dataset.images)}
-        findings = collect(assign_images(made, dataset, frames, settings), order, len(names))
-        return Run(made, names, findings, summarize(findings, names), ())
-
-    return run
+def run(audit):
+    return lambda *words: audit(" ".join(words))[0]
 
 
 def test_every_run_has_its_pictures_and_all_their_comparison(run, dataset, settings, tmp_path):

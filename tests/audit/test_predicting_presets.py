@@ -16,12 +16,12 @@ from assigncore.assigners import (
     yolov8,
 )
 from assigncore.audit import masks
+from assigncore.audit.assigning import Settings, assign_images
 from assigncore.audit.dense import spread
 from assigncore.audit.devices import open_backend
 from assigncore.audit.predicting_presets import PREDICTING
 from assigncore.audit.predictions import LOW_SCORE, as_logits, as_softmax_logits, simulate
 from assigncore.audit.presets import PRESETS
-from assigncore.audit.run import Settings, assign_images
 from assigncore.boxes import pairwise_iou
 
 FROM_P3 = (8, 16, 32, 64, 128)

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from assigncore.audit.assigning import assign_images
 from assigncore.audit.config import make_plans
 from assigncore.audit.notes import collect_notes
-from assigncore.audit.run import assign_images
 from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
 
 DENSE = ("ddod", "tood", "yolox", "rtmdet", "yolov7", "yolov8")

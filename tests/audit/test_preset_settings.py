@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from assigncore.audit.assigning import assign_images
 from assigncore.audit.config import make_plans
 from assigncore.audit.errors import AuditError
 from assigncore.audit.notes import collect_notes
 from assigncore.audit.presets import PRESETS
-from assigncore.audit.run import assign_images
 
 WITHOUT_SHAPES = {"fsaf", "fcos", "reppoints", "guided-anchoring"}
 

@@ -15,10 +15,10 @@ from assigncore.assigners import (
     SSDMatcher,
     UniformAssigner,
 )
+from assigncore.audit.assigning import Settings, assign_images
 from assigncore.audit.devices import open_backend
 from assigncore.audit.predicting_presets import PREDICTING
 from assigncore.audit.presets import PRESETS
-from assigncore.audit.run import Settings, assign_images
 from assigncore.boxes import pairwise_iou
 
 FROM_P2 = (4, 8, 16, 32, 64)

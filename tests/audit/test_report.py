@@ -7,11 +7,10 @@ import json
 import pytest
 from rich.console import Console
 
+from assigncore.audit.audit import assign_dataset
 from assigncore.audit.presets import PRESETS
-from assigncore.audit.report import Run, make_report, unmatched_rows, write_report
-from assigncore.audit.run import assign_images, make_layout
-from assigncore.audit.statistics import collect, summarize
-from assigncore.audit.table import print_runs
+from assigncore.audit.report import unmatched_rows, write_report
+from assigncore.audit.table import print_audit
 from assigncore.datasets import read_coco
 
 
@@ -21,22 +20,16 @@ def dataset(document, write):
     return read_coco(write(document))
 
 
-@pytest.fixture
-def run(dataset, scale, settings, plan):
-    def run(name, *overrides):
-        made = plan(name, *overrides)
-        frames = [(made.scale or scale).frame(image) for image in dataset.images]
-        names = make_layout(made, dataset, settings).level_names
-        order = {image.id: i for i, image in enumerate(dataset.images)}
-        findings = collect(assign_images(made, dataset, frames, settings), order, len(names))
-        return Run(made, names, findings, summarize(findings, names), ("mind this",))
-
-    return run
+def noted(audit):
+    """Put a note into each run."""
+    return dataclasses.replace(
+        audit, runs=tuple(dataclasses.replace(run, notes=("mind this",)) for run in audit)
+    )
 
 
-def test_unmatched_objects_are_listed_with_all_that_is_asked_for(run, dataset):
+def test_unmatched_objects_are_listed_with_all_that_is_asked_for(audit):
     # The best anchor for 6 x 7 pixels is one of 32 x 32 that covers them all: 42 / 1024.
-    assert unmatched_rows(run("rpn"), dataset) == [
+    assert unmatched_rows(audit("rpn")["rpn"]) == [
         {
             "image_id": 7,
             "file_name": "a.png",
@@ -50,11 +43,11 @@ def test_unmatched_objects_are_listed_with_all_that_is_asked_for(run, dataset):
             "best_overlap": 0.041,
         }
     ]
-    assert unmatched_rows(run("retinanet"), dataset) == []
+    assert unmatched_rows(audit("retinanet")["retinanet"]) == []
 
 
-def test_the_report_adds_up(run, dataset, scale, settings):
-    report = make_report([run("rpn"), run("retinanet")], dataset, scale, settings)
+def test_the_report_adds_up(audit):
+    report = noted(audit("rpn", "retinanet")).report()
     assert (report["schema"], report["schema_version"]) == ("assigncore-audit", 1)
     data = report["data"]
     assert (data["images"], data["images_without_objects"], data["objects"]) == (3, 1, 4)
@@ -75,8 +68,8 @@ def test_the_report_adds_up(run, dataset, scale, settings):
     assert report["runs"][0]["assigner"]["pos_iou_thr"] == 0.7
 
 
-def test_the_file_is_strict_json_and_the_same_every_time(run, dataset, scale, settings, tmp_path):
-    report = make_report([run("rpn")], dataset, scale, settings)
+def test_the_file_is_strict_json_and_the_same_every_time(audit, tmp_path):
+    report = audit("rpn").report()
     report["settings"]["odd"] = {"value": float("inf"), "path": tmp_path}
     for name in ("first.json", "second.json"):
         write_report(report, tmp_path / name)
@@ -87,9 +80,9 @@ def test_the_file_is_strict_json_and_the_same_every_time(run, dataset, scale, se
     assert back["runs"][0]["unmatched"][0]["annotation_id"] == 13
 
 
-def printed(runs, dataset, scale, width=80):
+def printed(audit, width=80):
     out = io.StringIO()
-    print_runs(Console(file=out, width=width), runs, dataset, scale, "numpy")
+    print_audit(Console(file=out, width=width), noted(audit))
     return out.getvalue()
 
 
@@ -97,8 +90,8 @@ def line_of(text, start):
     return next(line for line in text.splitlines() if line.strip("│ ").startswith(start))
 
 
-def test_the_table_of_one_assigner(run, dataset, scale):
-    text = printed([run("rpn")], dataset, scale)
+def test_the_table_of_one_assigner(audit):
+    text = printed(audit("rpn"))
     assert "3 images, 4 objects, 1 crowd region; original size, on numpy; 1 broken" in text.replace("\n", " ")
     assert "Note (rpn): mind this" in text
     assert line_of(text, "small").split() == [
@@ -120,17 +113,17 @@ def test_the_table_of_one_assigner(run, dataset, scale):
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_a_line_for_border_priors_only_where_there_are_any(run, dataset, scale):
-    assert "excluded" not in printed([run("rpn")], dataset, scale)
-    assert "excluded" in printed([run("rpn", "allowed_border=0")], dataset, scale)
+def test_a_line_for_border_priors_only_where_there_are_any(audit):
+    assert "excluded" not in printed(audit("rpn"))
+    assert "excluded" in printed(audit("rpn allowed_border=0"))
 
 
-def test_every_object_served_is_said(run, dataset, scale):
-    assert "Every object has at least one positive." in printed([run("retinanet")], dataset, scale)
+def test_every_object_served_is_said(audit):
+    assert "Every object has at least one positive." in printed(audit("retinanet"))
 
 
-def test_several_assigners_stand_side_by_side(run, dataset, scale):
-    text = printed([run("rpn"), run("retinanet"), run("faster-rcnn-rcnn")], dataset, scale)
+def test_several_assigners_stand_side_by_side(audit):
+    text = printed(audit("rpn", "retinanet", "faster-rcnn-rcnn"))
     tables = text.split("What became of the priors")
     for table in tables:
         for name in ("rpn", "retinanet", "faster-rcnn-rcnn"):
@@ -139,8 +132,8 @@ def test_several_assigners_stand_side_by_side(run, dataset, scale):
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_all_presets_fit_on_a_terminal(run, dataset, scale):
-    text = printed([run(name) for name in PRESETS], dataset, scale)
+def test_all_presets_fit_on_a_terminal(audit):
+    text = printed(audit(*PRESETS))
     assert max(map(len, text.splitlines())) <= 80
     for table in text.split("What became of the priors"):
         for name in PRESETS:
@@ -156,19 +149,20 @@ def test_all_presets_fit_on_a_terminal(run, dataset, scale):
         (("ssd", "ssd image_scale=64x64!"), "image scales as noted, on numpy"),
     ],
 )
-def test_the_headline_names_the_scale_that_is_used(names, said, run, dataset, scale):
-    runs = [run(*name.split()) for name in names]
-    assert said in " ".join(printed(runs, dataset, scale).split("Mean")[0].split())
+def test_the_headline_names_the_scale_that_is_used(names, said, audit):
+    assert said in " ".join(printed(audit(*names)).split("Mean")[0].split())
 
 
-def test_a_long_name_is_broken_before_any_number_is(run, dataset, scale):
-    text = printed([run("retinanet"), renamed(run("fcos"), "fcos-" + "very-" * 20)], dataset, scale)
+def test_a_long_name_is_broken_before_any_number_is(audit):
+    found = audit("retinanet", "fcos")
+    runs = (found["retinanet"], renamed(found["fcos"], "fcos-" + "very-" * 20))
+    text = printed(dataclasses.replace(found, runs=runs))
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
 
 
-def test_shares_and_means_stand_below_one_another(run, dataset, scale):
-    text = printed([run("retinanet"), run("fsaf"), run("rpn")], dataset, scale).split("What became")[0]
+def test_shares_and_means_stand_below_one_another(audit):
+    text = printed(audit("retinanet", "fsaf", "rpn")).split("What became")[0]
     rows = [line_of(text, name).split("│")[2:-1] for name in ("retinanet", "fsaf", "rpn")]
     for cells in zip(*rows, strict=True):
         starts = {cell.index(cell.split()[0]) + len(cell.split()[0]) for cell in cells}
@@ -181,24 +175,24 @@ def renamed(run, name):
     return dataclasses.replace(run, plan=dataclasses.replace(run.plan, settings=settings))
 
 
-def test_points_have_no_overlap_in_table_and_report(run, dataset, scale, settings):
-    fcos = run("fcos")
-    assert "Best IoU" not in printed([fcos], dataset, scale)
-    section = make_report([fcos], dataset, scale, settings)["runs"][0]
+def test_points_have_no_overlap_in_table_and_report(audit):
+    fcos = audit("fcos")
+    assert "Best IoU" not in printed(fcos)
+    section = fcos.report()["runs"][0]
     assert section["best_overlap"] is None
     assert all(row["best_overlap"] is None for row in section["unmatched"])
 
 
-def test_the_report_names_approximations_and_the_size_of_images(run, dataset, scale, settings):
-    runs = make_report([run("ssd"), run("guided-anchoring-shape")], dataset, scale, settings)["runs"]
+def test_the_report_names_approximations_and_the_size_of_images(audit):
+    runs = audit("ssd", "guided-anchoring-shape").report()["runs"]
     assert [section["image_scale"] for section in runs] == ["300x300!", None]
     assert runs[0]["approxs"] is None
     assert runs[1]["approxs"]["octave_base_scale"] == 8
 
 
-def test_names_with_markup_are_printed_as_they_are(document, write, run, scale):
+def test_names_with_markup_are_printed_as_they_are(document, write, plan, scale, settings):
     document["categories"][0]["name"] = "[red]zebra[/nothing]"
     changed = read_coco(write(document, "[bold]other.json"))
-    text = printed([run("rpn")], changed, scale, width=200)
+    text = printed(assign_dataset([plan("rpn")], changed, scale, settings), width=200)
     assert "[red]zebra[/nothing]" in text
     assert "[bold]other.json" in text

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from assigncore.audit.assigning import Assigned
 from assigncore.audit.frames import ImageScale
 from assigncore.audit.matched import matched_overlaps, summarize_matched
-from assigncore.audit.run import Assigned
 from assigncore.audit.statistics import (
     PriorCounts,
     SizeRow,
@@ -27,7 +27,9 @@ def assigned(image_id, areas, gt_inds, level, best, excluded=0):
     )
     best = None if best is None else np.asarray(best, dtype=np.float32)
     gt_inds, level = np.asarray(gt_inds), np.asarray(level)
-    return Assigned(frame, objects, gt_inds, excluded, np.zeros((len(gt_inds), 4)), level, best)
+    labels, priors = np.arange(len(objects)), np.zeros((len(gt_inds), 4))
+    by_level = np.bincount(level, minlength=1 + max(level))
+    return Assigned(frame, objects, labels, gt_inds, excluded, priors, level, by_level, best)
 
 
 @pytest.fixture
@@ -41,8 +43,11 @@ def findings():
 
 
 def test_objects_come_in_the_order_of_the_data_set(findings):
-    assert [a.id for a in findings.objects.annotations] == ["1-0", "1-1", "1-2", "2-0", "2-1"]
-    assert [f.image.id for f in findings.objects.frames] == [1, 1, 1, 2, 2]
+    assert findings.objects.image.tolist() == [0, 0, 0, 1, 1]
+    assert findings.objects.index.tolist() == [0, 1, 2, 0, 1]
+    assert findings.objects.size.tolist() == [2, 0, 1, 1, 0]
+    assert findings.objects.label.tolist() == [0, 1, 2, 0, 1]
+    assert findings.objects.level.tolist() == [-1, -1, 1, 0, 0]
     assert findings.objects.positives.tolist() == [[0, 0], [0, 0], [0, 2], [1, 1], [1, 1]]
     np.testing.assert_allclose(findings.objects.best_overlaps, [0.1, 1.0, 0.7, 0.5, 0.25])
 

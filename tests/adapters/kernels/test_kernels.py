@@ -232,6 +232,16 @@ def test_pairwise_overlaps_have_the_bits_of_the_portable_version(mode):
         assert (got.shape, got.tobytes()) == (expected.shape, expected.tobytes())
 
 
+def test_distances_have_the_bits_of_the_portable_version():
+    backend = load_backend("numpy")
+    for seed in range(100):
+        drawn = Drawn(seed)
+        for a, b in ((drawn.gt_bboxes, drawn.priors), (drawn.priors, drawn.gt_bboxes)):
+            with np.errstate(invalid="ignore", over="ignore"):
+                got, expected = backend.l1_distance(a, b), ArrayBackend.l1_distance(backend, a, b)
+            assert (got.shape, got.tobytes()) == (expected.shape, expected.tobytes())
+
+
 def relations(drawn):
     """Return one of each kind."""
     backend = load_backend("numpy")

@@ -260,3 +260,19 @@ def test_importing_the_adapter_imports_no_framework(module):
     code = f"import sys, assigncore.adapters.{module}; print(*[n for n in ('torch', 'mmengine') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("assign_all", [True, False])
+@pytest.mark.parametrize("min_pos_iou", [-1, -2.5, -0.9])
+def test_where_all_priors_are_ignored_a_least_overlap_of_minus_one_lets_the_last_ground_truth_take_them(
+    min_pos_iou, assign_all
+):
+    knobs = {"min_pos_iou": min_pos_iou, "gt_max_assign_all": assign_all, "ignore_iof_thr": 0.5}
+    assigner = mmdet2.MaxIoUAssigner(0.5, 0.4, **knobs)
+    everywhere, somewhere = boxes([-50, -50, 50, 50]), boxes([-50, -50, 12, 12])
+    result = assigner.assign(PRIORS, GTS, everywhere, LABELS)
+    taken = [2, 2 if assign_all else -1, 2 if assign_all else -1] if min_pos_iou <= -1 else [-1, -1, -1]
+    assert result.gt_inds.tolist() == taken
+    assert result.labels.tolist() == [7 if code == 2 else -1 for code in taken]
+    partly = assigner.assign(PRIORS, GTS, somewhere, LABELS)
+    assert partly.gt_inds.tolist() == [-1, 2, 1]

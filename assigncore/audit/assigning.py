@@ -30,10 +30,13 @@ from assigncore.boxes.calculators import BboxOverlaps2D
 from assigncore.datasets import Annotations, Dataset
 from assigncore.inputs import read_scene
 from assigncore.priors import PointGenerator
-from assigncore.steps.overlaps import best_overlaps, overlaps_with_gts
+from assigncore.steps.overlaps import k_largest_overlaps, overlaps_with_gts
 
 # Libraries that compile every operation anew for each new shape; compiling the whole is much quicker there.
 COMPILED = ("jax",)
+
+BATCH_SIZE = 8
+"""Images at a time by default: more share the reading of a grid, but no longer the caches."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Settings:
 
     backend: ArrayBackend
     device: Any = None
-    batch_size: int = 4
+    batch_size: int = BATCH_SIZE
     proposals: Results | None = None
     predictions: Results | None = None
     seed: int = 0
@@ -71,6 +74,8 @@ class Assigned:
     frame : Frame
     objects : Annotations
         Ground truth i is ``objects[i]``.
+    labels : array of int, shape (G,)
+        Their class labels.
     gt_inds : array of int, shape (N,)
         -1 ignored, 0 background, i + 1 assigned to ground truth i.
     num_excluded : int
@@ -78,6 +83,8 @@ class Assigned:
     priors : array, shape (N, K)
     level : array of int, shape (N,)
         Level of each prior.
+    priors_by_level : array of int, shape (L,)
+        Number of priors on each level.
     best_overlaps : array, shape (G,), or None
         Best IoU of each object with any prior that takes part, or with an approximation of one, or with what
         is predicted there, as the method compares. None: it does not look at shapes, or there are none.
@@ -88,10 +95,12 @@ class Assigned:
 
     frame: Frame
     objects: Annotations
+    labels: Any
     gt_inds: Any
     num_excluded: int
     priors: Any
     level: Any
+    priors_by_level: Any
     best_overlaps: Any
     matched_overlaps: Any = None
 
@@ -178,7 +187,7 @@ def find_best_overlaps(priors: Array, gt_bboxes: Array, flags: Mapping[str, Arra
     if scene.is_empty:
         return scene.xp.zeros_like(gt_bboxes[..., 0])
     pairs = overlaps_with_gts(scene, BboxOverlaps2D(), scene.priors, scene.prior_whole)
-    return scene.xp.maximum(best_overlaps(pairs).of_gt, 0.0)
+    return k_largest_overlaps(pairs, 1)[..., 0]
 
 
 def spread_approxs(xp: Any, approxs: Array, flags: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
@@ -228,4 +237,15 @@ def _split(
         if laid.predicted is not None:
             gt_bboxes = batch.gt_bboxes[i, : len(objects)]
             matched = matched_overlaps(gt_inds[i, :n], laid.predicted.boxes[i, :n], gt_bboxes)
-        yield Assigned(frame, objects, gt_inds[i, :n], excluded, priors, level, found, matched)
+        yield Assigned(
+            frame,
+            objects,
+            batch.gt_labels[i, : len(objects)],
+            gt_inds[i, :n],
+            excluded,
+            priors,
+            level,
+            laid.by_level[i],
+            found,
+            matched,
+        )

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from assigncore.audit.assigning import Settings, assign_images
 from assigncore.audit.config import make_plans
 from assigncore.audit.devices import open_backend
 from assigncore.audit.errors import AuditError
 from assigncore.audit.inputs import uses_crowds
-from assigncore.audit.run import Settings, assign_images
 from assigncore.datasets import read_coco
 
 

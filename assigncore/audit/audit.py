@@ -1,0 +1,214 @@
+"""The audit from Python: run it, look at its tables and pictures, write its report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from assigncore.audit.assigning import BATCH_SIZE, Settings, make_layout
+from assigncore.audit.chunks import num_images
+from assigncore.audit.config import Plan, make_plans
+from assigncore.audit.devices import open_backend
+from assigncore.audit.errors import AuditError
+from assigncore.audit.execution import Progress, assign_all
+from assigncore.audit.frames import SIZE_DIVISOR, ExactSize, ImageScale, parse_scale
+from assigncore.audit.inputs import reads_predictions
+from assigncore.audit.notes import collect_notes
+from assigncore.audit.proposals import Proposals
+from assigncore.audit.report import make_report, write_report
+from assigncore.audit.results import load_results
+from assigncore.audit.runs import Run
+from assigncore.audit.statistics import Findings, summarize
+from assigncore.datasets import Dataset, read_dataset, sample_dataset
+from assigncore.inspect.display import plural
+
+__all__ = ["Audit", "assign_dataset", "run"]
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Audit(Sequence[Run]):
+    """What some assigners make of a data set: a sequence of :class:`Run`, one for each assigner.
+
+    Attributes
+    ----------
+    runs : tuple of Run
+        In the order in which the assigners were given.
+    dataset : Dataset
+    scale : ImageScale or ExactSize
+        Of the assigners that have none of their own.
+    settings : Settings
+    images_done : int
+        Images that were assigned: all, unless the run was interrupted.
+    """
+
+    runs: tuple[Run, ...]
+    dataset: Dataset
+    scale: ImageScale | ExactSize
+    settings: Settings
+    images_done: int
+
+    def __len__(self) -> int:
+        """Count the assigners."""
+        return len(self.runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        """Go through the runs."""
+        return iter(self.runs)
+
+    def __getitem__(self, which: Any) -> Any:
+        """Give a run by its index or its name."""
+        if not isinstance(which, str):
+            return self.runs[which]
+        for one in self.runs:
+            if one.name == which:
+                return one
+        raise KeyError(f"{which!r}: expected one of {', '.join(repr(one.name) for one in self.runs)}")
+
+    def __repr__(self) -> str:
+        """Say what there is in a line for each run."""
+        objects = len(self.runs[0].findings.objects)
+        what = f"{plural(self.images_done, 'image')}, {plural(objects, 'object')} in {self.dataset.source}"
+        return "\n".join([f"Audit of {what}", *(f"  {one!r}" for one in self.runs)])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every image was assigned; an interrupted run keeps what it has."""
+        return self.images_done == len(self.dataset.images)
+
+    def report(self) -> dict[str, Any]:
+        """Collect everything that was found, in the form of ``report.json``."""
+        return make_report(self)
+
+    def write_report(self, path: PathLike) -> None:
+        """Write ``report.json``."""
+        write_report(self.report(), Path(path))
+
+
+def run(
+    annotations: Dataset | PathLike | None = None,
+    assigners: str | PathLike | Sequence[str | PathLike] = (),
+    *,
+    overrides: Sequence[str] = (),
+    image_scale: str = "1333x800",
+    size_divisor: int = SIZE_DIVISOR,
+    proposals: PathLike | None = None,
+    predictions: PathLike | None = None,
+    seed: int = 0,
+    backend: str = "numpy",
+    device: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    jobs: int = 1,
+    executor: Any = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Run label assigners over a data set, and count what they make of it.
+
+    Parameters
+    ----------
+    annotations : Dataset or path, optional
+        Default: the bundled sample.
+    assigners : str or path, or sequence of them
+        Names of presets, such as ``"retinanet"``, and config files, told by their ending ``.json`` or
+        ``.toml``. Default: ``"rpn"``.
+    overrides : sequence of str
+        ``"KEY=VALUE"`` for all assigners, ``"NAME:KEY=VALUE"`` for one.
+    image_scale : str, default "1333x800"
+        Limits of the edges that images are scaled to; ``"300x300!"`` for exactly that; or ``"original"``.
+    size_divisor : int, default 32
+        Images are padded to multiples of this.
+    proposals, predictions : path, optional
+        COCO results for second stages, and for assigners that read predictions. Default: simulated.
+    seed : int, default 0
+        Of what is simulated.
+    backend : {"numpy", "torch", "jax", "cupy"}
+        Array library that computes.
+    device : str, optional
+        Where it computes, as the library calls it.
+    batch_size : int, default 8
+        Images at a time.
+    jobs : int, default 1
+        Processes of this machine. As always with processes, a script that takes more calls this beneath
+        ``if __name__ == "__main__":``.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        Where to compute instead.
+    progress : callable, optional
+        Called with the numbers of images done and of all, at first and from time to time.
+
+    Returns
+    -------
+    Audit
+        Equal to the last bit for any number of jobs, batch size and executor, on one type of processor. After
+        a KeyboardInterrupt it holds what was computed until then.
+
+    Raises
+    ------
+    AuditError, InputFileError
+        If something is wrong with what is given; the message is one line.
+    KeyboardInterrupt
+        If it came before anything was computed.
+
+    Examples
+    --------
+    >>> from assigncore import audit
+    >>> found = audit.run(assigners=["rpn", "retinanet"])
+    >>> found
+    Audit of 4 images, 951 objects in bundled sample neon_trees.json (DeepForest, Weinstein et al. 2020, MIT)
+      Run(rpn: 951 objects, 430 without positives)
+      Run(retinanet: 951 objects, 20 without positives)
+    >>> found["retinanet"].objects_table()["positives"].mean().round(1)
+    np.float64(10.4)
+    """
+    given = (assigners,) if isinstance(assigners, str | os.PathLike) else tuple(assigners)
+    files = [Path(one) for one in given if _is_file(one)]
+    plans = make_plans([str(one) for one in given if not _is_file(one)], files, overrides)
+    scale = parse_scale(image_scale, "--image-scale", size_divisor)
+    if proposals is not None and not any(isinstance(p.priors, Proposals) for p in plans):
+        raise AuditError("--proposals: no assigner of this run works on proposals; 'faster-rcnn-rcnn' does")
+    if predictions is not None and not any(map(reads_predictions, plans)):
+        raise AuditError("--predictions: no assigner of this run reads predictions; 'tood' and 'detr' do")
+    dataset = _read(annotations)
+    library, at = open_backend(backend, device)
+    boxes = None if proposals is None else load_results("--proposals", Path(proposals), dataset)
+    detections = None
+    if predictions is not None:
+        detections = load_results("--predictions", Path(predictions), dataset, with_classes=True)
+    settings = Settings(library, at, batch_size, boxes, detections, seed)
+    return assign_dataset(plans, dataset, scale, settings, jobs=jobs, executor=executor, progress=progress)
+
+
+def assign_dataset(
+    plans: Sequence[Plan],
+    dataset: Dataset,
+    scale: ImageScale | ExactSize,
+    settings: Settings,
+    *,
+    jobs: int = 1,
+    executor: Any = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Do what `run` does, with everything built and read: see there."""
+    by_chunk = assign_all(plans, dataset, scale, settings, jobs=jobs, executor=executor, progress=progress)
+    done = sorted(by_chunk)
+    runs = []
+    for i, plan in enumerate(plans):
+        names = make_layout(plan, dataset, settings).level_names
+        findings = Findings.merged([by_chunk[number][i] for number in done])
+        statistics, notes = summarize(findings, names), collect_notes(plan, dataset, settings)
+        runs.append(Run(plan, dataset, plan.scale or scale, names, findings, statistics, notes))
+    return Audit(tuple(runs), dataset, scale, settings, num_images(dataset, done))
+
+
+def _read(annotations: Dataset | PathLike | None) -> Dataset:
+    if annotations is None:
+        return sample_dataset()
+    return annotations if isinstance(annotations, Dataset) else read_dataset(annotations)
+
+
+def _is_file(assigner: str | PathLike) -> bool:
+    """Tell a config file from a preset's name."""
+    return isinstance(assigner, os.PathLike) or assigner.lower().endswith((".json", ".toml"))

@@ -1,0 +1,179 @@
+"""One assigner's audit, and its tables."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from assigncore.audit.config import Plan
+from assigncore.audit.frames import ExactSize, ImageScale
+from assigncore.audit.statistics import Findings, Statistics
+from assigncore.datasets import Annotation, Dataset, Image
+from assigncore.inspect.object_sizes import SIZE_CLASSES
+
+__all__ = ["Run", "Table"]
+
+
+class Table(dict[str, Any]):
+    """Columns of equal length by name, NumPy arrays; `pandas.DataFrame` takes it as it is.
+
+    Examples
+    --------
+    >>> table = Table(level=np.asarray(["P3", "P4"]), positives=np.asarray([5, 2]))
+    >>> table["positives"].sum(), table.num_rows
+    (np.int64(7), 2)
+    """
+
+    @property
+    def num_rows(self) -> int:
+        """Count the rows."""
+        return len(next(iter(self.values()), ()))
+
+    def to_pandas(self) -> Any:
+        """Make a `pandas.DataFrame`.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If pandas is not installed.
+        """
+        return importlib.import_module("pandas").DataFrame(dict(self))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One assigner's audit of a data set.
+
+    Attributes
+    ----------
+    plan : Plan
+        What assigned, over which priors.
+    dataset : Dataset
+        The whole data set.
+    scale : ImageScale or ExactSize
+        How images were brought to training size.
+    level_names : tuple of str
+    findings : Findings
+        Rows of all objects, as arrays.
+    statistics : Statistics
+    notes : tuple of str
+        What a reader must know to read the numbers right.
+    """
+
+    plan: Plan
+    dataset: Dataset
+    scale: ImageScale | ExactSize
+    level_names: tuple[str, ...]
+    findings: Findings
+    statistics: Statistics
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the preset or the config."""
+        return self.plan.name
+
+    def __repr__(self) -> str:
+        """Say the most important numbers."""
+        whole = self.statistics.sizes[-1]
+        return f"Run({self.name}: {whole.objects:,} objects, {whole.without:,} without positives)"
+
+    def image(self, row: int) -> Image:
+        """Give the image of an object, by the object's row in ``findings.objects``."""
+        return self.dataset.images[int(self.findings.objects.image[row])]
+
+    def annotation(self, row: int) -> Annotation:
+        """Give the annotation of an object, by the object's row in ``findings.objects``."""
+        return self.dataset.objects(self.image(row))[int(self.findings.objects.index[row])]
+
+    def objects_table(self) -> Table:
+        """Tell of every object what it was given.
+
+        Returns
+        -------
+        Table
+            A row for each object in the data set's order, with columns ``image_id``, ``file_name``,
+            ``annotation_id``, ``category``, ``size_class`` (small, medium or large by COCO), ``width`` and
+            ``height`` in original pixels, ``training_width`` and ``training_height``, ``positives``, the
+            ``level`` that most of them are of (empty without any), and ``best_overlap``, the best IoU with
+            any prior or prediction (NaN where there are no boxes to compare).
+        """
+        rows = self.findings.objects
+        images = [self.dataset.images[i] for i in rows.image.tolist()]
+        of_image = {i: self.dataset.objects(self.dataset.images[i]) for i in np.unique(rows.image).tolist()}
+        objects = [of_image[i][k] for i, k in zip(rows.image.tolist(), rows.index.tolist(), strict=True)]
+        frames = {i: self.scale.frame(self.dataset.images[i]) for i in of_image}
+        boxes = np.asarray([a.bbox for a in objects], dtype=np.float64).reshape(-1, 4)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        shapes = np.asarray([frames[i].shape for i in rows.image.tolist()], dtype=np.float64).reshape(-1, 2)
+        sizes = np.asarray([(image.height, image.width) for image in images], dtype=np.float64).reshape(-1, 2)
+        factors = shapes / sizes
+        names = np.asarray([*self.level_names, ""], dtype=object)
+        no_overlap = np.full(len(rows), np.nan, dtype=np.float32)
+        return Table(
+            image_id=_column([image.id for image in images]),
+            file_name=_column([image.file_name for image in images]),
+            annotation_id=_column([a.id for a in objects]),
+            category=_column([self.dataset.categories[a.category_id] for a in objects]),
+            size_class=np.asarray(SIZE_CLASSES, dtype=object)[rows.size],
+            width=sides[:, 0],
+            height=sides[:, 1],
+            training_width=sides[:, 0] * factors[:, 1],
+            training_height=sides[:, 1] * factors[:, 0],
+            positives=rows.totals,
+            level=names[rows.level],
+            best_overlap=no_overlap if rows.best_overlaps is None else rows.best_overlaps,
+        )
+
+    def sizes_table(self) -> Table:
+        """Summarize the objects of each COCO size class, and of all, in the columns of `SizeRow`."""
+        return _table(self.statistics.sizes)
+
+    def levels_table(self) -> Table:
+        """Summarize each feature level, in the columns of `LevelRow`."""
+        return _table(self.statistics.levels)
+
+    def priors_table(self) -> Table:
+        """Tell what became of the priors, in one row of the columns of `PriorCounts`."""
+        return _table([self.statistics.priors])
+
+    def positives_figure(self) -> Any:
+        """Draw histograms of the objects' positives by size class; a Matplotlib figure."""
+        return _pictures().positives_figure(self)
+
+    def levels_figure(self) -> Any:
+        """Draw the positives of each feature level; a Matplotlib figure."""
+        return _pictures().levels_figure(self)
+
+    def overlaps_figure(self) -> Any:
+        """Draw a histogram of the objects' best overlaps, where boxes are compared; a Matplotlib figure."""
+        return _pictures().overlaps_figure(self)
+
+
+def _pictures() -> Any:
+    """Import what draws, which needs Matplotlib, only when it is asked."""
+    return importlib.import_module("assigncore.audit.pictures")
+
+
+def _column(values: list[Any]) -> Any:
+    """Make a column of Python's own values: integers where all are, else objects."""
+    if all(type(value) is int for value in values):
+        return np.asarray(values, dtype=np.int64)
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _table(rows: Any) -> Table:
+    """Turn dataclasses of one type into columns."""
+    names = [field.name for field in fields(rows[0])]
+    return Table({name: _plain_column([getattr(row, name) for row in rows]) for name in names})
+
+
+def _plain_column(values: list[Any]) -> Any:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column if any(isinstance(v, str | tuple) or v is None for v in values) else np.asarray(values)

@@ -1,0 +1,140 @@
+"""The audit from Python: the same for any number of workers, and its tables."""
+
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas
+import pytest
+
+from assigncore import audit
+from assigncore.audit import chunks
+from assigncore.datasets import Dataset, read_coco
+
+NAMES = ("rpn", "faster-rcnn-rcnn", "tood")
+
+
+@pytest.fixture
+def many(document, write, monkeypatch):
+    """Read the document five times over, in chunks of four images."""
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 4)
+    repeated = {"images": [], "annotations": [], "categories": document["categories"]}
+    for i in range(5):
+        repeated["images"] += [{**image, "id": image["id"] + 10 * i} for image in document["images"]]
+        repeated["annotations"] += [
+            {**a, "id": a["id"] + 100 * i, "image_id": a["image_id"] + 10 * i}
+            for a in document["annotations"]
+        ]
+    return read_coco(write(repeated))
+
+
+def bytes_of(found):
+    """Give every number that was found."""
+    arrays = [
+        getattr(run.findings.objects, f.name)
+        for run in found
+        for f in dataclasses.fields(run.findings.objects)
+    ]
+    return [None if x is None else (x.dtype, x.tobytes()) for x in arrays], json.dumps(
+        found.report(), default=str
+    )
+
+
+@pytest.fixture
+def whole(document, many, monkeypatch):
+    """Audit all images in one chunk, in this process."""
+    with monkeypatch.context() as context:
+        context.setattr(chunks, "CHUNK_SIZE", 100)
+        return audit.run(many, NAMES, image_scale="original")
+
+
+def test_chunks_change_nothing(many, whole):
+    assert chunks.num_chunks(many) == 4
+    assert bytes_of(audit.run(many, NAMES, image_scale="original")) == bytes_of(whole)
+
+
+def test_workers_change_nothing(many, whole):
+    assert bytes_of(audit.run(many, NAMES, image_scale="original", jobs=2)) == bytes_of(whole)
+
+
+def test_an_executor_changes_nothing(many, whole):
+    with ThreadPoolExecutor(3) as executor:
+        found = audit.run(many, NAMES, image_scale="original", executor=executor)
+    assert bytes_of(found) == bytes_of(whole)
+
+
+def test_an_executor_must_be_one(many):
+    with pytest.raises(TypeError, match=r"executor: expected a .*, got str"):
+        audit.run(many, executor="tcp://host:8786")
+
+
+def test_progress_is_told_from_the_first_image_to_the_last(many):
+    told = []
+    audit.run(many, progress=lambda *numbers: told.append(numbers))
+    assert told == [(0, 15), (4, 15), (8, 15), (12, 15), (15, 15)]
+
+
+def interrupted(after):
+    """Make a progress that is interrupted after some chunks."""
+    told = []
+
+    def progress(*numbers):
+        told.append(numbers)
+        if len(told) > after:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupted_run_keeps_what_it_has(jobs, many):
+    found = audit.run(many, "rpn", image_scale="original", progress=interrupted(2), jobs=jobs)
+    assert not found.is_complete
+    assert 4 <= found.images_done < 15
+    assert found.report()["images_done"] == found.images_done
+    whole = audit.run(many, "rpn", image_scale="original")["rpn"].findings.objects
+    partial = found["rpn"].findings.objects
+    done = np.isin(whole.image, partial.image)
+    np.testing.assert_array_equal(partial.positives, whole.positives[done])
+
+
+def test_an_interrupt_before_anything_is_done_is_one(many):
+    with pytest.raises(KeyboardInterrupt):
+        audit.run(many, progress=interrupted(0))
+
+
+def test_runs_are_found_by_index_and_name(many):
+    found = audit.run(many, ["rpn", "atss"])
+    assert [run.name for run in found] == ["rpn", "atss"]
+    assert found["atss"] is found[1]
+    with pytest.raises(KeyError, match="'fcos': expected one of 'rpn', 'atss'"):
+        found["fcos"]
+
+
+def test_tables_become_frames(document, write):
+    found = audit.run(write(document), "rpn", image_scale="original")["rpn"]
+    frame = pandas.DataFrame(found.objects_table())
+    assert frame.equals(found.objects_table().to_pandas())
+    assert frame.annotation_id.tolist() == [12, 13, 11, 15]
+    assert frame.category.tolist() == ["ape", "zebra", "zebra", "ape"]
+    assert frame.size_class.tolist() == ["medium", "small", "large", "medium"]
+    assert frame.positives[1] == 0
+    assert frame.level[1] == ""
+    np.testing.assert_allclose(frame.best_overlap[1], 42 / 1024)
+    np.testing.assert_array_equal(frame.training_width, frame.width)
+    sizes = found.sizes_table().to_pandas().set_index("name")
+    assert sizes.objects["all"] == 4
+    assert found.levels_table().to_pandas().positives.sum() == found.priors_table()["positive"][0]
+
+
+def test_the_training_size_of_objects_is_that_of_their_image(document, write):
+    table = audit.run(write(document), "ssd")["ssd"].objects_table()
+    assert table["width"][0] == 40
+    assert table["training_width"][0] == 40 * 300 / 320
+    assert table["training_height"][0] == 50 * 300 / 240
+
+
+def test_a_data_set_of_ones_own_can_be_given(many):
+    assert isinstance(many, Dataset)
+    assert len(audit.run(many)["rpn"].findings.objects) == 20
