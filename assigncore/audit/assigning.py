@@ -27,7 +27,7 @@ from assigncore.audit.queries import Queries, QueryLayout
 from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.calculators import BboxOverlaps2D
-from assigncore.datasets import Annotation, Dataset
+from assigncore.datasets import Annotations, Dataset
 from assigncore.inputs import read_scene
 from assigncore.priors import PointGenerator
 from assigncore.steps.overlaps import k_largest_overlaps, overlaps_with_gts
@@ -72,7 +72,7 @@ class Assigned:
     Attributes
     ----------
     frame : Frame
-    objects : tuple of Annotation
+    objects : Annotations
         Ground truth i is ``objects[i]``.
     labels : array of int, shape (G,)
         Their class labels.
@@ -94,7 +94,7 @@ class Assigned:
     """
 
     frame: Frame
-    objects: tuple[Annotation, ...]
+    objects: Annotations
     labels: Any
     gt_inds: Any
     num_excluded: int
