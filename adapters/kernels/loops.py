@@ -318,31 +318,32 @@ def best_both_ways(
     other, best = np.empty(BLOCK, priors.dtype), np.empty(BLOCK, priors.dtype)
     number = np.empty(BLOCK, integers.dtype)
     eligible = np.empty((kinds, BLOCK), np.bool_)
+    first_gts, first_priors = np.zeros(images, integers.dtype), np.zeros(images, np.int64)
     for image in range(images):
-        first_gt = 0
         for g in range(n_gts - 1, -1, -1):
-            first_gt = g if gt_valid[image, g] else first_gt
+            first_gts[image] = g if gt_valid[image, g] else first_gts[image]
             of_gt[image, g] = nothing
-        own_counted = counted[min(image, counted.shape[0] - 1)]
-        first_prior = 0
+        own_counted, first_prior = counted[min(image, counted.shape[0] - 1)], 0
         while first_prior < n_priors and not own_counted[first_prior]:
             first_prior += 1
-        any_counted = first_prior < n_priors
-        first_prior = first_prior if any_counted else 0
+        first_priors[image] = first_prior
         for g in range(n_gts):
-            prior_of_gt[image, g] = first_prior
-        own = min(image, priors.shape[0] - 1)
-        for start in range(0, n_priors, BLOCK):
-            n = min(BLOCK, n_priors - start)
-            for kind in range(kinds):
-                load_block(priors, own, kind, start, n, c[kind])
-                widen(c[kind], n, t, kind == 0)
-            x1, y1, x2, y2 = bounds_of(t)
+            prior_of_gt[image, g] = first_prior if first_prior < n_priors else 0
+    x1 = y1 = x2 = y2 = zero
+    for start in range(0, n_priors, BLOCK):
+        n = min(BLOCK, n_priors - start)
+        for image in range(images):
+            # Priors that images share are loaded once for all of them.
+            if image < priors.shape[0]:
+                for kind in range(kinds):
+                    load_block(priors, image, kind, start, n, c[kind])
+                    widen(c[kind], n, t, kind == 0)
+                x1, y1, x2, y2 = bounds_of(t)
             if masked:
                 load_eligible(counted, alternatives, image, start, n, eligible)
             for i in range(n):
                 best[i] = nothing
-                number[i] = first_gt
+                number[i] = first_gts[image]
             of_blocks = of_block[image, start // block]
             if start % block == 0:
                 for g in range(n_gts):
@@ -375,7 +376,8 @@ def best_both_ways(
             for i in range(n):
                 of_prior[image, start + i] = best[i]
                 gt_inds[image, start + i] = number[i] + 1
-        if not any_counted:
+    for image in range(images):
+        if first_priors[image] == n_priors:
             for g in range(n_gts):
                 of_gt[image, g] = -np.inf
 
@@ -456,31 +458,34 @@ def k_largest(
     c, t = np.empty((5, BLOCK), priors.dtype), np.empty((4, LANES), priors.dtype)
     values = np.empty(BLOCK, priors.dtype)
     places = np.empty(k, np.int64)
-    counts = np.empty(n_gts, np.int64)
-    for image in range(images):
-        own_counted = counted[min(image, counted.shape[0] - 1)]
-        counts[:] = 0
-        for start in range(0, n_priors, BLOCK):
-            n = min(BLOCK, n_priors - start)
-            load_block(priors, min(image, priors.shape[0] - 1), 0, start, n, c)
-            widen(c, n, t, True)
-            x1, y1, x2, y2 = bounds_of(t)
+    counts = np.zeros((images, n_gts), np.int64)
+    x1 = y1 = x2 = y2 = zero
+    for start in range(0, n_priors, BLOCK):
+        n = min(BLOCK, n_priors - start)
+        for image in range(images):
+            own_counted = counted[min(image, counted.shape[0] - 1)]
+            # Priors that images share are loaded once for all of them.
+            if image < priors.shape[0]:
+                load_block(priors, image, 0, start, n, c)
+                widen(c, n, t, True)
+                x1, y1, x2, y2 = bounds_of(t)
             for g in range(n_gts):
                 box = corners(gts, image, g)
                 if not (gt_valid[image, g] and x1 < box[2] and x2 > box[0] and y1 < box[3] and y2 > box[1]):
                     continue
                 fill_row(formula, box, c, n, zero, floor, values)
                 # Kept negated, so that the smallest come first.
-                own, count = largest[image, g], counts[g]
+                own, count = largest[image, g], counts[image, g]
                 least = -own[k - 1] if count == k else zero
                 for i in range(n):
                     if values[i] > least and (not masked or own_counted[start + i]):
                         count = insert(own, places, count, -values[i], 0)
                         least = -own[k - 1] if count == k else zero
-                counts[g] = count
+                counts[image, g] = count
+    for image in range(images):
         for g in range(n_gts):
             for rank in range(k):
-                largest[image, g, rank] = -largest[image, g, rank] if rank < counts[g] else zero
+                largest[image, g, rank] = -largest[image, g, rank] if rank < counts[image, g] else zero
 
 
 # -- The pairwise array --------------------------------------------------------------------------------------
