@@ -30,10 +30,13 @@ from assigncore.boxes.calculators import BboxOverlaps2D
 from assigncore.datasets import Annotation, Dataset
 from assigncore.inputs import read_scene
 from assigncore.priors import PointGenerator
-from assigncore.steps.overlaps import best_overlaps, overlaps_with_gts
+from assigncore.steps.overlaps import k_largest_overlaps, overlaps_with_gts
 
 # Libraries that compile every operation anew for each new shape; compiling the whole is much quicker there.
 COMPILED = ("jax",)
+
+BATCH_SIZE = 8
+"""Images at a time by default: more share the reading of a grid, but no longer the caches."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Settings:
 
     backend: ArrayBackend
     device: Any = None
-    batch_size: int = 4
+    batch_size: int = BATCH_SIZE
     proposals: Results | None = None
     predictions: Results | None = None
     seed: int = 0
@@ -80,6 +83,8 @@ class Assigned:
     priors : array, shape (N, K)
     level : array of int, shape (N,)
         Level of each prior.
+    priors_by_level : array of int, shape (L,)
+        Number of priors on each level.
     best_overlaps : array, shape (G,), or None
         Best IoU of each object with any prior that takes part, or with an approximation of one, or with what
         is predicted there, as the method compares. None: it does not look at shapes, or there are none.
@@ -95,6 +100,7 @@ class Assigned:
     num_excluded: int
     priors: Any
     level: Any
+    priors_by_level: Any
     best_overlaps: Any
     matched_overlaps: Any = None
 
@@ -181,7 +187,7 @@ def find_best_overlaps(priors: Array, gt_bboxes: Array, flags: Mapping[str, Arra
     if scene.is_empty:
         return scene.xp.zeros_like(gt_bboxes[..., 0])
     pairs = overlaps_with_gts(scene, BboxOverlaps2D(), scene.priors, scene.prior_whole)
-    return scene.xp.maximum(best_overlaps(pairs).of_gt, 0.0)
+    return k_largest_overlaps(pairs, 1)[..., 0]
 
 
 def spread_approxs(xp: Any, approxs: Array, flags: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
@@ -239,6 +245,7 @@ def _split(
             excluded,
             priors,
             level,
+            laid.by_level[i],
             found,
             matched,
         )

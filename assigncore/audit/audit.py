@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from assigncore.audit.assigning import Settings, make_layout
+from assigncore.audit.assigning import BATCH_SIZE, Settings, make_layout
 from assigncore.audit.chunks import num_images
 from assigncore.audit.config import Plan, make_plans
 from assigncore.audit.devices import open_backend
@@ -101,7 +101,7 @@ def run(
     seed: int = 0,
     backend: str = "numpy",
     device: str | None = None,
-    batch_size: int = 4,
+    batch_size: int = BATCH_SIZE,
     jobs: int = 1,
     executor: Any = None,
     progress: Progress | None = None,
@@ -129,7 +129,7 @@ def run(
         Array library that computes.
     device : str, optional
         Where it computes, as the library calls it.
-    batch_size : int, default 4
+    batch_size : int, default 8
         Images at a time.
     jobs : int, default 1
         Processes of this machine. As always with processes, a script that takes more calls this beneath

@@ -17,8 +17,8 @@ from assigncore.datasets import Dataset
 
 __all__ = ["CHUNK_SIZE", "Chunk", "assign_chunk", "cut", "num_chunks", "num_images"]
 
-CHUNK_SIZE = 128
-"""Images of a chunk: enough of one size for a batch, few enough that progress is seen."""
+CHUNK_SIZE = 512
+"""Images of a chunk: enough of each size to fill batches, few enough that progress is seen."""
 
 
 @dataclass(frozen=True)

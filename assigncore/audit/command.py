@@ -12,6 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from assigncore.audit.assigning import BATCH_SIZE
 from assigncore.audit.audit import Audit, run
 from assigncore.audit.devices import BACKENDS
 from assigncore.audit.errors import AuditError
@@ -87,7 +88,9 @@ def cli(context: click.Context) -> None:
     "--backend", type=click.Choice(BACKENDS), default="numpy", show_default=True, help="Array library."
 )
 @click.option("--device", help="Where it computes, as the library calls it: cpu, cuda, cuda:1.")
-@click.option("--batch-size", type=click.IntRange(1), default=4, show_default=True, help="Images at a time.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=BATCH_SIZE, show_default=True, help="Images at a time."
+)
 @click.option(
     "--image-scale",
     default="1333x800",

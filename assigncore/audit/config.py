@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -63,10 +64,10 @@ class Plan:
         """Name in tables, reports and file names."""
         return self.settings.name
 
-    @property
+    @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
         """What the assigner is called with, by name."""
-        return inspect.signature(self.assigner.assign).parameters
+        return dict(inspect.signature(self.assigner.assign).parameters)
 
 
 @dataclass(frozen=True)

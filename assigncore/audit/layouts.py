@@ -53,6 +53,8 @@ class Laid:
         Level of each prior.
     counts : tuple of int
         Number of priors of each image, padding not counted.
+    by_level : NumPy array of int, shape (B, L)
+        Number of them on each level.
     approxs : array, shape (N, A, 4), or None
         Boxes that stand for each prior, on the backend's device.
     predicted : Predicted or None
@@ -65,6 +67,7 @@ class Laid:
     host_priors: Any
     level: Any
     counts: tuple[int, ...]
+    by_level: Any
     approxs: Array | None = None
     predicted: Predicted | None = None
 
@@ -124,8 +127,12 @@ class GridLayout:
         if self.allowed_border >= 0:
             shapes = backend.from_numpy(batch.image_shapes, device)
             valid = self._inside(kept, shapes, backend.xp)
-        counts = (len(kept.level),) * len(batch.frames)
-        return Laid(kept.grid.priors, valid, kept.static, kept.host, kept.level, counts, kept.approxs)
+        images = len(batch.frames)
+        counts = (len(kept.level),) * images
+        by_level = np.tile(kept.grid.num_level_priors, (images, 1))
+        return Laid(
+            kept.grid.priors, valid, kept.static, kept.host, kept.level, counts, by_level, kept.approxs
+        )
 
     def _lay_grid(self, key: tuple[Any, ...], batch: Batch, backend: ArrayBackend, device: Any) -> _KeptGrid:
         sizes, approxs = self.generator.featmap_sizes(batch.padded), None
@@ -144,7 +151,7 @@ class GridLayout:
             static["featmap_strides"] = static["anchor_strides"]
         if isinstance(self.generator, AnchorGenerator):
             static["anchor_scale"] = min(self.generator.all_scales)
-        level = np.repeat(np.arange(len(grid.strides)), grid.num_level_priors)
+        level = np.repeat(np.arange(len(grid.strides), dtype=np.int8), grid.num_level_priors)
         return _KeptGrid(key, grid, approxs, static, backend.to_numpy(grid.priors), level)
 
     def _inside(self, kept: _KeptGrid, shapes: Array, xp: Any) -> Array:
@@ -186,11 +193,15 @@ class ProposalLayout:
                 boxes = self.source.of(frame.image).boxes[: self.proposals.max_per_image]
             rows.append(frame.scale(boxes))
         boxes, valid = pad_boxes(rows)
+        level, counts = fpn_levels(boxes), tuple(map(len, rows))
+        num_levels = len(self.level_names)
+        by_level = [np.bincount(own[:n], minlength=num_levels) for own, n in zip(level, counts, strict=True)]
         return Laid(
             backend.from_numpy(boxes, device),
             backend.from_numpy(valid, device),
             {},
             boxes,
-            fpn_levels(boxes),
-            tuple(map(len, rows)),
+            level,
+            counts,
+            np.stack(by_level),
         )

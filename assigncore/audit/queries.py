@@ -63,6 +63,7 @@ class QueryLayout:
             boxes,
             np.zeros(boxes.shape[:2], dtype=np.int64),
             counts,
+            np.asarray(counts)[:, None],
             predicted=Predicted(boxes, np.stack([scores for _, scores in predicted])),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -88,7 +88,12 @@ class PriorCounts:
 
     def __add__(self, other: PriorCounts) -> PriorCounts:
         """Count those of other images too."""
-        return PriorCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return PriorCounts(
+            self.positive + other.positive,
+            self.negative + other.negative,
+            self.ignored + other.ignored,
+            self.excluded + other.excluded,
+        )
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,7 @@ def count_positives(gt_inds: Any, level: Any, num_gts: int, num_levels: int) -> 
     >>> count_positives(np.asarray([1, 0, 2, 2]), np.asarray([0, 0, 0, 1]), 2, 2).tolist()
     [[1, 0], [1, 1]]
     """
-    positive = gt_inds > 0
+    positive = np.flatnonzero(gt_inds > 0)
     cells = (gt_inds[positive] - 1) * num_levels + level[positive]
     return np.bincount(cells, minlength=num_gts * num_levels).reshape(num_gts, num_levels)
 
@@ -204,10 +209,10 @@ def collect(stream: Iterable[Assigned], order: Mapping[Any, int], num_levels: in
     by_level = np.zeros(num_levels, dtype=np.int64)
     for one in stream:
         positives = count_positives(one.gt_inds, one.level, len(one.objects), num_levels)
-        positive, background = int(positives.sum()), int(np.sum(one.gt_inds == 0))
+        positive, background = int(positives.sum()), int(np.count_nonzero(one.gt_inds == 0))
         rest = len(one.gt_inds) - positive - background - one.num_excluded
         totals += PriorCounts(positive, background, rest, one.num_excluded)
-        by_level += np.bincount(one.level, minlength=num_levels)
+        by_level += one.priors_by_level
         image = order[one.frame.image.id]
         rows[image] = ObjectRows(
             np.full(len(one.objects), image, dtype=np.int32),

@@ -27,9 +27,9 @@ def assigned(image_id, areas, gt_inds, level, best, excluded=0):
     )
     best = None if best is None else np.asarray(best, dtype=np.float32)
     gt_inds, level = np.asarray(gt_inds), np.asarray(level)
-    return Assigned(
-        frame, objects, np.arange(len(objects)), gt_inds, excluded, np.zeros((len(gt_inds), 4)), level, best
-    )
+    labels, priors = np.arange(len(objects)), np.zeros((len(gt_inds), 4))
+    by_level = np.bincount(level, minlength=1 + max(level))
+    return Assigned(frame, objects, labels, gt_inds, excluded, priors, level, by_level, best)
 
 
 @pytest.fixture
