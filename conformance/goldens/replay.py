@@ -20,6 +20,7 @@ from assigncore.conformance.goldens.cases import GoldenCase
 from assigncore.conformance.goldens.replay_dynamic_k import DYNAMIC_K_REPLAYS
 from assigncore.conformance.goldens.replay_matching import MATCHING_REPLAYS
 from assigncore.conformance.goldens.replay_mmdet import MMDET_REPLAYS
+from assigncore.conformance.goldens.replay_set_matchers import SET_MATCHER_REPLAYS
 from assigncore.conformance.goldens.replay_task_aligned import TASK_ALIGNED_REPLAYS
 from assigncore.registry import build_overlap_calculator
 
@@ -87,6 +88,7 @@ REPLAYS: Mapping[str, Replay] = MappingProxyType(
         **DYNAMIC_K_REPLAYS,
         **MATCHING_REPLAYS,
         **TASK_ALIGNED_REPLAYS,
+        **SET_MATCHER_REPLAYS,
     }
 )
 """The variants whose goldens can be replayed. A variant that is not here is reported as not covered yet."""
