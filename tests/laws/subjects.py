@@ -79,6 +79,7 @@ _soft_label = _kind("DynamicSoftLabelAssigner")
 _region = _kind("RegionAssigner", like=OnLargeMaps)
 _COSTS = CAPABILITIES["HungarianAssigner"].knobs["match_costs"]
 _RANGES = CAPABILITIES["FCOSAssigner"].knobs
+TWO = {"min_positives": 2}
 _MATCHED = {"match_costs": _COSTS, "nonfinite": "forbid"}
 
 
@@ -153,6 +154,15 @@ BY_RULE = (
     ),
     _region("region"),
     _region("region-larger_center", _knobs(center_ratio=0.8, ignore_ratio=0.4)),
+    _max_iou(
+        "max_iou-min_positives",
+        _knobs(pos_iou_thr=0.7, neg_iou_thr=0.3, match_low_quality=False, **TWO), repeats=True,
+    ),
+    _atss("atss-min_positives", _knobs(topk=3, ignore_iof_thr=0.3, **TWO), repeats=True),
+    _kind("FCOSAssigner")("fcos-min_positives", _knobs(**_RANGES, **TWO), repeats=True),
+    _center_region(
+        "center_region-min_positives", _knobs(pos_scale=0.4, neg_scale=0.6, **TWO), repeats=True
+    ),
 )  # fmt: skip
 """Those of priors and ground truths alone."""
 
@@ -173,6 +183,10 @@ BY_PREDICTIONS = (
     _soft_label("soft_label"),
     _soft_label("soft_label-outside", _knobs(own_class_only=True, select_outside=True, topk=4)),
     _soft_label("soft_label-masks", _knobs(soft_center_radius=1.0), reads=("gt_masks",)),
+    _kind("TaskAlignedAssigner")("task_aligned-min_positives", _knobs(topk=2, **TWO), repeats=True),
+    _kind("SimOTAAssigner")(
+        "sim_ota-min_positives", _knobs(center_radius=1.0, candidate_topk=2, **TWO), repeats=True
+    ),
     _kind("YOLOv7Assigner")("yolov7", _knobs(candidate_topk=4)),
     _kind("SinkhornAssigner")("sinkhorn", _knobs(center_radius=0.5, num_iters=20)),
     _atss(
