@@ -107,6 +107,20 @@ def test_max_iou_agrees_under_torch_compile(name):
     _check("MaxIoUAssigner", cases, "torch", Mode.JIT)
 
 
+@pytest.mark.parametrize(
+    ("variant", "name"),
+    [
+        ("RotatedIoU", "near_float64"),
+        ("UltraProbIoU", "base_float32"),
+        ("UltraRotatedTaskAlignedAssigner", "obb_float32"),
+    ],
+)
+def test_oriented_boxes_agree_under_torch_compile(variant, name):
+    cases = [case for case in load_packed(variant) if case.name == name]
+    assert len(cases) == 1
+    _check(variant, cases, "torch", Mode.JIT)
+
+
 def _batches(variant):
     """Group the cases that can share a batch: those of the same knobs, dtype and number of approximations."""
     groups = defaultdict(list)

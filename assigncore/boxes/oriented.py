@@ -218,12 +218,11 @@ def shared_area(xp: Any, p1: Planes, p2: Planes) -> Array:
         (x - (wx - hx), y - (wy - hy)),
         (x - (wx + hx), y - (wy + hy)),
     ]
-    sides = zip(corners, [*corners[1:], corners[0]], strict=True)
-    first, *others = (_beneath(xp, start, end, left, right, low, high) for start, end in sides)
-    for part in others:
-        first = first + part
+    total = _beneath(xp, corners[3], corners[0], left, right, low, high)
+    for i in range(3):
+        total = total + _beneath(xp, corners[i], corners[i + 1], left, right, low, high)
     # From corner to corner the circuit is against the sense in which areas are positive.
-    return xp.where(apart, 0.0, xp.minimum(at_least(-first, 0.0), xp.minimum(p1.area, p2.area)))
+    return xp.where(apart, 0.0, xp.minimum(at_least(-total, 0.0), xp.minimum(p1.area, p2.area)))
 
 
 def _clamped(xp: Any, x: Array, low: Array, high: Array) -> Array:

@@ -47,11 +47,12 @@ def _expect_overlaps(case: GoldenCase) -> GoldenCase | Refusal:
 
 def _rotated_iou(case: GoldenCase) -> Call:
     """Translate the exact overlaps of oriented boxes, row by row."""
-    return Call(_rotated_iou_of, case.inputs)
+    calculator = RotatedIoU()
 
+    def overlaps(boxes1: Array, boxes2: Array) -> Outputs:
+        return {"iou": calculator(boxes1, boxes2, is_aligned=True)}
 
-def _rotated_iou_of(boxes1: Array, boxes2: Array) -> Outputs:
-    return {"iou": RotatedIoU()(boxes1, boxes2, is_aligned=True)}
+    return Call(overlaps, case.inputs)
 
 
 def _expect_exact(case: GoldenCase) -> GoldenCase:

@@ -9,6 +9,7 @@ from mmengine.registry import Registry
 
 from assigncore.adapters import mmdet, mmyolo, transformers, ultralytics
 from assigncore.adapters.switching import Switched, classes_of, replace_name
+from assigncore.assigners import yolov8_obb
 
 from .modules import assert_same
 
@@ -82,6 +83,13 @@ def test_a_criterion_that_is_a_module_and_a_model_that_has_one():
     assert ultralytics.use_in(model).replaced == ("assigner",)
     assert criterion.assigner.stride == [0.0]
     assert str(ultralytics.use_in(criterion)) == "left: assigner: is one of assigncore already"
+
+
+def test_an_assigner_of_oriented_boxes_gets_one_of_its_kind():
+    criterion = SimpleNamespace(assigner=theirs("RotatedTaskAlignedAssigner", stride=[8, 16, 32]))
+    assert ultralytics.use_in(criterion).replaced == ("assigner",)
+    assert type(criterion.assigner) is ultralytics.RotatedTaskAlignedAssigner
+    assert criterion.assigner.assigner == yolov8_obb(topk=10, alpha=0.5)
 
 
 def test_what_decides_by_more_is_left_and_said():
