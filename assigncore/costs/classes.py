@@ -33,7 +33,7 @@ def focal_costs(
     """
     p = sigmoid(logits, decay)
     # The bound changes nothing. It keeps a compiler from adding `eps` to the 1, in which it would vanish.
-    rest = at_least(1.0 - p, 0.0)
+    rest = at_least(1.0 - p, 0.0, own=True)
     if eps == 0:
         # Of the logit, whose sigmoid may round to 0, which has no logarithm.
         both = log1p(exp(-xp.abs(logits))) if decay is None else xp.log1p(decay)

@@ -19,8 +19,8 @@ __all__ = ["build_costs", "build_match_cost", "cost_terms", "needed_inputs", "we
 SMALLEST_BLOCK = 2**17
 """Pairs, or pixels of predictions, that are worth the calls it takes to handle them, where memory allows."""
 
-FEWEST_PRIORS = 32
-"""Predictions of a block at least, so that products of matrices are worth it."""
+FEWEST_PRIORS = 8
+"""Predictions of a block at least, for products of matrices; as few stay in the cache with all their masks."""
 
 READ_ONCE = 4
 """How much more there may be of what is read once, such as logits, than of pairs, which take many steps."""
@@ -286,4 +286,5 @@ def _flat_masks(scene: MatchScene, masks: Array, points: Array | None) -> Array:
     if points is not None:
         return sample_masks(scene.backend, masks, points)
     xp = scene.xp
-    return xp.astype(xp.reshape(masks, (*masks.shape[:2], _length_of_row(masks))), scene.dtype)
+    flat = xp.reshape(masks, (*masks.shape[:2], _length_of_row(masks)))
+    return xp.astype(flat, scene.dtype, copy=False)
