@@ -20,7 +20,7 @@ SMALLEST_BLOCK = 2**17
 """Pairs, or pixels of predictions, that are worth the calls it takes to handle them, where memory allows."""
 
 FEWEST_PRIORS = 8
-"""Predictions of a block at least, for products of matrices; as few stay in the cache with all their masks."""
+"""Predictions of a block at least, for products of matrices; as few, with their masks, stay in the cache."""
 
 READ_ONCE = 4
 """How much more there may be of what is read once, such as logits, than of pairs, which take many steps."""
