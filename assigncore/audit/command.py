@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from assigncore.audit.progress import shown_progress
 from assigncore.audit.table import print_audit
 from assigncore.backend.threads import num_cores
 from assigncore.datasets import InputFileError
+from assigncore.terminal import HeldOutput, OutputError, write_text
 
 MAX_WARNINGS = 10
 
@@ -44,7 +47,7 @@ class OneLineGroup(click.Group):
             click.echo("Error: out of memory; a smaller --image-scale or --batch-size needs less", err=True)
             sys.exit(2)
         except click.Abort:
-            click.echo("Aborted", err=True)
+            click.echo("Interrupted", err=True)
             sys.exit(130)
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -152,7 +155,7 @@ def audit(
     out: Path | None,
     images: Path | None,
     gallery: int,
-) -> int:
+) -> None:
     """Show what a label assigner makes of COCO annotations, before anything is trained.
 
     Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
@@ -181,18 +184,35 @@ def audit(
         )
     _say_what_is_quicker(time.perf_counter() - start)
     _warn(found)
-    count = 0
-    if out is not None and pictures is not None:
-        try:
+    # Whatever of the output fails, the rest is written, the report before anything else.
+    failed: list[Exception] = []
+    if out is not None:
+        with _kept_in(failed, out):
             found.write_report(out / "report.json")
+    tables = HeldOutput()
+    print_audit(Console(file=tables), found)
+    with _kept_in(failed, out):
+        tables.write_out()
+    if out is not None and pictures is not None:
+        with _kept_in(failed, out):
             with Console(stderr=True).status("drawing the pictures"):
                 count = pictures.draw_all(found.runs, found.dataset, found.settings, out, images, gallery)
-        except OSError as error:
-            raise AuditError(f"--out {out}: cannot be written: {error.strerror or error}") from None
-    print_audit(Console(), found)
-    if out is not None:
-        click.echo(f"\nWrote {out / 'report.json'} and {count} pictures")
-    return 0 if found.is_complete else 130
+            write_text(f"\nWrote {out / 'report.json'} and {count} pictures\n")
+    if failed:
+        raise failed[0]
+    if not found.is_complete:
+        raise click.Abort
+
+
+@contextmanager
+def _kept_in(failed: list[Exception], out: Path | None) -> Iterator[None]:
+    """Keep an error of the output for later."""
+    try:
+        yield
+    except OutputError as error:
+        failed.append(AuditError(f"{error}; {out / 'report.json'} is whole" if out else str(error)))
+    except OSError as error:
+        failed.append(AuditError(f"--out {out}: cannot be written: {error.strerror or error}"))
 
 
 def _default_jobs(backend: str, device: str | None) -> int:

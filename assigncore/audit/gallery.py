@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from assigncore import plot
 from assigncore.audit.assigning import Assigned, Settings, assign_images
 from assigncore.audit.inputs import has_outlines
 from assigncore.audit.runs import Run
-from assigncore.audit.style import new_figure, save, slug
+from assigncore.audit.style import is_drawn, new_figure, save, slug
 from assigncore.datasets import Dataset, Image
 from assigncore.plot import INK
 from assigncore.priors import PointGenerator
 from assigncore.result import AssignResult
 
 PANEL = 7.0
-PICTURE = re.compile(r"(?P<rank>\d{2,})_(?P<stem>.+)\.png")
 
 
 def draw_gallery(
@@ -53,30 +51,30 @@ def draw_gallery(
     """
     chosen = choose(runs, dataset, count)
     folders = [out / slug(run.plan.name) / "gallery" for run in runs]
-    # All of them before any is drawn: two names can make the same folder.
-    for folder in folders:
-        _remove_earlier(folder)
+    drawn: set[Path] = set()
     for run, folder in zip(runs, folders, strict=True):
         frames = [run.scale.frame(image) for image in chosen]
         done = {one.frame.image.id: one for one in assign_images(run.plan, dataset, frames, settings)}
         for rank, frame in enumerate(frames, start=1):
             crowds = frame.boxes(dataset.crowds(frame.image))
             figure = image_figure(run, done[frame.image.id], crowds, images)
-            save(figure, folder / _picture_name(rank, Path(frame.image.file_name).stem))
+            path = _place(folder, f"{rank:02d}_{slug(Path(frame.image.file_name).stem)}")
+            save(figure, path)
+            drawn.add(path)
+    # Last, so that there are pictures at any time; of all folders at once, since two names can make the same.
+    for folder in folders:
+        for path in folder.glob("*.png"):
+            if path not in drawn and is_drawn(path):
+                path.unlink(missing_ok=True)
     return len(chosen) * len(runs)
 
 
-def _picture_name(rank: int, stem: str) -> str:
-    """Name the picture of the image that comes `rank`-th."""
-    return f"{rank:02d}_{slug(stem)}.png"
-
-
-def _remove_earlier(folder: Path) -> None:
-    """Remove the pictures that an earlier run drew, told by their names; any other file stays."""
-    for path in folder.glob("*.png"):
-        named = PICTURE.fullmatch(path.name)
-        if named and path.name == _picture_name(int(named["rank"]), named["stem"]) and path.is_file():
-            path.unlink()
+def _place(folder: Path, stem: str) -> Path:
+    """Find a name for a picture under which there is no file of anybody else's."""
+    path, number = folder / f"{stem}.png", 2
+    while path.exists() and not is_drawn(path):
+        path, number = folder / f"{stem}_{number}.png", number + 1
+    return path
 
 
 def choose(runs: Sequence[Run], dataset: Dataset, count: int) -> list[Image]:

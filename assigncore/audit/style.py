@@ -9,8 +9,11 @@ from typing import Any, Literal
 from matplotlib.figure import Figure
 
 from assigncore.plot import FAINT, INK
+from assigncore.whole_files import whole_file
 
 DPI = 130
+DRAWN_BY = "assigncore audit"
+"""What the pictures say of themselves, so that no other file is taken for one of them."""
 
 
 def new_figure(
@@ -34,7 +37,17 @@ def new_figure(
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, without the empty margin that axes of a fixed aspect ratio leave."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.15)
+    with whole_file(path, "wb") as file:
+        figure.savefig(file, dpi=DPI, bbox_inches="tight", pad_inches=0.15, metadata={"Software": DRAWN_BY})
+
+
+def is_drawn(path: Path) -> bool:
+    """Tell whether a file is a picture that an audit drew."""
+    try:
+        with path.open("rb") as file:
+            return b"tEXtSoftware\x00" + DRAWN_BY.encode() in file.read(200)
+    except OSError:
+        return False
 
 
 def slug(name: str) -> str:
