@@ -6,7 +6,7 @@ import importlib
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from assigncore.audit.assigning import BATCH_SIZE
 from assigncore.audit.audit import Audit, run
 from assigncore.audit.devices import BACKENDS
 from assigncore.audit.errors import AuditError
+from assigncore.audit.execution import connected
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
 from assigncore.audit.progress import shown_progress
 from assigncore.audit.table import print_audit
@@ -133,6 +134,11 @@ def cli(context: click.Context) -> None:
     metavar="N",
     help="Processes of this machine. Default: one for each core.",
 )
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Compute on a Dask cluster instead: the address of its scheduler, such as tcp://host:8786.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the image files, for the gallery.")
 @click.option(
@@ -152,6 +158,7 @@ def audit(
     predictions: Path | None,
     seed: int,
     jobs: int | None,
+    scheduler: str | None,
     out: Path | None,
     images: Path | None,
     gallery: int,
@@ -164,9 +171,12 @@ def audit(
         raise AuditError("--images: is used by the pictures only, which need --out")
     if images is not None and not images.is_dir():
         raise AuditError(f"--images {images}: no such folder")
+    if jobs is not None and scheduler is not None:
+        raise AuditError("--jobs: says how many processes of this machine compute, but --scheduler others")
     pictures = None if out is None else _prepare_pictures(out)
     start = time.perf_counter()
-    with shown_progress() as progress:
+    on_cluster = nullcontext() if scheduler is None else connected(scheduler)
+    with on_cluster as executor, shown_progress() as progress:
         found = run(
             annotations,
             [*assigners, *configs],
@@ -180,6 +190,7 @@ def audit(
             device=device,
             batch_size=batch_size,
             jobs=_default_jobs(backend, device) if jobs is None else jobs,
+            executor=executor,
             progress=progress,
         )
     _say_what_is_quicker(time.perf_counter() - start)
