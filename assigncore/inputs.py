@@ -481,7 +481,7 @@ class MatchScene:
         return self.xp.reshape(x, (*self.lead, *x.shape[1:]))
 
 
-def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> MatchScene:
+def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str], *, columns: int = 4) -> MatchScene:
     """Check what is to be matched and bring it to one form.
 
     Nothing here reads a value but labels where they are read as classes and the host can read them, so it
@@ -494,6 +494,8 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> Ma
         tuple (height, width) of numbers too.
     needed : mapping of str to str
         Inputs that must be there, each with what reads it.
+    columns : int, default 4
+        Of boxes.
 
     Raises
     ------
@@ -518,7 +520,9 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> Ma
     if sides is not None:
         _check_sides(sides)
     ordered = {name: arrays[name] for name in _DIMENSIONS if name in arrays}
-    backend, lead, flat = read_inputs({name: _specification(name, x, arrays) for name, x in ordered.items()})
+    backend, lead, flat = read_inputs(
+        {name: _specification(name, x, arrays, columns) for name, x in ordered.items()}
+    )
     if "C" in (axes := _lengths(flat)) and axes["C"] == 0:
         raise ValueError("pred_logits: expected at least one class, got none")
     if 0 in (axes.get("H", 1), axes.get("W", 1)):
@@ -536,8 +540,10 @@ def _check_sides(sides: tuple[Any, ...] | list[Any]) -> None:
         raise ValueError(f"image_shape: expected two positive numbers, height and width, got {sides!r}")
 
 
-def _specification(name: str, x: Array, arrays: Mapping[str, Array]) -> InputSpec:
+def _specification(name: str, x: Array, arrays: Mapping[str, Array], columns: int) -> InputSpec:
     dimensions, kind = _DIMENSIONS[name]
+    if name.endswith("_bboxes"):
+        dimensions = (dimensions[0], columns)
     if name == "gt_masks" and "mask_points" in arrays:
         # Sampled at points, predictions and ground truth need not have one resolution.
         dimensions = ("G", "height", "width")

@@ -2,14 +2,21 @@
 
 from assigncore.costs.alignment import AlignmentCost
 from assigncore.costs.base import MatchCost
-from assigncore.costs.boxes import BBoxL1Cost, IoUCost
+from assigncore.costs.boxes import BBoxL1Cost, IoUCost, OverlapCost
 from assigncore.costs.classes import (
     BinaryFocalLossCost,
     ClassificationCost,
     FocalLossCost,
     TokenFocalLossCost,
 )
-from assigncore.costs.combine import build_costs, build_match_cost, cost_terms, needed_inputs, weighted_sum
+from assigncore.costs.combine import (
+    box_columns_of,
+    build_costs,
+    build_match_cost,
+    cost_terms,
+    needed_inputs,
+    weighted_sum,
+)
 from assigncore.costs.masks import CrossEntropyLossCost, DiceCost
 from assigncore.costs.points import point_sample, resize_masks
 
@@ -24,6 +31,8 @@ __all__ = [
     "IoUCost",
     "MatchCost",
     "TokenFocalLossCost",
+    "OverlapCost",
+    "box_columns_of",
     "build_costs",
     "build_match_cost",
     "cost_terms",

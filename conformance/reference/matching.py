@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from assigncore.conformance.goldens.cases import GoldenCase
+from assigncore.conformance.reference.image import iou
 
 __all__ = ["hungarian_answer", "mask_hungarian_answer", "pair_cost", "topk_matched"]
 
@@ -104,6 +105,8 @@ def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[
         return lambda n, g: _l1(x["bboxes"][n], x["gt_bboxes"][g], size, shape)
     if kind == "IoUCost":
         return lambda n, g: -_giou(x["bboxes"][n], x["gt_bboxes"][g])
+    if kind == "OverlapCost":
+        return lambda n, g: -float(iou(tuple(x["bboxes"][n]), tuple(x["gt_bboxes"][g])))
     if kind == "FocalLossCost" and not config.get("binary_input", False):
         true, none = np.ones(1), np.zeros(1)
         label = x["gt_labels"]

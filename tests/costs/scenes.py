@@ -29,6 +29,7 @@ CONFIGS = [
     {"type": "BBoxL1Cost", "weight": 5.0},
     {"type": "BBoxL1Cost", "box_format": "xywh"},
     {"type": "IoUCost", "weight": 2.0},
+    {"type": "OverlapCost", "weight": 2.0},
     {"type": "DiceCost"},
     {"type": "DiceCost", "pred_act": True, "eps": 1.0, "weight": 5.0},
     {"type": "DiceCost", "pred_act": True, "naive_dice": False},

@@ -100,6 +100,11 @@ _hungarian = _kind("HungarianAssigner")
 _soft_label = _kind("DynamicSoftLabelAssigner")
 _region = _kind("RegionAssigner", like=OnLargeMaps)
 _COSTS = CAPABILITIES["HungarianAssigner"].knobs["match_costs"]
+_ROTATED_COSTS = (
+    {"type": "FocalLossCost", "weight": 2.0},
+    {"type": "BBoxL1Cost", "box_format": "xywhr", "weight": 5.0},
+    {"type": "OverlapCost", "iou_calculator": {"type": "RotatedIoU"}, "weight": 2.0},
+)
 _RANGES = CAPABILITIES["FCOSAssigner"].knobs
 TWO = {"min_positives": 2}
 _MATCHED = {"match_costs": _COSTS, "nonfinite": "forbid"}
@@ -242,6 +247,7 @@ BY_PREDICTIONS = (
     ),
     _hungarian("hungarian", _MATCHED),
     _hungarian("hungarian-repeat", _knobs(**_MATCHED, repeat=2)),
+    _hungarian("hungarian-rotated", _knobs(match_costs=_ROTATED_COSTS, nonfinite="forbid"), like=OfOrientedBoxes),
     _kind("MaskHungarianAssigner")("mask_hungarian", _knobs(nonfinite="forbid")),
     _kind("TopkHungarianAssigner")("topk_hungarian", _knobs(topk=3, nonfinite="forbid")),
     _kind("GreedyMatcher")("greedy", _knobs(match_costs=_COSTS)),
