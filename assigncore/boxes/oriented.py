@@ -88,11 +88,11 @@ class Planes:
         )  # fmt: skip
 
 
-def planes_of(boxes: Array) -> Planes:
-    """Work out what pairs of boxes (..., N, 5) are computed from."""
+def planes_of(boxes: Array, min_side: float = 0.0) -> Planes:
+    """Work out what pairs of boxes (..., N, 5) are computed from; sides are at least `min_side` long."""
     xp = get_backend(boxes, "boxes").xp
     x, y, w, h, angle = (boxes[..., i] for i in range(5))
-    w, h = at_least(w, 0.0), at_least(h, 0.0)
+    w, h = at_least(w, min_side), at_least(h, min_side)
     half_w, half_h, c, s = w * 0.5, h * 0.5, cos(angle), sin(angle)
     wide, high = xp.abs(c), xp.abs(s)
     reach_x = rounded_product(half_w, wide) + rounded_product(half_h, high)
@@ -118,14 +118,18 @@ class RotatedOverlap:
         Which overlap.
     of_prior : bool, default False
         Whether the foreground of ``"iof"`` is the prior, else the ground truth.
+    min_side : float, default 0.0
+        What shorter sides count as, in pixels.
     """
 
     mode: RotatedMode
     of_prior: bool = False
+    min_side: float = 0.0
 
     def __call__(self, gt_bboxes: Array, priors: Array) -> Array:
         """Compute the overlaps (..., G, N) of checked boxes (..., G, 5) and (..., N, 5)."""
-        return of_pairs(partial(rotated_overlaps, mode=self.mode, of_second=self.of_prior), gt_bboxes, priors)
+        formula = partial(rotated_overlaps, mode=self.mode, of_second=self.of_prior, min_side=self.min_side)
+        return of_pairs(formula, gt_bboxes, priors)
 
 
 def of_pairs(formula: Callable[[Array, Array], Array], b1: Array, b2: Array) -> Array:
@@ -160,7 +164,14 @@ def of_pairs(formula: Callable[[Array, Array], Array], b1: Array, b2: Array) -> 
     return xp.concat([formula(b1[..., :, None, :], some) for some in rows], axis=-1)
 
 
-def rotated_overlaps(b1: Array, b2: Array, *, mode: RotatedMode = "iou", of_second: bool = False) -> Array:
+def rotated_overlaps(
+    b1: Array,
+    b2: Array,
+    *,
+    mode: RotatedMode = "iou",
+    of_second: bool = False,
+    min_side: float = 0.0,
+) -> Array:
     """Compute the overlaps of boxes that broadcast, (..., 5) and (..., 5), to (...).
 
     Parameters
@@ -171,6 +182,8 @@ def rotated_overlaps(b1: Array, b2: Array, *, mode: RotatedMode = "iou", of_seco
         Which overlap.
     of_second : bool, default False
         Whether the foreground of ``"iof"`` is `b2`, else `b1`.
+    min_side : float, default 0.0
+        What shorter sides count as, in pixels.
 
     Returns
     -------
@@ -178,7 +191,7 @@ def rotated_overlaps(b1: Array, b2: Array, *, mode: RotatedMode = "iou", of_seco
         From 0 to 1; 0 where the divisor, a union or an area, is 0.
     """
     xp = get_backend(b1, "b1").xp
-    p1, p2 = planes_of(b1), planes_of(b2)
+    p1, p2 = planes_of(b1, min_side), planes_of(b2, min_side)
     shared = shared_area(xp, p1, p2)
     if mode == "iou":
         whole = (p1.area + p2.area) - shared
@@ -218,12 +231,11 @@ def shared_area(xp: Any, p1: Planes, p2: Planes) -> Array:
         (x - (wx - hx), y - (wy - hy)),
         (x - (wx + hx), y - (wy + hy)),
     ]
-    sides = zip(corners, [*corners[1:], corners[0]], strict=True)
-    first, *others = (_beneath(xp, start, end, left, right, low, high) for start, end in sides)
-    for part in others:
-        first = first + part
+    total = _beneath(xp, corners[3], corners[0], left, right, low, high)
+    for i in range(3):
+        total = total + _beneath(xp, corners[i], corners[i + 1], left, right, low, high)
     # From corner to corner the circuit is against the sense in which areas are positive.
-    return xp.where(apart, 0.0, xp.minimum(at_least(-first, 0.0), xp.minimum(p1.area, p2.area)))
+    return xp.where(apart, 0.0, xp.minimum(at_least(-total, 0.0), xp.minimum(p1.area, p2.area)))
 
 
 def _clamped(xp: Any, x: Array, low: Array, high: Array) -> Array:
