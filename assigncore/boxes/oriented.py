@@ -157,10 +157,10 @@ def of_pairs(formula: Callable[[Array, Array], Array], b1: Array, b2: Array) -> 
         return formula(b1[..., :, None, :], b2[..., None, :, :])
     if m > n:
         step = max(1, most // (lead * n))
-        rows = [b1[..., start : start + step, None, :] for start in range(0, m, step)]
+        rows = [b1[..., start : min(start + step, m), None, :] for start in range(0, m, step)]
         return xp.concat([formula(some, b2[..., None, :, :]) for some in rows], axis=-2)
     step = max(1, most // (lead * m))
-    rows = [b2[..., None, start : start + step, :] for start in range(0, n, step)]
+    rows = [b2[..., None, start : min(start + step, n), :] for start in range(0, n, step)]
     return xp.concat([formula(b1[..., :, None, :], some) for some in rows], axis=-1)
 
 
