@@ -46,7 +46,7 @@ from assigncore.boxes.calculators import (
     RotatedIoU,
     SmoothedIoU,
 )
-from assigncore.datasets import read_coco, sample_dataset
+from assigncore.datasets import read_coco, read_dataset, sample_dataset
 from assigncore.inspect.explain import Explanation, explain
 from assigncore.inspect.monitor import Monitor
 from assigncore.registry import ASSIGNERS, COSTS, OVERLAP_CALCULATORS, build_assigner, build_cost
@@ -102,6 +102,7 @@ __all__ = [
     "load_backend",
     "memory_budget",
     "read_coco",
+    "read_dataset",
     "sample_dataset",
     "set_memory_budget",
     "shadowed_labels",

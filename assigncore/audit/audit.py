@@ -22,7 +22,7 @@ from assigncore.audit.report import make_report, write_report
 from assigncore.audit.results import load_results
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import Findings, summarize
-from assigncore.datasets import Dataset, read_coco, sample_dataset
+from assigncore.datasets import Dataset, read_dataset, sample_dataset
 from assigncore.inspect.display import plural
 
 __all__ = ["Audit", "assign_dataset", "run"]
@@ -206,7 +206,7 @@ def assign_dataset(
 def _read(annotations: Dataset | PathLike | None) -> Dataset:
     if annotations is None:
         return sample_dataset()
-    return annotations if isinstance(annotations, Dataset) else read_coco(annotations)
+    return annotations if isinstance(annotations, Dataset) else read_dataset(annotations)
 
 
 def _is_file(assigner: str | PathLike) -> bool:

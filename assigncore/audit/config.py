@@ -19,7 +19,7 @@ from assigncore.audit.presets import DEFAULT_PRESET, PRESETS, Preset
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
 from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
-from assigncore.datasets import read_json
+from assigncore.datasets.files import read_json
 from assigncore.priors import (
     AnchorGenerator,
     BoxGenerator,

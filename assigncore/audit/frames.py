@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from assigncore.audit.errors import AuditError
-from assigncore.datasets import Annotation, Dataset, Image
+from assigncore.datasets import Annotations, Dataset, Image
 
 # Rows are padded to multiples of this, so that a library which compiles for each new shape meets few of them.
 ROW_MULTIPLE = 16
@@ -116,9 +116,9 @@ class Frame:
     shape: tuple[int, int]
     padded: tuple[int, int]
 
-    def boxes(self, annotations: Sequence[Annotation]) -> Any:
+    def boxes(self, annotations: Annotations) -> Any:
         """Boxes of annotations at training size, shape (n, 4), float32."""
-        return self.scale(np.asarray([a.bbox for a in annotations], dtype=np.float64).reshape(-1, 4))
+        return self.scale(annotations.bboxes)
 
     def scale(self, boxes: Any) -> Any:
         """Bring boxes x1 y1 x2 y2, shape (n, 4), from original pixels to training size, float32."""
@@ -134,7 +134,7 @@ class Batch:
     Attributes
     ----------
     frames : tuple of Frame
-    objects : tuple of tuple of Annotation
+    objects : tuple of Annotations
         Objects of each image, in the order of their ground-truth indices.
     gt_bboxes, gt_labels, gt_valid : NumPy arrays, shapes (B, G, 4), (B, G), (B, G)
     ignore_bboxes, ignore_valid : NumPy arrays, shapes (B, I, 4), (B, I)
@@ -142,7 +142,7 @@ class Batch:
     """
 
     frames: tuple[Frame, ...]
-    objects: tuple[tuple[Annotation, ...], ...]
+    objects: tuple[Annotations, ...]
     gt_bboxes: Any
     gt_labels: Any
     gt_valid: Any
@@ -167,7 +167,7 @@ def make_batch(dataset: Dataset, frames: Sequence[Frame]) -> Batch:
     ignore_bboxes, ignore_valid = pad_boxes([f.boxes(dataset.crowds(f.image)) for f in frames])
     gt_labels = np.zeros(gt_valid.shape, dtype=np.int64)
     for row, found in zip(gt_labels, objects, strict=True):
-        row[: len(found)] = [dataset.labels[a.category_id] for a in found]
+        row[: len(found)] = found.labels
     return Batch(tuple(frames), objects, gt_bboxes, gt_labels, gt_valid, ignore_bboxes, ignore_valid)
 
 

@@ -32,7 +32,7 @@ def collect_notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str
         notes.append("best IoU is that of an object with any predicted box")
     if compared is None:
         notes.append("priors are points or places, whose shapes say nothing: there is no best IoU")
-    crowds = sum(len(dataset.crowds(image)) for image in dataset.images)
+    crowds = len(dataset.all_crowds)
     if crowds and not uses_crowds(plan):
         thr = getattr(plan.assigner, "ignore_iof_thr", None)
         why = (
@@ -40,7 +40,8 @@ def collect_notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str
             if thr is not None
             else "it has no use for them"
         )
-        notes.append(f"the {crowds:,} crowd regions change nothing: {why}")
+        regions = "the crowd region changes" if crowds == 1 else f"the {crowds:,} crowd regions change"
+        notes.append(f"{regions} nothing: {why}")
     return tuple(notes)
 
 

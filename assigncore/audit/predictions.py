@@ -66,13 +66,13 @@ def simulate(dataset: Dataset, image: Image, seed: int) -> Detections:
     """
     rng = np.random.default_rng([seed, *str(image.id).encode()])
     objects = dataset.objects(image)
-    boxes = np.asarray([a.bbox for a in objects], dtype=np.float64).reshape(-1, 4)
+    boxes = objects.bboxes
     sides = boxes[:, 2:] - boxes[:, :2]
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2 + sides * rng.normal(0, POSITION_NOISE, sides.shape)
     sides = sides * np.exp(rng.normal(0, SIZE_NOISE, sides.shape))
     drawn = clip_to(image, np.concatenate([centers - sides / 2, centers + sides / 2], axis=1))
     scores = rng.uniform(*SCORE_RANGE, len(objects))
-    return Detections.ordered(drawn, scores, [dataset.labels[a.category_id] for a in objects])
+    return Detections.ordered(drawn, scores, objects.labels)
 
 
 def as_logits(scores: Any) -> Any:

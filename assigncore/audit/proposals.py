@@ -46,7 +46,7 @@ class Proposals:
         sizes anywhere. The same seed and image id give the same boxes, whatever else is in the data set.
         """
         rng = np.random.default_rng([seed, *str(image.id).encode()])
-        boxes = np.asarray([a.bbox for a in dataset.objects(image)], dtype=np.float64).reshape(-1, 4)
+        boxes = dataset.objects(image).bboxes
         around = np.repeat(boxes, self.per_object, axis=0)
         sides = around[:, 2:] - around[:, :2]
         centers = (around[:, :2] + around[:, 2:]) / 2 + sides * rng.normal(0, POSITION_NOISE, sides.shape)

@@ -31,7 +31,7 @@ def unmatched_rows(run: Run) -> list[dict[str, Any]]:
     for i in np.nonzero(objects.totals == 0)[0].tolist():
         annotation, frame = run.annotation(i), run.scale.frame(run.image(i))
         x1, y1, x2, y2 = annotation.bbox
-        scaled = frame.boxes([annotation])[0]
+        scaled = frame.scale(np.asarray([annotation.bbox]))[0]
         rows.append(
             {
                 "image_id": annotation.image_id,
@@ -57,8 +57,6 @@ def make_report(audit: Audit) -> dict[str, Any]:
     Nothing in it depends on the time or on how fast the machine is, so equal inputs give equal reports.
     """
     dataset, settings = audit.dataset, audit.settings
-    annotations = [a for found in dataset.annotations.values() for a in found]
-    crowds = sum(a.crowd for a in annotations)
     return {
         "schema": "assigncore-audit",
         "schema_version": SCHEMA_VERSION,
@@ -74,12 +72,15 @@ def make_report(audit: Audit) -> dict[str, Any]:
         "images_done": audit.images_done,
         "data": {
             "source": dataset.source,
+            "format": dataset.format,
             "images": len(dataset.images),
-            "images_without_objects": sum(not dataset.objects(image) for image in dataset.images),
-            "objects": len(annotations) - crowds,
-            "crowd_regions": crowds,
+            "images_without_objects": int(np.sum(np.diff(dataset.object_starts) == 0)),
+            "objects": len(dataset.all_objects),
+            "crowd_regions": len(dataset.all_crowds),
             "categories": len(dataset.categories),
             "clipped": dataset.num_clipped,
+            "dropped": dataset.dropped,
+            "notices": dataset.notices,
             "num_skipped": len(dataset.skipped),
             "skipped": [asdict(s) for s in dataset.skipped],
         },

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from assigncore.audit.errors import AuditError
-from assigncore.datasets import Dataset, Image, is_id, is_number, read_json
+from assigncore.datasets import Dataset, Image
+from assigncore.datasets.files import is_id, is_number, read_json
 
 MAX_NAMED = 10
 

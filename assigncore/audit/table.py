@@ -16,6 +16,7 @@ from assigncore.audit.matched import POOR
 from assigncore.audit.report import unmatched_rows
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
+from assigncore.inspect.display import plural
 
 LOUD = "bold magenta"
 MAX_UNMATCHED = 8
@@ -85,15 +86,14 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
 def _headline(audit: Audit, size: str) -> Text:
     dataset, settings = audit.dataset, audit.settings
     backend = settings.backend.name + ("" if settings.device is None else f" ({settings.device})")
-    objects = sum(len(dataset.objects(image)) for image in dataset.images)
-    crowds = sum(map(len, dataset.annotations.values())) - objects
-    counts = f"{len(dataset.images):,} images, {objects:,} objects"
-    counts += f", {crowds:,} crowd regions" if crowds else ""
+    crowds = len(dataset.all_crowds)
+    counts = f"{plural(len(dataset.images), 'image')}, {plural(len(dataset.all_objects), 'object')}"
+    counts += f", {plural(crowds, 'crowd region')}" if crowds else ""
     text = Text.assemble((dataset.source, "bold"), f"\n{counts}; {size}, on {backend}")
     if not audit.is_complete:
         text.append(f"; interrupted after {audit.images_done:,} images, which all below is about", style=LOUD)
     if dataset.skipped:
-        text.append(f"; {len(dataset.skipped):,} broken annotations skipped", style=LOUD)
+        text.append(f"; {plural(len(dataset.skipped), 'broken annotation')} skipped", style=LOUD)
     return text
 
 

@@ -52,15 +52,15 @@ def describe_array(x: Any) -> str:
     return f"{shape} {str(x.dtype).rpartition('.')[2]}"
 
 
-def plural(count: int, noun: str) -> str:
-    """Say how many there are.
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """Say how many there are; `many` is the noun's plural where that takes more than an s.
 
     Examples
     --------
-    >>> plural(1, "prior"), plural(2000, "prior")
-    ('1 prior', '2,000 priors')
+    >>> plural(1, "prior"), plural(2000, "prior"), plural(2, "box", "boxes")
+    ('1 prior', '2,000 priors', '2 boxes')
     """
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
 def cell_text(value: Any) -> str:

@@ -96,8 +96,8 @@ def test_simulated_proposals_are_announced(command, document, write):
 
 def test_crowd_regions_without_effect_are_announced(command, document, write):
     path = write(document)
-    assert "the 1 crowd regions change nothing: ignore_iof_thr is -1" in command("audit", path).stdout
-    assert "change nothing" not in command("audit", path, "--set", "ignore_iof_thr=0.5").stdout
+    assert "the crowd region changes nothing: ignore_iof_thr is -1" in command("audit", path).stdout
+    assert "changes nothing" not in command("audit", path, "--set", "ignore_iof_thr=0.5").stdout
 
 
 def test_one_broken_annotation_is_named_skipped_and_counted(command, document, write, tmp_path):
@@ -109,7 +109,7 @@ def test_one_broken_annotation_is_named_skipped_and_counted(command, document, w
     assert len(lines) == 1
     assert lines[0].startswith(f"Warning: {path}: annotation 12: bbox: expected width and height above 0")
     assert "3 objects" in result.stdout
-    assert "1 broken annotations skipped" in " ".join(result.stdout.split())
+    assert "1 broken annotation skipped" in " ".join(result.stdout.split())
     data = json.loads((tmp_path / "out" / "report.json").read_text())["data"]
     assert data["num_skipped"] == 1
     assert data["skipped"][0]["annotation_id"] == 12

@@ -54,7 +54,7 @@ def test_what_a_reader_must_know_is_said(name, rivals, plan, settings):
     notes = " ".join(collect_notes(plan(name), rivals, settings))
     assert SAID.get(name, "") in notes
     assert ("there is no best IoU" in notes) == (name in WITHOUT_SHAPES)
-    assert ("crowd regions change nothing" in notes) == (name != "fsaf")
+    assert ("crowd region changes nothing" in notes) == (name != "fsaf")
 
 
 WRONG = {

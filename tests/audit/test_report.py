@@ -92,9 +92,7 @@ def line_of(text, start):
 
 def test_the_table_of_one_assigner(audit):
     text = printed(audit("rpn"))
-    assert "3 images, 4 objects, 1 crowd regions; original size, on numpy; 1 broken" in text.replace(
-        "\n", " "
-    )
+    assert "3 images, 4 objects, 1 crowd region; original size, on numpy; 1 broken" in text.replace("\n", " ")
     assert "Note (rpn): mind this" in text
     assert line_of(text, "small").split() == [
         "│",
