@@ -421,9 +421,16 @@ class RotatedIoU(_Checked):
     def _check_knobs(self) -> None:
         check_knob("min_side", self.min_side, at_least=0)
 
+    @property
+    def zero_when_disjoint(self) -> bool:  # type: ignore[override]
+        """Whether a box without area overlaps nothing: it is how rows that do not count are left out."""
+        return self.min_side == 0
+
     def of_checked(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
         """Compute as a call does, for boxes known to be finite, of one dtype and the right columns."""
-        return super().of_checked(b1, b2, mode, is_aligned)
+        if is_aligned or mode not in self.modes:
+            return super().of_checked(b1, b2, mode, is_aligned)
+        return RotatedOverlap(mode, min_side=float(self.min_side))(b1, b2)  # type: ignore[arg-type]
 
     def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
         return partial(rotated_overlaps, mode=mode, min_side=float(self.min_side))  # type: ignore[arg-type]
