@@ -38,6 +38,8 @@ from assigncore.conformance.targets.deadline import LIMIT
 from assigncore.conformance.targets.foreign import foreign_points
 from assigncore.conformance.targets.libraries import TARGETS, Mode, Target, get_target
 from assigncore.registry import ASSIGNERS
+from assigncore.terminal import HeldOutput, OutputError
+from assigncore.whole_files import write_whole
 
 __all__ = ["command", "run"]
 
@@ -308,11 +310,15 @@ def command(
     _announce(plan, processes)
     with _terminated_as_interrupted():
         report = _run(plan, processes)
-    print_report(report, {variant: len(group) for variant, group in golden_cases.items()}, Console())
     if json_file is not None:
-        json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
+        write_whole(json_file, json.dumps(report.to_json(), indent=1) + "\n")
     if html_file is not None:
         write_page(report, html_file, golden_cases)
+    tables = HeldOutput()
+    print_report(
+        report, {variant: len(group) for variant, group in golden_cases.items()}, Console(file=tables)
+    )
+    tables.write_out()
     if report.stopped:
         click.echo(f"stopped: {report.compared:,} cases were compared", err=True)
         return INTERRUPTED
@@ -338,7 +344,7 @@ def run(arguments: list[str] | None = None) -> int:
     """
     try:
         status = command.main(arguments, prog_name="assigncore conformance", standalone_mode=False)
-    except (click.ClickException, OSError, SharingError) as error:
+    except (click.ClickException, OSError, OutputError, SharingError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         print("error:", " ".join(message.split()), file=sys.stderr)
         return 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,14 @@ from assigncore.audit.assigning import BATCH_SIZE
 from assigncore.audit.audit import Audit, run
 from assigncore.audit.devices import BACKENDS
 from assigncore.audit.errors import AuditError
+from assigncore.audit.execution import connected
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
 from assigncore.audit.progress import shown_progress
 from assigncore.audit.table import print_audit
 from assigncore.backend.threads import num_cores
 from assigncore.datasets import FORMATS, Format, InputFileError
 from assigncore.inspect.display import plural, shown
+from assigncore.terminal import HeldOutput, OutputError, write_text
 
 MAX_WARNINGS = 10
 
@@ -48,7 +52,7 @@ class OneLineGroup(click.Group):
             click.echo("Error: out of memory; a smaller --image-scale or --batch-size needs less", err=True)
             sys.exit(2)
         except click.Abort:
-            click.echo("Aborted", err=True)
+            click.echo("Interrupted", err=True)
             sys.exit(130)
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -156,11 +160,16 @@ def cli(context: click.Context) -> None:
     metavar="N",
     help="Processes of this machine. Default: one for each core.",
 )
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Compute on a Dask cluster instead: the address of its scheduler, such as tcp://host:8786.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Folder of the image files, for the gallery, and for sizes that the annotations do not tell.",
+    help="Folder of the image files: for the gallery, and for sizes that the annotations lack.",
 )
 @click.option(
     "--gallery", type=click.IntRange(0), default=8, show_default=True, help="Images to draw, the worst first."
@@ -185,10 +194,11 @@ def audit(
     predictions: Path | None,
     seed: int,
     jobs: int | None,
+    scheduler: str | None,
     out: Path | None,
     images: Path | None,
     gallery: int,
-) -> int:
+) -> None:
     """Show what a label assigner makes of annotations, before anything is trained.
 
     ANNOTATIONS are a COCO or LVIS file, YOLO's data.yaml or folder, a folder of Pascal VOC's XML files, or a
@@ -198,9 +208,12 @@ def audit(
     """
     if images is not None and not images.is_dir():
         raise AuditError(f"--images {images}: no such folder")
+    if jobs is not None and scheduler is not None:
+        raise AuditError("--jobs: says how many processes of this machine compute, but --scheduler others")
     pictures = None if out is None else _prepare_pictures(out)
     start = time.perf_counter()
-    with shown_progress() as progress:
+    on_cluster = nullcontext() if scheduler is None else connected(scheduler)
+    with on_cluster as executor, shown_progress() as progress:
         found = run(
             annotations,
             [*assigners, *configs],
@@ -221,24 +234,42 @@ def audit(
             device=device,
             batch_size=batch_size,
             jobs=_default_jobs(backend, device) if jobs is None else jobs,
+            executor=executor,
             progress=progress,
         )
     _say_what_is_quicker(time.perf_counter() - start)
     _warn(found)
-    count = 0
-    if out is not None and pictures is not None:
-        try:
+    # Whatever of the output fails, the rest is written, the report before anything else.
+    failed: list[Exception] = []
+    if out is not None:
+        with _kept_in(failed, out):
             found.write_report(out / "report.json")
+    tables = HeldOutput()
+    print_audit(Console(file=tables), found)
+    with _kept_in(failed, out):
+        tables.write_out()
+    if out is not None and pictures is not None:
+        with _kept_in(failed, out):
             with Console(stderr=True).status("drawing the pictures"):
                 count = pictures.draw_all(
                     found.runs, found.dataset, found.settings, out, found.dataset.image_folder, gallery
                 )
-        except OSError as error:
-            raise AuditError(f"--out {out}: cannot be written: {error.strerror or error}") from None
-    print_audit(Console(), found)
-    if out is not None:
-        click.echo(f"\nWrote {out / 'report.json'} and {count} pictures")
-    return 0 if found.is_complete else 130
+            write_text(f"\nWrote {out / 'report.json'} and {count} pictures\n")
+    if failed:
+        raise failed[0]
+    if not found.is_complete:
+        raise click.Abort
+
+
+@contextmanager
+def _kept_in(failed: list[Exception], out: Path | None) -> Iterator[None]:
+    """Keep an error of the output for later."""
+    try:
+        yield
+    except OutputError as error:
+        failed.append(AuditError(f"{error}; {out / 'report.json'} is whole" if out else str(error)))
+    except OSError as error:
+        failed.append(AuditError(f"--out {out}: cannot be written: {error.strerror or error}"))
 
 
 def _default_jobs(backend: str, device: str | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import threading
@@ -21,10 +22,16 @@ from assigncore.audit.statistics import Findings
 from assigncore.backend.threads import num_cores
 from assigncore.datasets import Dataset
 
-__all__ = ["Progress", "assign_all"]
+__all__ = ["Progress", "assign_all", "connected"]
 
 Progress: TypeAlias = Callable[[int, int], object]
 """Called with the number of images done, and of all."""
+
+PATIENCE = 20
+"""Seconds to wait for a cluster and its first worker."""
+
+COMPARED = ["assigncore", "numpy", "numba"]
+"""Packages of which all machines must have one version, so that they compute the same."""
 
 RETRIES = 5
 """How often a cluster may try a chunk again that a dying worker has taken with it."""
@@ -90,7 +97,11 @@ def assign_all(
     except KeyboardInterrupt:
         if not found:
             raise
-    except BrokenExecutor:
+    except Exception as error:
+        if not isinstance(error, BrokenExecutor) and not type(error).__module__.startswith("distributed"):
+            raise
+        if executor is not None:
+            raise AuditError(f"the workers have given up: {str(error) or type(error).__name__}") from None
         raise AuditError(
             "a worker process ended before its work was done, as when memory runs out; fewer --jobs, "
             "a smaller --image-scale or --batch-size need less"
@@ -114,6 +125,48 @@ def _completed(
     finally:
         for future in waiting:
             future.cancel()
+
+
+@contextmanager
+def connected(scheduler: str) -> Iterator[Any]:
+    """Connect to a Dask cluster.
+
+    Parameters
+    ----------
+    scheduler : str
+        Its scheduler's address, such as ``"tcp://host:8786"``.
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    AuditError
+        If it cannot be reached, has no workers, or these have other versions of what computes.
+    """
+    try:
+        distributed = importlib.import_module("distributed")
+    except ModuleNotFoundError:
+        hint = 'pip install "assigncore[cluster]"'
+        raise AuditError(
+            f"--scheduler: needs the package distributed, which is not installed: {hint}"
+        ) from None
+    try:
+        client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise AuditError(f"--scheduler {scheduler}: cannot be reached: {error}") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+            client.get_versions(check=True, packages=COMPARED)
+        except TimeoutError:
+            raise AuditError(f"--scheduler {scheduler}: it has no workers; start some") from None
+        except ValueError as error:
+            raise AuditError(
+                f"--scheduler {scheduler}: the workers are not like this machine: {error}"
+            ) from None
+        yield client
 
 
 @contextmanager

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.image import imread
+import PIL.Image
 
 from assigncore import plot
 from assigncore.audit.assigning import Assigned, Settings, assign_images
 from assigncore.audit.inputs import has_outlines
 from assigncore.audit.runs import Run
-from assigncore.audit.style import new_figure, save, slug
+from assigncore.audit.style import is_drawn, new_figure, save, slug
 from assigncore.datasets import Dataset, Image
-from assigncore.plot import INK
+from assigncore.datasets.files import ImageFiles
+from assigncore.inspect.display import plural
+from assigncore.plot import INK, drawable
 from assigncore.priors import PointGenerator
 from assigncore.result import AssignResult
 
 PANEL = 7.0
-PICTURE = re.compile(r"(?P<rank>\d{2,})_(?P<stem>.+)\.png")
 
 
 def draw_gallery(
     runs: Sequence[Run],
     dataset: Dataset,
     settings: Settings,
-    out: Path,
+    folders: Sequence[Path],
     images: Path | None,
     count: int,
 ) -> int:
@@ -39,8 +39,8 @@ def draw_gallery(
     runs : sequence of Run
     dataset, settings
         As the runs had them; the chosen images are assigned once more.
-    out : Path
-        Each run draws into ``out / name / gallery``, in place of what an earlier one drew there.
+    folders : sequence of Path
+        Each run's own, where it draws into ``gallery``, in place of what an earlier one drew there.
     images : Path or None
         Folder of the image files. An image that is not there is drawn as a blank canvas.
     count : int
@@ -52,31 +52,31 @@ def draw_gallery(
         Number of pictures drawn.
     """
     chosen = choose(runs, dataset, count)
-    folders = [out / slug(run.plan.name) / "gallery" for run in runs]
-    # All of them before any is drawn: two names can make the same folder.
-    for folder in folders:
-        _remove_earlier(folder)
-    for run, folder in zip(runs, folders, strict=True):
+    galleries = [folder / "gallery" for folder in folders]
+    drawn: set[Path] = set()
+    for run, folder in zip(runs, galleries, strict=True):
         frames = [run.scale.frame(image) for image in chosen]
         done = {one.frame.image.id: one for one in assign_images(run.plan, dataset, frames, settings)}
         for rank, frame in enumerate(frames, start=1):
             crowds = frame.boxes(dataset.crowds(frame.image))
             figure = image_figure(run, done[frame.image.id], crowds, images)
-            save(figure, folder / _picture_name(rank, Path(frame.image.file_name).stem))
+            path = _place(folder, f"{rank:02d}_{slug(Path(frame.image.file_name).stem)}")
+            save(figure, path)
+            drawn.add(path)
+    # Last, so that there are pictures at any time.
+    for folder in galleries:
+        for path in folder.glob("*.png"):
+            if path not in drawn and is_drawn(path):
+                path.unlink(missing_ok=True)
     return len(chosen) * len(runs)
 
 
-def _picture_name(rank: int, stem: str) -> str:
-    """Name the picture of the image that comes `rank`-th."""
-    return f"{rank:02d}_{slug(stem)}.png"
-
-
-def _remove_earlier(folder: Path) -> None:
-    """Remove the pictures that an earlier run drew, told by their names; any other file stays."""
-    for path in folder.glob("*.png"):
-        named = PICTURE.fullmatch(path.name)
-        if named and path.name == _picture_name(int(named["rank"]), named["stem"]) and path.is_file():
-            path.unlink()
+def _place(folder: Path, stem: str) -> Path:
+    """Find a name for a picture under which there is no file of anybody else's."""
+    path, number = folder / f"{stem}.png", 2
+    while path.exists() and not is_drawn(path):
+        path, number = folder / f"{stem}_{number}.png", number + 1
+    return path
 
 
 def choose(runs: Sequence[Run], dataset: Dataset, count: int) -> list[Image]:
@@ -117,8 +117,9 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
     plot.objects(boxes, result, ignore_bboxes=crowds, ax=axes[0, 1], **beneath)
     image, without = one.frame.image, int(np.sum(result.positives_per_gt == 0))
     figure.suptitle(
-        f"{run.plan.name}   image {image.id}: {image.file_name}   {image.width} x {image.height} px, "
-        f"trained at {width} x {height}   {len(boxes):,} objects, {without:,} without positives",
+        f"{drawable(run.plan.name)}   image {drawable(str(image.id), 40)}: {drawable(image.file_name)}   "
+        f"{image.width} x {image.height} px, trained at {width} x {height}   {plural(len(boxes), 'object')}, "
+        f"{without:,} without positives",
         fontsize=11,
         color=INK,
     )
@@ -126,12 +127,11 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
 
 
 def _read_picture(images: Path | None, file_name: str) -> Any:
-    """Read an image file if it is there and readable."""
-    if images is None:
+    """Read an image file, turned as its EXIF orientation says, if it is there and readable."""
+    path = None if images is None else ImageFiles(images).find(file_name)
+    if path is None:
         return None
-    for path in (images / file_name, images / Path(file_name).name):
-        try:
-            return imread(path)
-        except (OSError, ValueError, SyntaxError):
-            continue
-    return None
+    try:
+        return plot.read_image(path)
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        return None

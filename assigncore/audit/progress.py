@@ -50,10 +50,9 @@ class _Progress:
 
     def show(self) -> None:
         """Write until the run has ended."""
-        terminal = sys.stderr.isatty()
-        width = 0
-        if self.ended.wait(FIRST):
+        if self.ended.wait(FIRST) or sys.stderr is None:
             return
+        terminal, width = sys.stderr.isatty(), 0
         # Progress is not worth an error, such as that nobody reads it any more.
         with suppress(OSError, ValueError):
             while True:

@@ -16,6 +16,7 @@ import numpy as np
 from assigncore.audit.results import Results
 from assigncore.audit.runs import Run
 from assigncore.inspect.object_sizes import SIZE_CLASSES
+from assigncore.whole_files import write_whole
 
 if TYPE_CHECKING:
     from assigncore.audit.audit import Audit
@@ -90,7 +91,7 @@ def make_report(audit: Audit) -> dict[str, Any]:
 
 def write_report(report: Mapping[str, Any], path: Path) -> None:
     """Write the report as JSON; numbers that JSON does not know become strings."""
-    path.write_text(json.dumps(_plain(report), indent=1, default=str) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(_plain(report), indent=1, default=str) + "\n")
 
 
 def _results_section(results: Results) -> dict[str, Any]:

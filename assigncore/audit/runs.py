@@ -101,28 +101,23 @@ class Run:
             ``level`` that most of them are of (empty without any), and ``best_overlap``, the best IoU with
             any prior or prediction (NaN where there are no boxes to compare).
         """
-        rows = self.findings.objects
-        images = [self.dataset.images[i] for i in rows.image.tolist()]
-        of_image = {i: self.dataset.objects(self.dataset.images[i]) for i in np.unique(rows.image).tolist()}
-        objects = [of_image[i][k] for i, k in zip(rows.image.tolist(), rows.index.tolist(), strict=True)]
-        frames = {i: self.scale.frame(self.dataset.images[i]) for i in of_image}
-        boxes = np.asarray([a.bbox for a in objects], dtype=np.float64).reshape(-1, 4)
-        sides = boxes[:, 2:] - boxes[:, :2]
-        shapes = np.asarray([frames[i].shape for i in rows.image.tolist()], dtype=np.float64).reshape(-1, 2)
-        sizes = np.asarray([(image.height, image.width) for image in images], dtype=np.float64).reshape(-1, 2)
-        factors = shapes / sizes
+        rows, images = self.findings.objects, self.dataset.images
+        objects = self.dataset.all_objects.take(self.dataset.object_starts[rows.image] + rows.index)
+        sides = objects.bboxes[:, 2:] - objects.bboxes[:, :2]
+        shapes = np.asarray([self.scale.frame(image).shape for image in images], dtype=np.float64)
+        factors = (shapes / [(image.height, image.width) for image in images])[rows.image, ::-1]
         names = np.asarray([*self.level_names, ""], dtype=object)
         no_overlap = np.full(len(rows), np.nan, dtype=np.float32)
         return Table(
-            image_id=_column([image.id for image in images]),
-            file_name=_column([image.file_name for image in images]),
-            annotation_id=_column([a.id for a in objects]),
-            category=_column([self.dataset.categories[a.category_id] for a in objects]),
+            image_id=_column([image.id for image in images])[rows.image],
+            file_name=_column([image.file_name for image in images])[rows.image],
+            annotation_id=_column([objects.id_of(i) for i in range(len(objects))]),
+            category=_column(list(self.dataset.class_names))[rows.label],
             size_class=np.asarray(SIZE_CLASSES, dtype=object)[rows.size],
             width=sides[:, 0],
             height=sides[:, 1],
-            training_width=sides[:, 0] * factors[:, 1],
-            training_height=sides[:, 1] * factors[:, 0],
+            training_width=sides[:, 0] * factors[:, 0],
+            training_height=sides[:, 1] * factors[:, 1],
             positives=rows.totals,
             level=names[rows.level],
             best_overlap=no_overlap if rows.best_overlaps is None else rows.best_overlaps,

@@ -217,7 +217,7 @@ def collect(stream: Iterable[Assigned], order: Mapping[Any, int], num_levels: in
         rows[image] = ObjectRows(
             np.full(len(one.objects), image, dtype=np.int32),
             np.arange(len(one.objects), dtype=np.int32),
-            size_index(np.asarray([a.area for a in one.objects], dtype=np.float64)).astype(np.uint8),
+            size_index(one.objects.areas).astype(np.uint8),
             one.labels.astype(np.int32),
             positives.astype(np.int32),
             one.best_overlaps,

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
 from assigncore.plot import FAINT, INK
+from assigncore.whole_files import whole_file
 
 DPI = 130
+
+MAX_SLUG = 100
+"""Characters: with a number before it, an ending and a temporary name it stays within what systems allow."""
+
+DRAWN_BY = "assigncore audit"
+"""What the pictures say of themselves, so that no other file is taken for one of them."""
 
 
 def new_figure(
@@ -34,7 +42,17 @@ def new_figure(
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, without the empty margin that axes of a fixed aspect ratio leave."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.15)
+    with whole_file(path, "wb") as file:
+        figure.savefig(file, dpi=DPI, bbox_inches="tight", pad_inches=0.15, metadata={"Software": DRAWN_BY})
+
+
+def is_drawn(path: Path) -> bool:
+    """Tell whether a file is a picture that an audit drew."""
+    try:
+        with path.open("rb") as file:
+            return b"tEXtSoftware\x00" + DRAWN_BY.encode() in file.read(200)
+    except OSError:
+        return False
 
 
 def slug(name: str) -> str:
@@ -45,4 +63,21 @@ def slug(name: str) -> str:
     >>> slug("my/rpn 2")
     'my_rpn_2'
     """
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._") or "unnamed"
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[:MAX_SLUG] or "unnamed"
+
+
+def slugs(names: Sequence[str]) -> list[str]:
+    """Make names fit for files, each another, also where upper and lower case are the same.
+
+    Examples
+    --------
+    >>> slugs(["rpn", "R/P", "r p", "木"])
+    ['rpn', 'R_P', 'r_p_2', 'unnamed']
+    """
+    found: dict[str, str] = {}
+    for name in map(slug, names):
+        other, number = name, 2
+        while other.lower() in found:
+            other, number = f"{name}_{number}", number + 1
+        found[other.lower()] = other
+    return list(found.values())

@@ -22,6 +22,7 @@ from assigncore.inspect.display import plural, shown
 LOUD = "bold magenta"
 MAX_UNMATCHED = 8
 MAX_NOTICE = 500
+MAX_LINE = 2000
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -46,7 +47,7 @@ def details(run: Run) -> RenderableType:
     """Everything about one assigner."""
     statistics = run.statistics
     parts: list[RenderableType] = [
-        Text.assemble((run.plan.name, "bold"), f"  {run.plan.settings.source}"),
+        Text.assemble((shown(run.plan.name), "bold"), f"  {shown(run.plan.settings.source, MAX_NOTICE)}"),
         _notes([run]),
         _sizes_table(statistics.sizes),
         _levels_table(run),
@@ -74,11 +75,11 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
     for name in ("an image", "positive", "negative", "ignored", "best IoU"):
         priors.add_column(name, justify="right", no_wrap=True)
     for run, cells in zip(runs, zip(*columns, strict=True), strict=True):
-        objects.add_row(run.plan.name, *cells)
+        objects.add_row(Text(shown(run.plan.name)), *cells)
         counts, overlaps = run.statistics.priors, run.statistics.overlaps
         shares = (counts.positive, counts.negative, counts.ignored + counts.excluded)
         priors.add_row(
-            run.plan.name,
+            Text(shown(run.plan.name)),
             f"{counts.total / images:,.0f}",
             *(f"{n / counts.total:.2%}" if counts.total else "-" for n in shares),
             "-" if overlaps is None else f"{overlaps.mean:.3f}",
@@ -119,7 +120,7 @@ def _notes(runs: Sequence[Run]) -> RenderableType:
     about: dict[str, list[str]] = {}
     for run in runs:
         for note in run.notes:
-            about.setdefault(note, []).append(run.plan.name)
+            about.setdefault(shown(note, MAX_LINE), []).append(shown(run.plan.name))
     return Group(
         *(Text(f"Note ({', '.join(names)}): {note}", style="yellow") for note, names in about.items())
     )
@@ -192,7 +193,7 @@ def _matched_table(runs: Sequence[Run]) -> Table:
         assert matched is not None
         share = matched.share_poor
         table.add_row(
-            run.plan.name,
+            Text(shown(run.plan.name)),
             f"{matched.objects:,}",
             *("-" if x is None else f"{x:.3f}" for x in (matched.mean, matched.median)),
             "-" if share is None else f"{matched.poor:,} ({share:.1%})",

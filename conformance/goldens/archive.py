@@ -21,6 +21,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assigncore.whole_files import write_whole
+
 __all__ = ["Compression", "RawCase", "pack_bytes", "read_archive", "write_archive"]
 
 FORMAT_VERSION = 1
@@ -168,7 +170,7 @@ def write_archive(
     data = pack_bytes(cases, compression)
     if path.exists() and _same_content(path.read_bytes(), data):
         return False
-    path.write_bytes(data)
+    write_whole(path, data)
     return True
 
 

@@ -14,6 +14,7 @@ from assigncore.conformance.report.pictures import Exhibit, find_exhibit
 from assigncore.conformance.report.report import Report
 from assigncore.conformance.report.results import Agreement, CaseResult, Cell, Part
 from assigncore.conformance.targets.libraries import Mode
+from assigncore.whole_files import write_whole
 
 __all__ = ["render_page", "write_page"]
 
@@ -261,4 +262,4 @@ def write_page(report: Report, path: Path, goldens: Goldens | None = None) -> No
     goldens : mapping of str to tuple of GoldenCase, optional
         The golden cases that were run, whose inputs are shown where they fail.
     """
-    path.write_text(render_page(report, goldens), encoding="utf-8")
+    write_whole(path, render_page(report, goldens))

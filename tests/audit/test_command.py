@@ -1,7 +1,9 @@
 """The command line as a user meets it: what it prints, what it writes, and one line for every mistake."""
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 
 import assigncore
 from assigncore import cli
+from assigncore.audit import chunks, run
 from assigncore.audit import command as command_module
 
 
@@ -62,16 +65,28 @@ def test_the_gallery_of_an_earlier_run_goes_and_nothing_else_does(command, docum
     assert command(*options, "--assigner", "rpn").exit_code == 0
     folder = tmp_path / "o" / "atss" / "gallery"
     assert sorted(p.name for p in folder.iterdir()) == ["01_a.png", "02_b.png"]
-    kept = ["1_a.png", "01_a b.png", "002_b.png", "01_.png", "01_a.jpg", "notes.txt", "01_a.png.txt"]
-    for name in kept:
+    mine = ["03_c.png", "01_a b.png", "01_a.jpg", "notes.txt", "01_a.png.txt"]
+    for name in mine:
         (folder / name).write_text("mine")
-    (folder / "03_folder.png").mkdir()
+    (folder / "04_folder.png").mkdir()
+    kept = sorted([*mine, "04_folder.png"])
     assert command(*options, "--gallery", 1).exit_code == 0
-    assert sorted(p.name for p in folder.iterdir()) == sorted([*kept, "03_folder.png", "01_a.png"])
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*kept, "01_a.png"])
     others = tmp_path / "o" / "rpn" / "gallery"
     assert len(list(others.iterdir())) == 2
     assert command(*options, "--gallery", 0).exit_code == 0
-    assert sorted(p.name for p in folder.iterdir()) == sorted([*kept, "03_folder.png"])
+    assert sorted(p.name for p in folder.iterdir()) == kept
+    assert all((folder / name).read_text() == "mine" for name in mine)
+
+
+def test_a_picture_takes_the_place_of_no_other_file(command, document, write, tmp_path):
+    folder = tmp_path / "o" / "rpn" / "gallery"
+    folder.mkdir(parents=True)
+    (folder / "01_a.png").write_text("mine")
+    for _ in range(2):
+        assert command("audit", write(document), "--out", tmp_path / "o").exit_code == 0
+        assert sorted(p.name for p in folder.iterdir()) == ["01_a.png", "01_a_2.png", "02_b.png"]
+    assert (folder / "01_a.png").read_text() == "mine"
 
 
 def test_simulated_proposals_are_announced(command, document, write):
@@ -244,6 +259,7 @@ def test_a_picture_that_cannot_be_written_is_one_line(command, document, write, 
     assert result.exit_code == 2
     assert len(said(result)) == 1
     assert "cannot be written" in said(result)[0]
+    assert (tmp_path / "out" / "report.json").is_file()
 
 
 def test_help_and_version(command):
@@ -277,6 +293,77 @@ def test_the_program_itself(document, write, tmp_path):
     assert wrong.returncode == 2
     assert wrong.stdout == ""
     assert wrong.stderr.count("\n") == 1
+
+
+def in_shell(redirection, *arguments, env=None):
+    """Run the program in a shell with its output redirected; give what it says on stderr."""
+    words = shlex.join([sys.executable, "-c", MAIN, *map(str, arguments)])
+    done = subprocess.run(
+        ["sh", "-c", f"{words} {redirection}"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+    lines = [line for line in done.stderr.decode().splitlines() if not re.match("reading |[0-9,]+ of ", line)]
+    return done.stdout, lines
+
+
+@pytest.mark.parametrize(
+    "redirection", ["| true", "> /dev/full", ">&-"], ids=["closed pipe", "full disk", "closed"]
+)
+def test_an_output_that_takes_nothing_loses_no_report(redirection, document, write, tmp_path):
+    _, lines = in_shell(redirection, "audit", write(document), "--out", tmp_path / "o", "--gallery", 0)
+    assert json.loads((tmp_path / "o" / "report.json").read_text())["data"]["objects"] == 4
+    assert (tmp_path / "o" / "rpn" / "levels.png").is_file()
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: standard output cannot be written")
+    assert lines[0].endswith("report.json is whole")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_without_unicode_shows_what_it_can(encoding, document, write):
+    document["categories"][0]["name"] = "シマウマ"
+    options = ("audit", write(document), "--image-scale", "original")
+    text, lines = in_shell("", *options, env={"PYTHONIOENCODING": encoding, "COLUMNS": "80"})
+    assert lines == []
+    assert "Positives of each object" in text.decode(encoding)
+    assert "????" in text.decode(encoding)
+
+
+LIMITED = (
+    "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
+)
+
+
+def test_a_full_disk_leaves_the_old_report_and_prints_the_tables(document, write, tmp_path):
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "report.json").write_text("old")
+    done = run_python(LIMITED + MAIN, "audit", write(document), "--out", tmp_path / "o")
+    assert done.returncode == 2
+    assert "Positives of each object" in done.stdout
+    assert done.stderr.splitlines()[-1] == f"Error: --out {tmp_path / 'o'}: cannot be written: File too large"
+    assert (tmp_path / "o" / "report.json").read_text() == "old"
+    assert not list((tmp_path / "o").glob(".*"))
+
+
+def test_an_interrupt_keeps_what_was_computed_and_says_so(command, document, write, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 2)
+
+    def stop_after_the_first(*arguments, progress, **options):
+        def stopping(done, total):
+            progress(done, total)
+            if done:
+                raise KeyboardInterrupt
+
+        return run(*arguments, progress=stopping, **{**options, "jobs": 1})
+
+    monkeypatch.setattr(command_module, "run", stop_after_the_first)
+    result = command("audit", write(document), "--out", tmp_path, "--gallery", 0)
+    assert result.exit_code == 130
+    assert said(result) == ["Interrupted"]
+    assert "interrupted after 2 images" in " ".join(result.stdout.split())
+    assert json.loads((tmp_path / "report.json").read_text())["images_done"] == 2
 
 
 @pytest.mark.parametrize("module", ["click", "rich", "matplotlib"])

@@ -15,16 +15,15 @@ from assigncore.audit.statistics import (
     size_row,
     summarize,
 )
-from assigncore.datasets import Annotation, Image
+from assigncore.datasets import Annotations, Image
 from assigncore.inspect.object_sizes import size_index
 
 
 def assigned(image_id, areas, gt_inds, level, best, excluded=0):
     frame = ImageScale(None, None).frame(Image(image_id, 64, 64, f"{image_id}.png"))
-    objects = tuple(
-        Annotation(f"{image_id}-{i}", image_id, 1, (0.0, 0.0, 8.0, 8.0), area, False)
-        for i, area in enumerate(areas)
-    )
+    zeros = np.zeros(len(areas), dtype=np.int64)
+    boxes = np.tile([0.0, 0.0, 8.0, 8.0], (len(areas), 1))
+    objects = Annotations((frame.image,), (1,), zeros, boxes, zeros, np.asarray(areas, dtype=float), zeros)
     best = None if best is None else np.asarray(best, dtype=np.float32)
     gt_inds, level = np.asarray(gt_inds), np.asarray(level)
     labels, priors = np.arange(len(objects)), np.zeros((len(gt_inds), 4))
