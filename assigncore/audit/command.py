@@ -23,10 +23,17 @@ from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
 from assigncore.audit.progress import shown_progress
 from assigncore.audit.table import print_audit
 from assigncore.backend.threads import num_cores
-from assigncore.datasets import InputFileError
+from assigncore.datasets import FORMATS, Format, InputFileError
+from assigncore.inspect.display import plural, shown
 from assigncore.terminal import HeldOutput, OutputError, write_text
 
 MAX_WARNINGS = 10
+
+PICTURES = 8
+"""Pictures of a gallery by default: as quick to draw as some hundred images are to assign."""
+
+MAX_LINE = 2000
+"""Characters of a line on stderr; names of files can be of any length."""
 
 LONG = 10.0
 """Seconds of assigning after which the extra for speed is named."""
@@ -42,7 +49,7 @@ class OneLineGroup(click.Group):
             code = super().main(*args, **kwargs)
         except (AuditError, InputFileError, click.ClickException) as error:
             message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            click.echo(f"Error: {' '.join(message.split())}", err=True)
+            _say(f"Error: {message}")
             sys.exit(2)
         except MemoryError:
             click.echo("Error: out of memory; a smaller --image-scale or --batch-size needs less", err=True)
@@ -64,6 +71,28 @@ def cli(context: click.Context) -> None:
 
 @cli.command()
 @click.argument("annotations", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--format", type=click.Choice(FORMATS), help="What ANNOTATIONS are. Default: what they look like."
+)
+@click.option("--split", help="Part of a YOLO or VOC data set: train, val, test. Default: train; all of VOC.")
+@click.option(
+    "--image-id",
+    "image_ids",
+    multiple=True,
+    metavar="ID",
+    help="Only this image, by id or file name. May be given several times.",
+)
+@click.option(
+    "--category",
+    "categories",
+    multiple=True,
+    metavar="NAME",
+    help="Only the objects of this class, by name or id. May be given several times.",
+)
+@click.option("--limit", type=click.IntRange(1), help="At most so many images, the first.")
+@click.option(
+    "--sample", type=click.IntRange(0), metavar="SEED", help="Draw the images of --limit at random."
+)
 @click.option(
     "--assigner",
     "assigners",
@@ -140,12 +169,25 @@ def cli(context: click.Context) -> None:
     help="Compute on a Dask cluster instead: the address of its scheduler, such as tcp://host:8786.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of the image files, for the gallery.")
 @click.option(
-    "--gallery", type=click.IntRange(0), default=8, show_default=True, help="Images to draw, the worst first."
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of the image files: for the gallery, and for sizes that the annotations lack.",
+)
+@click.option(
+    "--gallery",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Images to draw for each assigner, the worst first. Default: {PICTURES} pictures in all.",
 )
 def audit(
     annotations: Path | None,
+    format: Format | None,
+    split: str | None,
+    image_ids: tuple[str, ...],
+    categories: tuple[str, ...],
+    limit: int | None,
+    sample: int | None,
     assigners: tuple[str, ...],
     configs: tuple[Path, ...],
     overrides: tuple[str, ...],
@@ -161,14 +203,15 @@ def audit(
     scheduler: str | None,
     out: Path | None,
     images: Path | None,
-    gallery: int,
+    gallery: int | None,
 ) -> None:
-    """Show what a label assigner makes of COCO annotations, before anything is trained.
+    """Show what a label assigner makes of annotations, before anything is trained.
+
+    ANNOTATIONS are a COCO or LVIS file, YOLO's data.yaml or folder, a folder of Pascal VOC's XML files, or a
+    CrowdHuman file, any of them packed by gzip.
 
     Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
     """
-    if images is not None and out is None:
-        raise AuditError("--images: is used by the pictures only, which need --out")
     if images is not None and not images.is_dir():
         raise AuditError(f"--images {images}: no such folder")
     if jobs is not None and scheduler is not None:
@@ -180,6 +223,13 @@ def audit(
         found = run(
             annotations,
             [*assigners, *configs],
+            format=format,
+            split=split,
+            images=images,
+            image_ids=image_ids,
+            categories=categories,
+            limit=limit,
+            sample=sample,
             overrides=overrides,
             image_scale=image_scale,
             size_divisor=size_divisor,
@@ -193,21 +243,26 @@ def audit(
             executor=executor,
             progress=progress,
         )
-    _say_what_is_quicker(time.perf_counter() - start)
-    _warn(found)
+    seconds = time.perf_counter() - start
     # Whatever of the output fails, the rest is written, the report before anything else.
     failed: list[Exception] = []
     if out is not None:
         with _kept_in(failed, out):
             found.write_report(out / "report.json")
+    _say_what_is_quicker(seconds)
+    _warn(found)
     tables = HeldOutput()
     print_audit(Console(file=tables), found)
     with _kept_in(failed, out):
         tables.write_out()
     if out is not None and pictures is not None:
+        dataset = found.dataset
+        count = max(1, PICTURES // len(found)) if gallery is None else gallery
         with _kept_in(failed, out):
             with Console(stderr=True).status("drawing the pictures"):
-                count = pictures.draw_all(found.runs, found.dataset, found.settings, out, images, gallery)
+                count = pictures.draw_all(
+                    found.runs, dataset, found.settings, out, dataset.image_folder, count
+                )
             write_text(f"\nWrote {out / 'report.json'} and {count} pictures\n")
     if failed:
         raise failed[0]
@@ -251,14 +306,19 @@ def _warn(found: Audit) -> None:
     """Name the broken annotations, and the proposals and predictions that are not used, on stderr."""
     dataset, results = found.dataset, (found.settings.proposals, found.settings.predictions)
     for skipped in dataset.skipped[:MAX_WARNINGS]:
-        click.echo(" ".join(f"Warning: {dataset.source}: {skipped}; skipped".split()), err=True)
+        _say(f"Warning: {dataset.source}: {skipped}; skipped")
     more = len(dataset.skipped) - MAX_WARNINGS
     if more > 0:
-        click.echo(f"Warning: {dataset.source}: {more} more broken annotations skipped", err=True)
+        _say(f"Warning: {dataset.source}: {plural(more, 'more broken annotation')} skipped")
     lines = [line for one in results if one is not None for line in one.warnings()]
     # Each once: one file can hold both proposals and predictions.
     for line in dict.fromkeys(lines):
-        click.echo(" ".join(f"Warning: {line}".split()), err=True)
+        _say(f"Warning: {line}")
+
+
+def _say(line: str) -> None:
+    """Write a line on stderr, with nothing in it that a terminal would act upon."""
+    click.echo(shown(line, MAX_LINE), err=True)
 
 
 def _say_what_is_quicker(seconds: float) -> None:
