@@ -35,7 +35,7 @@ class AssignedRows(NamedTuple):
         The ground truth, from 0.
     labels : Tensor (B, N) of int64
         Its class; the number of classes where there is no ground truth at all.
-    bboxes : Tensor (B, N, 4)
+    bboxes : Tensor (B, N, 4 or 5)
         Its box; zeros where there is no ground truth at all.
     """
 
@@ -79,7 +79,7 @@ def assigned_rows(
         Of a batch of B images.
     gt_labels : Tensor (B, K) of int64
         Classes.
-    gt_bboxes : Tensor (B, K, 4)
+    gt_bboxes : Tensor (B, K, 4 or 5)
         Boxes.
     num_classes : int
         The label where K is 0.
@@ -87,9 +87,11 @@ def assigned_rows(
     index = result.matched_gt.clamp(min=0)
     if gt_bboxes.shape[1] == 0:
         return AssignedRows(
-            index, torch.full_like(index, num_classes), gt_bboxes.new_zeros((*index.shape, 4))
+            index,
+            torch.full_like(index, num_classes),
+            gt_bboxes.new_zeros((*index.shape, gt_bboxes.shape[-1])),
         )
-    rows = index[..., None].expand(*index.shape, 4)
+    rows = index[..., None].expand(*index.shape, gt_bboxes.shape[-1])
     return AssignedRows(index, gt_labels.gather(1, index), gt_bboxes.gather(1, rows))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from assigncore.backend import Array, get_backend
 
 __all__ = [
+    "BOX_COLUMNS",
     "POINT_COLUMNS",
     "array_of",
     "as_integers",
@@ -65,8 +66,10 @@ def array_of(x: Any) -> Array:
     return getattr(x, "tensor", x)
 
 
-def boxes_of(x: Any) -> Array:
+def boxes_of(x: Any, columns: int = BOX_COLUMNS) -> Array:
     """Return boxes (..., N, 4) of boxes in any form: an object with ``tensor``, with scores behind, or empty.
+
+    Or of other `columns` than 4.
 
     Examples
     --------
@@ -79,8 +82,8 @@ def boxes_of(x: Any) -> Array:
     boxes = array_of(x)
     if boxes.shape[-1] == 0:
         lead = tuple(boxes.shape[:-1]) or (0,)
-        return get_backend(boxes, "boxes").xp.reshape(boxes, (0,) * len(lead) + (BOX_COLUMNS,))
-    return boxes if boxes.shape[-1] <= BOX_COLUMNS else boxes[..., :BOX_COLUMNS]
+        return get_backend(boxes, "boxes").xp.reshape(boxes, (0,) * len(lead) + (columns,))
+    return boxes if boxes.shape[-1] <= columns else boxes[..., :columns]
 
 
 def every_column(x: Any) -> Array:
@@ -146,7 +149,8 @@ def as_many_as_predictions(
         return backend.xp.zeros((n, width), dtype=x.dtype, device=backend.device_of(x))
 
     others = {name: fitted(x, max(1, int(x.shape[-1]))) for name, x in predictions.items()}
-    return fitted(priors, BOX_COLUMNS), {**others, "pred_bboxes": fitted(boxes, BOX_COLUMNS)}
+    form = int(gt_bboxes.shape[-1])
+    return fitted(priors, BOX_COLUMNS), {**others, "pred_bboxes": fitted(boxes, form)}
 
 
 def as_real_like(x: Array, like: Array) -> Array:

@@ -6,29 +6,36 @@ argument, `nonfinite`, and a method, `match_layers`, for all decoder layers in o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from assigncore.adapters.errors import also_assertion
-from assigncore.adapters.index_pairs import Pairs, SetMatcher, check_weights
+from assigncore.adapters.index_pairs import Pairs, SetMatcher, Target, check_weights
+from assigncore.assigners import HungarianAssigner
+from assigncore.costs import point_sample
 from assigncore.result import AssignResult
 
 __all__ = [
+    "BoxAndMaskMatcher",
+    "DFINEMatcher",
     "FocalHungarianMatcher",
     "HungarianMatcher",
     "Mask2FormerMatcher",
+    "RFDETRMatcher",
     "RTDETRMatcher",
     "RTDETRv2Matcher",
+    "box_costs",
+    "mask_costs",
 ]
 
 FOCAL_EPS = 1e-8
 """Added to a probability before its logarithm, as published."""
 
 
-def _box_costs(
+def box_costs(
     cost_class: float, cost_bbox: float, cost_giou: float, focal: Mapping[str, float] | None
 ) -> list[dict[str, Any]]:
     """Return the terms of DETR's cost; with the knobs of a focal loss, Deformable DETR's."""
@@ -39,6 +46,14 @@ def _box_costs(
         {"type": "BBoxL1Cost", "box_format": "xywh", "weight": cost_bbox},
         {**of_class, "weight": cost_class},
         {"type": "IoUCost", "iou_mode": "giou", "weight": cost_giou},
+    ]
+
+
+def mask_costs(cost_mask: float, cost_dice: float) -> list[dict[str, Any]]:
+    """Return the terms of Mask2Former's cost that compare masks."""
+    return [
+        {"type": "CrossEntropyLossCost", "weight": cost_mask},
+        {"type": "DiceCost", "pred_act": True, "eps": 1.0, "weight": cost_dice},
     ]
 
 
@@ -84,7 +99,7 @@ class HungarianMatcher(SetMatcher):
         nonfinite: str = "raise",
     ) -> None:
         check_weights(cost_class=cost_class, cost_bbox=cost_bbox, cost_giou=cost_giou)
-        super().__init__(_box_costs(cost_class, cost_bbox, cost_giou, self.focal), nonfinite)
+        super().__init__(box_costs(cost_class, cost_bbox, cost_giou, self.focal), nonfinite)
         self.cost_class, self.cost_bbox, self.cost_giou = cost_class, cost_bbox, cost_giou
 
 
@@ -134,7 +149,7 @@ class RTDETRMatcher(SetMatcher):
         weights = {name: weight_dict[name] for name in ("cost_class", "cost_bbox", "cost_giou")}
         check_weights(**weights)
         focal = {"alpha": alpha, "gamma": gamma} if use_focal_loss else None
-        super().__init__(_box_costs(**weights, focal=focal), nonfinite)
+        super().__init__(box_costs(**weights, focal=focal), nonfinite)
         self.cost_class, self.cost_bbox, self.cost_giou = weights.values()
         self.use_focal_loss, self.alpha, self.gamma = use_focal_loss, alpha, gamma
 
@@ -144,6 +159,264 @@ class RTDETRv2Matcher(RTDETRMatcher):
 
     def _match(self, *arguments: Any) -> list[dict[str, Pairs]]:
         return [{"indices": pairs} for pairs in super()._match(*arguments)]
+
+
+class DFINEMatcher(RTDETRv2Matcher):
+    """The matcher of D-FINE, DEIM and their forks: that of RT-DETRv2, also for several rounds.
+
+    Parameters
+    ----------
+    weight_dict : mapping of str to float
+        ``cost_class``, ``cost_bbox`` and ``cost_giou``.
+    use_focal_loss : bool, default False
+        Whether classes cost as in Deformable DETR, else as in DETR.
+    alpha, gamma : float, default 0.25 and 2.0
+        Knobs of the focal cost.
+    change_matcher : bool, default False
+        Whether, from `matcher_change_epoch` on, a pair costs its negative score times a power of its IoU.
+    iou_order_alpha : float, default 1.0
+        That power.
+    matcher_change_epoch : int, default 10000
+        The first epoch with the other cost.
+    nonfinite : {"raise", "forbid"}, default "raise"
+        As in :class:`HungarianMatcher`.
+
+    References
+    ----------
+    Peng et al., "D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement", 2024.
+    Huang et al., "DEIM: DETR with Improved Matching for Fast Convergence", 2025.
+    """
+
+    @also_assertion
+    def __init__(
+        self,
+        weight_dict: Mapping[str, float],
+        use_focal_loss: bool = False,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        change_matcher: bool = False,
+        iou_order_alpha: float = 1.0,
+        matcher_change_epoch: int = 10000,
+        *,
+        nonfinite: str = "raise",
+    ) -> None:
+        super().__init__(weight_dict, use_focal_loss, alpha, gamma, nonfinite=nonfinite)
+        self.change_matcher, self.iou_order_alpha = change_matcher, iou_order_alpha
+        self.matcher_change_epoch = matcher_change_epoch
+        self.late = RTDETRv2Matcher(weight_dict, use_focal_loss, alpha, gamma, nonfinite=nonfinite)
+        of_late = {"type": "AlignmentCost", "beta": iou_order_alpha, "use_sigmoid": use_focal_loss}
+        self.late.assigner = HungarianAssigner(of_late, nonfinite=nonfinite)
+
+    def forward(
+        self,
+        outputs: Mapping[str, Any],
+        targets: Sequence[Target],
+        return_topk: int = 0,
+        epoch: int = 0,
+    ) -> dict[str, Pairs]:
+        """Match one decoder layer.
+
+        Parameters
+        ----------
+        outputs : mapping of str to Tensor
+            The predictions of B images.
+        targets : sequence of mapping of str to Tensor
+            The targets of each image.
+        return_topk : int, default 0
+            In how many rounds each target finds one of the predictions that are left; 0 for one to one.
+        epoch : int, default 0
+            Of the training.
+
+        Returns
+        -------
+        dict of str to list of tuple of Tensor
+            Under ``indices`` the pairs of each image, with `return_topk` under ``indices_o2m``, round after
+            round.
+
+        Notes
+        -----
+        A round bars what an earlier one matched. The published matcher does it in all images as soon as one
+        matched it, and bars the predictions with the numbers of the matched targets too.
+        """
+        matcher = self.late if self.change_matcher and epoch >= self.matcher_change_epoch else self
+        if not return_topk:
+            return cast("dict[str, Pairs]", matcher._match_one(outputs, targets))
+        left = torch.ones(outputs["pred_logits"].shape[:2], dtype=torch.bool)
+        rounds: list[Pairs] = []
+        for _ in range(return_topk):
+            (found,) = matcher._match([outputs], targets, 1, left.to(outputs["pred_logits"].device))
+            rounds.append(found["indices"])
+            for image, (matched, _) in enumerate(rounds[-1]):
+                left[image, matched] = False
+        return {"indices_o2m": [_joined(of_image) for of_image in zip(*rounds, strict=True)]}
+
+
+def _joined(rounds: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    predictions, targets = zip(*rounds, strict=True)
+    return torch.cat(predictions), torch.cat(targets)
+
+
+class BoxAndMaskMatcher(SetMatcher):
+    """Match boxes and masks at random points, each of several equal groups of predictions on its own.
+
+    The base of RF-DETR's matchers. Masks of predictions are read linearly between pixels, those of targets at
+    the nearest pixel.
+
+    Parameters
+    ----------
+    boxes, masks : sequence of config mapping
+        The terms of the cost for each.
+    mask_point_sample_ratio : int
+        Masks are compared at one point for so many pixels, drawn anew for each layer.
+    nonfinite : {"raise", "forbid"}
+        What happens to a pair whose cost is NaN or infinite.
+    """
+
+    predictions: Mapping[str, str] = {**HungarianMatcher.predictions, "pred_masks": "pred_masks"}
+    ground_truths: Mapping[str, str] = {**HungarianMatcher.ground_truths, "gt_masks": "masks"}
+    draws_points = True
+
+    def __init__(
+        self,
+        boxes: Sequence[Mapping[str, Any]],
+        masks: Sequence[Mapping[str, Any]],
+        mask_point_sample_ratio: int,
+        nonfinite: str,
+    ) -> None:
+        super().__init__([*boxes, *masks], nonfinite)
+        self.mask_point_sample_ratio = mask_point_sample_ratio
+        self.of_boxes = HungarianAssigner(boxes, nonfinite=nonfinite)
+
+    def forward(
+        self, outputs: Mapping[str, Any], targets: Sequence[Target], group_detr: int = 1, *_: Any
+    ) -> Pairs:
+        """Match one decoder layer, whose N predictions are `group_detr` groups one after another.
+
+        Parameters
+        ----------
+        outputs : mapping of str to Tensor
+            The predictions of B images.
+        targets : sequence of mapping of str to Tensor
+            The targets of each image.
+        group_detr : int, default 1
+            Number of groups. What is left of N after the last whole group is not matched.
+        *_ : object
+            What a criterion hands over beyond these, and is not read.
+
+        Returns
+        -------
+        list of tuple of Tensor
+            For each image the matched predictions, ascending, and the target of each; int64 on the CPU.
+
+        Raises
+        ------
+        ValueError
+            If there are more groups than predictions.
+        """
+        return cast("Pairs", self._match_one(outputs, targets, group_detr))
+
+    def _num_points(self, inputs: Mapping[str, Tensor]) -> int:
+        height, width = inputs["pred_masks"].shape[-2:]
+        return height * width // self.mask_point_sample_ratio
+
+    def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int) -> AssignResult:
+        points = self._num_points(inputs)
+        if points == 0:
+            inputs = {name: x for name, x in inputs.items() if "masks" not in name}
+            return self._solve(self.of_boxes, inputs, gt_valid, groups)
+        masks = inputs["pred_masks"]
+        at = torch.rand(*masks.shape[:-4], 1, points, 2, device=masks.device)
+        sampled = {
+            "pred_masks": point_sample(masks, at)[..., None, :],
+            "gt_masks": point_sample(inputs["gt_masks"], at, mode="nearest")[..., None, :],
+        }
+        return self._solve(self.assigner, {**inputs, **sampled}, gt_valid, groups)
+
+
+class RFDETRMatcher(BoxAndMaskMatcher):
+    """The matcher of the package ``rfdetr``: boxes, and masks where targets have them, in groups of queries.
+
+    `outputs` has ``pred_logits`` (B, N, C), ``pred_boxes`` (B, N, 4) and perhaps ``pred_masks`` (B, N, H, W);
+    each target has ``labels`` (G,), ``boxes`` (G, 4) and perhaps ``masks`` (G, height, width), of one size
+    for all images.
+
+    Parameters
+    ----------
+    cost_class, cost_bbox, cost_giou : float, default 1
+        Weights of the terms; one of 0 is not computed.
+    focal_alpha : float, default 0.25
+        Weight of what is true in the cost of classes.
+    use_pos_only, use_position_modulated_cost : bool, default False
+        Reserved upstream, and without effect.
+    mask_point_sample_ratio : int, default 16
+        Masks are compared at one point for so many pixels, drawn anew for each layer.
+    cost_mask_ce, cost_mask_dice : float, default 1
+        Weights of the cross entropy and the Dice coefficient of masks.
+    num_keypoints_per_class : sequence of int, optional
+        Not read, since keypoints have no cost here.
+    keypoint_l1_loss_coef, keypoint_findable_loss_coef : float, default 0.0
+        Weights of terms for keypoints: no other value is there.
+    keypoint_visible_loss_coef, keypoint_nll_loss_coef : float, default 0.0
+        The same.
+    nonfinite : {"raise", "forbid"}, default "forbid"
+        Whether a pair whose cost is NaN or infinite is an error, or never matched. The published matcher does
+        not raise, but may match it.
+
+    Raises
+    ------
+    ValueError
+        If all weights of boxes and classes are 0, or one of keypoints is not.
+
+    References
+    ----------
+    Robinson et al., "RF-DETR: Neural Architecture Search for Real-Time Detection Transformers", 2025.
+    """
+
+    @also_assertion
+    def __init__(
+        self,
+        cost_class: float = 1,
+        cost_bbox: float = 1,
+        cost_giou: float = 1,
+        focal_alpha: float = 0.25,
+        use_pos_only: bool = False,
+        use_position_modulated_cost: bool = False,
+        mask_point_sample_ratio: int = 16,
+        cost_mask_ce: float = 1,
+        cost_mask_dice: float = 1,
+        num_keypoints_per_class: Sequence[int] | None = None,
+        keypoint_l1_loss_coef: float = 0.0,
+        keypoint_findable_loss_coef: float = 0.0,
+        keypoint_visible_loss_coef: float = 0.0,
+        keypoint_nll_loss_coef: float = 0.0,
+        *,
+        nonfinite: str = "forbid",
+    ) -> None:
+        check_weights(cost_class=cost_class, cost_bbox=cost_bbox, cost_giou=cost_giou)
+        keypoints = {
+            "keypoint_l1_loss_coef": keypoint_l1_loss_coef,
+            "keypoint_findable_loss_coef": keypoint_findable_loss_coef,
+            "keypoint_visible_loss_coef": keypoint_visible_loss_coef,
+            "keypoint_nll_loss_coef": keypoint_nll_loss_coef,
+        }
+        for name, weight in keypoints.items():
+            if weight != 0:
+                raise ValueError(f"{name}: expected 0, since keypoints have no cost here, got {weight!r}")
+        # With eps 0 the logarithm is computed of the logit, as published.
+        boxes = box_costs(cost_class, cost_bbox, cost_giou, {"alpha": focal_alpha, "gamma": 2.0, "eps": 0.0})
+        super().__init__(boxes, mask_costs(cost_mask_ce, cost_mask_dice), mask_point_sample_ratio, nonfinite)
+        self.cost_class, self.cost_bbox, self.cost_giou = cost_class, cost_bbox, cost_giou
+        self.cost_mask_ce, self.cost_mask_dice = cost_mask_ce, cost_mask_dice
+        self.focal_alpha = focal_alpha
+        self.without_masks = HungarianMatcher(cost_class, cost_bbox, cost_giou, nonfinite=nonfinite)
+        self.without_masks.assigner = self.of_boxes
+
+    def _match(
+        self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target], *further: Any
+    ) -> list[Any]:
+        if any("masks" in target for target in targets):
+            return super()._match(layers, targets, *further)
+        return self.without_masks._match(layers, targets, *further)
 
 
 class Mask2FormerMatcher(SetMatcher):
@@ -169,6 +442,7 @@ class Mask2FormerMatcher(SetMatcher):
 
     predictions: Mapping[str, str] = {"pred_logits": "pred_logits", "pred_masks": "pred_masks"}
     ground_truths: Mapping[str, str] = {"gt_labels": "labels", "gt_masks": "masks"}
+    draws_points = True
 
     @also_assertion
     def __init__(
@@ -181,21 +455,19 @@ class Mask2FormerMatcher(SetMatcher):
         nonfinite: str = "raise",
     ) -> None:
         check_weights(cost_class=cost_class, cost_mask=cost_mask, cost_dice=cost_dice)
-        costs: list[dict[str, Any]] = [
-            {"type": "CrossEntropyLossCost", "weight": cost_mask},
-            {"type": "ClassificationCost", "weight": cost_class},
-            {"type": "DiceCost", "pred_act": True, "eps": 1.0, "weight": cost_dice},
-        ]
-        super().__init__(costs, nonfinite)
+        of_pixels, of_dice = mask_costs(cost_mask, cost_dice)
+        super().__init__(
+            [of_pixels, {"type": "ClassificationCost", "weight": cost_class}, of_dice], nonfinite
+        )
         self.cost_class, self.cost_mask, self.cost_dice = cost_class, cost_mask, cost_dice
         self.num_points = num_points
 
-    def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor) -> AssignResult:
-        points = None
+    def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int) -> AssignResult:
         if self.num_points > 0:
             masks = inputs["pred_masks"]
             points = torch.rand(*masks.shape[:-3], self.num_points, 2, device=masks.device)
-        return self.assigner.assign(**inputs, gt_valid=gt_valid, mask_points=points)
+            inputs = {**inputs, "mask_points": points}
+        return super()._assign(inputs, gt_valid, groups)
 
     def __repr__(self) -> str:
         """Name the weights, as published."""

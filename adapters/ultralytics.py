@@ -1,4 +1,4 @@
-"""The task-aligned assigner by the arguments and results of the YOLOv8 family's losses.
+"""The task-aligned assigners by the arguments and results of the YOLOv8 family's losses.
 
 A YOLOv8-style detection loss keeps its assigner in an attribute, and an end-to-end model has two such losses:
 `use_in` finds them and puts this assigner in their place. Nothing of that framework is imported.
@@ -21,9 +21,9 @@ from assigncore.adapters.assigned_rows import (
 )
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.switching import Switched, replace_attribute
-from assigncore.assigners.task_aligned_presets import yolov8
+from assigncore.assigners.task_aligned_presets import yolov8, yolov8_obb
 
-__all__ = ["TaskAlignedAssigner", "use_in"]
+__all__ = ["RotatedTaskAlignedAssigner", "TaskAlignedAssigner", "use_in"]
 
 KNOBS = ("topk", "num_classes", "alpha", "beta", "eps")
 """Knobs that every version of the replaced class has; what later ones added is read where it is there."""
@@ -63,6 +63,8 @@ class TaskAlignedAssigner(torch.nn.Module):
     ([[True, False]], [[[0.0, 1.0], [0.0, 0.0]]])
     """
 
+    preset = staticmethod(yolov8)
+
     @also_assertion
     def __init__(
         self,
@@ -80,7 +82,7 @@ class TaskAlignedAssigner(torch.nn.Module):
         self.topk2 = topk if topk2 is None else topk2
         further: dict[str, Any] = {} if self.topk2 == topk else {"topk2": self.topk2}
         smallest_side = float(list(stride)[:2][-1])
-        self.assigner = yolov8(
+        self.assigner = self.preset(
             topk=topk, alpha=alpha, beta=beta, eps=eps, smallest_side=smallest_side, **further
         )
 
@@ -137,6 +139,50 @@ class TaskAlignedAssigner(torch.nn.Module):
         return rows.labels, rows.bboxes, scores, result.pos_mask, rows.gt_index
 
 
+class RotatedTaskAlignedAssigner(TaskAlignedAssigner):
+    """Task-aligned assignment of oriented boxes, as YOLOv8-OBB and its successors train.
+
+    Called as :class:`TaskAlignedAssigner` is, with boxes (B, N, 5) and (B, K, 5): cx, cy, w, h in pixels and
+    the angle in radians, any. Predictions are compared by :class:`assigncore.ProbIoU`.
+
+    Parameters
+    ----------
+    topk : int, default 13
+        Priors each ground truth may take; all of them where there are fewer.
+    num_classes : int, default 80
+        Number of classes: C.
+    alpha, beta : float, default 1.0 and 6.0
+        Exponents of score and overlap.
+    stride : sequence of float, default (8, 16, 32)
+        Strides of the levels. Sides of ground truths that are shorter than the second, or the only one, count
+        as that long when it is decided which points are inside.
+    eps : float, default 1e-9
+        Added to the largest metric where it is divided by.
+    topk2 : int, optional
+        Of what a ground truth has got, keep so many; by default `topk`, that is all.
+
+    Examples
+    --------
+    >>> assigner = RotatedTaskAlignedAssigner(topk=1, num_classes=2)
+    >>> labels, boxes, scores, mask, index = assigner(
+    ...     torch.full((1, 2, 2), 0.5),
+    ...     torch.tensor([[[4.0, 4, 8, 4, 0.8], [4, 4, 8, 4, -0.8]]]),
+    ...     torch.tensor([[4.0, 4], [4, 4]]),
+    ...     torch.tensor([[[1]]]),
+    ...     torch.tensor([[[4.0, 4, 8, 4, 0.7]]]),
+    ...     torch.ones(1, 1, 1),
+    ... )
+    >>> mask.tolist(), labels.tolist()
+    ([[True, False]], [[1, 1]])
+    """
+
+    preset = staticmethod(yolov8_obb)
+
+
+DROP_INS = {kind.__name__: kind for kind in (TaskAlignedAssigner, RotatedTaskAlignedAssigner)}
+"""The assigners by the name of the class that each replaces."""
+
+
 def use_in(model_or_criterion: Any) -> Switched:
     """Put assigners into a model, or into its criterion, with the knobs of those that are there.
 
@@ -149,8 +195,8 @@ def use_in(model_or_criterion: Any) -> Switched:
     Returns
     -------
     Switched
-        The attributes that were replaced, and those that were not, with the reason: assigners of rotated
-        boxes, of masks or of poses decide by more than this one reads. `Switched.undo` puts them back.
+        The attributes that were replaced, and those that were not, with the reason: assigners of masks or of
+        poses decide by more than these read. `Switched.undo` puts them back.
 
     Raises
     ------
@@ -213,7 +259,7 @@ def _why_not(assigner: Any) -> str:
     if isinstance(assigner, TaskAlignedAssigner):
         return "is one of assigncore already"
     name = type(assigner).__name__
-    if name != TaskAlignedAssigner.__name__:
+    if name not in DROP_INS:
         return f"a {name} decides by more than boxes and scores"
     lacking = [knob for knob in KNOBS if not hasattr(assigner, knob)]
     return f"has no attribute {', '.join(lacking)}" if lacking else ""
@@ -223,4 +269,5 @@ def _like(assigner: Any) -> TaskAlignedAssigner:
     knobs = {knob: getattr(assigner, knob) for knob in KNOBS}
     # Before there were strides, small ground truths had no rule of their own.
     stride = [float(side) for side in getattr(assigner, "stride", (0.0,))]
-    return TaskAlignedAssigner(**knobs, stride=stride, topk2=getattr(assigner, "topk2", None))
+    topk2 = getattr(assigner, "topk2", None)
+    return DROP_INS[type(assigner).__name__](**knobs, stride=stride, topk2=topk2)

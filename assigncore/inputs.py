@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from numbers import Real
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -362,23 +361,25 @@ def _build(
     )
 
 
-_DIMENSIONS: Mapping[str, tuple[tuple[str | int, ...], str]] = MappingProxyType(
-    {
-        "pred_bboxes": (("N", 4), "real floating"),
-        "pred_logits": (("N", "C"), "real floating"),
-        "pred_scores": (("N", "C"), "real floating"),
-        "pred_masks": (("N", "H", "W"), "real floating"),
-        "prior_valid": (("N",), "bool"),
-        "gt_bboxes": (("G", 4), "real floating"),
-        "gt_masks": (("G", "H", "W"), ""),
-        "gt_labels": (("G",), "integral"),
-        "positive_maps": (("G", "C"), ""),
-        "gt_valid": (("G",), "bool"),
-        "text_token_mask": (("C",), "bool"),
-        "mask_points": (("P", 2), "real floating"),
-        "image_shape": ((2,), ""),
-    }
-)
+_DIMENSIONS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
+    "pred_bboxes": (("N", 4), "real floating"),
+    "pred_logits": (("N", "C"), "real floating"),
+    "pred_scores": (("N", "C"), "real floating"),
+    "pred_masks": (("N", "H", "W"), "real floating"),
+    "prior_valid": (("N",), "bool"),
+    "gt_bboxes": (("G", 4), "real floating"),
+    "gt_masks": (("G", "H", "W"), ""),
+    "gt_labels": (("G",), "integral"),
+    "positive_maps": (("G", "C"), ""),
+    "gt_valid": (("G",), "bool"),
+    "text_token_mask": (("C",), "bool"),
+    "mask_points": (("P", 2), "real floating"),
+    "image_shape": ((2,), ""),
+}
+"""The dimensions and the kind of dtype of each input of a matching.
+
+A plain dict, since a compiler of PyTorch reads no mapping proxy once the traced function has changed a dict.
+"""
 
 COST_INPUTS = tuple(name for name in _DIMENSIONS if not name.endswith("_valid"))
 """What a match cost may read, by the name it has in every signature."""
@@ -481,7 +482,7 @@ class MatchScene:
         return self.xp.reshape(x, (*self.lead, *x.shape[1:]))
 
 
-def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> MatchScene:
+def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str], *, columns: int = 4) -> MatchScene:
     """Check what is to be matched and bring it to one form.
 
     Nothing here reads a value but labels where they are read as classes and the host can read them, so it
@@ -494,6 +495,8 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> Ma
         tuple (height, width) of numbers too.
     needed : mapping of str to str
         Inputs that must be there, each with what reads it.
+    columns : int, default 4
+        Of boxes.
 
     Raises
     ------
@@ -518,7 +521,9 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str]) -> Ma
     if sides is not None:
         _check_sides(sides)
     ordered = {name: arrays[name] for name in _DIMENSIONS if name in arrays}
-    backend, lead, flat = read_inputs({name: _specification(name, x, arrays) for name, x in ordered.items()})
+    backend, lead, flat = read_inputs(
+        {name: _specification(name, x, arrays, columns) for name, x in ordered.items()}
+    )
     if "C" in (axes := _lengths(flat)) and axes["C"] == 0:
         raise ValueError("pred_logits: expected at least one class, got none")
     if 0 in (axes.get("H", 1), axes.get("W", 1)):
@@ -536,8 +541,10 @@ def _check_sides(sides: tuple[Any, ...] | list[Any]) -> None:
         raise ValueError(f"image_shape: expected two positive numbers, height and width, got {sides!r}")
 
 
-def _specification(name: str, x: Array, arrays: Mapping[str, Array]) -> InputSpec:
+def _specification(name: str, x: Array, arrays: Mapping[str, Array], columns: int) -> InputSpec:
     dimensions, kind = _DIMENSIONS[name]
+    if name.endswith("_bboxes"):
+        dimensions = (dimensions[0], columns)
     if name == "gt_masks" and "mask_points" in arrays:
         # Sampled at points, predictions and ground truth need not have one resolution.
         dimensions = ("G", "height", "width")

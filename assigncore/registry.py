@@ -9,7 +9,7 @@ from math import isinf
 from typing import Any, ClassVar, TypeVar
 
 from assigncore.backend import preload_backends
-from assigncore.checks import check_switches, plain_knobs
+from assigncore.checks import check_knob, check_switches, plain_knobs
 
 __all__ = [
     "ASSIGNERS",
@@ -154,6 +154,8 @@ class Configured:
             calculator = build_overlap_calculator(vars(self)["iou_calculator"], "iou_calculator")
             object.__setattr__(self, "iou_calculator", calculator)
         check_switches(self)
+        if "min_positives" in self.__dataclass_fields__:
+            check_knob("min_positives", vars(self)["min_positives"], at_least=0, integer=True)
         self._check_knobs()
         preload_backends()
 
@@ -179,7 +181,7 @@ class Configured:
         --------
         >>> from assigncore import PointAssigner
         >>> PointAssigner(scale=4).to_config()
-        {'type': 'PointAssigner', 'scale': 4, 'pos_num': 3}
+        {'type': 'PointAssigner', 'scale': 4, 'pos_num': 3, 'min_positives': 0}
         """
         name = type(self).__name__
         if not any(type(self) is known.registered(name) for known in (ASSIGNERS, COSTS, OVERLAP_CALCULATORS)):

@@ -20,6 +20,7 @@ MATCHERS = ("HungarianAssigner", "MaskHungarianAssigner", "TopkHungarianAssigner
 
 KNOBS = [
     ("ATSSAssigner", {"topk": 3, "conflicts": "all"}),
+    ("ATSSAssigner", {"topk": 3, "min_positives": 2}),
     ("ATSSAssigner", {"topk": 3, "strictly_above": True, "ignore_iof_thr": 0.3}),
     ("CenterRegionAssigner", {"pos_scale": 0.8, "neg_scale": 1.0, "foreground_dominate": True}),
     ("DynamicSoftLabelAssigner", {"topk": 4, "select_outside": True}),
@@ -34,10 +35,12 @@ KNOBS = [
     ("MaxIoUAssigner", {"pos_iou_thr": 0.3, "neg_iou_thr": 0.2, "match_low_quality": False}),
     ("MaxIoUAssigner", {"pos_iou_thr": 0.5, "neg_iou_thr": 0.5, "ignore_iof_thr": 0.5}),
     ("MultiInstanceAssigner", {"num_instance": 3, "pos_iou_thr": 0.3, "neg_iou_thr": 0.3}),
+    ("RegionAssigner", {"min_positives": 1}),
     ("SimOTAAssigner", {"candidate_topk": 4, "center_radius": 1.0}),
     ("TaskAlignedAssigner", {"topk": 5, "topk_inside": True, "conflicts": "inside"}),
     ("TaskAlignedAssigner", {"topk": 5, "topk_inside": True, "conflicts": "all", "topk2": 2}),
     ("TaskAlignedAssigner", {"topk": 5, "conflicts": "claimants", "normalized": True}),
+    ("TaskAlignedAssigner", {"topk": 2, "min_positives": 3}),
     ("UniformAssigner", {"pos_ignore_thr": 0.4, "neg_ignore_thr": 0.3, "match_times": 2}),
 ]
 

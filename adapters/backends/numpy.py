@@ -15,7 +15,8 @@ import numpy as np
 from assigncore.adapters.backends.host import cached_pairs_per_tile, k_smallest, moved_axes
 from assigncore.adapters.kernels import compiled
 from assigncore.backend import Array, ArrayBackend
-from assigncore.boxes.formulas import Mode
+from assigncore.boxes.formulas import BoxOverlap, Mode
+from assigncore.boxes.oriented import RotatedOverlap
 from assigncore.pairs.listed import ListedPairs, TilePairs
 from assigncore.pairs.relations import Relation
 from assigncore.pairs.tiles import TileView, cut_tiles
@@ -195,8 +196,13 @@ class NumpyBackend(ArrayBackend):
 
     def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
         """Let a compiled loop answer where there is one."""
-        found = compiled.overlaps_of_boxes(b1, b2, mode, self.host_threads)
+        found = compiled.overlaps_of_boxes(b1, b2, BoxOverlap(mode), self.host_threads)
         return super().overlaps_of_boxes(b1, b2, mode) if found is None else found
+
+    def rotated_overlaps(self, gt_bboxes: Array, priors: Array, overlap: RotatedOverlap) -> Array:
+        """Let a compiled loop answer where there is one."""
+        found = compiled.overlaps_of_boxes(gt_bboxes, priors, overlap, self.host_threads)
+        return super().rotated_overlaps(gt_bboxes, priors, overlap) if found is None else found
 
     def best_overlaps(self, pairs: PairwiseOverlaps) -> BestOverlaps:
         """Let a compiled loop answer where there is one."""

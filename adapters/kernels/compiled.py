@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from assigncore.backend.threads import share_images
-from assigncore.boxes.formulas import EPS, ORIENTED, BoxOverlap, Mode
+from assigncore.boxes.formulas import EPS, ORIENTED, BoxOverlap, columns
+from assigncore.boxes.oriented import RotatedOverlap, planes_of
+from assigncore.numerics import cos, sin
 from assigncore.pairs.relations import Inside, Near, Relation, Touching
 from assigncore.steps.candidates import LAST_RESORT, Candidates, Distances, PointDistances, ShapeDistances
 from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
@@ -40,6 +42,7 @@ __all__ = [
 ]
 
 Host = np.ndarray[Any, Any]
+Overlap = BoxOverlap | RotatedOverlap
 
 INTEGERS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 """Integers as wide as the floats that loops are compiled for."""
@@ -99,14 +102,15 @@ def bounded_rows(x: Host, limit: float) -> tuple[Host, Host] | None:
     return x, whole.reshape(lead)
 
 
-def overlaps_of_boxes(b1: Host, b2: Host, mode: Mode, threads: Callable[[], int]) -> Host | None:
-    """Answer :meth:`assigncore.backend.ArrayBackend.overlaps_of_boxes`."""
+def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[], int]) -> Host | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.overlaps_of_boxes`, and its like of oriented boxes."""
     loops = _loops(b1)
     if loops is None or b2.dtype != b1.dtype:
         return None
-    formula = _formula(loops, BoxOverlap(mode))
+    formula = _formula(loops, overlap)
     if formula is None:
         return None
+    b1, b2 = _rows(overlap, b1), _rows(overlap, b2)
     lead = np.broadcast_shapes(b1.shape[:-2], b2.shape[:-2])
     count, own = prod(lead), prod(b2.shape[:-2])
     boxes = _of_each(b1, lead)
@@ -156,7 +160,7 @@ def best_overlaps(
     skips = pairs.zero_when_disjoint
     # Alternatives of a prior are given beside each other.
     priors = pairs.priors[:, :, None] if pairs.alternatives is None else np.moveaxis(pairs.priors, 1, 2)
-    priors, gts = _contiguous(priors), _contiguous(pairs.gt_bboxes)
+    priors, gts = (_contiguous(_rows(pairs.measure, x)) for x in (priors, pairs.gt_bboxes))
     counted, gt_valid = _contiguous(pairs.counted), _contiguous(pairs.gt_valid)
     if pairs.alternatives is None:
         alternatives = np.zeros((0, 0, 0), np.bool_)
@@ -203,7 +207,8 @@ def k_largest_overlaps(pairs: PairwiseOverlaps, k: int, threads: Callable[[], in
     if known is None or pairs.alternatives is not None or not 0 < k <= MOST_INSERTED:
         return None
     loops, formula = known
-    priors, gts = _contiguous(pairs.priors[:, :, None]), _contiguous(pairs.gt_bboxes)
+    boxes = pairs.priors[:, :, None], pairs.gt_bboxes
+    priors, gts = (_contiguous(_rows(pairs.measure, x)) for x in boxes)
     counted, gt_valid = _contiguous(pairs.counted), _contiguous(pairs.gt_valid)
     masked = not counted.all()
     (images, n_gts), n_priors = gts.shape[:2], priors.shape[1]
@@ -280,13 +285,13 @@ def list_pairs(relation: Relation, most: int) -> tuple[Host, Host] | None:
     if loops is None:
         return None
     margin = 0.0
-    if isinstance(relation, Inside) and relation.boxes.shape[-1] == ORIENTED:
-        return None
     if isinstance(relation, Inside):
         kind = loops.INSIDE_OR_ON if relation.closed else loops.INSIDE
         if relation.margin is not None:
             kind, margin = loops.INSIDE_BY_MARGIN, relation.margin
         priors, gts = _planes(relation.points[..., :2]), relation.boxes
+        if gts.shape[-1] == ORIENTED:
+            kind, gts = kind + loops.TURNED, _turned(gts)
     elif isinstance(relation, Near):
         kind, gts = loops.NEAR, relation.centers
         priors = np.concatenate([_planes(relation.points), _planes(relation.reach)], axis=1)
@@ -301,6 +306,12 @@ def list_pairs(relation: Relation, most: int) -> tuple[Host, Host] | None:
     count = loops.list_pairs(*asked, most, rows, places)
     # Only what was found is kept: the room beyond was never touched.
     return rows[:count].copy(), places[:count].copy()
+
+
+def _turned(boxes: Host) -> Host:
+    """Return centres, half the sides, cosines and sines of oriented boxes (..., 5), (..., 6)."""
+    x, y, w, h, angle = columns(boxes)
+    return np.stack([x, y, w * 0.5, h * 0.5, cos(angle), sin(angle)], axis=-1)
 
 
 def k_smallest(x: Host, k: int) -> tuple[Host, Host] | None:
@@ -347,7 +358,7 @@ def _own(x: Host, images: slice) -> Host:
 def _loops_of_overlaps(pairs: PairwiseOverlaps) -> tuple[ModuleType, int] | None:
     """Return the loops, and the number by which they know the overlap of pairs; None where they do not."""
     loops = _loops(pairs.priors)
-    if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, BoxOverlap):
+    if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, Overlap):
         return None
     formula = _formula(loops, pairs.measure)
     if formula is None or pairs.gt_bboxes.dtype != pairs.priors.dtype:
@@ -355,9 +366,19 @@ def _loops_of_overlaps(pairs: PairwiseOverlaps) -> tuple[ModuleType, int] | None
     return loops, formula
 
 
+def _rows(overlap: Any, boxes: Host) -> Host:
+    """Return what the loops read of boxes (..., D): themselves, or what pairs of oriented ones read."""
+    if isinstance(overlap, RotatedOverlap):
+        return np.stack(planes_of(boxes, overlap.min_side), axis=-1)
+    return boxes
+
+
 @cache
-def _formula(loops: ModuleType, overlap: BoxOverlap) -> int | None:
+def _formula(loops: ModuleType, overlap: Overlap) -> int | None:
     """Return the number by which the loops know an overlap; None where they do not."""
+    if isinstance(overlap, RotatedOverlap):
+        of_prior = loops.ROTATED_IOF_OF_PRIOR if overlap.of_prior else loops.ROTATED_IOF_OF_GT
+        return int(loops.ROTATED_IOU if overlap.mode == "iou" else of_prior)
     known = {
         BoxOverlap("iou"): loops.IOU,
         BoxOverlap("iof"): loops.IOF_OF_GT,

@@ -25,7 +25,11 @@ __all__ = [
     "IOF_OF_PRIOR",
     "IOU",
     "NEAR",
+    "ROTATED_IOF_OF_GT",
+    "ROTATED_IOF_OF_PRIOR",
+    "ROTATED_IOU",
     "TOUCHING",
+    "TURNED",
     "attaining",
     "best_both_ways",
     "k_largest",
@@ -44,8 +48,20 @@ Host = Any
 IOU, IOF_OF_GT, IOF_OF_PRIOR, GIOU = 0, 1, 2, 3
 """Formulas of :mod:`assigncore.boxes.formulas`."""
 
+ROTATED_IOU, ROTATED_IOF_OF_GT, ROTATED_IOF_OF_PRIOR = 4, 5, 6
+"""Formulas of :mod:`assigncore.boxes.oriented`, of boxes by their planes there."""
+
+SIDES = 4
+"""Columns of boxes that have no more: x1, y1, x2, y2."""
+
 INSIDE, INSIDE_BY_MARGIN, INSIDE_OR_ON, NEAR, TOUCHING = 0, 1, 2, 3, 4
 """Relations of :mod:`assigncore.pairs.relations`."""
+
+TURNED = 5
+"""What is added to the first three for oriented boxes: x, y, half the sides, cosine and sine."""
+
+SLACK = 1.001
+"""By how much more than its sides an oriented box may reach: rounding takes much less."""
 
 BLOCK = 128
 """Priors of a block, whose columns and values stay in the first-level cache."""
@@ -91,9 +107,12 @@ def smaller(a: Any, b: Any) -> Any:
 
 @inlined
 def corners(boxes: Host, image: int, row: int) -> Any:
-    """Return the sides of a box, and its area."""
+    """Return the sides of a box, or of the one around an oriented box, its area, and its row."""
     x1, y1, x2, y2 = boxes[image, row, 0], boxes[image, row, 1], boxes[image, row, 2], boxes[image, row, 3]
-    return x1, y1, x2, y2, (x2 - x1) * (y2 - y1)
+    area = (x2 - x1) * (y2 - y1)
+    if boxes.shape[2] > SIDES:
+        area = boxes[image, row, SIDES]
+    return x1, y1, x2, y2, area, boxes[image, row]
 
 
 @inlined
@@ -103,9 +122,87 @@ def shared_area(g: Any, c: Host, i: int, zero: Any) -> Any:
 
 
 @inlined
+def clamped(x: Any, low: Any, high: Any) -> Any:
+    return smaller(larger(x, low), high)
+
+
+@inlined
+def beneath(
+    x0: Any, y0: Any, x1: Any, y1: Any, left: Any, right: Any, low: Any, high: Any, zero: Any, one: Any
+) -> Any:
+    """Integrate the height of a side, cut off at `low` and `high`, from `left` to `right`."""
+    first, last = clamped(x0, left, right), clamped(x1, left, right)
+    run, rise = x1 - x0, y1 - y0
+    run = one if run == zero else run
+    skipped = smaller(larger((first - x0) / run, zero), one)
+    spared = smaller(larger((x1 - last) / run, zero), one)
+    from_y, to_y = y0 + skipped * rise, y1 - spared * rise
+    bottom, top = smaller(from_y, to_y), larger(from_y, to_y)
+    span = top - bottom
+    span = span if span > zero else one
+    above = larger(top - larger(bottom, high), zero) / span
+    below = larger(smaller(top, low) - bottom, zero) / span
+    half = one / (one + one)
+    middle = (clamped(from_y, low, high) + clamped(to_y, low, high)) * half
+    mean = (middle + above * (high - middle)) + below * (low - middle)
+    return (last - first) * mean
+
+
+@inlined
+def shared_rotated_area(a: Host, b: Host, i: int, zero: Any, one: Any) -> Any:
+    """Compute the area that an oriented box, a row, and one of a block, a column of `b`, have in common."""
+    apart = (a[0] >= b[2, i]) | (a[2] <= b[0, i]) | (a[1] >= b[3, i]) | (a[3] <= b[1, i])
+    if apart:
+        return zero
+    dx, dy = a[5] - b[5, i], a[6] - b[6, i]
+    own_w, own_h, own_c, own_s = a[7], a[8], a[9], a[10]
+    other_w, other_h, other_c, other_s = b[7, i], b[8, i], b[9, i], b[10, i]
+    x, y = dx * other_c + dy * other_s, dy * other_c - dx * other_s
+    c, s = own_c * other_c + own_s * other_s, own_s * other_c - own_c * other_s
+    wx, wy, hx, hy = own_w * c, own_w * s, -(own_h * s), own_h * c
+    if abs(x) >= (abs(wx) + abs(hx)) + other_w or abs(y) >= (abs(wy) + abs(hy)) + other_h:
+        return zero
+    u, v = dx * own_c + dy * own_s, dy * own_c - dx * own_s
+    along, across = other_w * abs(c) + other_h * abs(s), other_w * abs(s) + other_h * abs(c)
+    if abs(u) >= own_w + along or abs(v) >= own_h + across:
+        return zero
+    left, low = zero, zero
+    if a[4] < b[4, i]:
+        left, low, x, y = -x, -y, zero, zero
+    right, high = left + other_w, low + other_h
+    left, low = left - other_w, low - other_h
+    level = clamped(y, low, high)
+    y, low, high = y - level, low - level, high - level
+    x0, y0, x1, y1 = x + (wx - hx), y + (wy - hy), x + (wx + hx), y + (wy + hy)
+    x2, y2, x3, y3 = x - (wx - hx), y - (wy - hy), x - (wx + hx), y - (wy + hy)
+    total = beneath(x3, y3, x0, y0, left, right, low, high, zero, one)
+    total = total + beneath(x0, y0, x1, y1, left, right, low, high, zero, one)
+    total = total + beneath(x1, y1, x2, y2, left, right, low, high, zero, one)
+    total = total + beneath(x2, y2, x3, y3, left, right, low, high, zero, one)
+    return smaller(larger(-total, zero), smaller(a[4], b[4, i]))
+
+
+@inlined
+def fill_rotated_row(formula: int, a: Host, b: Host, n: int, zero: Any, values: Host) -> None:
+    """Compute the overlaps of one oriented box with `n` priors, by their planes."""
+    one = values.dtype.type(1)
+    for i in range(n):
+        shared = shared_rotated_area(a, b, i, zero, one)
+        if formula == ROTATED_IOU:
+            whole = (a[4] + b[4, i]) - shared
+        elif formula == ROTATED_IOF_OF_GT:
+            whole = a[4]
+        else:
+            whole = b[4, i]
+        values[i] = shared / (whole if whole > zero else one)
+
+
+@inlined
 def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, eps: Any, values: Host) -> None:
     """Compute the overlaps of one box with `n` priors, whose sides and areas are the columns of `c`."""
-    if formula == IOU:
+    if formula >= ROTATED_IOU:
+        fill_rotated_row(formula, g[5], c, n, zero, values)
+    elif formula == IOU:
         for i in range(n):
             shared = shared_area(g, c, i, zero)
             values[i] = shared / larger((g[4] + c[4, i]) - shared, eps)
@@ -182,13 +279,14 @@ def fill_up(values: Host, places: Host, count: int, place: int) -> None:
 
 @inlined
 def load_block(priors: Host, image: int, kind: int, start: int, n: int, c: Host) -> None:
-    """Copy the sides of `n` priors, (B, N, A, 4), to columns, and add their areas."""
+    """Copy `n` priors, (B, N, A, D), to columns, and add areas to those that have sides alone."""
     own = priors[image]
     for i in range(n):
-        for side in range(4):
-            c[side, i] = own[start + i, kind, side]
-    for i in range(n):
-        c[4, i] = (c[2, i] - c[0, i]) * (c[3, i] - c[1, i])
+        for column in range(own.shape[2]):
+            c[column, i] = own[start + i, kind, column]
+    if own.shape[2] == SIDES:
+        for i in range(n):
+            c[4, i] = (c[2, i] - c[0, i]) * (c[3, i] - c[1, i])
 
 
 @inlined
@@ -286,7 +384,7 @@ def best_both_ways(
         Which overlap.
     skips : bool
         Whether boxes that share no area overlap by 0, and never less.
-    priors : array (B or 1, N, A, 4)
+    priors : array (B or 1, N, A, 4), or (B or 1, N, A, 11) of oriented boxes, by their planes
         Priors, of A alternatives each.
     counted, alternatives : array (B or 1, N) and (B or 1, A, N) or (0, 0, 0) of bool
         Whether a prior, and whether one of its alternatives, may overlap anything.
@@ -311,7 +409,7 @@ def best_both_ways(
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
     nothing = zero if skips else dtype(-np.inf)
-    c = np.empty((kinds, 5, BLOCK), priors.dtype)
+    c = np.empty((kinds, max(priors.shape[3], 5), BLOCK), priors.dtype)
     t = np.empty((4, LANES), priors.dtype)
     bits = np.empty(BLOCK + 1, integers.dtype)
     values = bits.view(priors.dtype)
@@ -398,7 +496,7 @@ def attaining(
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
     nothing = zero if skips else dtype(-np.inf)
-    c = np.empty((kinds, 5, BLOCK), priors.dtype)
+    c = np.empty((kinds, max(priors.shape[3], 5), BLOCK), priors.dtype)
     values, other = np.empty(BLOCK, priors.dtype), np.empty(BLOCK, priors.dtype)
     eligible = np.empty((kinds, BLOCK), np.bool_)
     for image in range(images):
@@ -455,7 +553,7 @@ def k_largest(
     n_priors = priors.shape[1]
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
-    c, t = np.empty((5, BLOCK), priors.dtype), np.empty((4, LANES), priors.dtype)
+    c, t = np.empty((max(priors.shape[3], 5), BLOCK), priors.dtype), np.empty((4, LANES), priors.dtype)
     values = np.empty(BLOCK, priors.dtype)
     places = np.empty(k, np.int64)
     counts = np.zeros((images, n_gts), np.int64)
@@ -497,7 +595,7 @@ def pairwise(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Host
     n_priors = priors.shape[1]
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
-    c = np.empty((5, BLOCK), priors.dtype)
+    c = np.empty((max(priors.shape[3], 5), BLOCK), priors.dtype)
     for image in range(boxes.shape[0]):
         own = min(image, priors.shape[0] - 1)
         for start in range(0, n_priors, BLOCK):
@@ -513,13 +611,14 @@ def row_by_row(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Ho
     """Fill `overlaps` (P,) of `boxes` (P, 4) with `priors` (P, 4), each with its own."""
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
-    c = np.empty((5, 1), priors.dtype)
+    c = np.empty((max(priors.shape[1], 5), 1), priors.dtype)
     for row in range(boxes.shape[0]):
-        for side in range(4):
-            c[side, 0] = priors[row, side]
-        c[4, 0] = (c[2, 0] - c[0, 0]) * (c[3, 0] - c[1, 0])
+        for column in range(priors.shape[1]):
+            c[column, 0] = priors[row, column]
+        if priors.shape[1] == SIDES:
+            c[4, 0] = (c[2, 0] - c[0, 0]) * (c[3, 0] - c[1, 0])
         x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-        box = x1, y1, x2, y2, (x2 - x1) * (y2 - y1)
+        box = x1, y1, x2, y2, (x2 - x1) * (y2 - y1), boxes[row]
         fill_row(formula, box, c, 1, zero, floor, overlaps[row : row + 1])
 
 
@@ -565,6 +664,14 @@ def may_hold(relation: int, t: Host, b: int, g: Host, margin: Any) -> Any:
             and t[5, b] > g[1] - t[7, b]
             and t[1, b] < g[1] + t[7, b]
         )
+    if relation >= TURNED:
+        reach = (g[2] + g[3]) * t.dtype.type(SLACK)
+        return (
+            t[4, b] - g[0] >= -reach
+            and t[0, b] - g[0] <= reach
+            and t[5, b] - g[1] >= -reach
+            and t[1, b] - g[1] <= reach
+        )
     return t[0, b] < g[2] and t[6, b] > g[0] and t[1, b] < g[3] and t[7, b] > g[1]
 
 
@@ -582,7 +689,19 @@ def fill_holds(relation: int, c: Host, start: int, n: int, g: Host, margin: Any,
             count += holds[i]
         return count
     g2, g3 = g[2], g[3]
-    if relation == INSIDE:
+    if relation >= TURNED:
+        g4, g5 = g[4], g[5]
+        for i in range(n):
+            dx, dy = x[start + i] - g0, y[start + i] - g1
+            along, across = abs(dx * g4 + dy * g5), abs(dy * g4 - dx * g5)
+            if relation == TURNED + INSIDE:
+                holds[i] = (along < g2) & (across < g3)
+            elif relation == TURNED + INSIDE_OR_ON:
+                holds[i] = (along <= g2) & (across <= g3)
+            else:
+                holds[i] = (g2 - along > margin) & (g3 - across > margin)
+            count += holds[i]
+    elif relation == INSIDE:
         for i in range(n):
             along = (x[start + i] > g0) & (x[start + i] < g2)
             holds[i] = along & (y[start + i] > g1) & (y[start + i] < g3)
@@ -622,8 +741,8 @@ def list_pairs(
         What counts.
     masked : bool
         Whether `eligible` is false somewhere.
-    gts : array (B, G, 4 or 2)
-        Boxes; for `NEAR` centres.
+    gts : array (B, G, 2, 4 or 6)
+        Boxes; for `NEAR` centres; for oriented boxes what `TURNED` says.
     margin : float
         Of `INSIDE_BY_MARGIN`.
     most : int

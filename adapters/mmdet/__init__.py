@@ -19,6 +19,7 @@ from assigncore.adapters.mmdet.assigners import (
     MultiInstanceAssigner,
     PointAssigner,
     RegionAssigner,
+    RotatedATSSAssigner,
     SimOTAAssigner,
     TaskAlignedAssigner,
     UniformAssigner,
@@ -62,6 +63,7 @@ __all__ = [
     "MultiInstanceAssigner",
     "PointAssigner",
     "RegionAssigner",
+    "RotatedATSSAssigner",
     "SimOTAAssigner",
     "TaskAlignedAssigner",
     "TopkHungarianAssigner",
@@ -94,6 +96,9 @@ ASSIGNERS: dict[str, type[Any]] = {
 }
 """By the names of configs."""
 
+NAMED = {**ASSIGNERS, RotatedATSSAssigner.__name__: RotatedATSSAssigner}
+"""The same, and what MMRotate calls otherwise."""
+
 
 def build_assigner(config: Any) -> Any:
     """Build an assigner from a config mapping, without any registry.
@@ -115,7 +120,7 @@ def build_assigner(config: Any) -> Any:
     >>> assigner.assign(SimpleNamespace(priors=boxes), ground_truth).gt_inds
     tensor([1, 0])
     """
-    return build_from(ASSIGNERS, config, "assigner")
+    return build_from(NAMED, config, "assigner")
 
 
 def register(registry: Any, *, force: bool = False) -> None:
@@ -128,4 +133,4 @@ def register(registry: Any, *, force: bool = False) -> None:
     force : bool, default False
         Replace what has these names, as is needed where MMDetection has registered its own.
     """
-    register_classes(registry, [*ASSIGNERS.values(), *CALCULATORS.values(), *COSTS.values()], force=force)
+    register_classes(registry, [*NAMED.values(), *CALCULATORS.values(), *COSTS.values()], force=force)

@@ -47,6 +47,7 @@ __all__ = [
     "MultiInstanceAssigner",
     "PointAssigner",
     "RegionAssigner",
+    "RotatedATSSAssigner",
     "SimOTAAssigner",
     "TaskAlignedAssigner",
     "UniformAssigner",
@@ -223,6 +224,10 @@ class ATSSAssigner(ATSS):
             ground_truths(gt_instances, gt_instances_ignore),
         )
         return self.of_levels(priors, num_level_priors, gt, logits, bboxes)
+
+
+class RotatedATSSAssigner(ATSSAssigner):
+    """The same by its name in MMRotate, whose configs give it a calculator of oriented boxes."""
 
 
 class UniformAssigner(Uniform):
@@ -402,7 +407,8 @@ class DynamicSoftLabelAssigner(Entry):
         Scores are logits. Where the ground truths have ``masks``, tensors (G, H, W) or mask objects with
         ``to_tensor``, their centres are those of the masks. Ignore regions are without effect, as published.
         """
-        bboxes, gt = boxes_of(required(pred_instances, "bboxes", PRED)), ground_truths(gt_instances).named()
+        bboxes = self.boxes_of(required(pred_instances, "bboxes", PRED))
+        gt = ground_truths(gt_instances).named(self.boxes_of)
         points, predictions = as_many_as_predictions(
             points_of(required(pred_instances, "priors", PRED), bboxes),
             gt["gt_bboxes"],

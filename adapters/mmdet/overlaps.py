@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from assigncore.adapters.containers import array_of, boxes_of
 from assigncore.backend import Array, get_backend
 from assigncore.boxes import calculators as core
-from assigncore.boxes.formulas import EPS, Mode, drop_broken, overlaps_of_checked, pairwise_overlaps
+from assigncore.boxes.formulas import (
+    EPS,
+    ORIENTED,
+    Mode,
+    drop_broken,
+    enclosing_boxes,
+    overlaps_of_checked,
+    pairwise_overlaps,
+)
 from assigncore.checks import raise_precision
 
-__all__ = ["BboxOverlaps2D", "BboxOverlaps2D_GLIP", "bbox_overlaps"]
+__all__ = [
+    "BboxOverlaps2D",
+    "BboxOverlaps2D_GLIP",
+    "FakeRBboxOverlaps2D",
+    "RBbox2HBboxOverlaps2D",
+    "RBboxOverlaps2D",
+    "bbox_overlaps",
+]
 
 
 def bbox_overlaps(
@@ -140,3 +155,66 @@ class BboxOverlaps2D_GLIP(BboxOverlaps2D):  # noqa: N801
 def _with_last_pixel(boxes: Array) -> Array:
     xp = get_backend(boxes).xp
     return xp.concat([boxes[..., :2], boxes[..., 2:] + 1.0], axis=-1)
+
+
+@dataclass(frozen=True)
+class RBboxOverlaps2D(core.RotatedIoU):
+    """The overlap of oriented boxes that MMRotate's configs call by this name.
+
+    Parameters
+    ----------
+    min_side : float, default 1e-3
+        Sides that are shorter count as this long, in pixels, as published.
+
+    Examples
+    --------
+    >>> import torch
+    >>> boxes = torch.tensor([[4.0, 4.0, 8.0, 2.0, 0.0], [4.0, 4.0, 2.0, 8.0, 1.5707964]])
+    >>> RBboxOverlaps2D()(boxes, boxes).round(decimals=4)
+    tensor([[1., 1.],
+            [1., 1.]])
+    """
+
+    min_side: float = 1e-3
+
+    def __call__(self, bboxes1: Any, bboxes2: Any, mode: str = "iou", is_aligned: bool = False) -> Array:
+        """Compute the overlaps of boxes (..., M, 5) and (..., N, 5); a sixth column, a score, is dropped."""
+        b1, b2 = boxes_of(bboxes1, ORIENTED), boxes_of(bboxes2, ORIENTED)
+        return super().__call__(b1, b2, mode, is_aligned)
+
+
+@dataclass(frozen=True)
+class RBbox2HBboxOverlaps2D(BboxOverlaps2D):
+    """The overlap of the smallest axis-aligned boxes around oriented ones, as Oriented R-CNN assigns anchors.
+
+    Parameters
+    ----------
+    scale, dtype
+        As of :class:`BboxOverlaps2D`.
+
+    Notes
+    -----
+    Boxes of five columns are oriented, others are axis-aligned, on either side.
+
+    Examples
+    --------
+    >>> import torch
+    >>> box, anchor = torch.tensor([[4.0, 4.0, 8.0, 2.0, 0.0]]), torch.tensor([[0.0, 3.0, 8.0, 7.0]])
+    >>> RBbox2HBboxOverlaps2D()(box, anchor)
+    tensor([[0.5000]])
+    """
+
+    columns: ClassVar[None] = None  # type: ignore[assignment]
+
+    def __call__(self, bboxes1: Any, bboxes2: Any, mode: str = "iou", is_aligned: bool = False) -> Array:
+        """Compute the overlaps of boxes (..., M, 4 or 5) and (..., N, 4 or 5)."""
+        b1, b2 = (enclosing_boxes(boxes_of(x, ORIENTED)) for x in (bboxes1, bboxes2))
+        return super().__call__(b1, b2, mode, is_aligned)
+
+    def of_checked(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
+        """Compute as a call does, for boxes known to be finite and of one dtype."""
+        return super().of_checked(enclosing_boxes(b1), enclosing_boxes(b2), mode, is_aligned)
+
+
+class FakeRBboxOverlaps2D(RBbox2HBboxOverlaps2D):
+    """The same by another name of MMRotate's, where both sides are oriented."""

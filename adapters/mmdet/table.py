@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import assigncore
 from assigncore.adapters.containers import (
+    BOX_COLUMNS,
     POINT_COLUMNS,
     array_of,
     as_many_as_predictions,
@@ -25,7 +26,13 @@ from assigncore.adapters.containers import (
 )
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.building import build_from
-from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D, BboxOverlaps2D_GLIP
+from assigncore.adapters.mmdet.overlaps import (
+    BboxOverlaps2D,
+    BboxOverlaps2D_GLIP,
+    FakeRBboxOverlaps2D,
+    RBbox2HBboxOverlaps2D,
+    RBboxOverlaps2D,
+)
 from assigncore.adapters.mmdet.result import AssignResult
 from assigncore.adapters.mmdet.thresholds import background_threshold
 from assigncore.backend import Array, get_backend
@@ -49,8 +56,17 @@ __all__ = [
     "with_metrics",
 ]
 
-CALCULATORS: dict[str, type[Any]] = {cls.__name__: cls for cls in (BboxOverlaps2D, BboxOverlaps2D_GLIP)}
-"""By the names of configs."""
+CALCULATORS: dict[str, type[Any]] = {
+    cls.__name__: cls
+    for cls in (
+        BboxOverlaps2D,
+        BboxOverlaps2D_GLIP,
+        FakeRBboxOverlaps2D,
+        RBbox2HBboxOverlaps2D,
+        RBboxOverlaps2D,
+    )
+}
+"""By the names of configs, those of MMRotate among them."""
 
 
 def build_iou_calculator(config: Any) -> Any:
@@ -123,6 +139,11 @@ class Entry:
         if not name.startswith("_"):
             self._cores = {}
 
+    def boxes_of(self, x: Any) -> Array:
+        """Return boxes in the form that the calculator takes: (..., N, 4), or (..., N, 5) where oriented."""
+        calculator = getattr(self, "iou_calculator", None)
+        return boxes_of(x, getattr(calculator, "columns", None) or BOX_COLUMNS)
+
     def decide(self, priors: Array, gt: Mapping[str, Any], **inputs: Any) -> AssignResult:
         """Assign by the core's names, in MMDetection's form."""
         return AssignResult.of(self.core().assign(priors, **gt, **inputs))
@@ -150,8 +171,9 @@ class _AnyColumns(Entry):
     """An entry whose boxes have the columns its calculator takes."""
 
     def boxes_of(self, x: Any) -> Array:
-        """Return boxes (..., N, 4), or for a calculator of the user's own with every column."""
-        return boxes_of(x) if hasattr(self.iou_calculator, "columns") else every_column(x)
+        """Return boxes in the form that the calculator takes, with every column where it does not say."""
+        takes_any = getattr(self.iou_calculator, "columns", None) is None
+        return every_column(x) if takes_any else super().boxes_of(x)
 
 
 @dataclass(eq=False)
@@ -259,12 +281,12 @@ class ATSS(Entry):
                 raise AssertionError(
                     f"alpha={self.alpha}: expected scores and boxes of the predictions, got None"
                 )
-            predictions = {"pred_logits": logits, "pred_bboxes": boxes_of(bboxes)}
+            predictions = {"pred_logits": logits, "pred_bboxes": self.boxes_of(bboxes)}
         return self.decide(
-            boxes_of(priors),
-            gt.named(),
+            self.boxes_of(priors),
+            gt.named(self.boxes_of),
             num_level_priors=tuple(num_level_priors),
-            ignore_bboxes=gt.ignore_regions(),
+            ignore_bboxes=gt.ignore_regions(self.boxes_of),
             **predictions,
         )
 
@@ -362,7 +384,7 @@ class SimOTA(Entry):
         self, points: Any, bboxes: Any, scores: Array, gt: GroundTruths, **options: Any
     ) -> AssignResult:
         """Assign points with strides (N, 4) by boxes (N, 4) and scores (N, C)."""
-        bboxes, named = boxes_of(bboxes), gt.named(needs_labels=True)
+        bboxes, named = self.boxes_of(bboxes), gt.named(self.boxes_of, needs_labels=True)
         points, predictions = as_many_as_predictions(
             points_of(points, bboxes), named["gt_bboxes"], pred_bboxes=bboxes, pred_scores=scores
         )
@@ -395,9 +417,9 @@ class TaskAligned(TaskAlignedKnobs):
         self, priors: Any, bboxes: Any, scores: Array, gt: GroundTruths, *, alpha: float, beta: float
     ) -> AssignResult:
         """Assign priors (N, 4) by boxes (N, 4) and probabilities (N, C)."""
-        named = gt.named(needs_labels=True)
+        named = gt.named(self.boxes_of, needs_labels=True)
         priors, predictions = as_many_as_predictions(
-            boxes_of(priors), named["gt_bboxes"], pred_bboxes=boxes_of(bboxes), pred_scores=scores
+            self.boxes_of(priors), named["gt_bboxes"], pred_bboxes=self.boxes_of(bboxes), pred_scores=scores
         )
         result = self.core(alpha=alpha, beta=beta).assign(priors, **named, **predictions)
         return with_metrics(gt.published(result), result.extras["assign_metrics"])

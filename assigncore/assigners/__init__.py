@@ -19,7 +19,7 @@ from assigncore.assigners.sim_ota import SimOTAAssigner
 from assigncore.assigners.sinkhorn import SinkhornAssigner
 from assigncore.assigners.ssd_matcher import SSDMatcher
 from assigncore.assigners.task_aligned import TaskAlignedAssigner
-from assigncore.assigners.task_aligned_presets import yolov6, yolov8, yolov10
+from assigncore.assigners.task_aligned_presets import yolov6, yolov8, yolov8_obb, yolov10
 from assigncore.assigners.topk_hungarian import TopkHungarianAssigner
 from assigncore.assigners.uniform import UniformAssigner
 from assigncore.assigners.yolov7 import YOLOv7Assigner
@@ -52,5 +52,6 @@ __all__ = [
     "to_torchvision",
     "yolov6",
     "yolov8",
+    "yolov8_obb",
     "yolov10",
 ]

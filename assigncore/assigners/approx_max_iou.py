@@ -26,7 +26,7 @@ class ApproxMaxIoUAssigner(MaxIoUAssigner):
     Parameters
     ----------
     pos_iou_thr, neg_iou_thr, min_pos_iou, gt_max_assign_all, ignore_iof_thr, ignore_wrt_candidates, \
-match_low_quality, iou_calculator
+match_low_quality, iou_calculator, min_positives
         As in :class:`MaxIoUAssigner`.
 
     Notes

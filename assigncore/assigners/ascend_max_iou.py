@@ -9,6 +9,7 @@ from assigncore.backend import Array
 from assigncore.inputs import Scene
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
+from assigncore.steps.min_positives import add_by_overlap
 from assigncore.steps.overlaps import (
     best_overlaps,
     low_quality_gt,
@@ -32,7 +33,7 @@ class AscendMaxIoUAssigner(MaxIoUAssigner):
     Parameters
     ----------
     pos_iou_thr, neg_iou_thr, min_pos_iou, gt_max_assign_all, ignore_iof_thr, ignore_wrt_candidates, \
-match_low_quality, iou_calculator
+match_low_quality, iou_calculator, min_positives
         As in :class:`MaxIoUAssigner`.
 
     Notes
@@ -67,7 +68,8 @@ match_low_quality, iou_calculator
             return self._with_masks(scene, scene.empty_result(excluded_overlap=-1.0), background)
         ignored = self._ignored(scene)
         counted = whole & ~ignored
-        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives))
+        overlaps = overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives)
+        best = best_overlaps(overlaps)
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
         indices = best.gt_of_prior
@@ -85,6 +87,10 @@ match_low_quality, iou_calculator
             positive = positive | (taken > 0)
             indices = xp.where(taken > 0, taken - 1, indices)
         gt_inds = scene.backend.overwrite(gt_inds, positive, indices + 1)
+        added = add_by_overlap(overlaps, gt_inds, self.min_positives)
+        if added is not None:
+            gt_inds = added.overwrite(gt_inds)
+            indices = xp.where(added.gt_inds > 0, added.gt_inds - 1, indices)
         return self._with_masks(scene, scene.result(gt_inds, max_overlaps), indices)
 
     def _with_masks(self, scene: Scene, plain: AssignResult, indices: Array) -> AssignResult:

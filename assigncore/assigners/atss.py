@@ -21,6 +21,7 @@ from assigncore.result import AssignResult
 from assigncore.steps.candidates import Candidates, check_levels, gather_priors, nearest_per_level
 from assigncore.steps.conflicts import best_claim, pairs_of, settle_among_all
 from assigncore.steps.ignore import in_ignore_region
+from assigncore.steps.min_positives import add_positives, free_priors, nearest_centers
 from assigncore.steps.scores import known_labels
 
 __all__ = ["ATSSAssigner"]
@@ -60,6 +61,10 @@ class ATSSAssigner(Configured):
     conflicts : {"claimants", "all"}, default "claimants"
         Among which ground truths the largest overlap gets a prior that several take: those, or all. With
         `alpha`, those.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors whose centres are nearest to its own. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -91,6 +96,7 @@ class ATSSAssigner(Configured):
     strictly_above: bool = False
     inside_margin: float = 0.01
     conflicts: str = "claimants"
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
@@ -212,6 +218,23 @@ class ATSSAssigner(Configured):
         taken, max_overlaps = self._settled(scene, index, claims, overlaps)
         mark("in an ignore region", ignored, -1)
         gt_inds = scene.backend.overwrite(scene.codes(~ignored), taken > 0, taken)
+
+        def compared_by(candidates: Candidates) -> Array:
+            overlaps = self._overlaps(scene, candidates, compared)
+            return scene.xp.where(overlaps == overlaps, overlaps, 0.0)
+
+        free = free_priors(scene.prior_whole & ~ignored, gt_inds)
+        added = add_positives(
+            scene.backend,
+            gt_inds,
+            scene.gt_valid,
+            self.min_positives,
+            lambda k: nearest_centers(scene, box_centers(scene.priors), free, k),
+            by=compared_by,
+            what="the largest overlap",
+        )
+        if added is not None:
+            gt_inds, max_overlaps = added.overwrite(gt_inds), added.write(added.value, max_overlaps)
         return scene.result(gt_inds, max_overlaps)
 
     def _overlaps(self, scene: Scene, candidates: Candidates, boxes: Array) -> Array:

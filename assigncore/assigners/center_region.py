@@ -19,7 +19,8 @@ from assigncore.pairs.listed import Pairs
 from assigncore.pairs.relations import Inside, Relation, Touching, decided_by_pairs, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.regions import rank_by_size, scaled_boxes
+from assigncore.steps.min_positives import Added, add_positives, free_priors, nearest_centers
+from assigncore.steps.regions import SizeRank, rank_by_size, scaled_boxes
 
 __all__ = ["CenterRegionAssigner", "shadowed_labels"]
 
@@ -48,6 +49,10 @@ class CenterRegionAssigner(Configured):
         positive and the shadow yields, or else it becomes background.
     iou_calculator : callable or config mapping, optional
         Computes the fractions; default :class:`assigncore.BboxOverlaps2D`.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors whose centres are nearest to its own. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -77,6 +82,7 @@ class CenterRegionAssigner(Configured):
     ignore_gt_scale: float = 0.5
     foreground_dominate: bool = False
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         for name in ("pos_scale", "neg_scale", "ignore_gt_scale"):
@@ -153,7 +159,13 @@ class CenterRegionAssigner(Configured):
             )
             extras = {"shadow": none, "outranked": none}
             return scene.result(scene.full(0, integers=True), None, extras, ignored=ignored)
-        gt_inds, shadow, outranked = self._decide(scene, ignored)
+        rank = rank_by_size(scene.backend, scene.gt_bboxes, first_of_equals=False)
+        gt_inds, shadow, outranked = self._decide(scene, ignored, rank)
+        added = self._added(scene, ignored, rank, gt_inds)
+        if added is not None:
+            number = scene.xp.arange(1, scene.shape[2] + 1, device=scene.backend.device_of(gt_inds))
+            learns = added.gt_inds[:, None, :] == number[:, None]
+            gt_inds, shadow, outranked = added.overwrite(gt_inds), shadow & ~learns, outranked & ~learns
         # Pairs are computed with the priors contiguous, and handed out by prior.
         extras = {
             "shadow": scene.xp.matrix_transpose(shadow),
@@ -168,9 +180,24 @@ class CenterRegionAssigner(Configured):
         points, regions = box_centers(scene.priors), scaled_boxes(scene.ignore_bboxes, self.ignore_gt_scale)
         return holds_for_any(Inside(scene.backend, scene.ignore_valid, scene.prior_whole, points, regions))
 
-    def _decide(self, scene: Scene, ignored: Array) -> tuple[Array, ...]:
+    def _added(self, scene: Scene, ignored: Array, rank: SizeRank, gt_inds: Array) -> Added | None:
+        """Add priors to ground truths that have too few by the codes (B, N)."""
+        # What an ignored prior learns does not count.
+        gt_inds = scene.xp.where(ignored, -1, gt_inds)
+        free = free_priors(scene.prior_whole & ~ignored, gt_inds)
+        return add_positives(
+            scene.backend,
+            gt_inds,
+            scene.gt_valid,
+            self.min_positives,
+            lambda k: nearest_centers(scene, box_centers(scene.priors), free, k),
+            by=rank.of_candidates,
+            what="the smallest box",
+        )
+
+    def _decide(self, scene: Scene, ignored: Array, rank: SizeRank) -> tuple[Array, ...]:
         """Return who takes each prior (B, N), and which pairs are in shadow and outranked (B, G, N)."""
-        xp, rank = scene.xp, rank_by_size(scene.backend, scene.gt_bboxes, first_of_equals=False)
+        xp = scene.xp
         core, shadow = (scaled_boxes(scene.gt_bboxes, scale) for scale in (self.pos_scale, self.neg_scale))
 
         def decide(pairs: Pairs) -> tuple[Array, Array, Array]:

@@ -73,6 +73,10 @@ class DynamicSoftLabelAssigner(Configured):
     select_outside : bool, default False
         Let a prior outside all ground truths count at a cost of 1e8, as MMYOLO does: each ground truth then
         chooses at least one prior, though it may lose it to another.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors that cost it least, in boxes or not. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -106,6 +110,7 @@ class DynamicSoftLabelAssigner(Configured):
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
     own_class_only: bool = False
     select_outside: bool = False
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("soft_center_radius", self.soft_center_radius)
@@ -202,8 +207,15 @@ class DynamicSoftLabelAssigner(Configured):
             of_priors={"in_any": in_any},
             preferred=Preferred(self._is_near(scene, centers), FAR_COST),
         )
-        gt_inds, max_overlaps = match_dynamic_k(costs, self.topk, nothing=UNASSIGNED)
-        decided = scene.xp.any(competing, axis=-1)[:, None] | ~scene.prior_valid
+        anywhere = replace(
+            costs,
+            scene=replace(scene, prior_whole=whole),
+            of_priors={"in_any": scene.xp.ones_like(in_any)},
+        )
+        gt_inds, max_overlaps = match_dynamic_k(
+            costs, self.topk, nothing=UNASSIGNED, min_positives=self.min_positives, reserve=anywhere
+        )
+        decided = scene.xp.any(competing | (gt_inds > 0), axis=-1)[:, None] | ~scene.prior_valid
         return scene.result(gt_inds, scene.xp.where(decided, max_overlaps, 0.0))
 
     def _cost(

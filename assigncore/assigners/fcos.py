@@ -12,12 +12,14 @@ from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
 from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.numerics import rounded_product
-from assigncore.pairs.listed import Pairs
+from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.relations import Inside, largest_code
+from assigncore.pairs.tiles import TileView, cut_tiles
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.candidates import check_levels
-from assigncore.steps.regions import rank_by_size
+from assigncore.steps.candidates import FAR, Candidates, PointDistances, check_levels, k_smallest_per_gt
+from assigncore.steps.min_positives import Added, add_positives, free_priors
+from assigncore.steps.regions import SizeRank, rank_by_size
 
 __all__ = ["FCOSAssigner"]
 
@@ -41,6 +43,10 @@ class FCOSAssigner(Configured):
         Whether a point must also be near the centre of the ground truth.
     center_sample_radius : float, default 1.5
         How near: less than this many strides of its level, along either axis.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free points nearest to its centre, in the box or not, on levels that regress its sides. Ours, in no
+        paper: see :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -71,6 +77,7 @@ class FCOSAssigner(Configured):
     )
     center_sampling: bool = False
     center_sample_radius: float = 1.5
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         if not isinstance(self.regress_ranges, tuple):
@@ -154,7 +161,37 @@ class FCOSAssigner(Configured):
             contest("the smallest box", by=ranks)
             return scene.xp.where(claims, ranks, 0)
 
-        return scene.result(rank.gt_inds(largest_code(inside, claimed_rank)), None)
+        gt_inds = rank.gt_inds(largest_code(inside, claimed_rank))
+        added = self._added(scene, rank, ranges, gt_inds)
+        return scene.result(gt_inds if added is None else added.overwrite(gt_inds), None)
+
+    def _added(self, scene: Scene, rank: SizeRank, ranges: Array, gt_inds: Array) -> Added | None:
+        """Add points to ground truths that have too few by the codes (B, N)."""
+        xp, backend = scene.xp, scene.backend
+        distances = PointDistances(
+            backend=backend,
+            points=scene.priors[..., :2],
+            centers=box_centers(scene.gt_bboxes),
+            counted=free_priors(scene.prior_whole, gt_inds),
+        )
+
+        def distance(view: TileView) -> Array:
+            _, claims = self._in_range(scene, TilePairs(view), ranges)
+            return xp.where(claims, distances.of(view), FAR)
+
+        def nearest(k: int) -> Candidates:
+            tiles = cut_tiles(backend, (scene.priors, scene.gt_bboxes), *scene.shape)
+            return k_smallest_per_gt(backend, tiles, scene.gt_bboxes, k, distance)
+
+        return add_positives(
+            backend,
+            gt_inds,
+            scene.gt_valid,
+            self.min_positives,
+            nearest,
+            by=rank.of_candidates,
+            what="the smallest box",
+        )
 
     def _ranges(self, scene: Scene, levels: Sequence[slice]) -> Array:
         """Return the least and the greatest distance that each point regresses, (1, N, 2)."""
@@ -164,20 +201,27 @@ class FCOSAssigner(Configured):
 
     def _may_regress(self, scene: Scene, pairs: Pairs, ranges: Array) -> Array:
         """Tell which points in boxes may learn to regress to their sides, (b, g, n)."""
-        xp, points = scene.xp, pairs.of_priors(scene.priors)
-        x, y, stride = columns(points)
-        x1, y1, x2, y2 = columns(pairs.of_gts(scene.gt_bboxes))
-        farthest = xp.maximum(xp.maximum(x - x1, x2 - x), xp.maximum(y - y1, y2 - y))
-        least, greatest = columns(pairs.of_priors(ranges))
-        claims = (farthest >= least) & (farthest <= greatest)
+        farthest, claims = self._in_range(scene, pairs, ranges)
+        greatest = pairs.of_priors(ranges)[..., 1]
         condition("farthest side in the level's regress_ranges", claims, value=farthest, limit=greatest)
         if not self.center_sampling:
             return claims
+        xp, points = scene.xp, pairs.of_priors(scene.priors)
+        stride = points[..., 2]
         radius = rounded_product(stride, self.center_sample_radius)
         centers = pairs.of_gts(box_centers(scene.gt_bboxes))
         is_near = near(points, centers, xp.stack([radius, radius], axis=-1))
         condition("near the centre", is_near)
         return claims & is_near
+
+    def _in_range(self, scene: Scene, pairs: Pairs, ranges: Array) -> tuple[Array, Array]:
+        """Return how far the farthest side is, and whether the point's level regresses so far, (b, g, n)."""
+        xp = scene.xp
+        x, y, _ = columns(pairs.of_priors(scene.priors))
+        x1, y1, x2, y2 = columns(pairs.of_gts(scene.gt_bboxes))
+        farthest = xp.maximum(xp.maximum(x - x1, x2 - x), xp.maximum(y - y1, y2 - y))
+        least, greatest = columns(pairs.of_priors(ranges))
+        return farthest, (farthest >= least) & (farthest <= greatest)
 
 
 def _checked_range(limits: Sequence[float | None]) -> tuple[float, float]:

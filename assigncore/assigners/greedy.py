@@ -9,7 +9,7 @@ from typing import Any, cast
 from assigncore.backend import Array, ArrayBackend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.checks import check_knob
-from assigncore.costs import MatchCost, build_costs, needed_inputs
+from assigncore.costs import MatchCost, box_columns_of, build_costs, needed_inputs
 from assigncore.inputs import read_match_scene
 from assigncore.matching import (
     check_copies,
@@ -108,7 +108,8 @@ class GreedyMatcher(Configured):
         Parameters
         ----------
         gt_bboxes : array (..., G, 4), optional
-            Boxes x1, y1, x2, y2 in pixels. This and what follows is required where a cost reads it.
+            Boxes x1, y1, x2, y2 in pixels; of costs of oriented boxes, as predictions then are too, (..., G,
+            5). This and what follows is required where a cost reads it.
         gt_labels : array (..., G) of integers, optional
             Classes; without them the result has no labels.
         gt_valid : array (..., G) of bool, optional
@@ -166,6 +167,7 @@ class GreedyMatcher(Configured):
                 "mask_points": mask_points,
             },
             needed_inputs(self._costs),
+            columns=box_columns_of(self._costs),
         )
         if scene.shape[1] % self.groups:
             raise ValueError(

@@ -12,6 +12,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D, box_columns
 from assigncore.inputs import InputSpec, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
+from assigncore.steps.min_positives import add_by_overlap
 from assigncore.steps.overlaps import (
     best_of_priors,
     best_overlaps,
@@ -47,6 +48,10 @@ class GridAssigner(Configured):
         Whether a ground truth takes every responsible prior that attains its best overlap, else the first.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors of responsible cells that it overlaps most. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -72,6 +77,7 @@ class GridAssigner(Configured):
     min_pos_iou: float = 0.0
     gt_max_assign_all: bool = True
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
@@ -138,7 +144,8 @@ class GridAssigner(Configured):
         of_any = best_of_priors(overlaps_with_gts(scene, self.iou_calculator, scene.priors, whole))
         background = scene.prior_valid & self._is_background(xp.where(whole, of_any, 0.0))
         responsible = whole & scene.further["responsible_flags"]
-        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible))
+        overlaps = overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible)
+        best = best_overlaps(overlaps)
         max_overlaps = xp.where(responsible, best.of_prior, -1.0)
         positive = responsible & (max_overlaps > float(self.pos_iou_thr))
         gt_inds = scene.codes(background)
@@ -149,7 +156,9 @@ class GridAssigner(Configured):
         limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all
         name_low_quality(scene, best, "above min_pos_iou", eligible, limit, assign_all=assign_all)
         taken = low_quality_gt(scene, best, eligible, assign_all=assign_all)
-        return scene.result(scene.backend.overwrite(gt_inds, taken > 0, taken), max_overlaps)
+        gt_inds = scene.backend.overwrite(gt_inds, taken > 0, taken)
+        added = add_by_overlap(overlaps, gt_inds, self.min_positives)
+        return scene.result(gt_inds if added is None else added.overwrite(gt_inds), max_overlaps)
 
     def _is_background(self, max_overlaps: Array) -> Array:
         if isinstance(self.neg_iou_thr, tuple):

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.costs import MatchCost, build_costs, cost_terms, needed_inputs
+from assigncore.costs import MatchCost, box_columns_of, build_costs, cost_terms, needed_inputs
 from assigncore.inputs import read_match_scene
 from assigncore.matching import check_copies, check_nonfinite, one_to_one
 from assigncore.registry import ASSIGNERS, Configured
@@ -105,7 +105,8 @@ class HungarianAssigner(Configured):
         Parameters
         ----------
         gt_bboxes : array (..., G, 4), optional
-            Boxes x1, y1, x2, y2 in pixels.
+            Boxes x1, y1, x2, y2 in pixels; of costs of oriented boxes, as predictions then are too, (..., G,
+            5).
         gt_labels : array (..., G) of integers, optional
             Classes; without them the result has no labels.
         gt_valid : array (..., G) of bool, optional
@@ -167,6 +168,7 @@ class HungarianAssigner(Configured):
                 "positive_maps": positive_maps,
             },
             needed_inputs(self._costs),
+            columns=box_columns_of(self._costs),
         )
         matched = one_to_one(
             scene, self._costs, nonfinite=self.nonfinite, repeat=self.repeat, groups=self.groups
@@ -198,5 +200,7 @@ class HungarianAssigner(Configured):
         {'IoUCost': array([[-2.]])}
         """
         costs = [cost for cost in self._costs if cost.weight != 0]
-        scene = read_match_scene({"gt_bboxes": gt_bboxes, **inputs}, needed_inputs(costs))
+        scene = read_match_scene(
+            {"gt_bboxes": gt_bboxes, **inputs}, needed_inputs(costs), columns=box_columns_of(costs)
+        )
         return {name: scene.restore(term) for name, term in cost_terms(scene, costs).items()}

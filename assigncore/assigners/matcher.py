@@ -14,6 +14,7 @@ from assigncore.inputs import Scene, read_scene
 from assigncore.inspect.trace import is_recording, mark
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
+from assigncore.steps.min_positives import add_by_overlap
 from assigncore.steps.overlaps import (
     PairwiseOverlaps,
     best_overlaps,
@@ -48,6 +49,10 @@ class Matcher(Configured):
         overlap. A ground truth that overlaps nothing thereby makes every prior positive, as published.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors that it overlaps most. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -77,6 +82,7 @@ class Matcher(Configured):
     labels: tuple[int, ...]
     allow_low_quality_matches: bool = False
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         _check_intervals(self.thresholds, self.labels)
@@ -219,6 +225,8 @@ class Matcher(Configured):
             label = xp.where(at_best, 1, label)
             name_best(best, "the best overlap of any ground truth", at_best, float("nan"))
         gt_inds = xp.where(label == 1, xp.where(counted, best.gt_of_prior + 1, -1), label)
+        added = add_by_overlap(pairs, gt_inds, self.min_positives)
+        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
         max_overlaps = xp.where(scene.prior_valid, max_overlaps, -1.0)
         first_gt = xp.argmax(xp.astype(scene.gt_valid, gt_inds.dtype), axis=-1)[:, None]
         best_gt = xp.where(counted, best.gt_of_prior, first_gt)

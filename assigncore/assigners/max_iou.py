@@ -14,6 +14,7 @@ from assigncore.inputs import Scene, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.ignore import in_ignore_region
+from assigncore.steps.min_positives import add_by_overlap
 from assigncore.steps.overlaps import (
     BestOverlaps,
     best_overlaps,
@@ -58,6 +59,10 @@ class MaxIoUAssigner(Configured):
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`. See
         :class:`assigncore.boxes.calculators.OverlapCalculator`; one of your own may take boxes of any form.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors that it overlaps most. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -87,6 +92,7 @@ class MaxIoUAssigner(Configured):
     ignore_wrt_candidates: bool = True
     match_low_quality: bool = True
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_thresholds(self.pos_iou_thr, self.neg_iou_thr, self.min_pos_iou)
@@ -167,7 +173,8 @@ class MaxIoUAssigner(Configured):
         overwrite = scene.backend.overwrite
         ignored = self._ignored(scene)
         counted = whole & ~ignored
-        best = best_overlaps(overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives))
+        overlaps = overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives)
+        best = best_overlaps(overlaps)
         max_overlaps = scene.backend.keep(counted, best.of_prior, 0.0)
         max_overlaps = scene.backend.keep(scene.prior_valid & ~ignored, max_overlaps, -1.0)
         gt_inds = scene.codes(self._is_background(max_overlaps))
@@ -178,6 +185,8 @@ class MaxIoUAssigner(Configured):
         if self.match_low_quality:
             taken = self._low_quality(scene, best)
             gt_inds = overwrite(gt_inds, taken > 0, taken)
+        added = add_by_overlap(overlaps, gt_inds, self.min_positives)
+        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
         return scene.result(gt_inds, max_overlaps)
 
     def _ignored(self, scene: Scene) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
@@ -15,6 +15,7 @@ from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import HIGHEST_POWER, PointDistances, k_nearest, truncated_log
 from assigncore.steps.conflicts import best_claim
+from assigncore.steps.min_positives import add_positives, free_priors
 
 __all__ = ["PointAssigner"]
 
@@ -36,6 +37,10 @@ class PointAssigner(Configured):
         A ground truth whose sides are `scale` strides of a level belongs to that level.
     pos_num : int, default 3
         Points that each ground truth takes; all of its level where that has fewer.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors that are nearest to it on its level. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -56,6 +61,7 @@ class PointAssigner(Configured):
 
     scale: float = 4
     pos_num: int = 3
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("scale", self.scale)
@@ -136,7 +142,15 @@ class PointAssigner(Configured):
             nothing=-float("inf"),
             what="negated distance",
         )
-        return scene.result(gt_inds, None)
+        free = free_priors(scene.prior_whole, gt_inds)
+        added = add_positives(
+            scene.backend,
+            gt_inds,
+            scene.gt_valid,
+            self.min_positives,
+            lambda k: k_nearest(replace(distances, counted=free), k),
+        )
+        return scene.result(gt_inds if added is None else added.overwrite(gt_inds), None)
 
     def _levels(self, scene: Scene) -> tuple[Array, Array]:
         """Return the levels of the points (B or 1, N) and of the ground truths (B, G)."""

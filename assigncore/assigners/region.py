@@ -19,7 +19,8 @@ from assigncore.pairs.tiles import Tile, TileView
 from assigncore.priors import inside_image
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.candidates import check_levels
+from assigncore.steps.candidates import Candidates, PointDistances, check_levels, k_nearest
+from assigncore.steps.min_positives import Added, add_positives, free_priors
 from assigncore.steps.regions import emptied
 
 __all__ = [
@@ -49,6 +50,10 @@ class RegionAssigner(Configured):
         Sides of the central region as a fraction of the ground truth's.
     ignore_ratio : float, default 0.5
         Sides of the ignored region as a fraction of the ground truth's.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors of its level that are nearest to its centre. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -78,6 +83,7 @@ class RegionAssigner(Configured):
 
     center_ratio: float = 0.2
     ignore_ratio: float = 0.5
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("center_ratio", self.center_ratio, at_least=0)
@@ -181,12 +187,48 @@ class RegionAssigner(Configured):
         code = xp.astype(xp.concat(codes, axis=-1), scene.backend.integer_dtype(scene.priors))
         unassigned = xp.where(code > 0, -1, scene.full(0, integers=True))
         gt_inds = xp.where(code % 2 == 1, code // 2, unassigned)
+        within = scene.prior_whole
         if allowed_border >= 0:
-            within = scene.prior_whole & inside_image(scene.priors, size, allowed_border=allowed_border)
+            within = within & inside_image(scene.priors, size, allowed_border=allowed_border)
             if is_recording():
                 mark("beyond the image by more than allowed_border", ~within, -1, holds="over all")
             gt_inds = xp.where(within, gt_inds, -1)
+        side = anchor_scale * grids[0].stride
+        added = self._added(scene, levels, side, free_priors(within, gt_inds), gt_inds)
+        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
         return _with_labels_from_0(scene, scene.result(gt_inds, None))
+
+    def _added(
+        self, scene: Scene, levels: Sequence[slice], side: float, free: Array, gt_inds: Array
+    ) -> Added | None:
+        """Add anchors of their level to ground truths that have too few by the codes (B, N)."""
+        xp, device = scene.xp, scene.backend.device_of(gt_inds)
+
+        def nearest(k: int) -> Candidates:
+            of_gts = level_of_size(scene, side, len(levels))
+            counts = [
+                xp.full((level.stop - level.start,), index, dtype=of_gts.dtype, device=device)
+                for index, level in enumerate(levels)
+            ]
+            distances = PointDistances(
+                backend=scene.backend,
+                points=box_centers(scene.priors),
+                centers=box_centers(scene.gt_bboxes),
+                counted=free,
+                groups=(xp.concat(counts, axis=0)[None, :], of_gts),
+            )
+            return k_nearest(distances, k)
+
+        return add_positives(
+            scene.backend,
+            gt_inds,
+            scene.gt_valid,
+            self.min_positives,
+            nearest,
+            by=lambda candidates: xp.zeros_like(candidates.value),
+            what="the later object",
+            last=True,
+        )
 
     def _name_steps(self, scene: Scene, points: Array, regions: _Regions, levels: Sequence[slice]) -> None:
         """Say why: the last word of all regions an anchor's centre is in."""

@@ -59,6 +59,10 @@ class SimOTAAssigner(Configured):
         MMDetection 2.
     eps : float, default 1e-7
         Added to an overlap before its logarithm.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors that cost it least. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -95,6 +99,7 @@ class SimOTAAssigner(Configured):
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
     sqrt_scores: bool = False
     eps: float = 1e-7
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("center_radius", self.center_radius, at_least=0)
@@ -184,7 +189,9 @@ class SimOTAAssigner(Configured):
             cost=partial(self._cost, known_labels(scene, n_classes)),
             preferred=Preferred(in_both, LEAST_OUTSIDE),
         )
-        gt_inds, max_overlaps = match_dynamic_k(costs, self.candidate_topk, nothing=UNASSIGNED)
+        gt_inds, max_overlaps = match_dynamic_k(
+            costs, self.candidate_topk, nothing=UNASSIGNED, min_positives=self.min_positives
+        )
         decided = scene.xp.any(competing, axis=-1)[:, None] | ~scene.prior_valid
         return scene.result(gt_inds, scene.xp.where(decided, max_overlaps, 0.0))
 

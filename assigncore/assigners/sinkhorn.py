@@ -19,7 +19,9 @@ from assigncore.numerics import at_least, log, rounded_product
 from assigncore.pairs.tiles import Tile, TileView, dense_tiles
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
+from assigncore.steps.candidates import Candidates
 from assigncore.steps.dynamic_k import dynamic_count
+from assigncore.steps.min_positives import add_positives, free_priors
 from assigncore.steps.scores import check_classes, class_columns, focal_costs_of_scores, known_labels
 
 __all__ = ["SinkhornAssigner"]
@@ -63,6 +65,10 @@ class SinkhornAssigner(Configured):
         An image is done when what arrives at each prior differs at most this much from 1.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors that cost it least. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -106,6 +112,7 @@ class SinkhornAssigner(Configured):
     num_iters: int = 50
     tol: float = 0.0
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("center_radius", self.center_radius, at_least=0)
@@ -265,7 +272,18 @@ class SinkhornAssigner(Configured):
         own = xp.take_along_axis(overlaps, at[:, None, :], axis=1)[:, 0, :]
         takes_part = positive & (demand > 0)
         gt_inds = xp.astype(xp.where(positive, source + 1, 0), backend.integer_dtype(cost))
-        return gt_inds, xp.where(takes_part, own, 0.0), plan.iterations, plan.marginal_error, supply
+        own = xp.where(takes_part, own, 0.0)
+        free = free_priors(whole, gt_inds)
+
+        def cheapest(k: int) -> Candidates:
+            value, index = backend.k_smallest(xp.where(free[:, None, :], cost, FORBIDDEN), k)
+            return Candidates(index, value)
+
+        added = add_positives(backend, gt_inds, gt_valid, self.min_positives, cheapest, what="the least cost")
+        if added is not None:
+            of_added = xp.take_along_axis(overlaps, added.index, axis=-1)
+            gt_inds, own = added.overwrite(gt_inds), added.write(of_added, own)
+        return gt_inds, own, plan.iterations, plan.marginal_error, supply
 
     def _near_center(self, points: Array, gt_bboxes: Array) -> Array:
         """Tell which points are inside ground truths and near their centres, (b, g, n)."""

@@ -13,6 +13,7 @@ from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
+from assigncore.steps.min_positives import add_by_overlap
 from assigncore.steps.overlaps import (
     PairwiseOverlaps,
     best_overlaps,
@@ -40,6 +41,10 @@ class SSDMatcher(Configured):
         least this.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors that it overlaps most. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -61,6 +66,7 @@ class SSDMatcher(Configured):
 
     threshold: float = 0.5
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("threshold", self.threshold)
@@ -161,5 +167,7 @@ class SSDMatcher(Configured):
         taken = low_quality_gt(scene, best, eligible, assign_all=False)
         gt_inds = xp.where(above, best.gt_of_prior + 1, scene.full(0, integers=True))
         gt_inds = xp.where(taken > 0, taken, gt_inds)
+        added = add_by_overlap(pairs, gt_inds, self.min_positives)
+        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         return scene.result(gt_inds, xp.where(scene.prior_valid, max_overlaps, -1.0))

@@ -18,7 +18,9 @@ from assigncore.pairs.listed import ListedPairs, all_rows
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.alignment import Alignment, best_aligned
+from assigncore.steps.candidates import FAR, Candidates
 from assigncore.steps.conflicts import Winners, best_of_winners, fillers_in_reach, settle
+from assigncore.steps.min_positives import add_positives, free_priors, nearest_centers
 from assigncore.steps.scores import known_labels
 
 __all__ = ["TaskAlignedAssigner"]
@@ -70,6 +72,10 @@ class TaskAlignedAssigner(Configured):
         overlap it has with a prior it got.
     eps : float, default 1e-9
         Added to the largest metric where it is divided by.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors whose centres are nearest to its own. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -109,6 +115,7 @@ class TaskAlignedAssigner(Configured):
     topk2: int | None = None
     normalized: bool = False
     eps: float = 1e-9
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
@@ -203,6 +210,8 @@ class TaskAlignedAssigner(Configured):
         winners = settle(alignment, index, claims, overlaps, among=self.conflicts)
         if self.topk2 is not None:
             winners = best_of_winners(alignment, winners, self.topk2)
+        if self.min_positives:
+            winners = self._with_more(alignment, winners)
         metrics = normalized(scene, winners, float(self.eps)) if self.normalized else winners.metrics
         return result_of(scene, winners, metrics)
 
@@ -223,6 +232,42 @@ class TaskAlignedAssigner(Configured):
             alpha=self.alpha,
             beta=self.beta,
         )
+
+    def _with_more(self, alignment: Alignment, winners: Winners) -> Winners:
+        """Add the nearest priors that nobody has to ground truths that have too few."""
+        scene, xp, backend = alignment.scene, alignment.scene.xp, alignment.scene.backend
+        codes = xp.where(winners.taken, winners.gt + 1, 0)
+        gt_inds = backend.scatter_max(winners.prior, codes, scene.shape[1])
+        free = free_priors(alignment.counted, gt_inds)
+        rows = all_rows(backend, scene.gt_bboxes)
+
+        def measured(index: Array) -> tuple[Array, Array]:
+            pairs = ListedPairs(backend, scene.shape, rows, index)
+            overlaps = alignment.overlaps(pairs)
+            return overlaps, alignment.metrics(pairs, overlaps)
+
+        def nearest(k: int) -> Candidates:
+            found = nearest_centers(scene, alignment.centers, free, k)
+            _, metrics = measured(found.index)
+            return Candidates(found.index, xp.where(metrics >= 0, found.value, FAR))
+
+        added = add_positives(
+            backend,
+            gt_inds,
+            scene.gt_valid,
+            self.min_positives,
+            nearest,
+            by=lambda candidates: measured(candidates.index)[0],
+            what="the largest overlap",
+        )
+        if added is None:
+            return winners
+        _, metrics = measured(added.index)
+        number = xp.arange(scene.shape[2], dtype=winners.gt.dtype, device=backend.device_of(winners.gt))
+        gt = xp.broadcast_to(number[None, :, None], added.index.shape)
+        more = (added.index, gt, added.won, added.value, xp.where(added.won, metrics, 0.0))
+        both = zip(vars(winners).values(), more, strict=True)
+        return Winners(*(xp.concat([x, xp.reshape(y, (x.shape[0], -1))], axis=-1) for x, y in both))
 
     def _claims(self, alignment: Alignment) -> tuple[Array, Array, Array]:
         """Return priors that each ground truth may claim, whether it does, and the overlaps, (B, G, K)."""

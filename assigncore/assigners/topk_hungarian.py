@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes, measure_of
 from assigncore.boxes.formulas import drop_broken
 from assigncore.checks import check_knob
 from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_match_cost, needed_inputs
@@ -158,6 +158,7 @@ class TopkHungarianAssigner(Configured):
                 "prior_valid": prior_valid,
             },
             needed,
+            columns=columns_of_boxes(self.iou_calculator),
         )
         scene = replace(scene, arrays={**scene.arrays, "pred_logits": scene.arrays["pred_scores"]})
         at_most = scene.xp.minimum(*self._shares(scene))
@@ -186,8 +187,8 @@ class TopkHungarianAssigner(Configured):
         if scene.is_empty:
             return none, none
         place = xp.where(matched >= 0, matched, 0)
-        gt = xp.broadcast_to(scene.arrays["gt_bboxes"], (images, n_gts, 4))
-        gt = xp.take_along_axis(gt, xp.broadcast_to(place[..., None], (images, n_priors, 4)), axis=1)
+        gt_bboxes = scene.arrays["gt_bboxes"]
+        gt = scene.backend.gather_rows(xp.broadcast_to(gt_bboxes, (images, *gt_bboxes.shape[1:])), place)
         measure = measure_of(self.iou_calculator, "iou")
         pred = xp.broadcast_to(scene.arrays["pred_bboxes"], gt.shape)
         (pred, _), (gt, _) = drop_broken(pred), drop_broken(gt)

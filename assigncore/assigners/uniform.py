@@ -16,6 +16,7 @@ from assigncore.inspect.trace import condition, contest, is_recording, mark
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import FAR, Candidates, ShapeDistances, gather_priors, k_nearest
+from assigncore.steps.min_positives import add_positives, free_priors
 from assigncore.steps.overlaps import best_of_gts, best_of_priors, overlaps_with_gts
 
 __all__ = ["UniformAssigner"]
@@ -39,6 +40,10 @@ class UniformAssigner(Configured):
         Predictions, and as many priors, that each ground truth takes; all where there are fewer.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free priors that are nearest to it. Ours, in no paper: see
+        :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -62,6 +67,7 @@ class UniformAssigner(Configured):
     neg_ignore_thr: float
     match_times: int = 4
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("pos_ignore_thr", self.pos_ignore_thr)
@@ -117,7 +123,8 @@ class UniformAssigner(Configured):
         -----
         Of equally near boxes the first is taken. Candidates come nearest first, of each rank first the
         predictions of all ground truths, then the priors of all. A prior that is a candidate several times
-        goes by the last of them, even where that one ignores it. The method has no ignore regions.
+        goes by the last of them, even where that one ignores it. Priors that `min_positives` adds are true in
+        ``pos_idx`` where they are candidates. The method has no ignore regions.
         """
         scene = read_scene(
             priors,
@@ -132,8 +139,8 @@ class UniformAssigner(Configured):
             return without_candidates(scene)
         predictions, whole = drop_broken(scene.further["pred_bboxes"])
         predicted = scene.prior_valid & whole
-        near_predictions = self._nearest(scene, predictions, predicted)
-        near_priors = self._nearest(scene, scene.priors, scene.prior_whole)
+        near_predictions = self._nearest(scene, predictions, predicted, self.match_times)
+        near_priors = self._nearest(scene, scene.priors, scene.prior_whole, self.match_times)
         index, found = in_order_of_writing(scene, near_predictions, near_priors)
         targets = _in_turn(scene, scene.gt_bboxes, index)
         overlaps = self._aligned_overlaps(gather_priors(scene.backend, scene.priors, index), targets)
@@ -146,6 +153,21 @@ class UniformAssigner(Configured):
             self._name_steps(scene, index, found, positive, overlaps, ignored)
         gt_inds = xp.where(ignored, -1, scene.full(0, integers=True))
         gt_inds = last_write(scene, gt_inds, index, found, positive)
+        free = free_priors(scene.prior_whole, gt_inds)
+        added = add_positives(
+            scene.backend,
+            gt_inds,
+            scene.gt_valid,
+            self.min_positives,
+            lambda k: self._nearest(scene, scene.priors, free, k),
+            by=lambda candidates: xp.zeros_like(candidates.value),
+            what="the later ground truth",
+            last=True,
+        )
+        if added is not None:
+            of_gt = xp.arange(int(index.shape[1]), device=scene.backend.device_of(index)) % scene.shape[2]
+            positive = positive | (found & (xp.take_along_axis(added.gt_inds, index, axis=-1) == of_gt + 1))
+            gt_inds = added.overwrite(gt_inds)
         best = best_of_gts(overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole))
         of_gt = xp.where(scene.gt_valid & (best >= 0), best, 0.0)
         extras = {
@@ -177,12 +199,12 @@ class UniformAssigner(Configured):
             "overlap that reaches pos_ignore_thr", enough, index=index, value=by_gt(overlaps), otherwise=-1
         )
 
-    def _nearest(self, scene: Scene, boxes: Array, counted: Array) -> Candidates:
-        """Find the boxes nearest to each ground truth by the L1 distance of centre and size."""
+    def _nearest(self, scene: Scene, boxes: Array, counted: Array, k: int) -> Candidates:
+        """Find the `k` boxes nearest to each ground truth by the L1 distance of centre and size."""
         # Infinitely far once, in place of a mask over all pairs.
         shapes = scene.backend.keep(counted[..., None], xyxy_to_cxcywh(boxes), FAR)
         targets = xyxy_to_cxcywh(scene.gt_bboxes)
-        return k_nearest(ShapeDistances(scene.backend, by_columns(shapes), targets), self.match_times)
+        return k_nearest(ShapeDistances(scene.backend, by_columns(shapes), targets), k)
 
     def _aligned_overlaps(self, boxes: Array, targets: Array) -> Array:
         """Return the overlap of each box (B, M, 4) with its target (B, M, 4), (B, M)."""

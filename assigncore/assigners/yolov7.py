@@ -55,6 +55,10 @@ class YOLOv7Assigner(Configured):
         Weight of the scores' cost.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    min_positives : int, default 0
+        Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
+        free candidates that cost it least, among which are so many anchors of the nearest shapes. Ours, in no
+        paper: see :func:`assigncore.steps.min_positives.add_positives`.
 
     Raises
     ------
@@ -94,6 +98,7 @@ class YOLOv7Assigner(Configured):
     iou_weight: float = 3.0
     cls_weight: float = 1.0
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("prior_match_thr", self.prior_match_thr)
@@ -215,7 +220,9 @@ class YOLOv7Assigner(Configured):
             of_priors={"objectness": at_candidates(further["pred_objectness"][..., None])},
             cost=partial(self._cost, known_labels(scene, n_classes)),
         )
-        gt_inds, overlaps = match_dynamic_k(costs, self.candidate_topk, nothing=UNASSIGNED)
+        gt_inds, overlaps = match_dynamic_k(
+            costs, self.candidate_topk, nothing=UNASSIGNED, min_positives=self.min_positives
+        )
         taken, max_overlaps = first_of_each(every, candidates.prior, gt_inds, overlaps)
         return every.result(taken, max_overlaps, candidates.extras(xp.where(found, gt_inds, -1)))
 
@@ -263,7 +270,16 @@ class YOLOv7Assigner(Configured):
         self, backend: ArrayBackend, gt_bboxes: Array, gt_valid: Array, base_sizes: Array, grid: Grid
     ) -> GridCandidates:
         near, factor = float(self.near_neighbor_thr), float(self.prior_match_thr)
-        return grid_candidates(backend, gt_bboxes, gt_valid, base_sizes, grid, near=near, factor=factor)
+        return grid_candidates(
+            backend,
+            gt_bboxes,
+            gt_valid,
+            base_sizes,
+            grid,
+            near=near,
+            factor=factor,
+            min_anchors=self.min_positives,
+        )
 
     def _cost(self, labels: Array, costs: PairCosts, pairs: TilePairs, overlaps: Array) -> Array:
         """Return what pairs cost, (b, g, n): for their class, and their overlap."""
@@ -396,6 +412,7 @@ def grid_candidates(
     *,
     near: float,
     factor: float,
+    min_anchors: int = 0,
 ) -> GridCandidates:
     """List every anchor at every cell a ground truth may take, those that it does not take included.
 
@@ -415,19 +432,22 @@ def grid_candidates(
         How near to a neighbour cell a centre must be, in cells.
     factor : float
         Widths and heights of an anchor and a ground truth differ by less.
+    min_anchors : int, default 0
+        Anchors of all levels that fit each ground truth all the same: those of the least factors.
     """
     xp, images, n_gts = backend.xp, int(gt_bboxes.shape[0]), int(gt_bboxes.shape[1])
     shape = (images, len(CELLS), grid.n_anchors, n_gts)
     device, integers = backend.device_of(gt_bboxes), backend.integer_dtype(gt_bboxes)
     anchor = xp.arange(grid.n_anchors, dtype=integers, device=device)[None, None, :, None]
     x, y = columns(box_centers(gt_bboxes))
+    fitting = _fits(gt_bboxes, base_sizes, factor, min_anchors)
     parts: list[list[Array]] = []
     start = 0
     for level, (stride, (height, width)) in enumerate(zip(grid.strides, grid.sizes, strict=True)):
         cell_x, near_x = _along(divided(x, stride), width, [step for step, _ in CELLS], near)
         cell_y, near_y = _along(divided(y, stride), height, [step for _, step in CELLS], near)
         cell_x, cell_y = xp.astype(cell_x, integers), xp.astype(cell_y, integers)
-        fits = _fits(gt_bboxes, base_sizes[:, level, :, :], factor)
+        fits = fitting[:, level, ...]
         found = (near_x & near_y)[:, :, None, :] & fits[:, None, :, :] & gt_valid[:, None, None, :]
         cell_x, cell_y = cell_x[:, :, None, :], cell_y[:, :, None, :]
         prior = ((anchor * height + cell_y) * width + cell_x) + start
@@ -438,14 +458,26 @@ def grid_candidates(
     return GridCandidates(*(xp.concat(list(part), axis=1) for part in zip(*parts, strict=True)))
 
 
-def _fits(gt_bboxes: Array, base_sizes: Array, factor: float) -> Array:
-    """Tell which anchors (B or 1, A, 2) fit which ground truths (B, G, 4): (B, A, G)."""
-    xp = get_backend(gt_bboxes).xp
-    base = base_sizes[:, :, None, :]
-    sides = (gt_bboxes[..., 2:] - gt_bboxes[..., :2])[:, None, :, :]
+def _fits(gt_bboxes: Array, base_sizes: Array, factor: float, min_anchors: int) -> Array:
+    """Tell which anchors (B or 1, L, A, 2) fit which ground truths (B, G, 4): (B, L, A, G)."""
+    backend = get_backend(gt_bboxes)
+    xp = backend.xp
+    base = base_sizes[:, :, :, None, :]
+    sides = (gt_bboxes[..., 2:] - gt_bboxes[..., :2])[:, None, None, :, :]
     there = (base > 0) & (sides > 0)
     ratio = quotient(xp.where(there, sides, 1.0), xp.where(base > 0, base, 1.0))
-    return xp.all(there & (ratio < factor) & (quotient(xp.ones_like(ratio), ratio) < factor), axis=-1)
+    inverse = quotient(xp.ones_like(ratio), ratio)
+    fits = xp.all(there & (ratio < factor) & (inverse < factor), axis=-1)
+    if min_anchors == 0 or 0 in fits.shape:
+        return fits
+    images, levels, anchors, n_gts = fits.shape
+    worst = xp.max(xp.where(there, xp.maximum(ratio, inverse), float("inf")), axis=-1)
+    flat = xp.matrix_transpose(xp.reshape(worst, (images, levels * anchors, n_gts)))
+    least, index = backend.k_smallest(flat, min(min_anchors, int(levels) * int(anchors)))
+    place = xp.arange(int(levels) * int(anchors), dtype=index.dtype, device=backend.device_of(index))
+    chosen = (index[..., None] == place) & (least < float("inf"))[..., None]
+    nearest = xp.matrix_transpose(xp.any(chosen, axis=-2))
+    return fits | xp.reshape(nearest, fits.shape)
 
 
 def _along(x: Array, size: int, steps: list[int], near: float) -> tuple[Array, Array]:

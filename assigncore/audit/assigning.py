@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -37,6 +37,9 @@ COMPILED = ("jax",)
 
 BATCH_SIZE = 8
 """Images at a time by default: more share the reading of a grid, but no longer the caches."""
+
+
+Decider: TypeAlias = Callable[..., tuple[Array, Array | None]]
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,11 @@ def spreads_predictions(plan: Plan, settings: Settings) -> bool:
 
 
 def assign_images(
-    plan: Plan, dataset: Dataset, frames: Sequence[Frame], settings: Settings
+    plan: Plan,
+    dataset: Dataset,
+    frames: Sequence[Frame],
+    settings: Settings,
+    deciders: dict[Any, Decider] | None = None,
 ) -> Iterator[Assigned]:
     """Run one assigner over images.
 
@@ -140,6 +147,8 @@ def assign_images(
     frames : sequence of Frame
         The images, at training size.
     settings : Settings
+    deciders : dict, optional
+        Functions that were compiled for other images of this plan, and where further ones are put.
 
     Yields
     ------
@@ -152,7 +161,7 @@ def assign_images(
         If the assigner needs something that annotations do not give, or refuses what it is given.
     """
     layout = make_layout(plan, dataset, settings)
-    deciders: dict[Any, Callable[..., tuple[Array, Array | None]]] = {}
+    deciders = {} if deciders is None else deciders
     for batch in make_batches(dataset, frames, settings.batch_size):
         laid = layout.lay(batch, settings.backend, settings.device)
         arrays, static = gather_inputs(plan, batch, laid, settings.backend, settings.device)
@@ -200,9 +209,7 @@ def spread_approxs(xp: Any, approxs: Array, flags: Mapping[str, Array]) -> tuple
     return xp.reshape(approxs, (count * each, 4)), spread
 
 
-def _decider(
-    plan: Plan, static: Mapping[str, Any], backend: ArrayBackend
-) -> Callable[..., tuple[Array, Array | None]]:
+def _decider(plan: Plan, static: Mapping[str, Any], backend: ArrayBackend) -> Decider:
     """Make the function that does all the computing for a batch: assign, and find the best overlaps."""
     compared = compared_boxes(plan)
 

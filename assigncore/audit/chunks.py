@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from assigncore.audit.assigning import Settings, assign_images, make_layout
+from assigncore.audit.assigning import Decider, Settings, assign_images, make_layout
 from assigncore.audit.config import Plan
 from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.statistics import Findings, collect
@@ -61,7 +62,12 @@ def cut(dataset: Dataset, settings: Settings, number: int) -> Chunk:
     return Chunk(start, part, replace(settings, proposals=proposals, predictions=predictions))
 
 
-def assign_chunk(plans: Sequence[Plan], scale: ImageScale | ExactSize, chunk: Chunk) -> tuple[Findings, ...]:
+def assign_chunk(
+    plans: Sequence[Plan],
+    scale: ImageScale | ExactSize,
+    chunk: Chunk,
+    deciders: Sequence[dict[Any, Decider]] | None = None,
+) -> tuple[Findings, ...]:
     """Run every assigner over the images of a chunk.
 
     Parameters
@@ -70,6 +76,8 @@ def assign_chunk(plans: Sequence[Plan], scale: ImageScale | ExactSize, chunk: Ch
     scale : ImageScale or ExactSize
         Of the plans that have none of their own.
     chunk : Chunk
+    deciders : sequence of dict, optional
+        Of each plan, functions that were compiled for earlier chunks.
 
     Returns
     -------
@@ -78,9 +86,9 @@ def assign_chunk(plans: Sequence[Plan], scale: ImageScale | ExactSize, chunk: Ch
     """
     order = {image.id: chunk.start + i for i, image in enumerate(chunk.dataset.images)}
     found = []
-    for plan in plans:
+    for plan, own in zip(plans, deciders or [{} for _ in plans], strict=True):
         frames = [(plan.scale or scale).frame(image) for image in chunk.dataset.images]
-        stream = assign_images(plan, chunk.dataset, frames, chunk.settings)
+        stream = assign_images(plan, chunk.dataset, frames, chunk.settings, own)
         found.append(
             collect(stream, order, len(make_layout(plan, chunk.dataset, chunk.settings).level_names))
         )

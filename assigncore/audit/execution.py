@@ -85,8 +85,9 @@ def assign_all(
     say()
     try:
         if executor is None and min(jobs, total) == 1:
+            deciders: list[dict[Any, Any]] = [{} for _ in plans]
             for number in range(total):
-                found[number] = assign_chunk(plans, scale, cut(dataset, settings, number))
+                found[number] = assign_chunk(plans, scale, cut(dataset, settings, number), deciders)
                 say()
         else:
             with _open(executor, min(jobs, total)) as (submit, most):

@@ -22,6 +22,7 @@ from assigncore.backend.memory import current_memory_budget
 
 if TYPE_CHECKING:
     from assigncore.boxes.formulas import Mode
+    from assigncore.boxes.oriented import RotatedOverlap
     from assigncore.pairs.listed import ListedPairs
     from assigncore.pairs.relations import Relation
     from assigncore.steps.candidates import Candidates, Distances
@@ -263,6 +264,10 @@ class ArrayBackend:
         from assigncore.boxes.formulas import overlaps_of_checked
 
         return overlaps_of_checked(b1, b2, mode)
+
+    def rotated_overlaps(self, gt_bboxes: Array, priors: Array, overlap: RotatedOverlap) -> Array:
+        """Return an overlap (..., G, N) of oriented boxes (..., G, 5) with each of (..., N, 5)."""
+        return overlap.of_all_pairs(gt_bboxes, priors)
 
     def k_nearest(self, distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
         """Find the `k` priors nearest to each ground truth on each level, none of which is empty."""

@@ -220,8 +220,8 @@ def measure_of(calculator: Any, mode: Mode, *, of_prior: bool = False) -> Callab
     own = getattr(type(calculator), "of_checked", None)
     if own is BboxOverlaps2D.of_checked and calculator.dtype != "fp16":
         return BoxOverlap(mode, of_prior)
-    if own is RotatedIoU.of_checked and calculator.min_side == 0 and mode in ("iou", "iof"):
-        return RotatedOverlap(mode, of_prior)
+    if own is RotatedIoU.of_checked and mode in ("iou", "iof"):
+        return RotatedOverlap(mode, of_prior, float(calculator.min_side))
     compute = getattr(calculator, "of_checked", calculator)
     if not of_prior:
         return lambda gt_bboxes, priors: compute(gt_bboxes, priors, mode=mode)
@@ -421,18 +421,19 @@ class RotatedIoU(_Checked):
     def _check_knobs(self) -> None:
         check_knob("min_side", self.min_side, at_least=0)
 
+    @property
+    def zero_when_disjoint(self) -> bool:  # type: ignore[override]
+        """Whether a box without area overlaps nothing: it is how rows that do not count are left out."""
+        return self.min_side == 0
+
     def of_checked(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
         """Compute as a call does, for boxes known to be finite, of one dtype and the right columns."""
-        return super().of_checked(self._enlarged(b1), self._enlarged(b2), mode, is_aligned)
-
-    def _enlarged(self, boxes: Array) -> Array:
-        if self.min_side == 0:
-            return boxes
-        sides = at_least(boxes[..., 2:4], float(self.min_side))
-        return get_backend(boxes).xp.concat([boxes[..., :2], sides, boxes[..., 4:]], axis=-1)
+        if is_aligned or mode not in self.modes:
+            return super().of_checked(b1, b2, mode, is_aligned)
+        return RotatedOverlap(mode, min_side=float(self.min_side))(b1, b2)  # type: ignore[arg-type]
 
     def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
-        return partial(rotated_overlaps, mode=mode)  # type: ignore[arg-type]
+        return partial(rotated_overlaps, mode=mode, min_side=float(self.min_side))  # type: ignore[arg-type]
 
 
 @OVERLAP_CALCULATORS.register

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from assigncore.backend import Array, get_backend
 from assigncore.numerics import at_least, cos, exp, log, log1p, quotient, rounded_product, sin, sqrt
@@ -51,53 +51,47 @@ TEMPORARIES = 3
 """Times as many pairwise arrays live at once here as while axis-aligned boxes are compared."""
 
 
-@dataclass(frozen=True, eq=False)
-class Planes:
+class Planes(NamedTuple):
     """What the pairs of oriented boxes are computed from, each (..., N).
 
     Attributes
     ----------
+    left, top, right, bottom : array
+        The smallest axis-aligned box around the box, in pixels.
+    area : array
+        Square pixels.
     x, y : array
         Centre in pixels.
     half_w, half_h : array
         Half the sides in pixels; 0 where a side is negative.
     cos, sin : array
         Of the angle.
-    area : array
-        Square pixels.
-    reach_x, reach_y : array
-        Half the sides of the smallest axis-aligned box around the box.
     """
 
+    left: Array
+    top: Array
+    right: Array
+    bottom: Array
+    area: Array
     x: Array
     y: Array
     half_w: Array
     half_h: Array
     cos: Array
     sin: Array
-    area: Array
-    reach_x: Array
-    reach_y: Array
-
-    @property
-    def all(self) -> tuple[Array, ...]:
-        """All of them, in this order."""
-        return (
-            self.x, self.y, self.half_w, self.half_h, self.cos, self.sin, self.area, self.reach_x,
-            self.reach_y
-        )  # fmt: skip
 
 
-def planes_of(boxes: Array) -> Planes:
-    """Work out what pairs of boxes (..., N, 5) are computed from."""
+def planes_of(boxes: Array, min_side: float = 0.0) -> Planes:
+    """Work out what pairs of boxes (..., N, 5) are computed from; sides are at least `min_side` long."""
     xp = get_backend(boxes, "boxes").xp
     x, y, w, h, angle = (boxes[..., i] for i in range(5))
-    w, h = at_least(w, 0.0), at_least(h, 0.0)
+    w, h = at_least(w, min_side), at_least(h, min_side)
     half_w, half_h, c, s = w * 0.5, h * 0.5, cos(angle), sin(angle)
     wide, high = xp.abs(c), xp.abs(s)
     reach_x = rounded_product(half_w, wide) + rounded_product(half_h, high)
     reach_y = rounded_product(half_w, high) + rounded_product(half_h, wide)
-    return Planes(x, y, half_w, half_h, c, s, rounded_product(w, h), reach_x, reach_y)
+    around = x - reach_x, y - reach_y, x + reach_x, y + reach_y
+    return Planes(*around, rounded_product(w, h), x, y, half_w, half_h, c, s)
 
 
 def turned_into(dx: Array, dy: Array, c: Array, s: Array) -> tuple[Array, Array]:
@@ -118,14 +112,22 @@ class RotatedOverlap:
         Which overlap.
     of_prior : bool, default False
         Whether the foreground of ``"iof"`` is the prior, else the ground truth.
+    min_side : float, default 0.0
+        What shorter sides count as, in pixels.
     """
 
     mode: RotatedMode
     of_prior: bool = False
+    min_side: float = 0.0
 
     def __call__(self, gt_bboxes: Array, priors: Array) -> Array:
         """Compute the overlaps (..., G, N) of checked boxes (..., G, 5) and (..., N, 5)."""
-        return of_pairs(partial(rotated_overlaps, mode=self.mode, of_second=self.of_prior), gt_bboxes, priors)
+        return get_backend(gt_bboxes, "gt_bboxes").rotated_overlaps(gt_bboxes, priors, self)
+
+    def of_all_pairs(self, gt_bboxes: Array, priors: Array) -> Array:
+        """Compute them by the formula, with which every backend's own way agrees."""
+        formula = partial(rotated_overlaps, mode=self.mode, of_second=self.of_prior, min_side=self.min_side)
+        return of_pairs(formula, gt_bboxes, priors)
 
 
 def of_pairs(formula: Callable[[Array, Array], Array], b1: Array, b2: Array) -> Array:
@@ -153,14 +155,21 @@ def of_pairs(formula: Callable[[Array, Array], Array], b1: Array, b2: Array) -> 
         return formula(b1[..., :, None, :], b2[..., None, :, :])
     if m > n:
         step = max(1, most // (lead * n))
-        rows = [b1[..., start : start + step, None, :] for start in range(0, m, step)]
+        rows = [b1[..., start : min(start + step, m), None, :] for start in range(0, m, step)]
         return xp.concat([formula(some, b2[..., None, :, :]) for some in rows], axis=-2)
     step = max(1, most // (lead * m))
-    rows = [b2[..., None, start : start + step, :] for start in range(0, n, step)]
+    rows = [b2[..., None, start : min(start + step, n), :] for start in range(0, n, step)]
     return xp.concat([formula(b1[..., :, None, :], some) for some in rows], axis=-1)
 
 
-def rotated_overlaps(b1: Array, b2: Array, *, mode: RotatedMode = "iou", of_second: bool = False) -> Array:
+def rotated_overlaps(
+    b1: Array,
+    b2: Array,
+    *,
+    mode: RotatedMode = "iou",
+    of_second: bool = False,
+    min_side: float = 0.0,
+) -> Array:
     """Compute the overlaps of boxes that broadcast, (..., 5) and (..., 5), to (...).
 
     Parameters
@@ -171,6 +180,8 @@ def rotated_overlaps(b1: Array, b2: Array, *, mode: RotatedMode = "iou", of_seco
         Which overlap.
     of_second : bool, default False
         Whether the foreground of ``"iof"`` is `b2`, else `b1`.
+    min_side : float, default 0.0
+        What shorter sides count as, in pixels.
 
     Returns
     -------
@@ -178,7 +189,7 @@ def rotated_overlaps(b1: Array, b2: Array, *, mode: RotatedMode = "iou", of_seco
         From 0 to 1; 0 where the divisor, a union or an area, is 0.
     """
     xp = get_backend(b1, "b1").xp
-    p1, p2 = planes_of(b1), planes_of(b2)
+    p1, p2 = planes_of(b1, min_side), planes_of(b2, min_side)
     shared = shared_area(xp, p1, p2)
     if mode == "iou":
         whole = (p1.area + p2.area) - shared
@@ -218,12 +229,11 @@ def shared_area(xp: Any, p1: Planes, p2: Planes) -> Array:
         (x - (wx - hx), y - (wy - hy)),
         (x - (wx + hx), y - (wy + hy)),
     ]
-    sides = zip(corners, [*corners[1:], corners[0]], strict=True)
-    first, *others = (_beneath(xp, start, end, left, right, low, high) for start, end in sides)
-    for part in others:
-        first = first + part
+    total = _beneath(xp, corners[3], corners[0], left, right, low, high)
+    for i in range(3):
+        total = total + _beneath(xp, corners[i], corners[i + 1], left, right, low, high)
     # From corner to corner the circuit is against the sense in which areas are positive.
-    return xp.where(apart, 0.0, xp.minimum(at_least(-first, 0.0), xp.minimum(p1.area, p2.area)))
+    return xp.where(apart, 0.0, xp.minimum(at_least(-total, 0.0), xp.minimum(p1.area, p2.area)))
 
 
 def _clamped(xp: Any, x: Array, low: Array, high: Array) -> Array:
@@ -241,7 +251,7 @@ def _are_apart(
     """Tell which boxes a line parallel to a side of either, or to an axis, has on different sides of it."""
     dx, dy = offset
     wx, wy, hx, hy = map(xp.abs, sides)
-    apart = (xp.abs(dx) >= p1.reach_x + p2.reach_x) | (xp.abs(dy) >= p1.reach_y + p2.reach_y)
+    apart = (p1.left >= p2.right) | (p1.right <= p2.left) | (p1.top >= p2.bottom) | (p1.bottom <= p2.top)
     apart = apart | (xp.abs(turned[0]) >= (wx + hx) + p2.half_w)
     apart = apart | (xp.abs(turned[1]) >= (wy + hy) + p2.half_h)
     u, v = turned_into(dx, dy, p1.cos, p1.sin)
@@ -434,8 +444,7 @@ def corners_to_xywhr(corners: Array) -> Array:
 def enclosing(boxes: Array) -> Array:
     """Return the smallest axis-aligned boxes x1, y1, x2, y2 around oriented boxes (..., 5), (..., 4)."""
     xp = get_backend(boxes, "boxes").xp
-    p = planes_of(boxes)
-    return xp.stack([p.x - p.reach_x, p.y - p.reach_y, p.x + p.reach_x, p.y + p.reach_y], axis=-1)
+    return xp.stack(planes_of(boxes)[:4], axis=-1)
 
 
 def normalized_angles(boxes: Array, convention: Convention) -> Array:

@@ -1,13 +1,27 @@
 """Match costs: what it costs to match a prediction with a ground truth, (..., N, G)."""
 
+from assigncore.costs.alignment import AlignmentCost
 from assigncore.costs.base import MatchCost
-from assigncore.costs.boxes import BBoxL1Cost, IoUCost
-from assigncore.costs.classes import BinaryFocalLossCost, ClassificationCost, FocalLossCost
-from assigncore.costs.combine import build_costs, build_match_cost, cost_terms, needed_inputs, weighted_sum
+from assigncore.costs.boxes import BBoxL1Cost, IoUCost, OverlapCost
+from assigncore.costs.classes import (
+    BinaryFocalLossCost,
+    ClassificationCost,
+    FocalLossCost,
+    TokenFocalLossCost,
+)
+from assigncore.costs.combine import (
+    box_columns_of,
+    build_costs,
+    build_match_cost,
+    cost_terms,
+    needed_inputs,
+    weighted_sum,
+)
 from assigncore.costs.masks import CrossEntropyLossCost, DiceCost
-from assigncore.costs.points import point_sample
+from assigncore.costs.points import point_sample, resize_masks
 
 __all__ = [
+    "AlignmentCost",
     "BBoxL1Cost",
     "BinaryFocalLossCost",
     "ClassificationCost",
@@ -16,10 +30,14 @@ __all__ = [
     "FocalLossCost",
     "IoUCost",
     "MatchCost",
+    "OverlapCost",
+    "TokenFocalLossCost",
+    "box_columns_of",
     "build_costs",
     "build_match_cost",
     "cost_terms",
     "needed_inputs",
     "point_sample",
+    "resize_masks",
     "weighted_sum",
 ]

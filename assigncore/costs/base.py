@@ -35,6 +35,11 @@ class MatchCost(Configured, ABC):
         """The names of the arrays the cost reads."""
 
     @property
+    def columns(self) -> int:
+        """The columns of the boxes it reads: 4, or 5 for oriented boxes."""
+        return 4
+
+    @property
     def masks_are_logits(self) -> bool:
         """Whether masks are logits to it: it then reads ``mask_decay`` too, ``exp(-|pred_masks|)``."""
         return False
@@ -69,6 +74,7 @@ class MatchCost(Configured, ABC):
         """
         from assigncore.costs.combine import cost_terms
 
-        scene = read_match_scene(inputs, dict.fromkeys(self.needs, type(self).__name__))
+        needed = dict.fromkeys(self.needs, type(self).__name__)
+        scene = read_match_scene(inputs, needed, columns=self.columns)
         (term,) = cost_terms(scene, (self,)).values()
         return scene.restore(term)

@@ -11,10 +11,17 @@ from assigncore.checks import check_knob
 from assigncore.costs.base import MatchCost
 from assigncore.costs.masks import per_pixel, summed
 from assigncore.inputs import MatchScene
-from assigncore.numerics import at_least, exp, log, power, sigmoid
+from assigncore.numerics import at_least, exp, log, log1p, power, quotient, sigmoid
 from assigncore.registry import COSTS
 
-__all__ = ["BinaryFocalLossCost", "ClassificationCost", "FocalLossCost", "focal_costs"]
+__all__ = [
+    "BinaryFocalLossCost",
+    "ClassificationCost",
+    "FocalLossCost",
+    "TokenFocalLossCost",
+    "focal_costs",
+    "of_labels",
+]
 
 
 def focal_costs(
@@ -24,16 +31,20 @@ def focal_costs(
 
     With `decay`, as of the sigmoid, the logits are those of pixels, whose logarithms are the library's own.
     """
-    logarithm = log if decay is None else xp.log
     p = sigmoid(logits, decay)
     # The bound changes nothing. It keeps a compiler from adding `eps` to the 1, in which it would vanish.
-    rest = at_least(1.0 - p, 0.0)
-    true = -logarithm(p + float(eps)) * float(alpha) * power(rest, gamma)
-    false = -logarithm(rest + float(eps)) * float(1 - alpha) * power(p, gamma)
-    return true, false
+    rest = at_least(1.0 - p, 0.0, own=True)
+    if eps == 0:
+        # Of the logit, whose sigmoid may round to 0, which has no logarithm.
+        both = log1p(exp(-xp.abs(logits))) if decay is None else xp.log1p(decay)
+        of_true, of_false = both + at_least(-logits, 0.0), both + at_least(logits, 0.0)
+    else:
+        logarithm = log if decay is None else xp.log
+        of_true, of_false = -logarithm(p + float(eps)), -logarithm(rest + float(eps))
+    return of_true * float(alpha) * power(rest, gamma), of_false * float(1 - alpha) * power(p, gamma)
 
 
-def _of_labels(scene: MatchScene, x: Array, labels: Array) -> Array:
+def of_labels(scene: MatchScene, x: Array, labels: Array) -> Array:
     """Pick from `x` (b or 1, n, C) the classes `labels` (b or 1, G), (b, n, G); NaN for what is no class."""
     xp = scene.xp
     known = (labels >= 0) & (labels < int(x.shape[-1]))
@@ -56,8 +67,8 @@ def _elementwise_of_labels(
     What is more is not asked while a compiler traces: it would make a graph for each answer.
     """
     if scene.backend.is_traced(x) or labels.shape[1] < x.shape[-1]:
-        return compute(_of_labels(scene, x, labels))
-    return _of_labels(scene, compute(x), labels)
+        return compute(of_labels(scene, x, labels))
+    return of_labels(scene, compute(x), labels)
 
 
 @COSTS.register
@@ -97,7 +108,7 @@ class ClassificationCost(MatchCost):
         """Compute the probabilities."""
         xp, logits = scene.xp, arrays["pred_logits"]
         e = exp(logits - xp.max(logits, axis=-1, keepdims=True))
-        picked = _of_labels(scene, e, arrays["gt_labels"])
+        picked = of_labels(scene, e, arrays["gt_labels"])
         return -(picked / xp.sum(e, axis=-1, keepdims=True))
 
 
@@ -140,7 +151,8 @@ class FocalLossCost(_Focal):
     gamma : float, default 2
         Exponent that plays down what is predicted well, at least 0.
     eps : float, default 1e-12
-        Added to each probability before its logarithm, at least 0.
+        Added to each probability before its logarithm, at least 0. With 0 the logarithm is computed of the
+        logit, so that it is finite for every finite one.
     binary_input : bool, default False
         Compare masks: the mean over the pixels of the focal loss.
     weight : float, default 1.0
@@ -199,7 +211,8 @@ class BinaryFocalLossCost(_Focal):
     gamma : float, default 2
         Exponent that plays down what is predicted well, at least 0.
     eps : float, default 1e-12
-        Added to each probability before its logarithm, at least 0.
+        Added to each probability before its logarithm, at least 0. With 0 the logarithm is computed of the
+        logit, so that it is finite for every finite one.
     weight : float, default 1.0
         Factor of the cost.
 
@@ -238,3 +251,63 @@ class BinaryFocalLossCost(_Focal):
         maps, others = xp.where(tokens, maps, 0.0), xp.where(tokens, 1.0 - maps, 0.0)
         true, false = xp.where(tokens, true, 0.0), xp.where(tokens, false, 0.0)
         return summed(scene, true, false, maps, others)
+
+
+@COSTS.register
+@dataclass(frozen=True)
+class TokenFocalLossCost(_Focal):
+    """The focal loss of predicting the tokens that name a ground truth, less that of not predicting them.
+
+    It is what :class:`FocalLossCost` is for one class, averaged over the tokens of the ground truth by their
+    weights. Reads `pred_logits` (..., N, C) of C tokens and `positive_maps` (..., G, C), which tokens name a
+    ground truth: 1 and 0, or weights of any sum.
+
+    Parameters
+    ----------
+    alpha : float, default 0.25
+        Weight of what is true against what is false, from 0 to 1.
+    gamma : float, default 2
+        Exponent that plays down what is predicted well, at least 0.
+    eps : float, default 1e-8
+        Added to each probability before its logarithm, at least 0. With 0 the logarithm is computed of the
+        logit, so that it is finite for every finite one.
+    weight : float, default 1.0
+        Factor of the cost.
+
+    Notes
+    -----
+    A token that is padding has logit minus infinity, as models give it, and names nothing: it costs nothing.
+    A ground truth without a token costs NaN, and so does a prediction with NaN for any token. In contrast to
+    :class:`BinaryFocalLossCost`, tokens that do not name the ground truth do not matter.
+
+    References
+    ----------
+    Liu et al., "Grounding DINO", 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cost = TokenFocalLossCost()(
+    ...     pred_logits=np.array([[8.0, 8.0, -8.0], [8.0, -8.0, 8.0]]),
+    ...     positive_maps=np.array([[1.0, 1.0, 0.0]]),
+    ... )
+    >>> cost.round(1)
+    array([[-6.],
+           [-2.]])
+    """
+
+    eps: float = 1e-8
+    weight: float = 1.0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the arrays the cost reads."""
+        return ("pred_logits", "positive_maps")
+
+    def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
+        """Compute the losses."""
+        xp = scene.xp
+        maps = xp.astype(arrays["positive_maps"], scene.dtype)
+        shares = quotient(maps, xp.broadcast_to(xp.sum(maps, axis=-1, keepdims=True), maps.shape))
+        difference = self._difference(xp, arrays["pred_logits"])
+        return scene.backend.matrix_product(difference, xp.matrix_transpose(shares))

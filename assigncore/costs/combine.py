@@ -14,13 +14,13 @@ from assigncore.inputs import PREDICTIONS, MatchScene
 from assigncore.pairs.tiles import Tile, cut_tiles
 from assigncore.registry import build_cost
 
-__all__ = ["build_costs", "build_match_cost", "cost_terms", "needed_inputs", "weighted_sum"]
+__all__ = ["box_columns_of", "build_costs", "build_match_cost", "cost_terms", "needed_inputs", "weighted_sum"]
 
 SMALLEST_BLOCK = 2**17
 """Pairs, or pixels of predictions, that are worth the calls it takes to handle them, where memory allows."""
 
-FEWEST_PRIORS = 32
-"""Predictions of a block at least, so that products of matrices are worth it."""
+FEWEST_PRIORS = 8
+"""Predictions of a block at least, for products of matrices; as few, with their masks, stay in the cache."""
 
 READ_ONCE = 4
 """How much more there may be of what is read once, such as logits, than of pairs, which take many steps."""
@@ -61,7 +61,23 @@ def build_costs(configs: Mapping[str, Any] | MatchCost | Sequence[Any]) -> tuple
     )
     if not costs:
         raise ValueError("match_costs: expected at least one cost, got none")
+    box_columns_of(costs)
     return costs
+
+
+def box_columns_of(costs: Sequence[MatchCost]) -> int:
+    """Return how many columns the boxes have that costs read: 4 where none does.
+
+    Raises
+    ------
+    ValueError
+        If they do not agree.
+    """
+    read = {cost.columns: type(cost).__name__ for cost in costs if "pred_bboxes" in cost.needs}
+    if len(read) > 1:
+        told = " and ".join(f"{columns} ({name})" for columns, name in sorted(read.items()))
+        raise ValueError(f"match_costs: expected costs of boxes of equally many columns, got {told}")
+    return next(iter(read), 4)
 
 
 def build_match_cost(config: Mapping[str, Any] | MatchCost, knob: str) -> MatchCost:
@@ -286,4 +302,5 @@ def _flat_masks(scene: MatchScene, masks: Array, points: Array | None) -> Array:
     if points is not None:
         return sample_masks(scene.backend, masks, points)
     xp = scene.xp
-    return xp.astype(xp.reshape(masks, (*masks.shape[:2], _length_of_row(masks))), scene.dtype)
+    flat = xp.reshape(masks, (*masks.shape[:2], _length_of_row(masks)))
+    return xp.astype(flat, scene.dtype, copy=False)

@@ -1,16 +1,28 @@
-"""Masks at sampled points."""
+"""Masks at sampled points, and in another size."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from assigncore.backend import Array, ArrayBackend
-from assigncore.checks import broadcast_lead, check_dtype, check_shape, common_backend, raise_precision
+from assigncore.checks import (
+    broadcast_lead,
+    check_choice,
+    check_dtype,
+    check_knob,
+    check_shape,
+    common_backend,
+    raise_precision,
+)
 
-__all__ = ["point_sample", "sample_masks"]
+__all__ = ["point_sample", "resize_masks", "sample_masks"]
+
+MODES = ("bilinear", "nearest")
 
 
-def point_sample(masks: Array, points: Array) -> Array:
+def point_sample(masks: Array, points: Array, *, mode: str = "bilinear") -> Array:
     """Read masks at points, the same points for all masks of an image.
 
     Parameters
@@ -19,19 +31,22 @@ def point_sample(masks: Array, points: Array) -> Array:
         Booleans, integers or real numbers: masks, logits, or anything on a grid.
     points : array (..., P, 2)
         x, y from 0 to 1: (0, 0) is the outer corner of the first pixel, (1, 1) of the last.
+    mode : {"bilinear", "nearest"}, default "bilinear"
+        Linear between the centres of pixels, or the pixel whose centre is nearest along either axis, of two
+        equally near ones that with the even index.
 
     Returns
     -------
     array (..., N, P)
-        Linear between the centres of pixels, in the dtype of `points`, at least float32, and wider where
-        `masks` is. What lies outside the grid counts as 0; a point that is not finite reads NaN.
+        In the dtype of `points`, at least float32, and wider where `masks` is. What lies outside the grid
+        counts as 0; a point that is not finite reads NaN.
 
     Raises
     ------
     TypeError
         If an input is no array, or `points` are not real numbers.
     ValueError
-        If a shape does not fit.
+        If a shape does not fit, or `mode` is unknown.
 
     Notes
     -----
@@ -50,6 +65,7 @@ def point_sample(masks: Array, points: Array) -> Array:
     >>> point_sample(masks, np.array([[0.25, 0.5], [0.5, 0.5], [0.75, 0.5], [1.0, 0.5]]))
     array([[0. , 0.5, 1. , 0.5]])
     """
+    check_choice("mode", mode, MODES)
     backend = common_backend({"masks": masks, "points": points})
     xp = backend.xp
     check_shape("masks", masks, "(..., N, H, W)", None, None, None)
@@ -66,10 +82,10 @@ def point_sample(masks: Array, points: Array) -> Array:
     n_points = int(points.shape[-2])
     masks = xp.reshape(xp.broadcast_to(masks, (*lead, *masks.shape[-3:])), (rows, n_masks, height, width))
     points = xp.reshape(xp.broadcast_to(points, (*lead, n_points, 2)), (rows, n_points, 2))
-    return xp.reshape(sample_masks(backend, masks, points), (*lead, n_masks, n_points))
+    return xp.reshape(sample_masks(backend, masks, points, mode), (*lead, n_masks, n_points))
 
 
-def sample_masks(backend: ArrayBackend, masks: Array, points: Array) -> Array:
+def sample_masks(backend: ArrayBackend, masks: Array, points: Array, mode: str = "bilinear") -> Array:
     """Read `masks` (b or 1, N, H, W) at `points` (b or 1, P, 2), (b, N, P), as `point_sample` does."""
     xp = backend.xp
     height, width = int(masks.shape[-2]), int(masks.shape[-1])
@@ -79,6 +95,9 @@ def sample_masks(backend: ArrayBackend, masks: Array, points: Array) -> Array:
         return xp.zeros(shape, dtype=points.dtype, device=backend.device_of(points))
     flat = xp.reshape(masks, (*masks.shape[:2], height * width))
     x, y = points[..., 0] * float(width) - 0.5, points[..., 1] * float(height) - 0.5
+    if mode == "nearest":
+        nearest = _pick(backend, flat, xp.round(x), xp.round(y), height, width, shape)
+        return xp.where((xp.isfinite(x) & xp.isfinite(y))[:, None, :], nearest, float("nan"))
     left, top = xp.floor(x), xp.floor(y)
     total = None
     for down in (0.0, 1.0):
@@ -115,3 +134,60 @@ def _pick(
         flat = xp.broadcast_to(flat, (shape[0], *flat.shape[1:]))
         values = xp.take_along_axis(flat, xp.broadcast_to(place[:, None, :], shape), axis=-1)
     return xp.where(inside[:, None, :], xp.astype(values, column.dtype), 0.0)
+
+
+def resize_masks(masks: Array, size: tuple[int, int]) -> Array:
+    """Bring masks to another size by taking, for each pixel, one of those it came from.
+
+    Parameters
+    ----------
+    masks : array (..., H, W)
+        Booleans, integers or real numbers.
+    size : tuple (height, width)
+        In pixels, at least 1.
+
+    Returns
+    -------
+    array (..., height, width)
+        In the dtype of `masks`. Row i is row ``floor(i * H / height)`` of `masks`, in float32, and columns
+        likewise.
+
+    Raises
+    ------
+    TypeError
+        If `masks` is no array, or `size` no pair of integers.
+    ValueError
+        If a shape does not fit, or `masks` have no pixel.
+
+    Notes
+    -----
+    PyTorch's ``interpolate(..., mode="nearest")`` takes the same pixels. MaskFormer compares predictions
+    with ground truths so, at the size of the predictions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> resize_masks(np.array([[1, 2, 3, 4], [5, 6, 7, 8]]), (1, 2))
+    array([[1, 3]])
+    """
+    backend = common_backend({"masks": masks})
+    check_shape("masks", masks, "(..., H, W)", None, None)
+    if not isinstance(size, tuple) or len(size) != 2:
+        raise TypeError(f"size: expected a pair (height, width), got {size!r}")
+    for side in size:
+        check_knob("size", side, at_least=1, integer=True)
+    if 0 in masks.shape[-2:]:
+        raise ValueError(f"masks: expected at least one pixel, got shape {tuple(masks.shape)}")
+    for axis, side in zip((-2, -1), size, strict=True):
+        length = int(masks.shape[axis])
+        if length != side:
+            masks = backend.xp.take(masks, _sources(backend, masks, length, side), axis=axis)
+    return masks
+
+
+def _sources(backend: ArrayBackend, like: Array, length: int, side: int) -> Array:
+    """Return which of `length` rows each of `side` rows comes from."""
+    xp, device = backend.xp, backend.device_of(like)
+    step = float(np.float32(length) / np.float32(side))
+    place = xp.floor(xp.arange(side, dtype=xp.float32, device=device) * step)
+    return xp.astype(xp.where(place < length, place, float(length - 1)), backend.integer_dtype(like))

@@ -8,6 +8,7 @@ from assigncore.matching.solve import (
     match_scene,
     one_to_one,
 )
+from assigncore.matching.union import union_of_matchings
 
 __all__ = [
     "NONFINITE",
@@ -20,4 +21,5 @@ __all__ = [
     "match_scene",
     "one_to_one",
     "repeated",
+    "union_of_matchings",
 ]

@@ -17,6 +17,7 @@ from assigncore.pairs.relations import Relation
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles
 
 __all__ = [
+    "FAR",
     "LAST_RESORT",
     "UNFIT",
     "Candidates",

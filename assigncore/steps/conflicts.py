@@ -19,6 +19,7 @@ __all__ = [
     "Winners",
     "best_claim",
     "best_of_winners",
+    "claim_winners",
     "fillers_in_reach",
     "last_claim",
     "pairs_of",
@@ -63,20 +64,35 @@ def best_claim(
     values : array (B, N)
         The value it was won by.
     """
+    contest(f"the largest {what}", by=value, index=index)
+    return claim_winners(backend, index, value, claims, num_priors, nothing=nothing)
+
+
+def claim_winners(
+    backend: ArrayBackend,
+    index: Array,
+    value: Array,
+    claims: Array,
+    num_priors: int,
+    *,
+    nothing: float,
+    last: bool = False,
+) -> tuple[Array, Array]:
+    """Decide as :func:`best_claim`, without a word of why; the last ground truth on ties if `last`."""
     xp = backend.xp
     images, n_gts, k = (int(n) for n in index.shape)
     flat = (images, n_gts * k)
-    contest(f"the largest {what}", by=value, index=index)
     index, claims = xp.reshape(index, flat), xp.reshape(claims, flat)
     value = xp.where(claims, xp.reshape(value, flat), nothing)
     best = backend.scatter_max(index, value, num_priors, fill=nothing)
     wins = claims & (value == xp.take_along_axis(best, index, axis=-1))
-    # Counted down, so that the largest place is the first ground truth's.
+    # The largest place wins: counted down, it is the first ground truth's.
     device = backend.device_of(index)
-    down = xp.arange(n_gts, 0, -1, dtype=index.dtype, device=device)
-    down = xp.reshape(xp.broadcast_to(down[None, :, None], (images, n_gts, k)), flat)
-    place = backend.scatter_max(index, xp.where(wins, down, 0), num_priors)
-    return xp.where(place > 0, n_gts + 1 - place, 0), best
+    number = xp.arange(1, n_gts + 1, dtype=index.dtype, device=device)
+    places = number if last else n_gts + 1 - number
+    places = xp.reshape(xp.broadcast_to(places[None, :, None], (images, n_gts, k)), flat)
+    place = backend.scatter_max(index, xp.where(wins, places, 0), num_priors)
+    return xp.where(place > 0, place if last else n_gts + 1 - place, 0), best
 
 
 NOWHERE = -float("inf")

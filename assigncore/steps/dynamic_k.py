@@ -13,10 +13,11 @@ from assigncore.boxes.calculators import measure_of, zero_when_disjoint
 from assigncore.inputs import Scene
 from assigncore.inspect.trace import condition, is_recording
 from assigncore.numerics import at_least, log, rounded_product, running_sum
-from assigncore.pairs.listed import Pairs, TilePairs
+from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs, all_rows
 from assigncore.pairs.tiles import cut_tiles
 from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt
 from assigncore.steps.conflicts import pairs_of, settle_among_all
+from assigncore.steps.min_positives import add_positives, free_priors
 from assigncore.steps.overlaps import PairwiseOverlaps, k_largest_overlaps
 
 __all__ = ["PairCosts", "Preferred", "dynamic_count", "match_dynamic_k", "overlap_cost", "weighted"]
@@ -118,7 +119,9 @@ class PairCosts:
         return k_smallest_per_gt(backend, tiles, scene.gt_bboxes, k, lambda view: self.costs(TilePairs(view)))
 
 
-def match_dynamic_k(costs: PairCosts, k: int, *, nothing: float) -> tuple[Array, Array]:
+def match_dynamic_k(
+    costs: PairCosts, k: int, *, nothing: float, min_positives: int = 0, reserve: PairCosts | None = None
+) -> tuple[Array, Array]:
     """Match each ground truth with its dynamic k cheapest priors, and each prior with one ground truth.
 
     The dynamic k of a ground truth is the sum of its `k` largest overlaps, truncated, and at least 1. A prior
@@ -133,6 +136,10 @@ def match_dynamic_k(costs: PairCosts, k: int, *, nothing: float) -> tuple[Array,
         How many overlaps are added up, and the most priors a ground truth can choose.
     nothing : float
         The overlap of a prior that nobody has; less than any other.
+    min_positives : int, default 0
+        Priors that each ground truth gets at least: the cheapest that nobody has.
+    reserve : PairCosts, optional
+        What these cost, where more are eligible for it. Not given: `costs`.
 
     Returns
     -------
@@ -165,7 +172,18 @@ def match_dynamic_k(costs: PairCosts, k: int, *, nothing: float) -> tuple[Array,
     overlaps = costs.overlaps(pairs_of(scene, gt, prior))[..., 0]
     overlaps = xp.where(taken, xp.where(overlaps > 0, overlaps, 0.0), nothing)
     gt_inds = backend.scatter_max(prior, xp.where(taken, gt + 1, 0), n_priors)
-    return gt_inds, backend.scatter_max(prior, overlaps, n_priors, fill=nothing)
+    overlaps = backend.scatter_max(prior, overlaps, n_priors, fill=nothing)
+    reserve = costs if reserve is None else reserve
+    free = free_priors(reserve.scene.prior_whole, gt_inds)
+    left = replace(reserve, scene=replace(reserve.scene, prior_whole=free))
+    added = add_positives(
+        backend, gt_inds, scene.gt_valid, min_positives, left.k_cheapest, what="the least cost"
+    )
+    if added is None:
+        return gt_inds, overlaps
+    pairs = ListedPairs(backend, scene.shape, all_rows(backend, scene.gt_bboxes), added.index)
+    own = costs.overlaps(pairs)
+    return added.overwrite(gt_inds), added.write(xp.where(own > 0, own, 0.0), overlaps)
 
 
 def dynamic_count(largest: Array) -> Array:

@@ -78,6 +78,11 @@ class PairwiseOverlaps:
     gt_valid: Array
     alternatives: Array | None = None
 
+    @property
+    def disjoint(self) -> float:
+        """The overlap of a pair that has nothing in common, below those of any other."""
+        return 0.0 if self.zero_when_disjoint else NOWHERE
+
     def collapsed(self) -> PairwiseOverlaps:
         """Return the same pairs, with the boxes that count for nothing collapsed to points."""
         keep = self.counted if self.alternatives is None else self.counted[:, None, :] & self.alternatives
@@ -332,6 +337,11 @@ def _settle_ties_of_nothing(best: BestOverlaps, pairs: PairwiseOverlaps) -> Best
 @dataclass(frozen=True, eq=False)
 class GivenOverlaps(PairwiseOverlaps):
     """Overlaps (B or 1, G, N) that are there already: a tile of them is cut out, not computed."""
+
+    @property
+    def disjoint(self) -> float:
+        """The overlap of a pair that has nothing in common, as it is of boxes."""
+        return 0.0
 
     def collapsed(self) -> GivenOverlaps:
         """Return the same pairs: what does not count is masked, since there are no boxes."""

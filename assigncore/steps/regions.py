@@ -8,6 +8,7 @@ from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.boxes.formulas import box_area, box_centers
 from assigncore.numerics import rounded_product
 from assigncore.pairs.listed import Pairs
+from assigncore.steps.candidates import Candidates
 
 __all__ = ["SizeRank", "emptied", "rank_by_size", "scaled_boxes"]
 
@@ -50,6 +51,12 @@ class SizeRank:
     backend: ArrayBackend
     rank: Array
     box_of_rank: Array
+
+    def of_candidates(self, candidates: Candidates) -> Array:
+        """Return the ranks of the ground truths whose candidates they are, as real numbers (B, G, K)."""
+        xp = self.backend.xp
+        ranks = xp.astype(self.rank, candidates.value.dtype)
+        return xp.broadcast_to(ranks[..., None], candidates.index.shape)
 
     def gt_inds(self, rank: Array, pairs: Pairs | None = None) -> Array:
         """Return index + 1 of the boxes of ranks (b, n), of all images or of pairs; 0 where the rank is 0."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -68,10 +68,13 @@ class GoldenCase:
         Entries of the package's own output that an unspecified tie decided.
     f64_diff : int
         Entries that change when the same float32 inputs are computed in float64: rounding decides them.
-    opt_cost : float or None
-        Total cost of the optimal matching, for the assigners that solve one.
-    cost : numpy.ndarray or None
-        The matching's cost matrix (N, G), where it was small enough to be kept.
+    opt_cost : float, tuple of float or None
+        Total cost of the optimal matching, for the assigners that solve one; of each, for those that solve
+        several.
+    cost : numpy.ndarray, tuple of numpy.ndarray or None
+        The matching's cost matrix (N, G), or each one's, where they were small enough to be kept.
+    forced : int
+        Pairs whose cost is not finite that the package matched for want of others.
 
     Notes
     -----
@@ -90,8 +93,9 @@ class GoldenCase:
     raises: str | None = None
     tied_entries: int = 0
     f64_diff: int = 0
-    opt_cost: float | None = None
-    cost: AnyArray | None = field(default=None, repr=False)
+    opt_cost: float | tuple[float, ...] | None = None
+    cost: AnyArray | tuple[AnyArray, ...] | None = field(default=None, repr=False)
+    forced: int = 0
 
     def __str__(self) -> str:
         return f"{self.variant}/{self.name}"
@@ -103,7 +107,10 @@ class GoldenCase:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make all that was sent read-only again."""
         for key, value in state.items():
-            for array in value.values() if isinstance(value, dict) else (value,):
+            several = (
+                value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+            )
+            for array in several:
                 if isinstance(array, np.ndarray):
                     array.flags.writeable = False
             object.__setattr__(self, key, MappingProxyType(value) if isinstance(value, dict) else value)
@@ -133,8 +140,13 @@ def _interpret(raw: RawCase) -> GoldenCase:
     if missing:
         raise ValueError(f"golden case {meta.get('case')!r}: its description lacks {', '.join(missing)}")
     expected = _with_prefix(raw.arrays, "out_") | _with_prefix(raw.arrays, "stable_")
-    cost = expected.pop("cost", None)
+    flat = expected.pop("cost", None)
     expected.pop("opt_cost", None)
+    opt_cost = meta.get("opt_cost")
+    cost: AnyArray | tuple[AnyArray, ...] | None = flat
+    if isinstance(opt_cost, list):
+        opt_cost = tuple(opt_cost)
+        cost = None if flat is None else _split(flat, meta["cost_shapes"])
     return GoldenCase(
         variant=meta["assigner"],
         name=meta["case"],
@@ -148,9 +160,16 @@ def _interpret(raw: RawCase) -> GoldenCase:
         raises=meta["raises"],
         tied_entries=meta.get("stable_diff") or 0,
         f64_diff=meta.get("f64_diff") or 0,
-        opt_cost=meta.get("opt_cost"),
+        opt_cost=opt_cost,
         cost=cost,
+        forced=meta.get("forced_invalid") or 0,
     )
+
+
+def _split(flat: AnyArray, shapes: Sequence[Sequence[int]]) -> tuple[AnyArray, ...]:
+    """Cut matrices out of their elements, which lie one after the other."""
+    ends = np.cumsum([rows * columns for rows, columns in shapes])
+    return tuple(part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True))
 
 
 def _data() -> Traversable:

@@ -20,6 +20,7 @@ from assigncore.conformance.goldens.cases import GoldenCase
 from assigncore.conformance.goldens.replay_dynamic_k import DYNAMIC_K_REPLAYS
 from assigncore.conformance.goldens.replay_matching import MATCHING_REPLAYS
 from assigncore.conformance.goldens.replay_mmdet import MMDET_REPLAYS
+from assigncore.conformance.goldens.replay_set_matchers import SET_MATCHER_REPLAYS
 from assigncore.conformance.goldens.replay_task_aligned import TASK_ALIGNED_REPLAYS
 from assigncore.registry import build_overlap_calculator
 
@@ -46,11 +47,12 @@ def _expect_overlaps(case: GoldenCase) -> GoldenCase | Refusal:
 
 def _rotated_iou(case: GoldenCase) -> Call:
     """Translate the exact overlaps of oriented boxes, row by row."""
-    return Call(_rotated_iou_of, case.inputs)
+    calculator = RotatedIoU()
 
+    def overlaps(boxes1: Array, boxes2: Array) -> Outputs:
+        return {"iou": calculator(boxes1, boxes2, is_aligned=True)}
 
-def _rotated_iou_of(boxes1: Array, boxes2: Array) -> Outputs:
-    return {"iou": RotatedIoU()(boxes1, boxes2, is_aligned=True)}
+    return Call(overlaps, case.inputs)
 
 
 def _expect_exact(case: GoldenCase) -> GoldenCase:
@@ -87,6 +89,7 @@ REPLAYS: Mapping[str, Replay] = MappingProxyType(
         **DYNAMIC_K_REPLAYS,
         **MATCHING_REPLAYS,
         **TASK_ALIGNED_REPLAYS,
+        **SET_MATCHER_REPLAYS,
     }
 )
 """The variants whose goldens can be replayed. A variant that is not here is reported as not covered yet."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from assigncore.conformance.capabilities import Holds
 from assigncore.conformance.laws.bench import Bench, demand, refused, whole
-from assigncore.conformance.scenes.recipes import recipe_of
 from assigncore.conformance.scenes.scene import BOXES, MASKS, ROWS, SCORES, Scene
 
 __all__ = ["broken_numbers"]
@@ -102,7 +101,7 @@ def _broken_priors(bench: Bench, scene: Scene) -> None:
 
 
 def _named(bench: Bench, scene: Scene) -> None:
-    strict = recipe_of(replace(bench.recipe.assigner, nonfinite="raise"), bench.recipe.capabilities)
+    strict = replace(bench.recipe, assigner=replace(bench.recipe.assigner, nonfinite="raise"))
     key = next(name for name in SCORES if name in strict.parameters)
     sound = {
         name: np.where(np.abs(scene.arrays[name]) < LARGEST, scene.arrays[name], 0.0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from assigncore.conformance.reference.min_positives import add_positives
 
 __all__ = ["dynamic_soft_label", "sim_ota"]
 
@@ -57,7 +59,8 @@ def sim_ota(inputs: Mapping[str, AnyArray], knobs: Mapping[str, Any]) -> Outputs
         )
         return float(total + (0 if all(regions[n, g]) else 1e5))
 
-    return _match(inputs, counted, ious, cost, knobs["candidate_topk"], nothing=-1e5)
+    fill = (knobs.get("min_positives", 0), counted, cost)
+    return _match(inputs, counted, ious, cost, knobs["candidate_topk"], fill, nothing=-1e5)
 
 
 def dynamic_soft_label(inputs: Mapping[str, AnyArray], knobs: Mapping[str, Any]) -> Outputs:
@@ -88,11 +91,13 @@ def dynamic_soft_label(inputs: Mapping[str, AnyArray], knobs: Mapping[str, Any])
 
     inner = [n for n in range(len(points)) if in_any(n)]
     counted = list(range(len(points))) if outside else inner
-    ious = {(n, g): _iou(inputs["pred_bboxes"][n], gts[g]) for n in counted for g in range(len(gts))}
+    every = range(len(points))
+    ious = {(n, g): _iou(inputs["pred_bboxes"][n], gts[g]) for n in every for g in range(len(gts))}
 
     def cost(n: int, g: int) -> float:
-        if n not in inner:
-            return 1e8
+        return own_cost(n, g) if n in inner else 1e8
+
+    def own_cost(n: int, g: int) -> float:
         label = int(inputs["gt_labels"][g])
         total = 0.0
         for c in [label] if own_class else range(logits.shape[1]):
@@ -103,7 +108,8 @@ def dynamic_soft_label(inputs: Mapping[str, AnyArray], knobs: Mapping[str, Any])
         soft_prior = 10 ** min(apart - knobs["soft_center_radius"], 38)
         return float(total - knobs["iou_weight"] * math.log(ious[n, g] + 1e-7) + soft_prior)
 
-    return _match(inputs, counted, ious, cost, knobs["topk"], nothing=-1e8)
+    fill = (knobs.get("min_positives", 0), every, own_cost)
+    return _match(inputs, counted, ious, cost, knobs["topk"], fill, nothing=-1e8)
 
 
 def _match(
@@ -112,10 +118,14 @@ def _match(
     ious: Mapping[tuple[int, int], float],
     cost: Callable[[int, int], float],
     topk: int,
+    fill: tuple[int, Sequence[int], Callable[[int, int], float]],
     *,
     nothing: float,
 ) -> Outputs:
-    """Let each ground truth choose its dynamic k cheapest priors, then give each prior to one."""
+    """Let each ground truth choose its dynamic k cheapest priors, then give each prior to one.
+
+    `fill` is `min_positives`, the priors that may be had for it, and what they cost.
+    """
     n_gts = len(inputs["gt_bboxes"])
     gt_inds = np.zeros(len(inputs["priors"]), dtype=np.int64)
     overlaps = np.full(len(gt_inds), nothing if counted and n_gts else 0.0, dtype=inputs["pred_bboxes"].dtype)
@@ -130,6 +140,10 @@ def _match(
             choosers.setdefault(n, []).append(g)
     for n, those in choosers.items():
         g = those[0] if len(those) == 1 else min(range(n_gts), key=lambda g: costs[n, g])
+        gt_inds[n], overlaps[n] = g + 1, ious[n, g]
+    (least, some, cost), codes = fill, gt_inds.tolist()
+    added = add_positives(codes, range(n_gts), least, lambda g, n: cost(n, g), eligible=some)
+    for n, g in added.items():
         gt_inds[n], overlaps[n] = g + 1, ious[n, g]
     labels = np.full(len(gt_inds), -1)
     labels[gt_inds > 0] = inputs["gt_labels"][gt_inds[gt_inds > 0] - 1]

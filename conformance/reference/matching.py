@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from assigncore.conformance.goldens.cases import GoldenCase
+from assigncore.conformance.reference.image import iou
 
 __all__ = ["hungarian_answer", "mask_hungarian_answer", "pair_cost", "topk_matched"]
 
@@ -57,6 +58,22 @@ def _l1(a: AnyArray, b: AnyArray, size: tuple[float, float], box_format: str) ->
     return float(np.sum(np.abs(a - b) / np.array([width, height, width, height])))
 
 
+def _iou(a: AnyArray, b: AnyArray) -> float:
+    shared = float(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0).prod())
+    return shared / max(float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - shared, 1e-6)
+
+
+def _alignment(config: Mapping[str, Any], x: Mapping[str, AnyArray]) -> Pair:
+    e = np.exp(x["scores"])
+    scores = e / (1 + e) if config.get("use_sigmoid", True) else e / e.sum(axis=-1, keepdims=True)
+
+    def of_pair(n: int, g: int) -> float:
+        score, iou = scores[n, x["gt_labels"][g]], _iou(x["bboxes"][n], x["gt_bboxes"][g])
+        return float(-(score ** config.get("alpha", 1.0)) * iou ** config.get("beta", 1.0))
+
+    return of_pair
+
+
 def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[float, float]) -> Pair:
     """Return the unweighted cost of prediction n with ground truth g by the config of a cost.
 
@@ -88,6 +105,8 @@ def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[
         return lambda n, g: _l1(x["bboxes"][n], x["gt_bboxes"][g], size, shape)
     if kind == "IoUCost":
         return lambda n, g: -_giou(x["bboxes"][n], x["gt_bboxes"][g])
+    if kind == "OverlapCost":
+        return lambda n, g: -float(iou(tuple(x["bboxes"][n]), tuple(x["gt_bboxes"][g])))
     if kind == "FocalLossCost" and not config.get("binary_input", False):
         true, none = np.ones(1), np.zeros(1)
         label = x["gt_labels"]
@@ -103,6 +122,17 @@ def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[
         return of_masks(lambda a, b: _dice(a, b, config))
     if kind == "CrossEntropyLossCost":
         return of_masks(_cross_entropy)
+    if kind == "AlignmentCost":
+        return _alignment(config, x)
+    if kind == "TokenFocalLossCost":
+        knobs = {"eps": 1e-8, **config}
+
+        def of_tokens(n: int, g: int) -> float:
+            named = x["positive_maps"][g] > 0
+            of_named, ones = x["scores"][n, named], np.ones(named.sum())
+            return (_focal(of_named, ones, knobs) - _focal(of_named, 0 * ones, knobs)) / len(ones)
+
+        return of_tokens
     if kind == "BinaryFocalLossCost":
         tokens = x["text_token_mask"][0]
         return lambda n, g: _focal(x["scores"][n, tokens], x["positive_maps"][g, tokens], config)

@@ -20,6 +20,7 @@ from assigncore.conformance.reference.image import (
     iof,
     iou,
 )
+from assigncore.conformance.reference.min_positives import add_positives
 
 __all__ = ["atss", "point", "uniform"]
 
@@ -55,6 +56,7 @@ def atss(
     strictly_above: bool = False,
     inside_margin: Any = 0.01,
     conflicts: str = "claimants",
+    min_positives: int = 0,
     num_level_priors: Sequence[int] = (),
 ) -> Outputs:
     """Assign by adaptive thresholds; all priors are of one level where the levels are not told."""
@@ -86,7 +88,22 @@ def atss(
         competitors = list(image.gts) if conflicts == "all" and len(claimants) > 1 else claimants
         best, value = first_best({g: iou(image.gts[g], priors[n]) for g in competitors})
         codes[n], overlaps[n] = best + 1, value
+
+    def overlap(g: int, n: int) -> Any:
+        return iou(image.gts[g], priors[n])
+
+    def distance(g: int, n: int) -> Any:
+        return _squared(center(priors[n]), center(image.gts[g]))
+
+    free = [n for n in priors if n not in ignored]
+    for n, g in add_positives(codes, image.gts, min_positives, distance, overlap, eligible=free).items():
+        overlaps[n] = overlap(g, n)
     return image.outputs(codes, overlaps)
+
+
+def _squared(a: Point, b: Point) -> Any:
+    dx, dy = a[0] - b[0], a[1] - b[1]
+    return dx * dx + dy * dy
 
 
 def _mean_plus_deviation(values: Any) -> Any:
@@ -105,12 +122,13 @@ def _sum(values: Any) -> Any:
     return total
 
 
-def point(image: Image, scale: Any = 4, pos_num: Any = 3) -> Outputs:
+def point(image: Image, scale: Any = 4, pos_num: Any = 3, min_positives: int = 0) -> Outputs:
     """Assign the points nearest to each ground truth, on the level of its size."""
     number, points = image.dtype, image.eligible()
     levels = {n: int(math.log2(p[2])) for n, p in points.items()}
     codes = [0] * len(image.priors)
     recorded: dict[int, Any] = {}
+    near: dict[int, dict[int, Any]] = {}
     for g, gt in image.gts.items():
         if not points:
             break
@@ -118,13 +136,17 @@ def point(image: Image, scale: Any = 4, pos_num: Any = 3) -> Outputs:
         level = int((math.log2(sides[0] / number(scale)) + math.log2(sides[1] / number(scale))) / 2)
         level = min(max(level, min(levels.values())), max(levels.values()))
         own = {n: p for n, p in points.items() if levels[n] == level}
+        near[g] = {n: distance for distance, n in _nearest(own, center(gt), len(own), sides)}
         for distance, n in _nearest(own, center(gt), pos_num, sides):
             if distance < recorded.get(n, math.inf):
                 recorded[n], codes[n] = distance, g + 1
+    add_positives(codes, near, min_positives, lambda g, n: near[g].get(n), eligible=points)
     return image.codes_alone(codes)
 
 
-def uniform(image: Image, pos_ignore_thr: Any, neg_ignore_thr: Any, match_times: int = 4) -> Outputs:
+def uniform(
+    image: Image, pos_ignore_thr: Any, neg_ignore_thr: Any, match_times: int = 4, min_positives: int = 0
+) -> Outputs:
     """Assign equally many priors and predictions to each ground truth, one write after the other."""
     number, n_gts = image.dtype, len(image.arguments["gt_bboxes"])
     nothing = (number(0),) * 4
@@ -142,21 +164,33 @@ def uniform(image: Image, pos_ignore_thr: Any, neg_ignore_thr: Any, match_times:
     ranks = min(match_times, len(codes)) if n_gts else 0
     written = []
     for rank, order, g in product(range(ranks), near, range(n_gts)):
-        entry = (False, nothing, nothing)
+        entry = (False, nothing, nothing, (-1, g))
         for n in order.get(g, ())[rank : rank + 1]:
             positive = not iou(image.priors[n] or nothing, image.gts[g]) < number(pos_ignore_thr)
             codes[n] = g + 1 if positive else -1
-            entry = (positive, predictions[n] or nothing, image.gts[g])
+            entry = (positive, predictions[n] or nothing, image.gts[g], (n, g))
         written.append(entry)
+    free = kinds[1]
+    added = add_positives(
+        codes,
+        image.gts,
+        min_positives,
+        lambda g, n: _l1(free[n], image.gts[g]),
+        lambda _g, _n: 0,
+        eligible=free,
+        last=True,
+    )
     found = image.outputs(codes, [number(0)] * len(codes))
     del found["max_overlaps"]
     if codes and n_gts:
         found["max_overlaps"] = np.array([best.get(g, 0) for g in range(n_gts)], dtype=number)
     return {
         **found,
-        "pos_idx": np.array([positive for positive, _, _ in written], dtype=bool),
-        "pos_predicted_boxes": np.array([box for _, box, _ in written], dtype=number).reshape(-1, 4),
-        "target_boxes": np.array([box for _, _, box in written], dtype=number).reshape(-1, 4),
+        "pos_idx": np.array(
+            [positive or added.get(n, -1) == g for positive, _, _, (n, g) in written], dtype=bool
+        ),
+        "pos_predicted_boxes": np.array([box for _, box, _, _ in written], dtype=number).reshape(-1, 4),
+        "target_boxes": np.array([box for _, _, box, _ in written], dtype=number).reshape(-1, 4),
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assigncore.conformance.reference.image import Image, Outputs, area, center, holds, iof, scaled
+from assigncore.conformance.reference.min_positives import add_positives
 
 __all__ = ["center_region", "fcos", "guided_anchoring", "region"]
 
@@ -51,6 +52,10 @@ def center_region(
             shadow[n, clashes] = outranked[n, clashes] = False
         elif clashes:
             codes[n] = 0
+    free = {n: center(prior) for n, prior in image.eligible().items() if codes[n] == 0}
+    added = _add_nearest(image, codes, free, knobs, last=True)
+    for n, g in added.items():
+        shadow[n, g] = outranked[n, g] = False
     ignored = [n for n, code in enumerate(codes) if code < 0]
     found = image.codes_alone(codes, shadow=shadow, outranked=outranked)
     # An image without ground truths has its ignored priors all the same.
@@ -64,16 +69,20 @@ def fcos(
     center_sampling: bool = False,
     center_sample_radius: Any = 1.5,
     num_level_priors: Sequence[int] = (),
+    **knobs: Any,
 ) -> Outputs:
     """Assign points in boxes of the sizes that are their level's."""
     levels = np.repeat(np.arange(len(num_level_priors)), num_level_priors)
     codes = [0] * len(image.priors)
+    regressed = set()
     for n, (x, y, stride) in image.eligible().items():
         claims = []
         for g, (x1, y1, x2, y2) in image.gts.items():
             sides = (x - x1, y - y1, x2 - x, y2 - y)
             least, greatest = map(image.dtype, regress_ranges[levels[n]])
-            takes = min(sides) > 0 and least <= max(sides) <= greatest
+            if least <= max(sides) <= greatest:
+                regressed.add((g, n))
+            takes = min(sides) > 0 and (g, n) in regressed
             if takes and center_sampling:
                 (cx, cy), reach = center((x1, y1, x2, y2)), stride * image.dtype(center_sample_radius)
                 takes = holds((cx - reach, cy - reach, cx + reach, cy + reach), (x, y))
@@ -81,7 +90,26 @@ def fcos(
                 claims.append(g)
         if claims:
             codes[n] = 1 + min(claims, key=lambda g: (area(image.gts[g]), g))
+    points = {n: (x, y) for n, (x, y, _) in image.eligible().items()}
+    _add_nearest(image, codes, points, knobs, last=False, among=regressed)
     return image.codes_alone(codes)
+
+
+def _add_nearest(
+    image: Image, codes: list[int], free: Any, knobs: Mapping[str, Any], *, last: bool, among: Any = None
+) -> dict[int, int]:
+    """Add the nearest points that `min_positives` asks for, of which the smallest box gets one."""
+
+    def distance(g: int, n: int) -> Any:
+        (x, y), (cx, cy) = free[n], center(image.gts[g])
+        dx, dy = x - cx, y - cy
+        return dx * dx + dy * dy if among is None or (g, n) in among else None
+
+    def smallness(g: int, _n: int) -> Any:
+        return -area(image.gts[g])
+
+    least = knobs.get("min_positives", 0)
+    return add_positives(codes, image.gts, least, distance, smallness, eligible=free, last=last)
 
 
 def region(
@@ -114,6 +142,29 @@ def region(
         }
         for n, code in zip(eligible, guided_anchoring(inputs, knobs, call)[0], strict=True):
             codes[n] = gts[code - 1] + 1 if code > 0 else int(code)
+        of_anchors = dict(zip(eligible, levels, strict=True))
+        side = image.dtype(anchor_scale * anchor_strides[0])
+        of_gts = {g: _level_of(np.array(gt), side, len(num_level_priors)) for g, gt in image.gts.items()}
+
+        def distance(g: int, n: int) -> Any:
+            dx, dy = (a - b for a, b in zip(center(eligible[n]), center(image.gts[g]), strict=True))
+            return dx * dx + dy * dy if of_anchors[n] == of_gts[g] else None
+
+        high, wide = (length + allowed_border for length in image_shape[:2])
+        within = [
+            n
+            for n, (x1, y1, x2, y2) in eligible.items()
+            if allowed_border < 0 or (min(x1, y1) >= -allowed_border and x2 < wide and y2 < high)
+        ]
+        add_positives(
+            codes,
+            gts,
+            knobs.get("min_positives", 0),
+            distance,
+            lambda _g, _n: 0,
+            eligible=within,
+            last=True,
+        )
     found = image.outputs(codes, [image.dtype(0)] * len(codes))
     if codes and count:
         del found["max_overlaps"]

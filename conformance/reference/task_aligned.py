@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assigncore.conformance.reference.image import Image
+from assigncore.conformance.reference.min_positives import add_positives
 from assigncore.conformance.reference.nearest import atss
 
 __all__ = ["batch_atss", "batch_task_aligned", "ciou", "iou", "smoothed_iou", "task_aligned"]
@@ -112,6 +113,18 @@ def task_aligned(
             winner = np.argmax(compared[:, prior])
         gt_inds[prior] = winner + 1
     _keep_best(gt_inds, metrics, knobs.get("topk2"))
+    middles, codes = (gts[:, :2] + gts[:, 2:]) / 2, gt_inds.tolist()
+    added = add_positives(
+        codes,
+        range(n_gts),
+        knobs.get("min_positives", 0),
+        lambda gt, prior: ((centers[prior] - middles[gt]) ** 2).sum(),
+        lambda gt, prior: overlaps[gt, prior],
+        eligible=range(n_priors),
+    )
+    gt_inds = np.array(codes)
+    for prior, gt in added.items():
+        compared[gt, prior], metrics[gt, prior] = overlaps[gt, prior], every[gt, prior]
     for prior in np.flatnonzero(gt_inds):
         max_overlaps[prior] = compared[gt_inds[prior] - 1, prior]
         assigned[prior] = metrics[gt_inds[prior] - 1, prior]

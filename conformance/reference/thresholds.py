@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from assigncore.conformance.reference.image import Image, Outputs, first_best, in_region, iof, iou
+from assigncore.conformance.reference.min_positives import add_positives
 
 __all__ = ["approx_max_iou", "ascend_max_iou", "grid", "matcher", "max_iou", "ssd_matcher"]
 
@@ -31,6 +32,16 @@ def _by_threshold(image: Image, boxes: Any, knobs: Mapping[str, Any]) -> tuple[l
         for g, gt in image.gts.items()
     }
     return eligible, ignored, table
+
+
+def _fill_up(codes: list[int], table: Table, eligible: list[int], knobs: Mapping[str, Any]) -> dict[int, int]:
+    """Add what `min_positives` asks for; an overlap of 0 is with nothing, but by a measure of one's own."""
+    least = -np.inf if "measure" in knobs else 0
+
+    def distance(g: int, n: int) -> Any:
+        return -table[g][n] if table[g][n] > least else None
+
+    return add_positives(codes, table, knobs.get("min_positives", 0), distance, eligible=eligible)
 
 
 def _is_background(value: Any, thr: Any, dtype: Any) -> bool:
@@ -60,6 +71,8 @@ def _assign_by_threshold(
         if may_take(value):
             for n in _takers(row, value, first, knobs):
                 codes[n], best[n] = g + 1, g
+    for n, g in _fill_up(codes, table, eligible, knobs).items():
+        best[n] = g
     return codes, overlaps, best
 
 
@@ -120,6 +133,7 @@ def grid(image: Image, **knobs: Any) -> Outputs:
             first, value = first_best(mine)
             for n in _takers(mine, value, first, knobs):
                 codes[n] = g + 1
+    _fill_up(codes, table, responsible, knobs)
     return image.outputs(codes, overlaps)
 
 
@@ -148,6 +162,7 @@ def matcher(
         for n in [n for n, x in row.items() if x == max(row.values())]:
             codes[n] = 1
     codes = [code if code != 1 else best[n] + 1 if n in eligible else -1 for n, code in enumerate(codes)]
+    _fill_up(codes, table, eligible, knobs)
     return image.outputs(codes, overlaps, best_gt=np.array(best, dtype=np.int64))
 
 
@@ -159,4 +174,5 @@ def ssd_matcher(image: Image, *, threshold: Any = 0.5, **knobs: Any) -> Outputs:
     for g, row in table.items():
         if row:
             codes[first_best(row)[0]] = g + 1
+    _fill_up(codes, table, eligible, knobs)
     return image.outputs(codes, overlaps)

@@ -30,7 +30,14 @@ ELSEWHERE = {
 """Pages that have another name on the site than in the repository, or that lie outside `docs`."""
 
 NAVIGATION = {
-    "Guide": ("guide/assignment", "guide/batches", "guide/compiling", "guide/explanations", "guide/errors"),
+    "Guide": (
+        "guide/assignment",
+        "guide/batches",
+        "guide/compiling",
+        "guide/explanations",
+        "guide/small_objects",
+        "guide/errors",
+    ),
     "How to": ("coming_from/README", "audit", "monitoring", "examples/index", "notebooks/index"),
     "Reference": ("assigners/index", "reference/index", "support", "ties"),
     "Evidence": ("conformance", "golden-cases", "benchmarks", "gpu", "clients"),

@@ -298,3 +298,104 @@ def test_targets_that_do_not_fit_are_named():
         ValueError, match=r"targets\[2\]: expected as many labels as boxes, got 4 of labels, 6"
     ):
         matcher(outputs, [*targets[:2], {"labels": labels[:4], **last}])
+
+
+def iou(a, b):
+    a, b = corners(a), corners(b)
+    both = np.prod([max(min(a[i + 2], b[i + 2]) - max(a[i], b[i]), 0) for i in (0, 1)])
+    return both / (sum((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)) - both)
+
+
+def crowded(seed):
+    """Draw large boxes, so that every prediction overlaps every target."""
+    outputs, targets = draw(seed)
+    for boxes in (outputs["pred_boxes"], *(target["boxes"] for target in targets)):
+        boxes[..., 2:] += 0.8
+    return outputs, targets
+
+
+@pytest.mark.parametrize("epoch", [0, 30])
+def test_dfine_changes_its_cost_when_the_epoch_says_so(epoch):
+    matcher = detr.DFINEMatcher(
+        WEIGHT_DICT, use_focal_loss=True, change_matcher=True, iou_order_alpha=4.0, matcher_change_epoch=30
+    )
+    outputs, targets = crowded(5)
+    tables = [box_table(outputs, targets, i, WEIGHTS, focal_cost) for i in range(len(targets))]
+    for image, (target, table) in enumerate(zip(targets, tables, strict=True)):
+        for n, g in np.ndindex(table.shape if epoch else (0, 0)):
+            logit = float(outputs["pred_logits"][image, n, target["labels"][g]])
+            boxes = (x.double().numpy() for x in (outputs["pred_boxes"][image, n], target["boxes"][g]))
+            table[n, g] = -1 / (1 + np.exp(-logit)) * iou(*boxes) ** 4
+    check_pairs(matcher(outputs, targets, epoch=epoch)["indices"], tables)
+
+
+def test_dfine_matches_in_rounds_with_what_is_left():
+    matcher = detr.DFINEMatcher(WEIGHT_DICT)
+    outputs, targets = draw(6)
+    found = matcher(outputs, targets, return_topk=3)["indices_o2m"]
+    for image, (i, j) in enumerate(found):
+        table = box_table(outputs, targets, image, WEIGHTS, softmax_cost)
+        expected = []
+        for _ in range(3):
+            rows, columns = linear_sum_assignment(table)
+            expected += zip(rows.tolist(), columns.tolist(), strict=True)
+            table[rows] = 1e6
+        assert list(zip(i.tolist(), j.tolist(), strict=True)) == expected
+
+
+def softplus_focal(logits, label, alpha=0.25):
+    x = logits[label]
+    p = 1 / (1 + np.exp(-x))
+    return alpha * (1 - p) ** 2 * np.logaddexp(0, -x) - (1 - alpha) * p**2 * np.logaddexp(0, x)
+
+
+def test_rfdetr_matches_boxes_in_groups_and_reads_no_further_arguments():
+    matcher = detr.RFDETRMatcher(*WEIGHTS, focal_alpha=0.4, use_pos_only=True)
+    outputs, targets = draw(7)
+    got = matcher(outputs, targets, 3, object())
+    size = QUERIES // 3
+    for group in range(3):
+        part = {name: outputs[name][:, group * size :][:, :size] for name in ("pred_logits", "pred_boxes")}
+        for image, (i, j) in enumerate(got):
+            table = box_table(part, targets, image, WEIGHTS, lambda x, label: softplus_focal(x, label, 0.4))
+            rows, columns = linear_sum_assignment(table)
+            own = (i >= group * size) & (i < (group + 1) * size)
+            assert (i[own] - group * size).tolist() == rows.tolist()
+            assert j[own].tolist() == columns.tolist()
+    assert max(int(i.max()) for i, _ in got if len(i)) < 3 * size
+
+
+def test_rfdetr_compares_masks_at_one_point_for_so_many_pixels():
+    matcher = detr.RFDETRMatcher(*WEIGHTS, mask_point_sample_ratio=4, cost_mask_ce=5, cost_mask_dice=2)
+    outputs, targets = draw(8, queries=8)
+    masks, of_targets = draw_masks(8, sizes=SIZES, side=6, of_targets=12)
+    outputs["pred_masks"] = masks["pred_masks"]
+    for target, own in zip(targets, of_targets, strict=True):
+        target["masks"] = own["masks"]
+    torch.manual_seed(3)
+    got = matcher(outputs, targets)
+    torch.manual_seed(3)
+    points = torch.rand(1, 36 // 4, 2)[0]
+    tables = []
+    for image, target in enumerate(targets):
+        table = box_table(outputs, targets, image, WEIGHTS, softplus_focal)
+        grid = (2 * points - 1)[None, :, None].expand(len(target["masks"]), -1, -1, -1)
+        read = torch.nn.functional.grid_sample(
+            target["masks"][:, None].float(), grid, align_corners=False, mode="nearest"
+        )[:, 0, :, 0]
+        pred = sampled(outputs["pred_masks"][image], points).double().numpy()
+        logits, labels = outputs["pred_logits"][image].double().numpy(), target["labels"].numpy()
+        tables.append(table + mask_table(logits, labels, pred, read.numpy(), (0, 5, 2)))
+    check_pairs(got, tables)
+
+
+def test_rfdetr_says_that_keypoints_have_no_cost():
+    with pytest.raises(ValueError, match="keypoint_nll_loss_coef: expected 0"):
+        detr.RFDETRMatcher(keypoint_nll_loss_coef=1.0)
+
+
+@pytest.mark.parametrize("kind", [detr.DFINEMatcher, detr.RFDETRMatcher])
+def test_the_forks_matchers_are_modules_without_state(kind):
+    matcher = kind(WEIGHT_DICT) if kind is detr.DFINEMatcher else kind(*WEIGHTS)
+    arguments = draw(4)
+    check_module(matcher, lambda module: module(*arguments))

@@ -9,6 +9,9 @@ from mmengine.registry import Registry
 
 from assigncore.adapters import mmdet, mmyolo, transformers, ultralytics
 from assigncore.adapters.switching import Switched, classes_of, replace_name
+from assigncore.assigners import yolov8_obb
+
+from .modules import assert_same
 
 
 def module(name, **contents):
@@ -82,6 +85,13 @@ def test_a_criterion_that_is_a_module_and_a_model_that_has_one():
     assert str(ultralytics.use_in(criterion)) == "left: assigner: is one of assigncore already"
 
 
+def test_an_assigner_of_oriented_boxes_gets_one_of_its_kind():
+    criterion = SimpleNamespace(assigner=theirs("RotatedTaskAlignedAssigner", stride=[8, 16, 32]))
+    assert ultralytics.use_in(criterion).replaced == ("assigner",)
+    assert type(criterion.assigner) is ultralytics.RotatedTaskAlignedAssigner
+    assert criterion.assigner.assigner == yolov8_obb(topk=10, alpha=0.5)
+
+
 def test_what_decides_by_more_is_left_and_said():
     poses = theirs("PoseTaskAlignedAssigner")
     criterion = SimpleNamespace(assigner=theirs(), head=SimpleNamespace(assigner=poses))
@@ -107,24 +117,112 @@ def test_a_model_without_settings_or_without_an_assigner_is_named():
         ultralytics.use_in(SimpleNamespace())
 
 
-def test_transformers_is_switched_by_every_name(modules):
-    published = type("RTDetrHungarianMatcher", (), {})
-    grounding = type("GroundingDinoHungarianMatcher", (), {})
-    rt = module("transformers.loss.loss_rt_detr", RTDetrHungarianMatcher=published)
-    fine = module("transformers.loss.loss_d_fine", RTDetrHungarianMatcher=published)
-    dino = module("transformers.loss.loss_grounding_dino", GroundingDinoHungarianMatcher=grounding)
-    modules(module("transformers"), module("transformers.loss"), rt, fine, dino)
-    found = transformers.use_in_transformers()
-    assert set(found.replaced) == {f"{one.__name__}.RTDetrHungarianMatcher" for one in (rt, fine)}
-    assert rt.RTDetrHungarianMatcher is fine.RTDetrHungarianMatcher is transformers.RTDetrHungarianMatcher
-    assert found.left == {
-        f"{dino.__name__}.GroundingDinoHungarianMatcher": "its cost of classes is one of tokens"
+def published_loss(name):
+    """Make a loss as transformers has them: it matches layer by layer."""
+
+    class Loss(torch.nn.Module):
+        def __init__(self, matcher, *groups):
+            super().__init__()
+            self.matcher = matcher
+            if groups:
+                (self.group_detr,) = groups
+
+        def forward(self, outputs, targets):
+            groups = (self.group_detr,) if hasattr(self, "group_detr") else ()
+            layers = [{name: outputs[name] for name in ("logits", "pred_boxes")}]
+            layers += outputs["auxiliary_outputs"]
+            layers += [outputs["enc_outputs"]] if "enc_outputs" in outputs else []
+            return [self.matcher(layer, targets, *groups) for layer in layers]
+
+    Loss.__name__ = name
+    return Loss
+
+
+@pytest.fixture
+def losses(modules):
+    """Let there be a package of that name, with some of its losses and matchers."""
+    matcher = type("RTDetrHungarianMatcher", (), {})
+    of_masks = type("MaskFormerHungarianMatcher", (torch.nn.Module,), {})
+    contents = {
+        "loss.loss_rt_detr": {"RTDetrHungarianMatcher": matcher, "RTDetrLoss": published_loss("RTDetrLoss")},
+        "loss.loss_d_fine": {"RTDetrHungarianMatcher": matcher},
+        "loss.loss_lw_detr": {"LwDetrImageLoss": published_loss("LwDetrImageLoss")},
+        "models.maskformer.modeling_maskformer": {"MaskFormerHungarianMatcher": of_masks},
     }
+    made = {name: module(f"transformers.{name}", **inside) for name, inside in contents.items()}
+    folders = ("transformers", "transformers.loss", "transformers.models", "transformers.models.maskformer")
+    modules(*map(module, folders), *made.values())
+    return made
+
+
+def test_transformers_is_switched_by_every_name(losses):
+    rt, fine = losses["loss.loss_rt_detr"], losses["loss.loss_d_fine"]
+    published = fine.RTDetrHungarianMatcher
+    found = transformers.use_in_transformers()
+    assert set(found.replaced) == {
+        f"{rt.__name__}.RTDetrHungarianMatcher",
+        f"{fine.__name__}.RTDetrHungarianMatcher",
+        "transformers.models.maskformer.modeling_maskformer.MaskFormerHungarianMatcher",
+        f"{rt.__name__}.RTDetrLoss.forward",
+        "transformers.loss.loss_lw_detr.LwDetrImageLoss.forward",
+    }
+    assert rt.RTDetrHungarianMatcher is fine.RTDetrHungarianMatcher is transformers.RTDetrHungarianMatcher
     again = transformers.use_in_transformers()
     assert not again.replaced
     assert again.left[f"{rt.__name__}.RTDetrHungarianMatcher"] == "is one of assigncore already"
     found.undo()
     assert fine.RTDetrHungarianMatcher is published
+
+
+@pytest.mark.parametrize("groups", [(), (3,)])
+def test_a_switched_loss_matches_all_its_layers_in_one_solve(losses, groups):
+    place = ("loss.loss_rt_detr", "RTDetrLoss") if not groups else ("loss.loss_lw_detr", "LwDetrImageLoss")
+    loss = getattr(losses[place[0]], place[1])
+    kind = transformers.DeformableDetrHungarianMatcher if not groups else transformers.LwDetrHungarianMatcher
+    outputs, targets = queries(0, groups=3)
+    outputs["auxiliary_outputs"] = [queries(seed, groups=3)[0] for seed in (1, 2)]
+    outputs["enc_outputs"] = queries(3, groups=4)[0]
+    expected = loss(kind(1, 5, 2), *groups)(outputs, targets)
+    found = transformers.use_in_transformers()
+    try:
+        matcher = kind(1, 5, 2)
+        solves, solve = [], matcher._match
+        matcher._match = lambda layers, *further: solves.append(len(layers)) or solve(layers, *further)
+        assert_same(loss(matcher, *groups)(outputs, targets), expected)
+        # The encoder has another number of predictions.
+        assert solves == [3, 1]
+        outputs["logits"] = outputs["logits"] + 1
+        loss(matcher, *groups)(outputs, targets)
+        assert solves == [3, 1] * 2
+    finally:
+        found.undo()
+
+
+def test_a_model_gets_matchers_with_the_weights_of_its_own(losses):
+    of_masks = losses["models.maskformer.modeling_maskformer"].MaskFormerHungarianMatcher
+    published = of_masks()
+    published.cost_class, published.cost_mask, published.cost_dice = 2.0, 20.0, 0.5
+    model = torch.nn.Module()
+    model.criterion = torch.nn.Module()
+    model.criterion.matcher = published
+    found = transformers.use_in(model)
+    try:
+        assert found.replaced[0] == "criterion.matcher"
+        new = model.criterion.matcher
+        assert isinstance(new, transformers.MaskFormerHungarianMatcher)
+        assert (new.cost_class, new.cost_mask, new.cost_dice) == (2.0, 20.0, 0.5)
+        assert transformers.use_in(model).left["criterion.matcher"] == "is one of assigncore already"
+    finally:
+        found.undo()
+    assert model.criterion.matcher is published
+    assert losses["models.maskformer.modeling_maskformer"].MaskFormerHungarianMatcher is of_masks
+
+
+def test_a_model_without_a_matcher_is_refused_and_nothing_stays_switched(losses):
+    published = losses["loss.loss_rt_detr"].RTDetrHungarianMatcher
+    with pytest.raises(ValueError, match="model: expected one that matches queries, got a Linear"):
+        transformers.use_in(torch.nn.Linear(1, 1))
+    assert losses["loss.loss_rt_detr"].RTDetrHungarianMatcher is published
 
 
 def test_one_import_switches_mmyolo_and_what_it_has_of_mmdet(modules):
@@ -186,5 +284,5 @@ def test_groups_of_queries_are_matched_on_their_own():
             expected += [(int(i) + 12 * group, int(j)) for i, j in zip(own_rows, own_columns, strict=True)]
         assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == expected
         assert rows.dtype == columns.dtype == torch.int64
-    with pytest.raises(ValueError, match="group_detr: expected a divisor of the 36 predictions, got 5"):
-        transformers.LwDetrHungarianMatcher()(outputs, targets, group_detr=5)
+    with pytest.raises(ValueError, match=r"group_detr: expected from 1 to 36, the number of .* got 37"):
+        transformers.LwDetrHungarianMatcher()(outputs, targets, group_detr=37)

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from assigncore.adapters.ultralytics import TaskAlignedAssigner
+from assigncore.adapters.ultralytics import RotatedTaskAlignedAssigner, TaskAlignedAssigner
 
 from .golden import cases, check, tensors
 from .modules import check_module
 
 CASES = cases("UltraTaskAlignedAssigner")
+ROTATED = cases("UltraRotatedTaskAlignedAssigner")
 NAMES = ("target_labels", "target_bboxes", "target_scores", "fg_mask", "target_gt_idx")
 
 
@@ -25,6 +26,12 @@ def test_targets_are_the_published_ones(case):
             TaskAlignedAssigner(**case.init).forward(*arguments(case))
         return
     got = TaskAlignedAssigner(**case.init).forward(*arguments(case))
+    check(case, dict(zip(NAMES, got, strict=True)))
+
+
+@pytest.mark.parametrize("case", ROTATED, ids=str)
+def test_targets_of_oriented_boxes_are_the_published_ones(case):
+    got = RotatedTaskAlignedAssigner(**case.init).forward(*arguments(case))
     check(case, dict(zip(NAMES, got, strict=True)))
 
 

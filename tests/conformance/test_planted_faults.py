@@ -256,7 +256,7 @@ def test_an_assigner_carries_its_own_declaration():
     class Own(PointAssigner):
         capabilities = Capabilities({}, Priors.POINTS)
 
-    assert [knob.name for knob in fields(Own)] == ["scale", "pos_num"]
+    assert [knob.name for knob in fields(Own)] == ["scale", "pos_num", "min_positives"]
     assert check(Own(), "numpy", cases=12).agrees
 
 

@@ -20,10 +20,16 @@ CONFIGS = [
     {"type": "FocalLossCost", "gamma": 0},
     {"type": "FocalLossCost", "gamma": 1, "binary_input": True, "weight": 20.0},
     {"type": "FocalLossCost", "gamma": 3, "binary_input": True},
+    {"type": "FocalLossCost", "eps": 0, "alpha": 0.5},
+    {"type": "FocalLossCost", "eps": 0, "binary_input": True},
+    {"type": "TokenFocalLossCost", "weight": 2.0},
+    {"type": "AlignmentCost", "alpha": 0.5, "beta": 3, "weight": 2.0},
+    {"type": "AlignmentCost", "use_sigmoid": False},
     {"type": "BinaryFocalLossCost", "weight": 2.0},
     {"type": "BBoxL1Cost", "weight": 5.0},
     {"type": "BBoxL1Cost", "box_format": "xywh"},
     {"type": "IoUCost", "weight": 2.0},
+    {"type": "OverlapCost", "weight": 2.0},
     {"type": "DiceCost"},
     {"type": "DiceCost", "pred_act": True, "eps": 1.0, "weight": 5.0},
     {"type": "DiceCost", "pred_act": True, "naive_dice": False},
@@ -36,6 +42,13 @@ def boxes(rng, *shape):
     return np.concatenate([low, low + rng.uniform(2, 40, (*shape, 2))], axis=-1)
 
 
+def _named(rng, *shape):
+    """Draw which tokens name each ground truth: one at least."""
+    maps = rng.integers(0, 2, shape)
+    maps[..., 0] |= maps.sum(axis=-1) == 0
+    return maps
+
+
 def draw(seed=0, n=7, g=3, classes=6, lead=(), dtype=np.float32):
     rng = np.random.default_rng(seed)
     arrays = {
@@ -43,7 +56,7 @@ def draw(seed=0, n=7, g=3, classes=6, lead=(), dtype=np.float32):
         "pred_logits": rng.normal(0, 2, (*lead, n, classes)),
         "pred_masks": rng.normal(0, 2, (*lead, n, 4, 5)),
         "gt_bboxes": boxes(rng, *lead, g),
-        "positive_maps": rng.integers(0, 2, (*lead, g, classes)),
+        "positive_maps": _named(rng, *lead, g, classes),
     }
     return {
         **{name: x.astype(dtype) for name, x in arrays.items()},

@@ -46,3 +46,20 @@ def test_a_saturated_logit_costs_the_same_when_compiled_by_jax():
     expected = cost(pred_logits=logits, gt_labels=np.arange(4))
     np.testing.assert_allclose(expected[0, 0], -20.723, rtol=1e-3)
     np.testing.assert_allclose(jax.jit(price)(jax.numpy.asarray(logits)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_without_eps_every_finite_logit_costs_something_finite():
+    logits = np.array([[2e4, -2e4, 0.0]], dtype=np.float32)
+    cost = build_cost({"type": "FocalLossCost", "eps": 0})
+    got = cost(pred_logits=logits, gt_labels=np.arange(3))
+    np.testing.assert_allclose(got, [[-0.75 * 2e4, 0.25 * 2e4, -0.5 * 0.25 * np.log(2)]], rtol=1e-6)
+
+
+def test_tokens_of_padding_cost_nothing_and_an_unnamed_ground_truth_cannot_be_matched():
+    logits = np.array([[1.0, -1.0, -np.inf], [np.nan, 0.0, -np.inf]])
+    maps = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 0]])
+    cost = build_cost({"type": "TokenFocalLossCost"})
+    got = cost(pred_logits=logits, positive_maps=maps)
+    assert np.isnan(got).tolist() == [[False, False, True], [True] * 3]
+    np.testing.assert_allclose(got[:1, :2], cost(pred_logits=logits[:1, :2], positive_maps=maps[:2, :2]))
+    np.testing.assert_array_equal(cost(pred_logits=logits[:1], positive_maps=3 * maps)[:, :2], got[:1, :2])

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import array_api_compat
+import numpy as np
 
+from assigncore import RotatedIoU
 from assigncore.conformance.reference.image import in_half, iof, iou
 
 
@@ -35,6 +37,16 @@ class Closeness:
         return one - ((abs(a[0] - b[0]) + abs(a[1] - b[1])) + abs(a[2] - a[0])) / type(one)(32)
 
 
+def _of_pair(mode):
+    """Return the rotated overlap of one pair of boxes, alone."""
+
+    def measure(a, b):
+        return RotatedIoU()(*(np.array([box]) for box in (a, b)), mode=mode)[0, 0]
+
+    return measure
+
+
+ROTATED = MappingProxyType({"measure": _of_pair("iou"), "fraction": _of_pair("iof")})
 CLOSENESS = MappingProxyType({"measure": Closeness.of_pair, "fraction": Closeness.fraction_of_pair})
 IN_HALF = MappingProxyType({"measure": in_half(iou, 2.0), "fraction": in_half(iof, 2.0)})
 HALF = MappingProxyType({"type": "BboxOverlaps2D", "scale": 2.0, "dtype": "fp16"})

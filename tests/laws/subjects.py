@@ -6,14 +6,17 @@ A registered assigner is here by its declaration; an entry adds knobs that make 
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
-from assigncore import build_assigner
-from assigncore.assigners import yolov6, yolov8
+import numpy as np
+
+from assigncore import ProbIoU, RotatedIoU, build_assigner
+from assigncore.assigners import yolov6, yolov8, yolov8_obb
 from assigncore.conformance import CAPABILITIES, TARGETS, available_targets
-from assigncore.conformance.capabilities import Rounding
+from assigncore.conformance.capabilities import Priors, Rounding
 from assigncore.conformance.laws.bench import Bench
 from assigncore.conformance.scenes.recipes import Recipe
+from assigncore.conformance.scenes.scene import BOXES
 
-from .calculators import CLOSENESS, HALF, IN_HALF, Closeness
+from .calculators import CLOSENESS, HALF, IN_HALF, ROTATED, Closeness
 
 OVERLAPS_IN_HALF = {"iou_calculator": HALF}
 CLOSE = {"iou_calculator": Closeness()}
@@ -27,6 +30,25 @@ class OnLargeMaps(Recipe):
     def statics(self, scene):
         """Give the arguments that are no arrays."""
         return {**super().statics(scene), **LARGE_MAPS, "image_shape": (80, 60), "allowed_border": -1}
+
+
+class OfOrientedBoxes(Recipe):
+    """A recipe that turns every box of a scene by an angle that its own numbers decide."""
+
+    def arrays(self, scene):
+        """Give the array arguments."""
+        of_points = self.capabilities.priors is not Priors.BOXES
+        given = super().arrays(scene)
+        boxes = [name for name in given if name in BOXES and not (of_points and name == "priors")]
+        return {**given, **{name: oriented(given[name]) for name in boxes}}
+
+
+def oriented(boxes):
+    """Turn boxes x1, y1, x2, y2 into oriented ones; of a broken box the angle may be broken too."""
+    with np.errstate(invalid="ignore"):
+        center, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+        angle = np.fmod(boxes.sum(axis=-1, keepdims=True), 7) - 3
+    return np.concatenate([center, sides, angle], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +75,7 @@ class Subject:
         }
 
 
-def _subject(name, assigner, *, like=Recipe, **declared):
+def subject(name, assigner, *, like=Recipe, **declared):
     """Make a subject of an assigner, or of its type and knobs; `declared` is what these knobs change."""
     if isinstance(assigner, dict):
         assigner = build_assigner(assigner)
@@ -65,10 +87,10 @@ def _subject(name, assigner, *, like=Recipe, **declared):
 
 
 def _kind(kind, **common):
-    def subject(name, knobs=(), **declared):
-        return _subject(name, {"type": kind, **dict(knobs)}, **{**common, **declared})
+    def of_kind(name, knobs=(), **declared):
+        return subject(name, {"type": kind, **dict(knobs)}, **{**common, **declared})
 
-    return subject
+    return of_kind
 
 
 _max_iou = _kind("MaxIoUAssigner")
@@ -78,8 +100,17 @@ _hungarian = _kind("HungarianAssigner")
 _soft_label = _kind("DynamicSoftLabelAssigner")
 _region = _kind("RegionAssigner", like=OnLargeMaps)
 _COSTS = CAPABILITIES["HungarianAssigner"].knobs["match_costs"]
+_ROTATED_COSTS = (
+    {"type": "FocalLossCost", "weight": 2.0},
+    {"type": "BBoxL1Cost", "box_format": "xywhr", "weight": 5.0},
+    {"type": "OverlapCost", "iou_calculator": {"type": "RotatedIoU"}, "weight": 2.0},
+)
 _RANGES = CAPABILITIES["FCOSAssigner"].knobs
+TWO = {"min_positives": 2}
 _MATCHED = {"match_costs": _COSTS, "nonfinite": "forbid"}
+
+
+_ROTATED = {"like": OfOrientedBoxes, "rounding": Rounding.NUMBERS}
 
 
 def _knobs(**knobs):
@@ -110,6 +141,11 @@ BY_RULE = (
     _max_iou(
         "max_iou-calculator",
         _knobs(pos_iou_thr=0.7, neg_iou_thr=0.5, min_pos_iou=-0.2, ignore_iof_thr=0.8, **CLOSE),
+    ),
+    _max_iou(
+        "max_iou-rotated",
+        _knobs(pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0.1, ignore_iof_thr=0.5, iou_calculator=RotatedIoU()),
+        rule=partial(CAPABILITIES["MaxIoUAssigner"].rule, **ROTATED), **_ROTATED,
     ),
     _kind("ApproxMaxIoUAssigner")(
         "approx_max_iou", _knobs(pos_iou_thr=0.5, neg_iou_thr=0.3, ignore_iof_thr=0.5)
@@ -153,6 +189,15 @@ BY_RULE = (
     ),
     _region("region"),
     _region("region-larger_center", _knobs(center_ratio=0.8, ignore_ratio=0.4)),
+    _max_iou(
+        "max_iou-min_positives",
+        _knobs(pos_iou_thr=0.7, neg_iou_thr=0.3, match_low_quality=False, **TWO), repeats=True,
+    ),
+    _atss("atss-min_positives", _knobs(topk=3, ignore_iof_thr=0.3, **TWO), repeats=True),
+    _kind("FCOSAssigner")("fcos-min_positives", _knobs(**_RANGES, **TWO), repeats=True),
+    _center_region(
+        "center_region-min_positives", _knobs(pos_scale=0.4, neg_scale=0.6, **TWO), repeats=True
+    ),
 )  # fmt: skip
 """Those of priors and ground truths alone."""
 
@@ -163,18 +208,34 @@ BY_PREDICTIONS = (
     _kind("TaskAlignedAssigner")(
         "task_aligned-all", _knobs(topk=3, alpha=2, beta=3, topk_inside=True, conflicts="all")
     ),
-    _subject("task_aligned-yolov6", yolov6(topk=5)),
-    _subject("task_aligned-yolov8", yolov8(topk=4, smallest_side=4.0)),
-    _subject("task_aligned-one_to_one", yolov8(topk=5, topk2=1, smallest_side=0)),
+    subject("task_aligned-yolov6", yolov6(topk=5)),
+    subject("task_aligned-yolov8", yolov8(topk=4, smallest_side=4.0)),
+    subject("task_aligned-obb", yolov8_obb(topk=4, smallest_side=4.0), like=OfOrientedBoxes),
+    _kind("TaskAlignedAssigner")(
+        "task_aligned-rotated", _knobs(topk=4, iou_calculator=RotatedIoU()), like=OfOrientedBoxes
+    ),
+    subject("task_aligned-one_to_one", yolov8(topk=5, topk2=1, smallest_side=0)),
     _kind("SimOTAAssigner")("sim_ota", _knobs(center_radius=0.25)),
     _kind("SimOTAAssigner")(
         "sim_ota-sqrt_scores", _knobs(center_radius=1.5, candidate_topk=4, cls_weight=2.0, sqrt_scores=True)
     ),
+    _kind("SimOTAAssigner")(
+        "sim_ota-rotated", _knobs(center_radius=0.5, iou_calculator=RotatedIoU()), like=OfOrientedBoxes
+    ),
     _soft_label("soft_label"),
+    _soft_label("soft_label-rotated", _knobs(iou_calculator=RotatedIoU()), like=OfOrientedBoxes),
     _soft_label("soft_label-outside", _knobs(own_class_only=True, select_outside=True, topk=4)),
     _soft_label("soft_label-masks", _knobs(soft_center_radius=1.0), reads=("gt_masks",)),
+    _kind("TaskAlignedAssigner")("task_aligned-min_positives", _knobs(topk=2, **TWO), repeats=True),
+    _kind("SimOTAAssigner")(
+        "sim_ota-min_positives", _knobs(center_radius=1.0, candidate_topk=2, **TWO), repeats=True
+    ),
     _kind("YOLOv7Assigner")("yolov7", _knobs(candidate_topk=4)),
     _kind("SinkhornAssigner")("sinkhorn", _knobs(center_radius=0.5, num_iters=20)),
+    _kind("SinkhornAssigner")(
+        "sinkhorn-probiou", _knobs(center_radius=0.5, num_iters=20, iou_calculator=ProbIoU()), like=OfOrientedBoxes
+    ),
+    _atss("atss-rotated", _knobs(topk=5, iou_calculator=RotatedIoU(), ignore_iof_thr=0.5), rule=None, **_ROTATED),
     _atss(
         "atss-alpha", _knobs(topk=6, alpha=0.8),
         rule=None, rounding=Rounding.NUMBERS, reads=("pred_logits", "pred_bboxes"),
@@ -186,6 +247,7 @@ BY_PREDICTIONS = (
     ),
     _hungarian("hungarian", _MATCHED),
     _hungarian("hungarian-repeat", _knobs(**_MATCHED, repeat=2)),
+    _hungarian("hungarian-rotated", _knobs(match_costs=_ROTATED_COSTS, nonfinite="forbid"), like=OfOrientedBoxes),
     _kind("MaskHungarianAssigner")("mask_hungarian", _knobs(nonfinite="forbid")),
     _kind("TopkHungarianAssigner")("topk_hungarian", _knobs(topk=3, nonfinite="forbid")),
     _kind("GreedyMatcher")("greedy", _knobs(match_costs=_COSTS)),

@@ -19,6 +19,7 @@ from assigncore.backend import ArrayBackend, load_backend
 from assigncore.backend.base import LIVE_TEMPORARIES
 from assigncore.backend.memory import memory_budget
 from assigncore.boxes.formulas import overlaps_of_checked
+from assigncore.boxes.oriented import RotatedOverlap
 from assigncore.pairs.listed import TilePairs
 from assigncore.pairs.relations import Inside, Near, Touching
 from assigncore.pairs.tiles import Tile, TileView
@@ -197,9 +198,49 @@ def soft_label(drawn):
     return assigner.assign(priors, drawn.gt_bboxes, **drawn.predictions("pred_logits"), **drawn.valid)
 
 
+def oriented(drawn, boxes):
+    """Turn boxes into oriented ones, by one of few angles."""
+    sides, angle = (
+        boxes[..., 2:] - boxes[..., :2],
+        drawn.rng.choice([0, 0.3, np.pi / 2, -4], (*boxes.shape[:-1], 1)),
+    )
+    return np.concatenate([boxes[..., :2], sides, angle], axis=-1).astype(boxes.dtype)
+
+
+def rotated(drawn):
+    knobs = {"ignore_iof_thr": float(drawn.rng.choice([-1, 0.5])), "ignore_wrt_candidates": drawn.switch()}
+    calculator = ac.RotatedIoU(min_side=float(drawn.rng.choice([0, 2])))
+    assigner = ac.MaxIoUAssigner(0.5, 0.4, 0.1, iou_calculator=calculator, **knobs)
+    ignore = {name: oriented(drawn, x) for name, x in drawn.ignore.items()}
+    priors, gts = oriented(drawn, drawn.priors), oriented(drawn, drawn.gt_bboxes)
+    return assigner.assign(priors, gts, **drawn.valid, **ignore)
+
+
+def rotated_sim_ota(drawn):
+    assigner = ac.SimOTAAssigner(candidate_topk=int(drawn.rng.integers(1, 6)), iou_calculator=ac.RotatedIoU())
+    predictions = drawn.predictions("pred_scores")
+    predictions["pred_bboxes"] = oriented(drawn, predictions["pred_bboxes"])
+    return assigner.assign(
+        drawn.strided_points(), oriented(drawn, drawn.gt_bboxes), **predictions, **drawn.valid
+    )
+
+
+def rotated_task_aligned(drawn):
+    assigner = ac.TaskAlignedAssigner(
+        topk=int(drawn.rng.integers(1, 6)),
+        iou_calculator=ac.RotatedIoU(),
+        topk_inside=drawn.switch(),
+        inside_margin=None if drawn.switch() else 0.01,
+    )
+    predictions = drawn.predictions("pred_scores")
+    predictions["pred_bboxes"] = oriented(drawn, predictions["pred_bboxes"])
+    return assigner.assign(drawn.points(), oriented(drawn, drawn.gt_bboxes), **predictions, **drawn.valid)
+
+
 CALLS = (
     *(max_iou, approx_max_iou, grid, ascend, ssd, matcher, atss, uniform, point),
     *(center_region, fcos, region, multi_instance, task_aligned, sim_ota, soft_label),
+    *(rotated, rotated_sim_ota, rotated_task_aligned),
 )
 each_call = pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 
@@ -232,6 +273,18 @@ def test_pairwise_overlaps_have_the_bits_of_the_portable_version(mode):
         assert (got.shape, got.tobytes()) == (expected.shape, expected.tobytes())
 
 
+@pytest.mark.parametrize("mode", ["iou", "iof"])
+@pytest.mark.parametrize("of_prior", [False, True])
+def test_rotated_overlaps_have_the_bits_of_the_portable_version(mode, of_prior):
+    backend, overlap = load_backend("numpy"), RotatedOverlap(mode, of_prior)
+    for seed in range(100):
+        drawn = Drawn(seed)
+        a, _ = backend.bounded_rows(oriented(drawn, drawn.gt_bboxes), 1e18)
+        b, _ = backend.bounded_rows(oriented(drawn, drawn.priors), 1e18)
+        got, expected = overlap(a, b), overlap.of_all_pairs(a, b)
+        assert (got.shape, got.tobytes()) == (expected.shape, expected.tobytes())
+
+
 def test_distances_have_the_bits_of_the_portable_version():
     backend = load_backend("numpy")
     for seed in range(100):
@@ -253,6 +306,9 @@ def relations(drawn):
     yield Inside(*of_scene, points[:1], boxes, margin=float(drawn.rng.choice([0, 0.01, 1])))
     yield Near(*of_scene, points, reach, boxes[..., :2])
     yield Touching(*of_scene, priors, boxes)
+    turned = oriented(drawn, boxes)
+    yield from (Inside(*of_scene, points, turned), Inside(*of_scene, points, turned, closed=True))
+    yield Inside(*of_scene, points[:1], turned, margin=float(drawn.rng.choice([0, 0.01, 1])))
 
 
 def test_pairs_are_listed_as_the_mask_of_all_pairs_has_them():

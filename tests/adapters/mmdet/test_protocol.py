@@ -28,6 +28,7 @@ EVERY = [
     mmdet.MultiInstanceAssigner(3, pos_iou_thr=0.5, neg_iou_thr=0.4),
     mmdet.PointAssigner(),
     mmdet.RegionAssigner(),
+    mmdet.RotatedATSSAssigner(9, iou_calculator={"type": "RBboxOverlaps2D"}),
     mmdet.SimOTAAssigner(),
     mmdet.TaskAlignedAssigner(13),
     mmdet.TopkHungarianAssigner(4),
