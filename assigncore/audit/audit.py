@@ -61,12 +61,12 @@ class Audit(Sequence[Run]):
         return iter(self.runs)
 
     def __getitem__(self, which: Any) -> Any:
-        """Give a run by its index or its name."""
+        """Give a run by its index, by its name, or by that without what was changed."""
         if not isinstance(which, str):
             return self.runs[which]
-        for one in self.runs:
-            if one.name == which:
-                return one
+        plain = [one for one in self.runs if one.plan.settings.name == which]
+        for one in [*(one for one in self.runs if one.name == which), *plain]:
+            return one
         raise KeyError(f"{which!r}: expected one of {', '.join(repr(one.name) for one in self.runs)}")
 
     def __repr__(self) -> str:

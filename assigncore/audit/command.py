@@ -97,9 +97,9 @@ def cli(context: click.Context) -> None:
     "--assigner",
     "assigners",
     multiple=True,
-    metavar="NAME",
+    metavar="[NAME=]PRESET",
     help=f"Published setting to audit: {', '.join(PRESETS)}. Default {DEFAULT_PRESET}. "
-    "Give it several times to see several side by side.",
+    "Give it several times to see several side by side, with names of their own if they are of one preset.",
 )
 @click.option(
     "--config",
