@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assigncore.audit.advice import Advice
 from assigncore.audit.results import Results
 from assigncore.audit.runs import Run
 from assigncore.inspect.object_sizes import SIZE_CLASSES
@@ -126,9 +127,15 @@ def _run_section(run: Run) -> dict[str, Any]:
         "prior_split": {**asdict(statistics.priors), "total": statistics.priors.total},
         "best_overlap": None if statistics.overlaps is None else asdict(statistics.overlaps),
         "matched_overlap": None if statistics.matched is None else asdict(statistics.matched),
+        "advice": None if run.advice is None else _advice_section(run.advice),
+        "variations": None if run.variations is None else asdict(run.variations),
         "num_unmatched": len(unmatched),
         "unmatched": unmatched,
     }
+
+
+def _advice_section(advice: Advice) -> dict[str, Any]:
+    return {**asdict(advice), "overrides": advice.overrides, "outcome": asdict(advice.outcome)}
 
 
 def _version(package: str) -> str | None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from assigncore.audit.advice import Advice
 from assigncore.audit.config import Plan
 from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.statistics import Findings, Statistics
+from assigncore.audit.what_if import Variations
 from assigncore.datasets import Annotation, Dataset, Image
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 
@@ -61,6 +63,10 @@ class Run:
     statistics : Statistics
     notes : tuple of str
         What a reader must know to read the numbers right.
+    advice : Advice or None
+        What to change, where that was asked.
+    variations : Variations or None
+        What becomes of it with other knobs, where that was asked.
     """
 
     plan: Plan
@@ -70,6 +76,8 @@ class Run:
     findings: Findings
     statistics: Statistics
     notes: tuple[str, ...]
+    advice: Advice | None = None
+    variations: Variations | None = None
 
     @property
     def name(self) -> str:

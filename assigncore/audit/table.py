@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -16,6 +17,7 @@ from assigncore.audit.matched import POOR
 from assigncore.audit.report import unmatched_rows
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
+from assigncore.audit.what_if import Outcome, Variations, WhatIf
 from assigncore.inspect.display import plural
 
 LOUD = "bold magenta"
@@ -36,6 +38,11 @@ def print_audit(console: Console, audit: Audit) -> None:
         console.print(_notes(runs))
     else:
         console.print(details(runs[0]))
+    for run in runs:
+        if run.variations is not None:
+            console.print(variations_table(run.name, run.variations))
+        if run.advice is not None:
+            console.print(advice_text(run, named=len(runs) > 1))
 
 
 def details(run: Run) -> RenderableType:
@@ -81,6 +88,82 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
         )
     predicting = [run for run in runs if run.statistics.matched is not None]
     return Group(objects, priors, *([_matched_table(predicting)] if predicting else []))
+
+
+def variations_table(name: str, variations: Variations) -> RenderableType:
+    """Tell what every variation of a setting gives."""
+    title = f"{name} with other knobs, on {plural(variations.images, 'image')}"
+    return _what_ifs_table(title, variations.today, variations.what_ifs)
+
+
+def advice_text(run: Run, *, named: bool) -> RenderableType:
+    """Say what leaves objects out, what changes would do, and what is advised.
+
+    With `named` the options say which assigner they are for, as several need.
+    """
+    advice = run.advice
+    assert advice is not None
+    title = f"What other knobs of {run.name} would do, on {plural(advice.images, 'image')}"
+    parts: list[RenderableType] = [
+        *(
+            Padding(Text(f"- {cause}"), (1 if i == 0 else 0, 0, 0, 0))
+            for i, cause in enumerate(advice.causes)
+        ),
+        _what_ifs_table(title, advice.today, advice.what_ifs),
+    ]
+    if not advice.steps:
+        without = advice.today.without
+        text = "No object goes without positives: nothing has to change."
+        if without:
+            text = f"Nothing that was tried helps the {plural(without, 'object')} without positives much."
+        return Group(*parts, Padding(Text(text, style="bold"), (1, 0)))
+    before, after = advice.today, advice.outcome
+    names = "; ".join(step.name or " ".join(step.overrides) for step in advice.steps)
+    parts.append(
+        Padding(
+            Text.assemble(
+                (f"Advice for {run.name}: {names}.", "bold"),
+                f"\nIt leaves {after.without:,} objects without positives in place of {before.without:,}, "
+                f"and gives {after.mean_positives:.1f} positives an object in place of "
+                f"{before.mean_positives:.1f}. To follow it:",
+            ),
+            (1, 0, 0, 0),
+        )
+    )
+    prefix = f"{run.name}:" if named else ""
+    options = " ".join(f"--set {quote(prefix + override)}" for override in advice.overrides)
+    parts.append(Padding(Text(options, style="cyan", overflow="fold"), (0, 0, 1, 2)))
+    return Group(*parts)
+
+
+def _what_ifs_table(title: str, today: Outcome, what_ifs: Sequence[WhatIf]) -> Table:
+    table = _table(title, "change", wrap=True)
+    for name in ("priors\neach", "positives\neach", "best\nIoU", "without\nany", "change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row("as it is", *_outcome_cells(today), "", style="bold")
+    table.add_section()
+    for one in what_ifs:
+        change = Text(" ".join(one.overrides))
+        if one.name:
+            change = Text.assemble(one.name, "\n", (str(change), "dim"))
+        if one.outcome is None:
+            table.add_row(change, *("-",) * 5)
+            continue
+        more = one.outcome.without - today.without
+        style = "green" if more < 0 else LOUD if more > 0 else ""
+        table.add_row(change, *_outcome_cells(one.outcome), Text(f"{more:+,}" if more else "0", style=style))
+    errors = list(dict.fromkeys(one.error for one in what_ifs if one.error))
+    table.caption = "\n".join(f"not possible: {error}" for error in errors) or None
+    return table
+
+
+def _outcome_cells(outcome: Outcome) -> tuple[str, ...]:
+    return (
+        f"{outcome.priors / outcome.objects:,.0f}" if outcome.objects else "-",
+        f"{outcome.mean_positives:,.1f}",
+        "-" if outcome.mean_best_overlap is None else f"{outcome.mean_best_overlap:.3f}",
+        f"{outcome.without:,}",
+    )
 
 
 def _headline(audit: Audit, size: str) -> Text:
