@@ -25,8 +25,8 @@ from assigncore.audit.report import make_report, write_report
 from assigncore.audit.results import load_results
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import Findings, summarize
-from assigncore.datasets import Dataset, read_dataset, sample_dataset
 from assigncore.audit.what_if import Evaluate, Variations, outcome_of, read_variations, try_variations
+from assigncore.datasets import Dataset, read_dataset, sample_dataset
 from assigncore.inspect.display import plural
 
 __all__ = ["Audit", "assign_dataset", "run"]
@@ -184,18 +184,19 @@ class Audit(Sequence[Run]):
         """Give the images that changes are tried on: all, or some evenly spread over those with objects."""
         if len(self.dataset.images) <= most and self.is_complete:
             return self.dataset
-        images = [image for image in self.dataset.images if self.dataset.objects(image)]
-        if len(images) > most:
-            images = [images[i * len(images) // most] for i in range(most)]
-        annotations = {image.id: self.dataset.annotations[image.id] for image in images}
-        return replace(self.dataset, images=tuple(images), annotations=annotations, skipped=(), num_clipped=0)
+        indices = np.flatnonzero(np.diff(self.dataset.object_starts))
+        if len(indices) > most:
+            indices = indices[np.arange(most) * len(indices) // most]
+        return self.dataset.take(indices.tolist())
 
     def _evaluator(self, tried: Dataset, jobs: int, executor: Any, progress: Progress | None) -> Evaluate:
+        settings = replace(self.settings, reasons=False)
+
         def evaluate(plans: Sequence[Plan]) -> Sequence[Findings]:
             if not plans:
                 return ()
             found = assign_dataset(
-                plans, tried, self.scale, self.settings, jobs=jobs, executor=executor, progress=progress
+                plans, tried, self.scale, settings, jobs=jobs, executor=executor, progress=progress
             )
             if not found.is_complete:
                 raise KeyboardInterrupt

@@ -20,8 +20,10 @@ from assigncore.audit.config import make_plans
 from assigncore.audit.devices import BACKENDS
 from assigncore.audit.errors import AuditError
 from assigncore.audit.execution import connected
+from assigncore.audit.page import make_page
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
 from assigncore.audit.progress import shown_progress
+from assigncore.audit.report import write_objects
 from assigncore.audit.table import print_audit
 from assigncore.audit.what_if import read_variations
 from assigncore.backend.threads import num_cores
@@ -223,7 +225,7 @@ def audit(
     if out is not None:
         with _kept_in(failed, out):
             found.write_report(out / "report.json")
-            _write_advice(found, out)
+            _write_by_assigner(found, out)
     tables = HeldOutput()
     print_audit(Console(file=tables), found)
     with _kept_in(failed, out):
@@ -232,7 +234,8 @@ def audit(
         with _kept_in(failed, out):
             with Console(stderr=True).status("drawing the pictures"):
                 count = pictures.draw_all(found.runs, found.dataset, found.settings, out, images, gallery)
-            write_text(f"\nWrote {out / 'report.json'} and {count} pictures\n")
+            write_whole(out / "report.html", make_page(found, _folders(found, out)))
+            write_text(f"\nWrote {out / 'report.html'}, {out / 'report.json'} and {count} pictures\n")
     if failed:
         raise failed[0]
     if not is_complete:
@@ -250,9 +253,7 @@ def _kept_in(failed: list[Exception], out: Path | None) -> Iterator[None]:
         failed.append(AuditError(f"--out {out}: cannot be written: {error.strerror or error}"))
 
 
-def _try_changes(
-    found: Audit, suggest: bool, variations: Sequence[str], **where: Any
-) -> tuple[Audit, bool]:
+def _try_changes(found: Audit, suggest: bool, variations: Sequence[str], **where: Any) -> tuple[Audit, bool]:
     """Try what is asked for, and tell whether all of it was tried; an interrupted run keeps the audit."""
     try:
         if variations:
@@ -265,13 +266,19 @@ def _try_changes(
     return found, True
 
 
-def _write_advice(found: Audit, out: Path) -> None:
-    """Write the settings that are advised where `--config` can read them."""
+def _write_by_assigner(found: Audit, out: Path) -> None:
+    """Write every assigner's objects, and the setting that is advised, which `--config` can read."""
+    for one, folder in zip(found, _folders(found, out), strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_objects(one, folder)
+        if one.advice is not None and one.advice.config:
+            write_whole(folder / "advice.toml", one.advice.config)
+
+
+def _folders(found: Audit, out: Path) -> list[Path]:
     from assigncore.audit.style import slug  # Needs Matplotlib, as all of --out does.
 
-    for one in found:
-        if one.advice is not None and one.advice.config:
-            write_whole(out / slug(one.name) / "advice.toml", one.advice.config)
+    return [out / slug(one.name) for one in found]
 
 
 def _default_jobs(backend: str, device: str | None) -> int:

@@ -12,6 +12,8 @@ from assigncore.plot import FAINT, INK
 from assigncore.whole_files import whole_file
 
 DPI = 130
+MAX_SLUG = 80
+"""Characters of a name that a file's name keeps: file systems take 255 bytes."""
 DRAWN_BY = "assigncore audit"
 """What the pictures say of themselves, so that no other file is taken for one of them."""
 
@@ -58,4 +60,4 @@ def slug(name: str) -> str:
     >>> slug("my/rpn 2")
     'my_rpn_2'
     """
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._") or "unnamed"
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name)[:MAX_SLUG].strip("._") or "unnamed"

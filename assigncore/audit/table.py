@@ -16,12 +16,14 @@ from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.matched import POOR
 from assigncore.audit.report import unmatched_rows
 from assigncore.audit.runs import Run
-from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
+from assigncore.audit.statistics import OverlapHistogram, PriorCounts, ReasonRow, SizeRow
 from assigncore.audit.what_if import Outcome, Variations, WhatIf
 from assigncore.inspect.display import plural
+from assigncore.inspect.object_sizes import SIZE_CLASSES
 
 LOUD = "bold magenta"
 MAX_UNMATCHED = 8
+MAX_CATEGORIES = 10
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -51,7 +53,7 @@ def details(run: Run) -> RenderableType:
     parts: list[RenderableType] = [
         Text.assemble((run.plan.name, "bold"), f"  {run.plan.settings.source}"),
         _notes([run]),
-        _sizes_table(statistics.sizes),
+        _sizes_table("Positives of each object, by COCO size class", "size class", statistics.sizes),
         _levels_table(run),
         _split_table(statistics.priors),
     ]
@@ -59,6 +61,10 @@ def details(run: Run) -> RenderableType:
         parts.append(_overlap_table(statistics.overlaps, what_is_compared(run.plan)))
     if statistics.matched is not None:
         parts.append(_matched_table([run]))
+    if len(run.categories) > 1:
+        parts.append(_categories_table(run.categories))
+    if statistics.reasons:
+        parts.append(_reasons_table(statistics.reasons))
     parts.append(_unmatched_table(run))
     return Group(*parts)
 
@@ -123,7 +129,8 @@ def advice_text(run: Run, *, named: bool) -> RenderableType:
         Padding(
             Text.assemble(
                 (f"Advice for {run.name}: {names}.", "bold"),
-                f"\nIt leaves {after.without:,} objects without positives in place of {before.without:,}, "
+                f"\nIt leaves {plural(after.without, 'object')} without positives in place of "
+                f"{before.without:,}, "
                 f"and gives {after.mean_positives:.1f} positives an object in place of "
                 f"{before.mean_positives:.1f}. To follow it:",
             ),
@@ -191,15 +198,32 @@ def _notes(runs: Sequence[Run]) -> RenderableType:
     )
 
 
-def _sizes_table(rows: Sequence[SizeRow]) -> Table:
-    table = _table("Positives of each object, by COCO size class", "size class")
+def _categories_table(rows: Sequence[SizeRow]) -> Table:
+    worst = sorted(rows, key=lambda row: -row.without)[:MAX_CATEGORIES]
+    table = _sizes_table("Positives of each object, by category", "category", worst)
+    if len(rows) > len(worst):
+        table.caption = f"and {len(rows) - len(worst):,} more, with fewer objects without any"
+    return table
+
+
+def _reasons_table(rows: Sequence[ReasonRow]) -> Table:
+    table = _table("Why objects have no positives", "reason", wrap=True)
+    for name in ("objects", *SIZE_CLASSES):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(Text(row.name), f"{row.objects:,}", *(f"{n:,}" for n in row.objects_by_size))
+    return table
+
+
+def _sizes_table(title: str, first: str, rows: Sequence[SizeRow]) -> Table:
+    table = _table(title, first)
     for name in ("objects", "mean", "median", "without any"):
         table.add_column(name, justify="right")
     for row in rows:
         if row.name == "all":
             table.add_section()
         table.add_row(
-            row.name,
+            Text(row.name),
             f"{row.objects:,}",
             _number(row.mean_positives),
             _number(row.median_positives),
