@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import ceil
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
 try:
     import matplotlib.pyplot as plt
+    import PIL.Image
+    import PIL.ImageOps
     from matplotlib.collections import LineCollection, PolyCollection
-    from matplotlib.image import imread
+    from matplotlib.font_manager import FontProperties, findfont, get_font
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     from matplotlib.ticker import MaxNLocator
@@ -31,7 +33,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from assigncore.backend import Array, get_backend
-from assigncore.inspect.display import plural
+from assigncore.inspect.display import MAX_NAME, plural, shown
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 from assigncore.inspect.summary import per_level
 from assigncore.result import AssignResult
@@ -49,6 +51,12 @@ __all__ = [
 ]
 
 HostArray = np.ndarray[Any, Any]
+
+MISSING_GLYPH = "□"
+
+PLAIN_MODES = ("L", "RGB", "RGBA", "I", "F", "I;16")
+"""Kinds of pixels, as Pillow calls them, that are drawn as they are."""
+
 Axes = Any
 
 # Told apart with any colour vision, and from UNMATCHED, which nothing else may use.
@@ -726,7 +734,7 @@ def side_by_side(
             num_level_priors=(
                 num_level_priors[name] if isinstance(num_level_priors, Mapping) else num_level_priors
             ),
-            title=f"{name}: {plural(positives, 'positive')}, {plural(without, 'object')} without",
+            title=f"{drawable(name)}: {plural(positives, 'positive')}, {plural(without, 'object')} without",
             ax=ax,
             **options,
         )
@@ -796,6 +804,21 @@ def _line(ax: Axes, x: HostArray, values: Sequence[float], name: str, color: str
     y = np.asarray(values, dtype=np.float64)
     if not np.isnan(y).all():
         ax.plot(x, y, color=color, label=name, marker="o", markersize=3.5, linewidth=1.6)
+
+
+def drawable(text: str, limit: int = MAX_NAME) -> str:
+    r"""Write a name of somebody else's so that it is drawn as it stands, on one line, cut where it is long.
+
+    A dollar sign begins no mathematics, and a character that the font lacks is a square.
+
+    Examples
+    --------
+    >>> print(drawable("a$b$ 木"))
+    a\$b\$ □
+    """
+    font = get_font(findfont(FontProperties()))
+    known = [c if font.get_char_index(ord(c)) else MISSING_GLYPH for c in shown(text, limit)]
+    return "".join(known).replace("$", r"\$")
 
 
 def _finish(ax: Axes, title: str) -> None:
@@ -882,12 +905,19 @@ def _picture(image: Any) -> HostArray | None:
     """Return the pixels of an array or a file, channels last."""
     if image is None:
         return None
-    pixels = np.asarray(imread(fspath(image))) if isinstance(image, str | PathLike) else _host(image, "image")
+    pixels = read_image(image) if isinstance(image, str | PathLike) else _host(image, "image")
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3) and pixels.shape[-1] not in (1, 3, 4):
         pixels = np.moveaxis(pixels, 0, -1)
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 3, 4)):
         raise ValueError(f"image: expected shape (H, W), (H, W, 3) or (3, H, W), got {pixels.shape}")
     return pixels
+
+
+def read_image(path: str | PathLike[str]) -> HostArray:
+    """Read the pixels of an image file, turned as its EXIF orientation says."""
+    with PIL.Image.open(path) as file:
+        turned = PIL.ImageOps.exif_transpose(file)
+        return np.asarray(turned if turned.mode in PLAIN_MODES else turned.convert("RGBA"))
 
 
 def _line_width(count: int) -> float:

@@ -150,7 +150,7 @@ def advise(plan: Plan, findings: Findings, objects: Objects, evaluate: Evaluate)
     config = ""
     if steps:
         advised = change_plan(plan, steps[-1].overrides)
-        config = preset_as_toml(advised.settings, f"{plan.name}-advised")
+        config = preset_as_toml(advised.settings, f"{plan.settings.name}-advised")
     return Advice(plan.name, objects.images, today, causes, tuple(what_ifs), tuple(steps), config)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,7 +26,7 @@ from assigncore.audit.results import load_results
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import Findings, summarize
 from assigncore.audit.what_if import Evaluate, Variations, outcome_of, read_variations, try_variations
-from assigncore.datasets import Dataset, read_dataset, sample_dataset
+from assigncore.datasets import Dataset, Format, InputFileError, read_dataset, sample_dataset
 from assigncore.inspect.display import plural
 
 __all__ = ["Audit", "assign_dataset", "run"]
@@ -68,12 +68,12 @@ class Audit(Sequence[Run]):
         return iter(self.runs)
 
     def __getitem__(self, which: Any) -> Any:
-        """Give a run by its index or its name."""
+        """Give a run by its index, by its name, or by that without what was changed."""
         if not isinstance(which, str):
             return self.runs[which]
-        for one in self.runs:
-            if one.name == which:
-                return one
+        plain = [one for one in self.runs if one.plan.settings.name == which]
+        for one in [*(one for one in self.runs if one.name == which), *plain]:
+            return one
         raise KeyError(f"{which!r}: expected one of {', '.join(repr(one.name) for one in self.runs)}")
 
     def __repr__(self) -> str:
@@ -217,6 +217,13 @@ def run(
     annotations: Dataset | PathLike | None = None,
     assigners: str | PathLike | Sequence[str | PathLike] = (),
     *,
+    format: Format | None = None,
+    split: str | None = None,
+    images: PathLike | None = None,
+    image_ids: Collection[int | str] = (),
+    categories: Collection[int | str] = (),
+    limit: int | None = None,
+    sample: int | None = None,
     overrides: Sequence[str] = (),
     image_scale: str = "1333x800",
     size_divisor: int = SIZE_DIVISOR,
@@ -239,6 +246,13 @@ def run(
     assigners : str or path, or sequence of them
         Names of presets, such as ``"retinanet"``, and config files, told by their ending ``.json`` or
         ``.toml``. Default: ``"rpn"``.
+    format, split, images : optional
+        What the annotations are, which part of them, and where the image files are, as `read_dataset` takes
+        them.
+    image_ids, categories, limit : optional
+        Only these images; only the objects of these classes; at most so many images: see `Dataset.filter`.
+    sample : int, optional
+        Seed by which the images of `limit` are drawn, instead of the first.
     overrides : sequence of str
         ``"KEY=VALUE"`` for all assigners, ``"NAME:KEY=VALUE"`` for one.
     image_scale : str, default "1333x800"
@@ -295,12 +309,21 @@ def run(
         raise AuditError("--proposals: no assigner of this run works on proposals; 'faster-rcnn-rcnn' does")
     if predictions is not None and not any(map(reads_predictions, plans)):
         raise AuditError("--predictions: no assigner of this run reads predictions; 'tood' and 'detr' do")
-    dataset = _read(annotations)
+    if sample is not None and limit is None:
+        raise AuditError("--sample: draws the images that --limit counts, which is not given")
+    whole = _read(annotations, format, split, images)
+    try:
+        dataset = whole.filter(image_ids=image_ids, categories=categories, limit=limit, seed=sample)
+    except ValueError as error:
+        raise AuditError(f"{whole.source}: {error}") from None
     library, at = open_backend(backend, device)
-    boxes = None if proposals is None else load_results("--proposals", Path(proposals), dataset)
+    boxes = (
+        None if proposals is None else load_results("--proposals", Path(proposals), whole).of_part(dataset)
+    )
     detections = None
     if predictions is not None:
-        detections = load_results("--predictions", Path(predictions), dataset, with_classes=True)
+        detections = load_results("--predictions", Path(predictions), whole, with_classes=True)
+        detections = detections.of_part(dataset)
     settings = Settings(library, at, batch_size, boxes, detections, seed)
     return assign_dataset(plans, dataset, scale, settings, jobs=jobs, executor=executor, progress=progress)
 
@@ -327,10 +350,19 @@ def assign_dataset(
     return Audit(tuple(runs), dataset, scale, settings, num_images(dataset, done))
 
 
-def _read(annotations: Dataset | PathLike | None) -> Dataset:
+def _read(
+    annotations: Dataset | PathLike | None, format: Format | None, split: str | None, images: PathLike | None
+) -> Dataset:
     if annotations is None:
         return sample_dataset()
-    return annotations if isinstance(annotations, Dataset) else read_dataset(annotations)
+    if isinstance(annotations, Dataset):
+        return annotations
+    try:
+        return read_dataset(annotations, format, images=images, split=split)
+    except InputFileError:
+        raise
+    except ValueError as error:
+        raise AuditError(f"--{error}") from None
 
 
 def _is_file(assigner: str | PathLike) -> bool:

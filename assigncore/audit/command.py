@@ -27,11 +27,15 @@ from assigncore.audit.report import write_objects
 from assigncore.audit.table import print_audit
 from assigncore.audit.what_if import read_variations
 from assigncore.backend.threads import num_cores
-from assigncore.datasets import InputFileError
+from assigncore.datasets import FORMATS, Format, InputFileError
+from assigncore.inspect.display import plural, shown
 from assigncore.terminal import HeldOutput, OutputError, write_text
 from assigncore.whole_files import write_whole
 
 MAX_WARNINGS = 10
+
+MAX_LINE = 2000
+"""Characters of a line on stderr; names of files can be of any length."""
 
 LONG = 10.0
 """Seconds of assigning after which the extra for speed is named."""
@@ -47,7 +51,7 @@ class OneLineGroup(click.Group):
             code = super().main(*args, **kwargs)
         except (AuditError, InputFileError, click.ClickException) as error:
             message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            click.echo(f"Error: {' '.join(message.split())}", err=True)
+            _say(f"Error: {message}")
             sys.exit(2)
         except MemoryError:
             click.echo("Error: out of memory; a smaller --image-scale or --batch-size needs less", err=True)
@@ -70,12 +74,34 @@ def cli(context: click.Context) -> None:
 @cli.command()
 @click.argument("annotations", required=False, type=click.Path(path_type=Path))
 @click.option(
+    "--format", type=click.Choice(FORMATS), help="What ANNOTATIONS are. Default: what they look like."
+)
+@click.option("--split", help="Part of a YOLO or VOC data set: train, val, test. Default: train; all of VOC.")
+@click.option(
+    "--image-id",
+    "image_ids",
+    multiple=True,
+    metavar="ID",
+    help="Only this image, by id or file name. May be given several times.",
+)
+@click.option(
+    "--category",
+    "categories",
+    multiple=True,
+    metavar="NAME",
+    help="Only the objects of this class, by name or id. May be given several times.",
+)
+@click.option("--limit", type=click.IntRange(1), help="At most so many images, the first.")
+@click.option(
+    "--sample", type=click.IntRange(0), metavar="SEED", help="Draw the images of --limit at random."
+)
+@click.option(
     "--assigner",
     "assigners",
     multiple=True,
-    metavar="NAME",
+    metavar="[NAME=]PRESET",
     help=f"Published setting to audit: {', '.join(PRESETS)}. Default {DEFAULT_PRESET}. "
-    "Give it several times to see several side by side.",
+    "Give it several times to see several side by side, with names of their own if they are of one preset.",
 )
 @click.option(
     "--config",
@@ -157,12 +183,22 @@ def cli(context: click.Context) -> None:
     help="Run every value of a knob, as priors.scales=[4],[8],[16]; of several, every combination.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of the image files, for the gallery.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of the image files: for the gallery, and for sizes that the annotations lack.",
+)
 @click.option(
     "--gallery", type=click.IntRange(0), default=8, show_default=True, help="Images to draw, the worst first."
 )
 def audit(
     annotations: Path | None,
+    format: Format | None,
+    split: str | None,
+    image_ids: tuple[str, ...],
+    categories: tuple[str, ...],
+    limit: int | None,
+    sample: int | None,
     assigners: tuple[str, ...],
     configs: tuple[Path, ...],
     overrides: tuple[str, ...],
@@ -182,12 +218,13 @@ def audit(
     images: Path | None,
     gallery: int,
 ) -> None:
-    """Show what a label assigner makes of COCO annotations, before anything is trained.
+    """Show what a label assigner makes of annotations, before anything is trained.
+
+    ANNOTATIONS are a COCO or LVIS file, YOLO's data.yaml or folder, a folder of Pascal VOC's XML files, or a
+    CrowdHuman file, any of them packed by gzip.
 
     Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
     """
-    if images is not None and out is None:
-        raise AuditError("--images: is used by the pictures only, which need --out")
     if images is not None and not images.is_dir():
         raise AuditError(f"--images {images}: no such folder")
     if jobs is not None and scheduler is not None:
@@ -201,6 +238,13 @@ def audit(
         found = run(
             annotations,
             [*assigners, *configs],
+            format=format,
+            split=split,
+            images=images,
+            image_ids=image_ids,
+            categories=categories,
+            limit=limit,
+            sample=sample,
             overrides=overrides,
             image_scale=image_scale,
             size_divisor=size_divisor,
@@ -233,7 +277,9 @@ def audit(
     if out is not None and pictures is not None:
         with _kept_in(failed, out):
             with Console(stderr=True).status("drawing the pictures"):
-                count = pictures.draw_all(found.runs, found.dataset, found.settings, out, images, gallery)
+                count = pictures.draw_all(
+                    found.runs, found.dataset, found.settings, out, found.dataset.image_folder, gallery
+                )
             write_whole(out / "report.html", make_page(found, _folders(found, out)))
             write_text(f"\nWrote {out / 'report.html'}, {out / 'report.json'} and {count} pictures\n")
     if failed:
@@ -276,9 +322,10 @@ def _write_by_assigner(found: Audit, out: Path) -> None:
 
 
 def _folders(found: Audit, out: Path) -> list[Path]:
-    from assigncore.audit.style import slug  # Needs Matplotlib, as all of --out does.
+    """Give every assigner's folder."""
+    from assigncore.audit.style import slugs  # Needs Matplotlib, as all of --out does.
 
-    return [out / slug(one.name) for one in found]
+    return [out / name for name in slugs([one.name for one in found])]
 
 
 def _default_jobs(backend: str, device: str | None) -> int:
@@ -306,14 +353,19 @@ def _warn(found: Audit) -> None:
     """Name the broken annotations, and the proposals and predictions that are not used, on stderr."""
     dataset, results = found.dataset, (found.settings.proposals, found.settings.predictions)
     for skipped in dataset.skipped[:MAX_WARNINGS]:
-        click.echo(" ".join(f"Warning: {dataset.source}: {skipped}; skipped".split()), err=True)
+        _say(f"Warning: {dataset.source}: {skipped}; skipped")
     more = len(dataset.skipped) - MAX_WARNINGS
     if more > 0:
-        click.echo(f"Warning: {dataset.source}: {more} more broken annotations skipped", err=True)
+        _say(f"Warning: {dataset.source}: {plural(more, 'more broken annotation')} skipped")
     lines = [line for one in results if one is not None for line in one.warnings()]
     # Each once: one file can hold both proposals and predictions.
     for line in dict.fromkeys(lines):
-        click.echo(" ".join(f"Warning: {line}".split()), err=True)
+        _say(f"Warning: {line}")
+
+
+def _say(line: str) -> None:
+    """Write a line on stderr, with nothing in it that a terminal would act upon."""
+    click.echo(shown(line, MAX_LINE), err=True)
 
 
 def _say_what_is_quicker(seconds: float) -> None:

@@ -20,6 +20,7 @@ from assigncore.audit.presets import DEFAULT_PRESET, PRESETS, Preset
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
 from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
+from assigncore.checks import LARGEST
 from assigncore.datasets.files import read_json
 from assigncore.priors import (
     AnchorGenerator,
@@ -69,8 +70,8 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """Name in tables, reports and file names."""
-        return self.settings.name
+        """Name in tables, reports and file names: that of the settings, and what was changed of them."""
+        return " ".join([self.settings.name, ", ".join(self.settings.changes)]).strip()
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -132,7 +133,7 @@ def make_plans(names: Sequence[str], files: Sequence[Path], overrides: Sequence[
     Parameters
     ----------
     names : sequence of str
-        Presets.
+        Presets, ``NAME=PRESET`` for one under another name.
     files : sequence of Path
         JSON or TOML files. With neither names nor files the preset `rpn` is run.
     overrides : sequence of str
@@ -143,18 +144,20 @@ def make_plans(names: Sequence[str], files: Sequence[Path], overrides: Sequence[
     AuditError
         If a name, a file or a knob is wrong.
     """
-    presets = [find_preset(name, "--assigner") for name in names] + [read_preset(path) for path in files]
+    presets = [_named_preset(name) for name in names] + [read_preset(path) for path in files]
     presets = presets or [PRESETS[DEFAULT_PRESET]]
     known = [preset.name for preset in presets]
     for name in known:
         if known.count(name) > 1:
-            raise AuditError(f"--assigner, --config: {name!r} is given twice; names must differ")
+            raise AuditError(
+                f"--assigner, --config: {name!r} is given twice; names must differ: --assigner other={name}"
+            )
     for override in map(Override.parse, overrides):
         if override.plan is not None and override.plan not in known:
             raise AuditError(
                 f"--set {override.text}: {_unknown('assigner of this run', override.plan, known)}"
             )
-        presets = [override.apply(p) if override.plan in (None, p.name) else p for p in presets]
+        presets = [_change(p, override) if override.plan in (None, p.name) else p for p in presets]
     return tuple(_build(preset) for preset in presets)
 
 
@@ -179,6 +182,26 @@ def find_preset(name: str, option: str) -> Preset:
     return PRESETS[name]
 
 
+def _named_preset(text: str) -> Preset:
+    """Look up ``PRESET``, or ``NAME=PRESET``, which is called otherwise."""
+    own, separator, name = text.partition("=")
+    if not separator:
+        return find_preset(text, "--assigner")
+    if not own.strip():
+        raise AuditError(f"--assigner: expected PRESET or NAME=PRESET, got {text!r}")
+    return replace(find_preset(name.strip(), "--assigner"), name=own.strip())
+
+
+def _change(preset: Preset, override: Override) -> Preset:
+    """Apply an override, and note it if it makes a difference."""
+    changed = override.apply(preset)
+    if changed == preset:
+        return preset
+    key = ".".join(override.keys)
+    others = (change for change in preset.changes if change.partition("=")[0] != key)
+    return replace(changed, changes=(*others, f"{key}={override.text.partition('=')[2].strip()}"))
+
+
 def read_preset(path: Path) -> Preset:
     """Read a config file: an assigner's config dict, or a table with sections.
 
@@ -188,6 +211,8 @@ def read_preset(path: Path) -> Preset:
         ``*.toml``, else JSON. Either ``{"type": "MaxIoUAssigner", ...}``, or any of ``name``, ``base`` (the
         preset to start from, `rpn` if absent), ``assigner``, ``priors``, ``approxs``, ``allowed_border`` and
         ``image_scale``. What is not said comes from the base; approximations only if its assigner does too.
+        That holds for the knobs of priors of the base's type, too, and of an assigner without ``type``; an
+        assigner with one is a config dict, whose other knobs have their own defaults.
     """
     config = _read_toml(path) if path.suffix.lower() == ".toml" else read_json(path)
     if isinstance(config, dict) and "type" in config:
@@ -201,10 +226,15 @@ def read_preset(path: Path) -> Preset:
             raise AuditError(f"{path}: {_unknown('section', key, SECTIONS)}")
         if key in ("name", "base") and not (isinstance(value, str) and value.strip()):
             raise AuditError(f"{path}: {key}: expected a name, got {value!r}")
-        if key in TABLES and not (isinstance(value, dict) and isinstance(value.get("type"), str)):
+        if key in TABLES and not (isinstance(value, dict) and isinstance(value.get("type", ""), str)):
             raise AuditError(f"{path}: {key}: expected a table with 'type' and knobs, got {value!r}")
     config = _tuples(config)
     base = find_preset(config.get("base", DEFAULT_PRESET), f"{path}: base")
+    for key in ("priors", "approxs"):
+        if key in config:
+            config[key] = _inherit(getattr(base, key) or {}, config[key])
+    if "assigner" in config and "type" not in config["assigner"]:
+        config["assigner"] = {**base.assigner, **config["assigner"]}
     return Preset(
         name=config.get("name", path.stem),
         source=str(path),
@@ -238,6 +268,14 @@ def _toml(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return json.dumps(value)
+
+
+def _inherit(base: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Take what is not said of priors from those of the base, if they are of one type."""
+    if own.get("type", base.get("type")) != base.get("type"):
+        return own
+    instead = {other for knob in own for other in INSTEAD_OF.get(knob, ())}
+    return {**{knob: value for knob, value in base.items() if knob not in instead}, **own}
 
 
 def _build(preset: Preset) -> Plan:
@@ -297,7 +335,7 @@ def _read_toml(path: Path) -> Any:
 def _put(config: Mapping[str, Any], keys: Sequence[str], value: Any) -> Mapping[str, Any]:
     """Copy a config with one value replaced, however deep; where a float stood, ``1`` means 1.0."""
     if len(keys) == 1:
-        whole = type(value) is int and isinstance(config.get(keys[0]), float)
+        whole = type(value) is int and abs(value) <= LARGEST and isinstance(config.get(keys[0]), float)
         return {**config, keys[0]: float(value) if whole else value}
     inner = config.get(keys[0])
     return {**config, keys[0]: _put(inner if isinstance(inner, Mapping) else {}, keys[1:], value)}

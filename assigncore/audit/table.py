@@ -18,12 +18,15 @@ from assigncore.audit.report import unmatched_rows
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import OverlapHistogram, PriorCounts, ReasonRow, SizeRow
 from assigncore.audit.what_if import Outcome, Variations, WhatIf
-from assigncore.inspect.display import plural
+from assigncore.datasets import Dataset
+from assigncore.inspect.display import plural, shown
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 
 LOUD = "bold magenta"
 MAX_UNMATCHED = 8
 MAX_CATEGORIES = 10
+MAX_NOTICE = 500
+MAX_LINE = 2000
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -35,6 +38,8 @@ def print_audit(console: Console, audit: Audit) -> None:
         str(audit.scale) if audit.scale in used else str(*used) if len(used) == 1 else "image scales as noted"
     )
     console.print(_headline(audit, size))
+    for notice in _about_data(audit.dataset):
+        console.print(Text(f"Note (data): {shown(notice, MAX_NOTICE)}", style="yellow"))
     if len(runs) > 1:
         console.print(comparison(runs, audit.images_done))
         console.print(_notes(runs))
@@ -51,7 +56,7 @@ def details(run: Run) -> RenderableType:
     """Everything about one assigner."""
     statistics = run.statistics
     parts: list[RenderableType] = [
-        Text.assemble((run.plan.name, "bold"), f"  {run.plan.settings.source}"),
+        Text.assemble((shown(run.plan.name), "bold"), f"  {shown(run.plan.settings.source, MAX_NOTICE)}"),
         _notes([run]),
         _sizes_table("Positives of each object, by COCO size class", "size class", statistics.sizes),
         _levels_table(run),
@@ -83,11 +88,11 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
     for name in ("an image", "positive", "negative", "ignored", "best IoU"):
         priors.add_column(name, justify="right", no_wrap=True)
     for run, cells in zip(runs, zip(*columns, strict=True), strict=True):
-        objects.add_row(run.plan.name, *cells)
+        objects.add_row(Text(shown(run.plan.name)), *cells)
         counts, overlaps = run.statistics.priors, run.statistics.overlaps
         shares = (counts.positive, counts.negative, counts.ignored + counts.excluded)
         priors.add_row(
-            run.plan.name,
+            Text(shown(run.plan.name)),
             f"{counts.total / images:,.0f}",
             *(f"{n / counts.total:.2%}" if counts.total else "-" for n in shares),
             "-" if overlaps is None else f"{overlaps.mean:.3f}",
@@ -137,7 +142,7 @@ def advice_text(run: Run, *, named: bool) -> RenderableType:
             (1, 0, 0, 0),
         )
     )
-    prefix = f"{run.name}:" if named else ""
+    prefix = f"{run.plan.settings.name}:" if named else ""
     options = " ".join(f"--set {quote(prefix + override)}" for override in advice.overrides)
     parts.append(Padding(Text(options, style="cyan", overflow="fold"), (0, 0, 1, 2)))
     return Group(*parts)
@@ -179,12 +184,25 @@ def _headline(audit: Audit, size: str) -> Text:
     crowds = len(dataset.all_crowds)
     counts = f"{plural(len(dataset.images), 'image')}, {plural(len(dataset.all_objects), 'object')}"
     counts += f", {plural(crowds, 'crowd region')}" if crowds else ""
-    text = Text.assemble((dataset.source, "bold"), f"\n{counts}; {size}, on {backend}")
+    text = Text.assemble((shown(dataset.source, MAX_NOTICE), "bold"), f"\n{counts}; {size}, on {backend}")
     if not audit.is_complete:
         text.append(f"; interrupted after {audit.images_done:,} images, which all below is about", style=LOUD)
-    if dataset.skipped:
-        text.append(f"; {plural(len(dataset.skipped), 'broken annotation')} skipped", style=LOUD)
+    if dataset.num_clipped:
+        text.append(f"; {plural(dataset.num_clipped, 'box', 'boxes')} cut at the edge")
+    if dataset.dropped:
+        text.append(f"; {plural(sum(dataset.dropped.values()), 'object')} left out as data loaders do")
+    files = sum(skipped.index is None for skipped in dataset.skipped)
+    for count, what in ((files, "broken file"), (len(dataset.skipped) - files, "broken annotation")):
+        if count:
+            text.append(f"; {plural(count, what)} skipped", style=LOUD)
     return text
+
+
+def _about_data(dataset: Dataset) -> list[str]:
+    """Say what a reader must know of the data to read the numbers right."""
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in dataset.dropped.items())
+    left_out = f"as data loaders do, objects are left out where {reasons}"
+    return [*dataset.notices, *([left_out] if reasons else [])]
 
 
 def _notes(runs: Sequence[Run]) -> RenderableType:
@@ -192,7 +210,7 @@ def _notes(runs: Sequence[Run]) -> RenderableType:
     about: dict[str, list[str]] = {}
     for run in runs:
         for note in run.notes:
-            about.setdefault(note, []).append(run.plan.name)
+            about.setdefault(shown(note, MAX_LINE), []).append(shown(run.plan.name))
     return Group(
         *(Text(f"Note ({', '.join(names)}): {note}", style="yellow") for note, names in about.items())
     )
@@ -282,7 +300,7 @@ def _matched_table(runs: Sequence[Run]) -> Table:
         assert matched is not None
         share = matched.share_poor
         table.add_row(
-            run.plan.name,
+            Text(shown(run.plan.name)),
             f"{matched.objects:,}",
             *("-" if x is None else f"{x:.3f}" for x in (matched.mean, matched.median)),
             "-" if share is None else f"{matched.poor:,} ({share:.1%})",
@@ -300,9 +318,9 @@ def _unmatched_table(run: Run) -> RenderableType:
     for row in rows[:MAX_UNMATCHED]:
         overlap = row["best_overlap"]
         table.add_row(
-            Text(str(row["image_id"])),
-            Text(str(row["annotation_id"])),
-            Text(row["category"]),
+            Text(shown(str(row["image_id"]))),
+            Text(shown(str(row["annotation_id"]))),
+            Text(shown(row["category"])),
             f"{row['width']:g} x {row['height']:g}",
             f"{row['training_width']:.0f} x {row['training_height']:.0f}",
             "-" if overlap is None else f"{overlap:.3f}",

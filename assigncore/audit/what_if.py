@@ -156,7 +156,7 @@ def _meant_for(plan: Plan, variations: Iterable[Sequence[str]]) -> list[tuple[st
     meant: dict[tuple[str, ...], None] = {}
     for overrides in variations:
         parsed = [Override.parse(text, "--vary") for text in overrides]
-        own = tuple(each.without_plan() for each in parsed if each.plan in (None, plan.name))
+        own = tuple(each.without_plan() for each in parsed if each.plan in (None, plan.settings.name))
         if own:
             meant[own] = None
     return list(meant)
@@ -192,7 +192,7 @@ def read_variations(texts: Sequence[str], plans: Sequence[Plan]) -> tuple[tuple[
     for text in texts:
         key, separator, values = text.partition("=")
         override = Override.parse(text, "--vary")
-        if override.plan is not None and override.plan not in [plan.name for plan in plans]:
+        if override.plan is not None and override.plan not in [plan.settings.name for plan in plans]:
             raise AuditError(f"--vary {text}: no assigner of this run is called {override.plan!r}")
         found = _split_values(values)
         if not separator or not found:

@@ -63,7 +63,7 @@ def test_of_several_assigners_each_has_its_own_options(command, tmp_path):
 def test_every_what_if_is_what_a_run_of_it_gives(crowns):
     advice = crowns["rpn"].advice
     for one in advice.what_ifs[:2]:
-        run = audit.run(assigners="rpn", overrides=one.overrides)["rpn"]
+        run = audit.run(assigners="rpn", overrides=one.overrides)[0]
         assert run.statistics.sizes[-1].without == one.outcome.without
         assert [row.without for row in run.statistics.sizes[:-1]] == list(one.outcome.without_by_size)
 
