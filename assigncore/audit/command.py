@@ -34,6 +34,9 @@ from assigncore.whole_files import write_whole
 
 MAX_WARNINGS = 10
 
+PICTURES = 8
+"""Pictures of a gallery by default: as quick to draw as some hundred images are to assign."""
+
 MAX_LINE = 2000
 """Characters of a line on stderr; names of files can be of any length."""
 
@@ -189,7 +192,10 @@ def cli(context: click.Context) -> None:
     help="Folder of the image files: for the gallery, and for sizes that the annotations lack.",
 )
 @click.option(
-    "--gallery", type=click.IntRange(0), default=8, show_default=True, help="Images to draw, the worst first."
+    "--gallery",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Images to draw for each assigner, the worst first. Default: {PICTURES} pictures in all.",
 )
 def audit(
     annotations: Path | None,
@@ -216,7 +222,7 @@ def audit(
     variations: tuple[str, ...],
     out: Path | None,
     images: Path | None,
-    gallery: int,
+    gallery: int | None,
 ) -> None:
     """Show what a label assigner makes of annotations, before anything is trained.
 
@@ -259,26 +265,32 @@ def audit(
             progress=progress,
         )
         seconds, is_complete = time.perf_counter() - start, found.is_complete
-        if is_complete:
+        # Whatever of the output fails, the rest is written, the report before anything else.
+        failed: list[Exception] = []
+        if out is not None:
+            with _kept_in(failed, out):
+                found.write_report(out / "report.json")
+                _write_objects(found, out)
+        if is_complete and (suggest or variations):
             where = {"jobs": jobs, "executor": executor, "progress": progress}
             found, is_complete = _try_changes(found, suggest, variations, **where)
+            if out is not None:
+                with _kept_in(failed, out):
+                    found.write_report(out / "report.json")
+                    _write_advice(found, out)
     _say_what_is_quicker(seconds)
     _warn(found)
-    # Whatever of the output fails, the rest is written, the report before anything else.
-    failed: list[Exception] = []
-    if out is not None:
-        with _kept_in(failed, out):
-            found.write_report(out / "report.json")
-            _write_by_assigner(found, out)
     tables = HeldOutput()
     print_audit(Console(file=tables), found)
     with _kept_in(failed, out):
         tables.write_out()
     if out is not None and pictures is not None:
+        dataset = found.dataset
+        count = max(1, PICTURES // len(found)) if gallery is None else gallery
         with _kept_in(failed, out):
             with Console(stderr=True).status("drawing the pictures"):
                 count = pictures.draw_all(
-                    found.runs, found.dataset, found.settings, out, found.dataset.image_folder, gallery
+                    found.runs, dataset, found.settings, out, dataset.image_folder, count
                 )
             write_whole(out / "report.html", make_page(found, _folders(found, out)))
             write_text(f"\nWrote {out / 'report.html'}, {out / 'report.json'} and {count} pictures\n")
@@ -312,12 +324,18 @@ def _try_changes(found: Audit, suggest: bool, variations: Sequence[str], **where
     return found, True
 
 
-def _write_by_assigner(found: Audit, out: Path) -> None:
-    """Write every assigner's objects, and the setting that is advised, which `--config` can read."""
+def _write_objects(found: Audit, out: Path) -> None:
+    """Write every assigner's objects."""
     for one, folder in zip(found, _folders(found, out), strict=True):
         folder.mkdir(parents=True, exist_ok=True)
         write_objects(one, folder)
+
+
+def _write_advice(found: Audit, out: Path) -> None:
+    """Write the settings that are advised where `--config` can read them."""
+    for one, folder in zip(found, _folders(found, out), strict=True):
         if one.advice is not None and one.advice.config:
+            folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / "advice.toml", one.advice.config)
 
 
