@@ -21,6 +21,7 @@ __all__ = [
     "InputSpec",
     "MatchScene",
     "Scene",
+    "label_spec",
     "read_inputs",
     "read_match_scene",
     "read_scene",
@@ -70,6 +71,8 @@ class Scene:
         Ignore regions that are neither padding nor broken.
     further : mapping of str to array
         The further inputs, each with the batch dimension B or 1 in front of its own.
+    gt_classes : array (B, G, C) of bool or None
+        The classes of the ground truths, where labels were given as masks: `gt_labels` is then None.
     """
 
     backend: ArrayBackend
@@ -83,6 +86,7 @@ class Scene:
     ignore_bboxes: Array | None
     ignore_valid: Array | None
     further: Mapping[str, Array] = field(default_factory=dict)
+    gt_classes: Array | None = None
 
     @property
     def xp(self) -> Any:
@@ -150,7 +154,19 @@ class Scene:
             max_overlaps = self.restore(keep(any_gt | ~self.prior_valid, max_overlaps, 0.0))
         labels = None if self.gt_labels is None else self.restore(self.labels_of(gt_inds))
         restored = {name: self.restore(x) for name, x in (extras or {}).items()}
+        if self.gt_classes is not None:
+            restored["classes"] = self.restore(self._classes_of(gt_inds))
         return AssignResult(self.restore(gt_inds), max_overlaps, labels, self.shape[2], restored)
+
+    def _classes_of(self, gt_inds: Array) -> Array:
+        """Return the classes of the ground truth each of `gt_inds` (B, N) points to, (B, N, C)."""
+        xp, masks = self.xp, self.gt_classes
+        assert masks is not None
+        # Each image's table begins with the classes of what is not assigned: none.
+        images, n_classes = int(masks.shape[0]), int(masks.shape[-1])
+        none = xp.zeros((images, 1, n_classes), dtype=xp.bool, device=self.backend.device_of(masks))
+        table = xp.concat([none, masks], axis=1)
+        return self.backend.gather_rows(table, xp.where(gt_inds > 0, gt_inds, 0))
 
     def empty_result(self, *, excluded_overlap: float, ignored: Array | None = None) -> AssignResult:
         """Return the result where there is no pair at all: background, overlaps 0, no labels.
@@ -275,6 +291,26 @@ def with_known_class(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n
     return gt_valid & known
 
 
+def label_spec(gt_labels: Array) -> InputSpec:
+    """Return the specification of labels that may be masks of classes (..., G, C) of bool."""
+    is_mask = "bool" in str(getattr(gt_labels, "dtype", ""))
+    dimensions = ("G", "C") if is_mask else ("G",)
+    return InputSpec(gt_labels, dimensions, "bool" if is_mask else "integral", required=True)
+
+
+def _with_any_class(backend: ArrayBackend, gt_classes: Array, gt_valid: Array) -> Array:
+    """Return which ground truths have a class, (B or 1, G), of masks (B or 1, G, C).
+
+    Where the host can read values at no cost, a valid one without any is an error.
+    """
+    known = backend.xp.any(gt_classes, axis=-1)
+    if backend.reads_host(gt_classes) and not backend.surely_all(known | ~gt_valid):
+        image, gt = np.argwhere(backend.to_numpy(gt_valid & ~known))[0]
+        where = f"image {image}, ground truth {gt}" if len(gt_valid) > 1 else f"ground truth {gt}"
+        raise ValueError(f"gt_labels: expected at least one class of each ground truth, got none for {where}")
+    return known
+
+
 def _check_each(given: Mapping[str, InputSpec], backend: ArrayBackend) -> None:
     lengths: dict[str, int] = {}
     for name, value in given.items():
@@ -328,8 +364,11 @@ def _build(
     if "gt_valid" in flat:
         gt_valid = gt_valid & flat["gt_valid"]
     ignore_bboxes, ignore_valid = _regions(xp, flat, images)
-    gt_labels = None
-    if "gt_labels" in flat:
+    gt_labels = gt_classes = None
+    if "gt_labels" in flat and flat["gt_labels"].ndim == 3:
+        gt_valid = gt_valid & _with_any_class(backend, flat["gt_labels"], gt_valid)
+        gt_classes = _of_each_image(xp, flat["gt_labels"], images)
+    elif "gt_labels" in flat:
         gt_labels = xp.astype(flat["gt_labels"], backend.integer_dtype(priors))
         if n_classes is not None:
             gt_valid = with_known_class(backend, gt_labels, gt_valid, n_classes)
@@ -348,6 +387,7 @@ def _build(
         ignore_bboxes=ignore_bboxes,
         ignore_valid=ignore_valid,
         further={name: flat[name] for name in further if name in flat},
+        gt_classes=gt_classes,
     )
 
 

@@ -12,7 +12,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
 from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
 from assigncore.checks import check_knob
-from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
 from assigncore.numerics import at_least, rounded_product, sqrt
 from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.relations import Inside, Near, holds_for_any, largest_code
@@ -140,8 +140,8 @@ class SimOTAAssigner(Configured):
             Boxes of the predictions in pixels.
         pred_scores : array (..., N, C)
             Class probabilities of the predictions.
-        gt_labels : array (..., G) of integers
-            Classes, from 0.
+        gt_labels : array (..., G) of integers, or (..., G, C) of bool
+            Classes, from 0; or masks of the classes that a box has, of each of which the cost then counts.
         gt_valid : array (..., G) of bool, optional
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
@@ -155,7 +155,8 @@ class SimOTAAssigner(Configured):
         -------
         AssignResult
             `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, and -1e5
-            for every other prior; 0 for all where no prior counts.
+            for every other prior; 0 for all where no prior counts. Where labels are masks, the result has the
+            extra ``classes`` (..., N, C) of bool in place of `labels`.
 
         Raises
         ------
@@ -185,7 +186,7 @@ class SimOTAAssigner(Configured):
             ignore_valid=ignore_valid,
             columns=(4, form),
             further={
-                "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
+                "gt_labels": label_spec(gt_labels),
                 "pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True),
                 "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
             },

@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
 from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_broken
 from assigncore.checks import check_choice, check_knob
-from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
 from assigncore.inspect.trace import condition, is_recording
 from assigncore.numerics import at_least, quotient
 from assigncore.pairs.listed import ListedPairs, all_rows
@@ -159,8 +159,9 @@ class TaskAlignedAssigner(Configured):
             The boxes predicted from the priors, in pixels, in the form of the ground truths.
         pred_scores : array (..., N, C)
             The probabilities of the classes, predicted from the priors.
-        gt_labels : array (..., G) of integers
-            Classes, from 0 to C - 1.
+        gt_labels : array (..., G) of integers, or (..., G, C) of bool
+            Classes, from 0 to C - 1; or masks of the classes that a box has. Of several, the mean of their
+            scores is the score of a pair.
         gt_valid : array (..., G) of bool, optional
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
@@ -175,7 +176,8 @@ class TaskAlignedAssigner(Configured):
         AssignResult
             `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, and -1e8 for
             every other prior. The extra ``assign_metrics`` (..., N) is the metric of positive priors, or with
-            `normalized` what their class is to be trained towards, and 0 elsewhere.
+            `normalized` what their class is to be trained towards, and 0 elsewhere. Where labels are masks,
+            the result has the extra ``classes`` (..., N, C) of bool in place of `labels`.
 
         Raises
         ------
@@ -200,13 +202,13 @@ class TaskAlignedAssigner(Configured):
         scene = read_scene(
             priors,
             gt_bboxes,
-            gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
             columns=("3 or 4", form),
             further={
+                "gt_labels": label_spec(gt_labels),
                 "pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True),
                 "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
             },
