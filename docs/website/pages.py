@@ -40,7 +40,7 @@ NAVIGATION = {
     ),
     "How to": ("coming_from/README", "audit", "monitoring", "examples/index", "notebooks/index"),
     "Reference": ("assigners/index", "reference/index", "support", "ties"),
-    "Evidence": ("conformance", "golden-cases", "benchmarks", "gpu", "clients"),
+    "Evidence": ("conformance", "golden-cases", "published_configs", "benchmarks", "gpu", "clients"),
     "Project": ("architecture", "contributing", "changelog"),
 }
 """What the side of each page lists, by heading."""
