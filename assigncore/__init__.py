@@ -47,6 +47,7 @@ from assigncore.boxes.calculators import (
     RotatedIoU,
     SmoothedIoU,
 )
+from assigncore.boxes.calculators_3d import AxisAlignedIoU3D, BEVIoU, NearestBEVIoU
 from assigncore.datasets import read_coco, read_dataset, sample_dataset
 from assigncore.inspect.explain import Explanation, explain
 from assigncore.inspect.monitor import Monitor
@@ -70,6 +71,8 @@ __all__ = [
     "ArrayBackend",
     "AscendMaxIoUAssigner",
     "AssignResult",
+    "AxisAlignedIoU3D",
+    "BEVIoU",
     "BboxOverlaps2D",
     "CenterRegionAssigner",
     "DynamicSoftLabelAssigner",
@@ -83,6 +86,7 @@ __all__ = [
     "MaxIoUAssigner",
     "Monitor",
     "MultiInstanceAssigner",
+    "NearestBEVIoU",
     "PointAssigner",
     "PositiveCIoU",
     "ProbIoU",

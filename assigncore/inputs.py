@@ -396,9 +396,11 @@ _DIMENSIONS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
     "pred_logits": (("N", "C"), "real floating"),
     "pred_scores": (("N", "C"), "real floating"),
     "pred_masks": (("N", "H", "W"), "real floating"),
+    "pred_keypoints": (("N", "K", 2), "real floating"),
     "prior_valid": (("N",), "bool"),
     "gt_bboxes": (("G", 4), "real floating"),
     "gt_masks": (("G", "H", "W"), ""),
+    "gt_keypoints": (("G", "K", 3), "real floating"),
     "gt_labels": (("G",), "integral"),
     "positive_maps": (("G", "C"), ""),
     "gt_valid": (("G",), "bool"),
@@ -419,7 +421,7 @@ COST_INPUTS = tuple(name for name in _DIMENSIONS if not name.endswith("_valid") 
 """What a match cost may read, by the name it has in every signature."""
 
 PREDICTIONS = tuple(name for name in COST_INPUTS if name.startswith("pred_"))
-GROUND_TRUTHS = ("gt_bboxes", "gt_labels", "gt_masks", "positive_maps")
+GROUND_TRUTHS = ("gt_bboxes", "gt_labels", "gt_masks", "gt_keypoints", "positive_maps")
 
 
 @dataclass(frozen=True, eq=False)

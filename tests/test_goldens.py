@@ -125,11 +125,13 @@ def test_max_iou_agrees_under_torch_compile(name):
     [
         ("RotatedIoU", "near_float64"),
         ("UltraProbIoU", "base_float32"),
+        ("UltraPoseTaskAlignedAssigner", "base_float32"),
         ("UltraRotatedTaskAlignedAssigner", "obb_float32"),
+        ("UltraSegTaskAlignedAssigner", "topk2_1_float32"),
     ],
 )
-def test_oriented_boxes_agree_under_torch_compile(variant, name):
-    cases = [case for case in load_packed(variant) if case.name == name]
+def test_oriented_boxes_poses_and_masks_agree_under_torch_compile(variant, name):
+    cases = [case for case in _all_cases(variant) if case.name == name]
     assert len(cases) == 1
     _check(variant, cases, "torch", Mode.JIT)
 

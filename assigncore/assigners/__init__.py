@@ -20,7 +20,7 @@ from assigncore.assigners.sim_ota import SimOTAAssigner
 from assigncore.assigners.sinkhorn import SinkhornAssigner
 from assigncore.assigners.ssd_matcher import SSDMatcher
 from assigncore.assigners.task_aligned import TaskAlignedAssigner
-from assigncore.assigners.task_aligned_presets import yolov6, yolov8, yolov8_obb, yolov10
+from assigncore.assigners.task_aligned_presets import yolo26_pose, yolov6, yolov8, yolov8_obb, yolov10
 from assigncore.assigners.topk_hungarian import TopkHungarianAssigner
 from assigncore.assigners.uniform import UniformAssigner
 from assigncore.assigners.yolov7 import YOLOv7Assigner
@@ -52,6 +52,7 @@ __all__ = [
     "shadowed_labels",
     "to_detectron2",
     "to_torchvision",
+    "yolo26_pose",
     "yolov6",
     "yolov8",
     "yolov8_obb",

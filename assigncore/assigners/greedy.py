@@ -109,6 +109,8 @@ class GreedyMatcher(Configured):
         image_shape: tuple[float, float] | Array | None = None,
         text_token_mask: Array | None = None,
         positive_maps: Array | None = None,
+        pred_keypoints: Array | None = None,
+        gt_keypoints: Array | None = None,
         mask_points: Array | None = None,
     ) -> AssignResult:
         """Match predictions with ground truths; leading dimensions are a batch and broadcast.
@@ -142,6 +144,8 @@ class GreedyMatcher(Configured):
             Which tokens name a ground truth.
         mask_points : array (..., P, 2), optional
             Points at which masks are compared, in place of all pixels.
+        pred_keypoints, gt_keypoints : array (..., N, K, 2) and (..., G, K, 3), optional
+            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count.
 
         Returns
         -------
@@ -178,6 +182,8 @@ class GreedyMatcher(Configured):
                 "image_shape": image_shape,
                 "text_token_mask": text_token_mask,
                 "positive_maps": positive_maps,
+                "pred_keypoints": pred_keypoints,
+                "gt_keypoints": gt_keypoints,
                 "mask_points": mask_points,
             },
             needed_inputs(self._costs),

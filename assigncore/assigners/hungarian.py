@@ -105,6 +105,8 @@ class HungarianAssigner(Configured):
         image_shape: tuple[float, float] | Array | None = None,
         text_token_mask: Array | None = None,
         positive_maps: Array | None = None,
+        pred_keypoints: Array | None = None,
+        gt_keypoints: Array | None = None,
     ) -> AssignResult:
         """Assign predictions to ground truths; leading dimensions are a batch and broadcast.
 
@@ -143,6 +145,8 @@ class HungarianAssigner(Configured):
             False where a token of the caption is padding.
         positive_maps : array (..., G, C), optional
             1 where a token of the caption names a ground truth, else 0.
+        pred_keypoints, gt_keypoints : array (..., N, K, 2) and (..., G, K, 3), optional
+            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count.
 
         Returns
         -------
@@ -181,6 +185,8 @@ class HungarianAssigner(Configured):
                 "image_shape": image_shape,
                 "text_token_mask": text_token_mask,
                 "positive_maps": positive_maps,
+                "pred_keypoints": pred_keypoints,
+                "gt_keypoints": gt_keypoints,
             },
             needed_inputs(self._costs),
             columns=box_columns_of(self._costs),
