@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from numbers import Real
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -362,23 +361,25 @@ def _build(
     )
 
 
-_DIMENSIONS: Mapping[str, tuple[tuple[str | int, ...], str]] = MappingProxyType(
-    {
-        "pred_bboxes": (("N", 4), "real floating"),
-        "pred_logits": (("N", "C"), "real floating"),
-        "pred_scores": (("N", "C"), "real floating"),
-        "pred_masks": (("N", "H", "W"), "real floating"),
-        "prior_valid": (("N",), "bool"),
-        "gt_bboxes": (("G", 4), "real floating"),
-        "gt_masks": (("G", "H", "W"), ""),
-        "gt_labels": (("G",), "integral"),
-        "positive_maps": (("G", "C"), ""),
-        "gt_valid": (("G",), "bool"),
-        "text_token_mask": (("C",), "bool"),
-        "mask_points": (("P", 2), "real floating"),
-        "image_shape": ((2,), ""),
-    }
-)
+_DIMENSIONS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
+    "pred_bboxes": (("N", 4), "real floating"),
+    "pred_logits": (("N", "C"), "real floating"),
+    "pred_scores": (("N", "C"), "real floating"),
+    "pred_masks": (("N", "H", "W"), "real floating"),
+    "prior_valid": (("N",), "bool"),
+    "gt_bboxes": (("G", 4), "real floating"),
+    "gt_masks": (("G", "H", "W"), ""),
+    "gt_labels": (("G",), "integral"),
+    "positive_maps": (("G", "C"), ""),
+    "gt_valid": (("G",), "bool"),
+    "text_token_mask": (("C",), "bool"),
+    "mask_points": (("P", 2), "real floating"),
+    "image_shape": ((2,), ""),
+}
+"""The dimensions and the kind of dtype of each input of a matching.
+
+A plain dict, since a compiler of PyTorch reads no mapping proxy once the traced function has changed a dict.
+"""
 
 COST_INPUTS = tuple(name for name in _DIMENSIONS if not name.endswith("_valid"))
 """What a match cost may read, by the name it has in every signature."""

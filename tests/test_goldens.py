@@ -40,13 +40,24 @@ thresholds that are met exactly, ignore regions, both forms of the negative thre
 low-quality matches on and off. The batch beside them adds images without ground truths and without priors."""
 
 
+MATCHERS_COMPILED = {
+    "HFDeimv2": "six_layers_float32",
+    "HFGroundingDino": "some_empty_float32",
+    "HFRfDetr": "groups2_float32",
+    "HFMaskFormer": "uneven_size_float32",
+}
+"""Between them layers and their union, tokens, groups, masks resized and at points, images without objects."""
+
 MOST_OF_A_SHAPE = 6
 """How many cases of one shape JAX replays."""
+
+MOST_OF_A_MATCHER = 2
+"""The same of a published matcher or step of a detector, whose calls of the core are the same for many."""
 
 
 def _is_further(variant):
     """Tell whether a variant is one more reading of an assigner whose own variant JAX runs eagerly."""
-    return variant.startswith(("Batch", "Ultra")) or variant.endswith("2x")
+    return variant.startswith(("Batch", "Ultra", "HF", "TV")) or variant.endswith("2x")
 
 
 def _target(name):
@@ -70,7 +81,8 @@ def _worth_compiling(cases):
     for case in cases:
         groups[_shapes(case)].append(case)
     empty = [case for case in cases if any(array.size == 0 for array in case.inputs.values())]
-    return max(groups.values(), key=len, default=[])[:MOST_OF_A_SHAPE] + empty[:1]
+    most = MOST_OF_A_MATCHER if cases[0].variant.startswith(("HF", "TV")) else MOST_OF_A_SHAPE
+    return max(groups.values(), key=len, default=[])[:most] + empty[:1]
 
 
 def _check(variant, cases, backend, mode=Mode.EAGER):
@@ -93,7 +105,8 @@ def test_every_case_agrees(variant, backend):
         _check(variant, _all_cases(variant), backend)
         return
     mode = Mode.JIT if _is_further(variant) else Mode.EAGER
-    _check(variant, _worth_compiling(load_packed(variant) or _all_cases(variant)), backend, mode)
+    packed = load_packed(variant) if variant in variants() else ()
+    _check(variant, _worth_compiling(packed or _all_cases(variant)), backend, mode)
 
 
 def test_every_packed_case_of_max_iou_agrees_under_jax_jit():
@@ -117,6 +130,13 @@ def test_max_iou_agrees_under_torch_compile(name):
 )
 def test_oriented_boxes_agree_under_torch_compile(variant, name):
     cases = [case for case in load_packed(variant) if case.name == name]
+    assert len(cases) == 1
+    _check(variant, cases, "torch", Mode.JIT)
+
+
+@pytest.mark.parametrize(("variant", "name"), MATCHERS_COMPILED.items())
+def test_a_matcher_of_each_kind_agrees_under_torch_compile(variant, name):
+    cases = [case for case in _all_cases(variant) if case.name == name]
     assert len(cases) == 1
     _check(variant, cases, "torch", Mode.JIT)
 
