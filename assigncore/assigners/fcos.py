@@ -164,7 +164,7 @@ class FCOSAssigner(Configured):
         if scene.is_empty:
             gt_inds = scene.full(0, integers=True)
             return scene.result(gt_inds, None, ignored=self._spared(scene, gt_inds))
-        rank = rank_by_size(scene.backend, scene.gt_bboxes, first_of_equals=True)
+        rank = self._rank(scene)
         inside = Inside(
             scene.backend, scene.gt_valid, scene.prior_whole, scene.priors[..., :2], scene.gt_bboxes
         )
@@ -213,6 +213,10 @@ class FCOSAssigner(Configured):
             what="the smallest box",
         )
 
+    def _rank(self, scene: Scene) -> SizeRank:
+        """Rank the ground truths by who gets a point that several claim."""
+        return rank_by_size(scene.backend, scene.gt_bboxes, first_of_equals=True)
+
     def _ranges(self, scene: Scene, levels: Sequence[slice]) -> Array:
         """Return the least and the greatest distance that each point regresses, (1, N, 2)."""
         xp, counts = scene.xp, [level.stop - level.start for level in levels]
@@ -241,7 +245,10 @@ class FCOSAssigner(Configured):
         x1, y1, x2, y2 = columns(pairs.of_gts(scene.gt_bboxes))
         farthest = xp.maximum(xp.maximum(x - x1, x2 - x), xp.maximum(y - y1, y2 - y))
         least, greatest = columns(pairs.of_priors(ranges))
-        return farthest, (farthest >= least) & (farthest <= greatest)
+        return farthest, self._between(farthest, least, greatest)
+
+    def _between(self, farthest: Array, least: Array, greatest: Array) -> Array:
+        return (farthest >= least) & (farthest <= greatest)
 
 
 def _checked_range(limits: Sequence[float | None]) -> tuple[float, float]:
