@@ -116,11 +116,9 @@ def two_gaussians(
     fit = _fitted(x, counts, rounds, float(tol), float(least_variance))
     first, second = (_log_density(x, *(each[:, i : i + 1] for each in fit)) for i in range(2))
     mixed = xp.where(counts, _log_sum(first, second), NOWHERE)
-    return TwoGaussians(
-        *(xp.reshape(each, (*lead, 2)) for each in fit),
-        xp.reshape(counts & (first >= second), (*lead, k)),
-        xp.reshape(mixed, (*lead, k)),
-    )
+    weights, means, variances = (xp.reshape(each, (*lead, 2)) for each in fit)
+    is_first = xp.reshape(counts & (first >= second), (*lead, k))
+    return TwoGaussians(weights, means, variances, is_first, xp.reshape(mixed, (*lead, k)))
 
 
 def _fitted(
