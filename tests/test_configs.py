@@ -125,7 +125,12 @@ def test_a_number_beyond_floats_is_named(name):
             replace(BUILT[name], **{knob: 10**400})
 
 
-OPTIONAL = {("GreedyMatcher", "max_cost"), ("ATSSAssigner", "alpha"), ("TaskAlignedAssigner", "topk2")}
+OPTIONAL = {
+    ("GreedyMatcher", "max_cost"),
+    ("ATSSAssigner", "alpha"),
+    ("TaskAlignedAssigner", "topk2"),
+    ("TaskAlignedAssigner", "inside_margin"),
+}
 
 WITH_CALCULATOR = sorted(name for name in ASSIGNERS.names() if "iou_calculator" in knobs_of(BUILT[name]))
 
