@@ -12,6 +12,7 @@ from assigncore.audit.config import Plan
 from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.statistics import Findings, Statistics
 from assigncore.datasets import Annotation, Dataset, Image
+from assigncore.inspect.display import plural
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 
 __all__ = ["Run", "Table"]
@@ -79,7 +80,7 @@ class Run:
     def __repr__(self) -> str:
         """Say the most important numbers."""
         whole = self.statistics.sizes[-1]
-        return f"Run({self.name}: {whole.objects:,} objects, {whole.without:,} without positives)"
+        return f"Run({self.name}: {plural(whole.objects, 'object')}, {whole.without:,} without positives)"
 
     def image(self, row: int) -> Image:
         """Give the image of an object, by the object's row in ``findings.objects``."""

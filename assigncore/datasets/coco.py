@@ -134,7 +134,8 @@ def _what_is_wrong(document: Any) -> str:
         for name in ("annotations", "images"):
             value = document.get(name)
             if isinstance(value, dict):
-                return f"{name!r} is an object of {len(value):,} entries by key, expected a list of them"
+                entries = plural(len(value), "entry", "entries")
+                return f"{name!r} is an object of {entries} by key, expected a list of them"
             if name in document and not isinstance(value, list):
                 return f"{name!r} is {describe(value)}, expected a list"
     first = document[0] if isinstance(document, list) and document else None
@@ -174,7 +175,7 @@ def _read_images(
         images[found] = Image(found, int(size[0]), int(size[1]), name)
     if not images:
         raise InputFileError(
-            f"{path}: none of the {len(entries)} images can be used, the first is {broken[0]}"
+            f"{path}: none of {plural(len(entries), 'image')} can be used, the first is {broken[0]}"
         )
     return list(images.values()), broken
 

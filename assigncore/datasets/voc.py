@@ -16,6 +16,7 @@ from assigncore.datasets.files import (
     read_bytes,
     read_text,
 )
+from assigncore.inspect.display import plural
 
 IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 
@@ -42,7 +43,9 @@ def read(path: Path, source: str, images: ImageFiles | None, split: str | None) 
         except (InputFileError, OSError, ElementTree.ParseError) as error:
             skipped.append(Skipped(None, None, _why(file, error), shown))
     if not found:
-        raise InputFileError(f"{path}: none of the {len(paths)} files can be used, the first is {skipped[0]}")
+        raise InputFileError(
+            f"{path}: none of {plural(len(paths), 'file')} can be used, the first is {skipped[0]}"
+        )
     names = [image.file_name for _, image, _ in found]
     ids = ids_of_files(names if len(set(names)) == len(names) else [str(file) for file, _, _ in found])
     pictures = [

@@ -132,6 +132,6 @@ def test_oriented_boxes_are_said(folder):
 def test_nothing_that_can_be_used_is_refused(tmp_path):
     (tmp_path / "a.xml").write_text("<")
     with pytest.raises(
-        InputFileError, match=r"none of the 1 files can be used, the first is a\.xml: is not valid"
+        InputFileError, match=r"none of 1 file can be used, the first is a\.xml: is not valid"
     ):
         read_dataset(tmp_path)
