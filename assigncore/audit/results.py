@@ -13,7 +13,7 @@ import numpy as np
 from assigncore.audit.errors import AuditError
 from assigncore.audit.suspicions import suspect
 from assigncore.datasets import Dataset, Image
-from assigncore.datasets.files import as_id, is_id, is_number, read_json
+from assigncore.datasets.files import as_id, id_of_other_type, is_id, is_number, read_json
 from assigncore.inspect.display import plural
 
 MAX_NAMED = 10
@@ -168,6 +168,10 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
             category = category if is_id(category) else None
             sample.append((index_of[image_id], tuple(entry["bbox"]), entry["score"], category))
     suspicions = suspect(sample, dataset, with_classes=with_classes)
+    for image_id in unknown:
+        if (other := id_of_other_type(image_id, index_of)) is not None:
+            suspicions.append(f"image_id {image_id!r} is not {other!r}, which the annotations have")
+            break
     if not found:
         first = "; ".join([f"; the first: {broken[0]}" if broken else "", *suspicions])
         entries = plural(len(document), "entry", "entries")

@@ -81,6 +81,22 @@ def test_control_characters_do_not_reach_the_terminal(where, command, document, 
     assert r"\x1b[31m" in lines(result)
 
 
+def test_that_most_priors_are_ignored_is_said(command, document, write):
+    path = write(document)
+    said = lines(command("audit", path, "--set", "neg_iou_thr=[0.1, 0.3]"))
+    assert "% of the priors are ignored: they learn nothing, not even background; by neg_iou_thr only" in said
+    assert "priors are ignored" not in lines(command("audit", path))
+
+
+def test_one_of_a_kind_is_said_in_english(command, document, write):
+    document["images"] = document["images"][:1]
+    document["annotations"] = document["annotations"][1:2]
+    said = lines(command("audit", write(document)))
+    assert "1 image, 1 object; " in said
+    assert "1 objects" not in said
+    assert "1 images" not in said
+
+
 def test_control_characters_of_mistakes_do_not_reach_the_terminal(command, document, write):
     document["annotations"][0]["image_id"] = CONTROL
     result = command("audit", write(document), "--set", "pos_iou_thr=0.6")

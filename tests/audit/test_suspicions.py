@@ -86,6 +86,12 @@ def test_a_bad_detector_is_not_suspected(rivals, write):
     assert found.suspicions == ()
 
 
+def test_image_ids_of_another_type_are_pointed_out(rivals, write):
+    entries = [{"image_id": "7", "category_id": 4, "bbox": [1, 2, 30, 40], "score": 1}]
+    with pytest.raises(AuditError, match="image_id '7' is not 7, which the annotations have"):
+        load_results("--predictions", write(entries, "results.json"), rivals, with_classes=True)
+
+
 def test_whole_floats_and_names_are_ids_of_results_too(rivals, write):
     entries = [{"image_id": 7.0, "category_id": 4.0, "bbox": [1, 2, 30, 40], "score": 1}]
     found = load_results("--predictions", write(entries, "results.json"), rivals, with_classes=True)
