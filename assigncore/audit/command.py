@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,18 +16,26 @@ from rich.console import Console
 
 from assigncore.audit.assigning import BATCH_SIZE
 from assigncore.audit.audit import Audit, run
+from assigncore.audit.config import make_plans
 from assigncore.audit.devices import BACKENDS
 from assigncore.audit.errors import AuditError
 from assigncore.audit.execution import connected
+from assigncore.audit.page import make_page
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
 from assigncore.audit.progress import shown_progress
+from assigncore.audit.report import write_objects
 from assigncore.audit.table import print_audit
+from assigncore.audit.what_if import read_variations
 from assigncore.backend.threads import num_cores
 from assigncore.datasets import FORMATS, Format, InputFileError
 from assigncore.inspect.display import plural, shown
 from assigncore.terminal import HeldOutput, OutputError, write_text
+from assigncore.whole_files import write_whole
 
 MAX_WARNINGS = 10
+
+PICTURES = 8
+"""Pictures of a gallery by default: as quick to draw as some hundred images are to assign."""
 
 MAX_LINE = 2000
 """Characters of a line on stderr; names of files can be of any length."""
@@ -165,6 +173,18 @@ def cli(context: click.Context) -> None:
     metavar="ADDRESS",
     help="Compute on a Dask cluster instead: the address of its scheduler, such as tcp://host:8786.",
 )
+@click.option(
+    "--suggest",
+    is_flag=True,
+    help="Fit the anchors to the objects, try that and other changes, and advise what to change.",
+)
+@click.option(
+    "--vary",
+    "variations",
+    multiple=True,
+    metavar="KEY=VALUE,VALUE,...",
+    help="Run every value of a knob, as priors.scales=[4],[8],[16]; of several, every combination.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
 @click.option(
     "--images",
@@ -172,7 +192,10 @@ def cli(context: click.Context) -> None:
     help="Folder of the image files: for the gallery, and for sizes that the annotations lack.",
 )
 @click.option(
-    "--gallery", type=click.IntRange(0), default=8, show_default=True, help="Images to draw, the worst first."
+    "--gallery",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Images to draw for each assigner, the worst first. Default: {PICTURES} pictures in all.",
 )
 def audit(
     annotations: Path | None,
@@ -195,9 +218,11 @@ def audit(
     seed: int,
     jobs: int | None,
     scheduler: str | None,
+    suggest: bool,
+    variations: tuple[str, ...],
     out: Path | None,
     images: Path | None,
-    gallery: int,
+    gallery: int | None,
 ) -> None:
     """Show what a label assigner makes of annotations, before anything is trained.
 
@@ -210,7 +235,9 @@ def audit(
         raise AuditError(f"--images {images}: no such folder")
     if jobs is not None and scheduler is not None:
         raise AuditError("--jobs: says how many processes of this machine compute, but --scheduler others")
+    read_variations(variations, make_plans(assigners, configs, overrides))
     pictures = None if out is None else _prepare_pictures(out)
+    jobs = _default_jobs(backend, device) if jobs is None else jobs
     start = time.perf_counter()
     on_cluster = nullcontext() if scheduler is None else connected(scheduler)
     with on_cluster as executor, shown_progress() as progress:
@@ -233,31 +260,43 @@ def audit(
             backend=backend,
             device=device,
             batch_size=batch_size,
-            jobs=_default_jobs(backend, device) if jobs is None else jobs,
+            jobs=jobs,
             executor=executor,
             progress=progress,
         )
-    _say_what_is_quicker(time.perf_counter() - start)
+        seconds, is_complete = time.perf_counter() - start, found.is_complete
+        # Whatever of the output fails, the rest is written, the report before anything else.
+        failed: list[Exception] = []
+        if out is not None:
+            with _kept_in(failed, out):
+                found.write_report(out / "report.json")
+                _write_objects(found, out)
+        if is_complete and (suggest or variations):
+            where = {"jobs": jobs, "executor": executor, "progress": progress}
+            found, is_complete = _try_changes(found, suggest, variations, **where)
+            if out is not None:
+                with _kept_in(failed, out):
+                    found.write_report(out / "report.json")
+                    _write_advice(found, out)
+    _say_what_is_quicker(seconds)
     _warn(found)
-    # Whatever of the output fails, the rest is written, the report before anything else.
-    failed: list[Exception] = []
-    if out is not None:
-        with _kept_in(failed, out):
-            found.write_report(out / "report.json")
     tables = HeldOutput()
     print_audit(Console(file=tables), found)
     with _kept_in(failed, out):
         tables.write_out()
     if out is not None and pictures is not None:
+        dataset = found.dataset
+        count = max(1, PICTURES // len(found)) if gallery is None else gallery
         with _kept_in(failed, out):
             with Console(stderr=True).status("drawing the pictures"):
                 count = pictures.draw_all(
-                    found.runs, found.dataset, found.settings, out, found.dataset.image_folder, gallery
+                    found.runs, dataset, found.settings, out, dataset.image_folder, count
                 )
-            write_text(f"\nWrote {out / 'report.json'} and {count} pictures\n")
+            write_whole(out / "report.html", make_page(found, _folders(found, out)))
+            write_text(f"\nWrote {out / 'report.html'}, {out / 'report.json'} and {count} pictures\n")
     if failed:
         raise failed[0]
-    if not found.is_complete:
+    if not is_complete:
         raise click.Abort
 
 
@@ -270,6 +309,41 @@ def _kept_in(failed: list[Exception], out: Path | None) -> Iterator[None]:
         failed.append(AuditError(f"{error}; {out / 'report.json'} is whole" if out else str(error)))
     except OSError as error:
         failed.append(AuditError(f"--out {out}: cannot be written: {error.strerror or error}"))
+
+
+def _try_changes(found: Audit, suggest: bool, variations: Sequence[str], **where: Any) -> tuple[Audit, bool]:
+    """Try what is asked for, and tell whether all of it was tried; an interrupted run keeps the audit."""
+    try:
+        if variations:
+            found = found.vary(variations, **where)
+        if suggest:
+            found = found.suggest(**where)
+    except KeyboardInterrupt:
+        click.echo("Interrupted: not all changes were tried, the audit itself is whole", err=True)
+        return found, False
+    return found, True
+
+
+def _write_objects(found: Audit, out: Path) -> None:
+    """Write every assigner's objects."""
+    for one, folder in zip(found, _folders(found, out), strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_objects(one, folder)
+
+
+def _write_advice(found: Audit, out: Path) -> None:
+    """Write the settings that are advised where `--config` can read them."""
+    for one, folder in zip(found, _folders(found, out), strict=True):
+        if one.advice is not None and one.advice.config:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / "advice.toml", one.advice.config)
+
+
+def _folders(found: Audit, out: Path) -> list[Path]:
+    """Give every assigner's folder."""
+    from assigncore.audit.style import slugs  # Needs Matplotlib, as all of --out does.
+
+    return [out / name for name in slugs([one.name for one in found])]
 
 
 def _default_jobs(backend: str, device: str | None) -> int:

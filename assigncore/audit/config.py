@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -88,7 +89,7 @@ class Override:
     value: Any
 
     @classmethod
-    def parse(cls, text: str) -> Override:
+    def parse(cls, text: str, option: str = "--set") -> Override:
         """Read an override; its value is JSON, or else a plain string.
 
         Examples
@@ -100,7 +101,7 @@ class Override:
         plan, colon, key = target.strip().rpartition(":")
         keys = tuple(key.split("."))
         if not separator or not all(keys) or bool(plan) != bool(colon):
-            raise AuditError(f"--set: expected KEY=VALUE or NAME:KEY=VALUE, got {text!r}")
+            raise AuditError(f"{option}: expected KEY=VALUE or NAME:KEY=VALUE, got {text!r}")
         try:
             parsed = json.loads(value)
         except ValueError:
@@ -120,6 +121,10 @@ class Override:
         else:
             sections["assigner"] = _put(preset.assigner, self.keys, self.value)
         return replace(preset, **sections)
+
+    def without_plan(self) -> str:
+        """Write it for any plan, as ``KEY=VALUE``."""
+        return f"{'.'.join(self.keys)}={self.text.partition('=')[2]}"
 
 
 def make_plans(names: Sequence[str], files: Sequence[Path], overrides: Sequence[str]) -> tuple[Plan, ...]:
@@ -154,6 +159,20 @@ def make_plans(names: Sequence[str], files: Sequence[Path], overrides: Sequence[
             )
         presets = [_change(p, override) if override.plan in (None, p.name) else p for p in presets]
     return tuple(_build(preset) for preset in presets)
+
+
+def change_plan(plan: Plan, overrides: Sequence[str]) -> Plan:
+    """Build a plan again with some knobs changed, each ``KEY=VALUE`` as `--set` takes it.
+
+    Raises
+    ------
+    AuditError
+        If the plan cannot be built so.
+    """
+    preset = plan.settings
+    for text in overrides:
+        preset = Override.parse(text).apply(preset)
+    return _build(preset)
 
 
 def find_preset(name: str, option: str) -> Preset:
@@ -225,6 +244,30 @@ def read_preset(path: Path) -> Preset:
         image_scale=config.get("image_scale", base.image_scale),
         allowed_border=config.get("allowed_border", base.allowed_border),
     )
+
+
+def preset_as_toml(preset: Preset, name: str) -> str:
+    """Write a preset as a config file that `read_preset` reads, under another name."""
+    lines = [f"name = {_toml(name)}", f"allowed_border = {_toml(preset.allowed_border)}"]
+    if preset.image_scale is not None:
+        lines.append(f"image_scale = {_toml(preset.image_scale)}")
+    for section in TABLES:
+        knobs = getattr(preset, section)
+        if knobs is not None:
+            known = {knob: value for knob, value in knobs.items() if value is not None}
+            lines += ["", f"[{section}]", *(f"{knob} = {_toml(value)}" for knob, value in known.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """Write a value as TOML does."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return json.dumps(value)
 
 
 def _inherit(base: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:

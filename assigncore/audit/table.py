@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -15,12 +16,15 @@ from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.matched import POOR
 from assigncore.audit.report import unmatched_rows
 from assigncore.audit.runs import Run
-from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
+from assigncore.audit.statistics import OverlapHistogram, PriorCounts, ReasonRow, SizeRow
+from assigncore.audit.what_if import Outcome, Variations, WhatIf
 from assigncore.datasets import Dataset
 from assigncore.inspect.display import plural, shown
+from assigncore.inspect.object_sizes import SIZE_CLASSES
 
 LOUD = "bold magenta"
 MAX_UNMATCHED = 8
+MAX_CATEGORIES = 10
 MAX_NOTICE = 500
 MAX_LINE = 2000
 BARS = " ▁▂▃▄▅▆▇█"
@@ -41,6 +45,11 @@ def print_audit(console: Console, audit: Audit) -> None:
         console.print(_notes(runs))
     else:
         console.print(details(runs[0]))
+    for run in runs:
+        if run.variations is not None:
+            console.print(variations_table(run.name, run.variations))
+        if run.advice is not None:
+            console.print(advice_text(run, named=len(runs) > 1))
 
 
 def details(run: Run) -> RenderableType:
@@ -49,7 +58,7 @@ def details(run: Run) -> RenderableType:
     parts: list[RenderableType] = [
         Text.assemble((shown(run.plan.name), "bold"), f"  {shown(run.plan.settings.source, MAX_NOTICE)}"),
         _notes([run]),
-        _sizes_table(statistics.sizes),
+        _sizes_table("Positives of each object, by COCO size class", "size class", statistics.sizes),
         _levels_table(run),
         _split_table(statistics.priors),
     ]
@@ -57,6 +66,10 @@ def details(run: Run) -> RenderableType:
         parts.append(_overlap_table(statistics.overlaps, what_is_compared(run.plan)))
     if statistics.matched is not None:
         parts.append(_matched_table([run]))
+    if len(run.categories) > 1:
+        parts.append(_categories_table(run.categories))
+    if statistics.reasons:
+        parts.append(_reasons_table(statistics.reasons))
     parts.append(_unmatched_table(run))
     return Group(*parts)
 
@@ -86,6 +99,83 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
         )
     predicting = [run for run in runs if run.statistics.matched is not None]
     return Group(objects, priors, *([_matched_table(predicting)] if predicting else []))
+
+
+def variations_table(name: str, variations: Variations) -> RenderableType:
+    """Tell what every variation of a setting gives."""
+    title = f"{name} with other knobs, on {plural(variations.images, 'image')}"
+    return _what_ifs_table(title, variations.today, variations.what_ifs)
+
+
+def advice_text(run: Run, *, named: bool) -> RenderableType:
+    """Say what leaves objects out, what changes would do, and what is advised.
+
+    With `named` the options say which assigner they are for, as several need.
+    """
+    advice = run.advice
+    assert advice is not None
+    title = f"What other knobs of {run.name} would do, on {plural(advice.images, 'image')}"
+    parts: list[RenderableType] = [
+        *(
+            Padding(Text(f"- {cause}"), (1 if i == 0 else 0, 0, 0, 0))
+            for i, cause in enumerate(advice.causes)
+        ),
+        _what_ifs_table(title, advice.today, advice.what_ifs),
+    ]
+    if not advice.steps:
+        without = advice.today.without
+        text = "No object goes without positives: nothing has to change."
+        if without:
+            text = f"Nothing that was tried helps the {plural(without, 'object')} without positives much."
+        return Group(*parts, Padding(Text(text, style="bold"), (1, 0)))
+    before, after = advice.today, advice.outcome
+    names = "; ".join(step.name or " ".join(step.overrides) for step in advice.steps)
+    parts.append(
+        Padding(
+            Text.assemble(
+                (f"Advice for {run.name}: {names}.", "bold"),
+                f"\nIt leaves {plural(after.without, 'object')} without positives in place of "
+                f"{before.without:,}, "
+                f"and gives {after.mean_positives:.1f} positives an object in place of "
+                f"{before.mean_positives:.1f}. To follow it:",
+            ),
+            (1, 0, 0, 0),
+        )
+    )
+    prefix = f"{run.plan.settings.name}:" if named else ""
+    options = " ".join(f"--set {quote(prefix + override)}" for override in advice.overrides)
+    parts.append(Padding(Text(options, style="cyan", overflow="fold"), (0, 0, 1, 2)))
+    return Group(*parts)
+
+
+def _what_ifs_table(title: str, today: Outcome, what_ifs: Sequence[WhatIf]) -> Table:
+    table = _table(title, "change", wrap=True)
+    for name in ("priors\neach", "positives\neach", "best\nIoU", "without\nany", "change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row("as it is", *_outcome_cells(today), "", style="bold")
+    table.add_section()
+    for one in what_ifs:
+        change = Text(" ".join(one.overrides))
+        if one.name:
+            change = Text.assemble(one.name, "\n", (str(change), "dim"))
+        if one.outcome is None:
+            table.add_row(change, *("-",) * 5)
+            continue
+        more = one.outcome.without - today.without
+        style = "green" if more < 0 else LOUD if more > 0 else ""
+        table.add_row(change, *_outcome_cells(one.outcome), Text(f"{more:+,}" if more else "0", style=style))
+    errors = list(dict.fromkeys(one.error for one in what_ifs if one.error))
+    table.caption = "\n".join(f"not possible: {error}" for error in errors) or None
+    return table
+
+
+def _outcome_cells(outcome: Outcome) -> tuple[str, ...]:
+    return (
+        f"{outcome.priors / outcome.objects:,.0f}" if outcome.objects else "-",
+        f"{outcome.mean_positives:,.1f}",
+        "-" if outcome.mean_best_overlap is None else f"{outcome.mean_best_overlap:.3f}",
+        f"{outcome.without:,}",
+    )
 
 
 def _headline(audit: Audit, size: str) -> Text:
@@ -128,15 +218,32 @@ def _notes(runs: Sequence[Run]) -> RenderableType:
     )
 
 
-def _sizes_table(rows: Sequence[SizeRow]) -> Table:
-    table = _table("Positives of each object, by COCO size class", "size class")
+def _categories_table(rows: Sequence[SizeRow]) -> Table:
+    worst = sorted(rows, key=lambda row: -row.without)[:MAX_CATEGORIES]
+    table = _sizes_table("Positives of each object, by category", "category", worst)
+    if len(rows) > len(worst):
+        table.caption = f"and {len(rows) - len(worst):,} more, with fewer objects without any"
+    return table
+
+
+def _reasons_table(rows: Sequence[ReasonRow]) -> Table:
+    table = _table("Why objects have no positives", "reason", wrap=True)
+    for name in ("objects", *SIZE_CLASSES):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(Text(row.name), f"{row.objects:,}", *(f"{n:,}" for n in row.objects_by_size))
+    return table
+
+
+def _sizes_table(title: str, first: str, rows: Sequence[SizeRow]) -> Table:
+    table = _table(title, first)
     for name in ("objects", "mean", "median", "without any"):
         table.add_column(name, justify="right")
     for row in rows:
         if row.name == "all":
             table.add_section()
         table.add_row(
-            row.name,
+            Text(row.name),
             f"{row.objects:,}",
             _number(row.mean_positives),
             _number(row.median_positives),
