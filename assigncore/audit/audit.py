@@ -26,7 +26,8 @@ from assigncore.audit.results import load_results
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import Findings, summarize
 from assigncore.audit.what_if import Evaluate, Variations, outcome_of, read_variations, try_variations
-from assigncore.datasets import Dataset, Format, InputFileError, read_dataset, sample_dataset
+from assigncore.datasets import Dataset, InputFileError, read_dataset, sample_dataset
+from assigncore.datasets.reading import Format
 from assigncore.inspect.display import plural
 
 __all__ = ["Audit", "assign_dataset", "run"]
