@@ -285,7 +285,7 @@ def list_pairs(relation: Relation, most: int) -> tuple[Host, Host] | None:
     if loops is None:
         return None
     margin = 0.0
-    if isinstance(relation, Inside):
+    if type(relation) is Inside:
         kind = loops.INSIDE_OR_ON if relation.closed else loops.INSIDE
         if relation.margin is not None:
             kind, margin = loops.INSIDE_BY_MARGIN, relation.margin

@@ -17,6 +17,7 @@ from assigncore.costs.combine import (
     needed_inputs,
     weighted_sum,
 )
+from assigncore.costs.keypoints import KeypointL1Cost, OKSCost
 from assigncore.costs.masks import CrossEntropyLossCost, DiceCost
 from assigncore.costs.points import point_sample, resize_masks
 
@@ -29,7 +30,9 @@ __all__ = [
     "DiceCost",
     "FocalLossCost",
     "IoUCost",
+    "KeypointL1Cost",
     "MatchCost",
+    "OKSCost",
     "OverlapCost",
     "TokenFocalLossCost",
     "box_columns_of",

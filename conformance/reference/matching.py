@@ -6,6 +6,7 @@ definitions, dense, in plain NumPy, a pair at a time, with nothing of the core i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -136,7 +137,28 @@ def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[
     if kind == "BinaryFocalLossCost":
         tokens = x["text_token_mask"][0]
         return lambda n, g: _focal(x["scores"][n, tokens], x["positive_maps"][g, tokens], config)
+    if kind in ("OKSCost", "KeypointL1Cost"):
+        return lambda n, g: _of_poses(
+            x["pred_keypoints"][n], x["gt_keypoints"][g], x["gt_bboxes"][g], size, config
+        )
     raise NotImplementedError(f"no reference for {kind}")
+
+
+def _of_poses(
+    pred: AnyArray, gt: AnyArray, box: AnyArray, size: tuple[float, float], config: Mapping[str, Any]
+) -> float:
+    counts = [k for k in range(len(gt)) if gt[k, 2] != 0]
+    if config["type"] == "KeypointL1Cost":
+        height, width = size
+        apart = [abs(pred[k, 0] - gt[k, 0]) / width + abs(pred[k, 1] - gt[k, 1]) / height for k in counts]
+        return float(sum(apart) / max(len(counts), 1))
+    area = (box[2] - box[0]) * (box[3] - box[1]) * config.get("area_share", 1.0)
+    alike = [
+        math.exp(-(math.dist(pred[k], gt[k, :2]) ** 2) / (2 * (2 * config["sigmas"][k]) ** 2 * area))
+        for k in counts
+    ]
+    similarity = sum(alike) / max(len(counts), 1)
+    return -similarity if config.get("form", "linear") == "linear" else -math.log(similarity + 1e-7)
 
 
 def _answer(

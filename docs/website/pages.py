@@ -47,7 +47,7 @@ NAVIGATION = {
         "notebooks/index",
     ),
     "Reference": ("assigners/index", "reference/index", "support", "ties"),
-    "Evidence": ("conformance", "golden-cases", "benchmarks", "gpu", "clients"),
+    "Evidence": ("conformance", "golden-cases", "published_configs", "benchmarks", "gpu", "clients"),
     "Project": ("architecture", "contributing", "changelog"),
 }
 """What the side of each page lists, by heading."""

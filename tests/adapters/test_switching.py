@@ -9,7 +9,7 @@ from mmengine.registry import Registry
 
 from assigncore.adapters import mmdet, mmyolo, transformers, ultralytics
 from assigncore.adapters.switching import Switched, classes_of, replace_name
-from assigncore.assigners import yolov8_obb
+from assigncore.assigners import yolo26_pose, yolov8, yolov8_obb
 
 from .modules import assert_same
 
@@ -92,12 +92,23 @@ def test_an_assigner_of_oriented_boxes_gets_one_of_its_kind():
     assert criterion.assigner.assigner == yolov8_obb(topk=10, alpha=0.5)
 
 
+def test_assigners_of_poses_and_masks_get_ones_of_their_kinds():
+    poses = SimpleNamespace(assigner=theirs("PoseTaskAlignedAssigner", sigmas=torch.tensor([0.1, 0.5])))
+    assert ultralytics.use_in(poses).replaced == ("assigner",)
+    assert poses.assigner.assigner == yolo26_pose(topk=10, smallest_side=0.0, sigmas=poses.assigner.sigmas)
+    masks = SimpleNamespace(assigner=theirs("SegTaskAlignedAssigner"))
+    assert ultralytics.use_in(masks).replaced == ("assigner",)
+    assert masks.assigner.assigner == yolov8(topk=10, smallest_side=0.0, mask_ranks=30)
+    lacking = SimpleNamespace(assigner=theirs("PoseTaskAlignedAssigner"))
+    assert ultralytics.use_in(lacking).left == {"assigner": "has no attribute sigmas"}
+
+
 def test_what_decides_by_more_is_left_and_said():
-    poses = theirs("PoseTaskAlignedAssigner")
+    poses = theirs("DepthTaskAlignedAssigner")
     criterion = SimpleNamespace(assigner=theirs(), head=SimpleNamespace(assigner=poses))
     found = ultralytics.use_in(criterion)
     assert found.replaced == ("assigner",)
-    assert found.left == {"head.assigner": "a PoseTaskAlignedAssigner decides by more than boxes and scores"}
+    assert found.left == {"head.assigner": "a DepthTaskAlignedAssigner decides by more than boxes and scores"}
     assert criterion.head.assigner is poses
     del poses.topk
     lacking = theirs()
