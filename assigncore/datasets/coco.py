@@ -21,6 +21,7 @@ from assigncore.datasets.files import (
     compare_sizes,
     decode_text,
     describe,
+    id_of_other_type,
     is_id,
     is_number,
     parse_json,
@@ -134,7 +135,8 @@ def _what_is_wrong(document: Any) -> str:
         for name in ("annotations", "images"):
             value = document.get(name)
             if isinstance(value, dict):
-                return f"{name!r} is an object of {len(value):,} entries by key, expected a list of them"
+                entries = plural(len(value), "entry", "entries")
+                return f"{name!r} is an object of {entries} by key, expected a list of them"
             if name in document and not isinstance(value, list):
                 return f"{name!r} is {describe(value)}, expected a list"
     first = document[0] if isinstance(document, list) and document else None
@@ -174,7 +176,7 @@ def _read_images(
         images[found] = Image(found, int(size[0]), int(size[1]), name)
     if not images:
         raise InputFileError(
-            f"{path}: none of the {len(entries)} images can be used, the first is {broken[0]}"
+            f"{path}: none of {plural(len(entries), 'image')} can be used, the first is {broken[0]}"
         )
     return list(images.values()), broken
 
@@ -285,7 +287,7 @@ def _find_images(
         why = f"there is no image {value!r}"
         if value in broken:
             why = f"its image {value!r} cannot be used"
-        elif (other := _of_other_type(value, index_of)) is not None:
+        elif (other := id_of_other_type(value, index_of)) is not None:
             why += f"; there is {other!r}, which is not the same"
         reasons.setdefault(i, why)
     return index
@@ -309,13 +311,6 @@ class _NotAnId:
         return repr(self.value)
 
 
-def _of_other_type(value: Any, known: Mapping[int | str, Any]) -> int | str | None:
-    """Find the id that a value would be as text in place of a number, or as a number in place of text."""
-    if isinstance(value, str):
-        return int(value) if value.isascii() and value.isdigit() and int(value) in known else None
-    return str(value) if is_id(value) and str(value) in known else None
-
-
 def _find_categories(
     ids: Sequence[Any], categories: dict[int | str, str], reasons: dict[int, str], notices: list[str]
 ) -> Any:
@@ -328,7 +323,7 @@ def _find_categories(
     for i in unlisted:
         value = ids[i]
         if isinstance(value, _NotAnId) or (isinstance(value, str) and listed):
-            other = _of_other_type(value, label_of)
+            other = id_of_other_type(value, label_of)
             hint = "" if other is None else f"; there is {other!r}, which is not the same"
             reasons.setdefault(i, f"category_id: expected an id of 'categories', got {value!r}{hint}")
         elif i not in reasons:
