@@ -5,8 +5,8 @@ matrices do not wait for each other's:
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv-clients/bin/python benchmarks/set_matchers.py
 
-Both sides match all layers of a loss. Counted are copies of costs to the host, and calls of a solver: SciPy's,
-or the core's, which takes a batch.
+Both sides match all layers of a loss. Counted are copies of costs to the host, and calls of a solver:
+SciPy's, or the core's, which takes a batch.
 """
 
 from __future__ import annotations
