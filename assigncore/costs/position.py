@@ -63,7 +63,7 @@ class PositionModulatedCost(MatchCost):
     ...     pred_logits=np.zeros((2, 1)), gt_labels=np.array([0]), pred_bboxes=boxes, gt_bboxes=boxes[:1]
     ... ).round(3)
     array([[-0.087],
-           [ 0.056]])
+           [ 0.068]])
     """
 
     beta: float = 0.5
