@@ -27,6 +27,9 @@ __all__ = [
 LARGEST = sys.float_info.max
 """An integer beyond it is no more finite than infinity is."""
 
+LARGEST_INDEX = 2**63 - 1
+"""What arrays can count to."""
+
 _KINDS = {
     "real floating": "real floating numbers",
     "integral": "integers",
@@ -136,10 +139,19 @@ def check_knob(name: str, value: Any, *, at_least: float | None = None, integer:
     wanted = "an integer" if integer else "a number"
     if isinstance(number, bool) or not isinstance(number, int if integer else (int, float)):
         raise TypeError(f"{name}: expected {wanted}, got {value!r}")
+    if integer and abs(number) > LARGEST_INDEX:
+        raise ValueError(f"{name}: expected an integer of at most 64 bits, got {shortened(number)}")
     if not integer and not abs(number) <= LARGEST:
-        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+        raise ValueError(f"{name}: expected a finite number, got {shortened(value)}")
     if at_least is not None and number < at_least:
         raise ValueError(f"{name}: expected at least {at_least}, got {value!r}")
+
+
+def shortened(value: Any) -> str:
+    """Write a value for an error; Python refuses to write integers of thousands of digits."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"an integer of {value.bit_length():,} bits"
+    return repr(value)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str], when: str = "") -> None:

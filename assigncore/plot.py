@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import ceil
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
 try:
     import matplotlib.pyplot as plt
+    import PIL.Image
+    import PIL.ImageOps
     from matplotlib.collections import LineCollection, PolyCollection
-    from matplotlib.image import imread
+    from matplotlib.font_manager import FontProperties, findfont, get_font
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     from matplotlib.ticker import MaxNLocator
@@ -31,7 +33,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 from assigncore.backend import Array, get_backend
-from assigncore.inspect.display import plural
+from assigncore.boxes import xywhr_to_corners, xywhr_to_xyxy
+from assigncore.inspect.display import MAX_NAME, plural, shown
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 from assigncore.inspect.summary import per_level
 from assigncore.result import AssignResult
@@ -49,6 +52,12 @@ __all__ = [
 ]
 
 HostArray = np.ndarray[Any, Any]
+
+MISSING_GLYPH = "□"
+
+PLAIN_MODES = ("L", "RGB", "RGBA", "I", "F", "I;16")
+"""Kinds of pixels, as Pillow calls them, that are drawn as they are."""
+
 Axes = Any
 
 # Told apart with any colour vision, and from UNMATCHED, which nothing else may use.
@@ -67,6 +76,9 @@ POSITIVE_EDGES = (0, 1, 2, 3, 5, 9, 17, 33, 65)
 COUNT_EDGES = (1, 2, 4, 8, 16)
 COUNT_LABELS = ("1", "2-3", "4-7", "8-15", "16+")
 COUNT_COLORS = ("#7fb8dd", "#4a94c9", "#2273b3", "#0b5394", "#07305c")
+
+BOX_COLUMNS = (4, 5)
+"""Of boxes x1, y1, x2, y2, and of oriented ones."""
 
 MOST_OUTLINES = 150
 """Positives up to which their boxes are drawn; more would hide each other, and become dots."""
@@ -100,10 +112,10 @@ def assignment(
     ----------
     result : AssignResult
         Of one image: of a batch, ``result[0]`` is its first.
-    priors : array (N, 4), (N, 3) or (N, 2)
-        Boxes x1, y1, x2, y2 in pixels; with other widths, or with `points`, points that begin with x, y.
-    gt_bboxes : array (G, 4)
-        Boxes x1, y1, x2, y2 in pixels.
+    priors : array (N, 5), (N, 4), (N, 3) or (N, 2)
+        Boxes x1, y1, x2, y2 in pixels, or oriented ones; with other widths, or with `points`, points that begin with x, y.
+    gt_bboxes : array (G, 4) or (G, 5)
+        Boxes x1, y1, x2, y2 in pixels, or oriented ones.
     num_level_priors : sequence of int, optional
         Priors of each feature level. Not given: one colour for all.
     level_names : sequence of str, optional
@@ -153,15 +165,17 @@ def assignment(
             f"got {len(rows)} and {len(boxes)}"
         )
     valid = np.ones(len(boxes), dtype=bool) if gt_valid is None else _host(gt_valid, "gt_valid")
-    are_boxes = rows.shape[-1] == 4 and not points
+    are_boxes = rows.shape[-1] in BOX_COLUMNS and not points
     totals = np.bincount(codes[codes > 0] - 1, minlength=len(boxes))
     num_positives = int(np.sum(codes > 0))
     if outlines is None:
         outlines = num_positives <= max(MOST_OUTLINES, 2 * len(boxes))
-    centers = (rows[:, :2] + rows[:, 2:]) / 2 if are_boxes else rows[:, :2]
+    are_corners = are_boxes and rows.shape[-1] == 4
+    centers = (rows[:, :2] + rows[:, 2:]) / 2 if are_corners else rows[:, :2]
 
     ax = _axes(ax, (8.0, 8.0))
-    reach = np.concatenate([boxes[valid], rows[codes > 0] if are_boxes else np.empty((0, 4))])
+    taken = _upright(rows[codes > 0].astype(np.float64)) if are_boxes else np.empty((0, 4))
+    reach = np.concatenate([_upright(boxes[valid]), taken])
     width, height = _canvas(ax, image, image_shape, reach)
     line = _line_width(int(valid.sum()))
     levels = [slice(0, len(rows))]
@@ -213,7 +227,7 @@ def objects(
 
     Parameters
     ----------
-    gt_bboxes : array (G, 4)
+    gt_bboxes : array (G, 4) or (G, 5)
         Boxes x1, y1, x2, y2 in pixels.
     positives : AssignResult of one image, or array (G,) of integers
         Positives of each ground truth.
@@ -245,7 +259,7 @@ def objects(
         raise ValueError(f"positives: expected one for each of {len(boxes)} boxes, got {len(totals)}")
     ax = _axes(ax, (8.0, 8.0))
     crowds = np.empty((0, 4)) if ignore_bboxes is None else _boxes(ignore_bboxes, "ignore_bboxes")
-    _canvas(ax, image, image_shape, np.concatenate([boxes, crowds]))
+    _canvas(ax, image, image_shape, np.concatenate([_upright(boxes), _upright(crowds)]))
     line = _line_width(len(boxes))
     handles: list[Any] = [_unmatched_handle(f"none: {plural(int(np.sum(totals == 0)), 'object')}")]
     bins = np.searchsorted(COUNT_EDGES, totals, side="right") - 1
@@ -672,7 +686,7 @@ def side_by_side(
         One for each assigner, of one image, by the name to be shown.
     priors : array, or mapping of str to array
         As in :func:`assignment`; a mapping where the assigners have priors of their own.
-    gt_bboxes : array (G, 4)
+    gt_bboxes : array (G, 4) or (G, 5)
         Boxes x1, y1, x2, y2 in pixels.
     num_level_priors : sequence of int, or mapping of str to sequence of int, optional
         Priors of each feature level.
@@ -726,7 +740,7 @@ def side_by_side(
             num_level_priors=(
                 num_level_priors[name] if isinstance(num_level_priors, Mapping) else num_level_priors
             ),
-            title=f"{name}: {plural(positives, 'positive')}, {plural(without, 'object')} without",
+            title=f"{drawable(name)}: {plural(positives, 'positive')}, {plural(without, 'object')} without",
             ax=ax,
             **options,
         )
@@ -798,6 +812,21 @@ def _line(ax: Axes, x: HostArray, values: Sequence[float], name: str, color: str
         ax.plot(x, y, color=color, label=name, marker="o", markersize=3.5, linewidth=1.6)
 
 
+def drawable(text: str, limit: int = MAX_NAME) -> str:
+    r"""Write a name of somebody else's so that it is drawn as it stands, on one line, cut where it is long.
+
+    A dollar sign begins no mathematics, and a character that the font lacks is a square.
+
+    Examples
+    --------
+    >>> print(drawable("a$b$ 木"))
+    a\$b\$ □
+    """
+    font = get_font(findfont(FontProperties()))
+    known = [c if font.get_char_index(ord(c)) else MISSING_GLYPH for c in shown(text, limit)]
+    return "".join(known).replace("$", r"\$")
+
+
 def _finish(ax: Axes, title: str) -> None:
     _style(ax)
     ax.set_title(title, fontsize=10, color=INK, loc="left")
@@ -834,9 +863,16 @@ def _host(x: Array, name: str) -> HostArray:
 
 def _boxes(x: Array, name: str = "gt_bboxes") -> HostArray:
     boxes = np.asarray(_host(x, name), dtype=np.float64)
-    if boxes.ndim != 2 or boxes.shape[-1] != 4:
-        raise ValueError(f"{name}: expected shape (n, 4), the boxes of one image, got {boxes.shape}")
+    if boxes.ndim != 2 or boxes.shape[-1] not in BOX_COLUMNS:
+        raise ValueError(
+            f"{name}: expected shape (n, 4) or (n, 5), the boxes of one image, got {boxes.shape}"
+        )
     return boxes
+
+
+def _upright(boxes: HostArray) -> HostArray:
+    """Return boxes x1, y1, x2, y2 (n, 4) around boxes of either form."""
+    return boxes if boxes.shape[-1] == 4 else np.asarray(xywhr_to_xyxy(boxes))
 
 
 def _one_image(result: AssignResult) -> HostArray:
@@ -882,12 +918,19 @@ def _picture(image: Any) -> HostArray | None:
     """Return the pixels of an array or a file, channels last."""
     if image is None:
         return None
-    pixels = np.asarray(imread(fspath(image))) if isinstance(image, str | PathLike) else _host(image, "image")
+    pixels = read_image(image) if isinstance(image, str | PathLike) else _host(image, "image")
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3) and pixels.shape[-1] not in (1, 3, 4):
         pixels = np.moveaxis(pixels, 0, -1)
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 3, 4)):
         raise ValueError(f"image: expected shape (H, W), (H, W, 3) or (3, H, W), got {pixels.shape}")
     return pixels
+
+
+def read_image(path: str | PathLike[str]) -> HostArray:
+    """Read the pixels of an image file, turned as its EXIF orientation says."""
+    with PIL.Image.open(path) as file:
+        turned = PIL.ImageOps.exif_transpose(file)
+        return np.asarray(turned if turned.mode in PLAIN_MODES else turned.convert("RGBA"))
 
 
 def _line_width(count: int) -> float:
@@ -896,7 +939,9 @@ def _line_width(count: int) -> float:
 
 
 def _outlines(boxes: HostArray) -> Any:
-    """Corners of boxes as closed lines, shape (n, 5, 2)."""
+    """Corners of boxes of either form as closed lines, shape (n, 5, 2)."""
+    if boxes.shape[-1] != 4:
+        return np.asarray(xywhr_to_corners(boxes))[:, [0, 1, 2, 3, 0]]
     return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 5, 2)
 
 

@@ -45,8 +45,10 @@ MATCHERS_COMPILED = {
     "HFGroundingDino": "some_empty_float32",
     "HFRfDetr": "groups2_float32",
     "HFMaskFormer": "uneven_size_float32",
+    "TVFCOS": "like_areas_float32",
+    "TVRoIHeads": "four_images_float32",
 }
-"""Between them layers and their union, tokens, groups, masks resized and at points, images without objects."""
+"""Between them layers and their union, tokens, groups, masks resized and at points, and images without objects."""
 
 MOST_OF_A_SHAPE = 6
 """How many cases of one shape JAX replays."""

@@ -334,3 +334,21 @@ def test_a_grid_says_how_many_priors_each_level_has():
     assert (
         repr(POINTS_XY.grid([(2, 1), (1, 1)])) == "PriorGrid((3, 4) float32: 2 at stride 8x4, 1 at stride 16)"
     )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda big: AnchorGenerator((big,), (1.0,), scales=(1.0,)),
+        lambda big: AnchorGenerator((8,), (big,), scales=(1.0,)),
+        lambda big: AnchorGenerator((8,), (1.0,), scales=(big,)),
+        lambda big: AnchorGenerator((8,), (1.0,), octave_base_scale=big, scales_per_octave=1),
+        lambda big: AnchorGenerator((8,), (1.0,), scales=(1.0,), center_offset=-big),
+        lambda big: SSDAnchorGenerator((8,), (21,), (big,), ((2,),)),
+        lambda big: PointGenerator((8,), big),
+        lambda big: PointGenerator(((8, big),)),
+    ],
+)
+def test_a_number_beyond_floats_is_refused_at_construction(make):
+    with pytest.raises(ValueError, match="expected"):
+        make(10**400)

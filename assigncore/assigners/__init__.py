@@ -13,6 +13,7 @@ from assigncore.assigners.mask_hungarian import MaskHungarianAssigner
 from assigncore.assigners.matcher import Matcher, to_detectron2, to_torchvision
 from assigncore.assigners.max_iou import MaxIoUAssigner
 from assigncore.assigners.multi_instance import MultiInstanceAssigner
+from assigncore.assigners.paa import reassign_by_losses
 from assigncore.assigners.point import PointAssigner
 from assigncore.assigners.region import RegionAssigner
 from assigncore.assigners.sim_ota import SimOTAAssigner
@@ -47,6 +48,7 @@ __all__ = [
     "TopkHungarianAssigner",
     "UniformAssigner",
     "YOLOv7Assigner",
+    "reassign_by_losses",
     "shadowed_labels",
     "to_detectron2",
     "to_torchvision",

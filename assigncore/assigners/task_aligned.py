@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
 from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_broken
 from assigncore.checks import check_choice, check_knob
-from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
 from assigncore.inspect.trace import condition, is_recording
 from assigncore.numerics import at_least, quotient
 from assigncore.pairs.listed import ListedPairs, all_rows
@@ -20,6 +20,7 @@ from assigncore.result import AssignResult
 from assigncore.steps.alignment import Alignment, best_aligned
 from assigncore.steps.candidates import FAR, Candidates
 from assigncore.steps.conflicts import Winners, best_of_winners, fillers_in_reach, settle
+from assigncore.steps.ignore import spared_negatives
 from assigncore.steps.keypoints import PoseAlignment, flat_keypoints, level_gate
 from assigncore.steps.mask_overlaps import PredictedMasks, with_masks
 from assigncore.steps.min_positives import add_positives, free_priors, nearest_centers
@@ -74,6 +75,9 @@ class TaskAlignedAssigner(Configured):
         overlap it has with a prior it got.
     eps : float, default 1e-9
         Added to the largest metric where it is divided by.
+    ignore_iof_thr : float, default -1
+        A prior without ground truth is ignored where an ignore region covers more than this fraction of it.
+        Not positive: ignore regions have no effect.
     min_positives : int, default 0
         Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
         free priors whose centres are nearest to its own. Ours, in no paper: see
@@ -129,6 +133,7 @@ class TaskAlignedAssigner(Configured):
     topk2: int | None = None
     normalized: bool = False
     eps: float = 1e-9
+    ignore_iof_thr: float = -1
     min_positives: int = 0
     sigmas: Sequence[float] | None = None
     level_sizes: tuple[float, float] | None = None
@@ -140,6 +145,7 @@ class TaskAlignedAssigner(Configured):
             check_knob(name, getattr(self, name), at_least=0)
         if self.inside_margin is not None:
             check_knob("inside_margin", self.inside_margin, at_least=0)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
         check_choice("conflicts", self.conflicts, COMPETITORS)
         if self.topk2 is not None:
             check_knob("topk2", self.topk2, at_least=1, integer=True)
@@ -173,6 +179,8 @@ class TaskAlignedAssigner(Configured):
         gt_labels: Array,
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
         pred_keypoints: Array | None = None,
         gt_keypoints: Array | None = None,
         pred_coefficients: Array | None = None,
@@ -192,12 +200,17 @@ class TaskAlignedAssigner(Configured):
             The boxes predicted from the priors, in pixels, in the form of the ground truths.
         pred_scores : array (..., N, C)
             The probabilities of the classes, predicted from the priors.
-        gt_labels : array (..., G) of integers
-            Classes, from 0 to C - 1.
+        gt_labels : array (..., G) of integers, or (..., G, C) of bool
+            Classes, from 0 to C - 1; or masks of the classes that a box has. Of several, the mean of their
+            scores is the score of a pair.
         gt_valid : array (..., G) of bool, optional
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a prior takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
         pred_keypoints, gt_keypoints : array (..., N, K, 2) and (..., G, K, 3), optional
             Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count.
             Required with `sigmas`, not used without.
@@ -215,7 +228,8 @@ class TaskAlignedAssigner(Configured):
         AssignResult
             `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, and -1e8 for
             every other prior. The extra ``assign_metrics`` (..., N) is the metric of positive priors, or with
-            `normalized` what their class is to be trained towards, and 0 elsewhere.
+            `normalized` what their class is to be trained towards, and 0 elsewhere. Where labels are masks,
+            the result has the extra ``classes`` (..., N, C) of bool in place of `labels`.
 
         Raises
         ------
@@ -231,7 +245,8 @@ class TaskAlignedAssigner(Configured):
         label that is no class is an error where the host can see it; elsewhere its object takes no part.
         With `topk_inside`, priors outside compete with a metric of 0: a prior inside of metric 0 is positive
         only where it is among the first of all such, as published. With `conflicts` other than the claimants,
-        a ground truth may get a prior it had not chosen. The method has no ignore regions.
+        a ground truth may get a prior it had not chosen. The method has no ignore regions; `ignore_iof_thr`
+        is ours, and counts in images without ground truths too. Of points their cells count for it.
         """
         if gt_labels is None:
             raise ValueError("gt_labels: expected an array, since the metric reads their scores, got None")
@@ -247,11 +262,13 @@ class TaskAlignedAssigner(Configured):
         scene = read_scene(
             priors,
             gt_bboxes,
-            gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            ignore_bboxes=ignore_bboxes,
+            ignore_valid=ignore_valid,
             columns=("3 or 4", form),
             further={
+                "gt_labels": label_spec(gt_labels),
                 "pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True),
                 "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
                 **further,
@@ -265,7 +282,8 @@ class TaskAlignedAssigner(Configured):
             )
         if scene.is_empty:
             overlaps = scene.xp.where(scene.prior_valid, scene.full(0.0), UNASSIGNED)
-            return scene.result(scene.full(0, integers=True), overlaps, {"assign_metrics": scene.full(0.0)})
+            gt_inds, extras = scene.full(0, integers=True), {"assign_metrics": scene.full(0.0)}
+            return scene.result(gt_inds, overlaps, extras, ignored=self._spared(scene, gt_inds))
         alignment = self._alignment(scene)
         scene = alignment.scene
         index, claims, overlaps = self._claims(alignment)
@@ -275,7 +293,13 @@ class TaskAlignedAssigner(Configured):
         if self.min_positives:
             winners = self._with_more(alignment, winners)
         metrics = normalized(scene, winners, float(self.eps)) if self.normalized else winners.metrics
-        return result_of(scene, winners, metrics)
+        gt_inds, overlaps, metrics = written(scene, winners, metrics)
+        spared = self._spared(scene, gt_inds)
+        return scene.result(gt_inds, overlaps, {"assign_metrics": metrics}, ignored=spared)
+
+    def _spared(self, scene: Scene, gt_inds: Array) -> Array | None:
+        is_points = int(scene.priors.shape[-1]) == 3
+        return spared_negatives(scene, gt_inds, self.ignore_iof_thr, of_cells=is_points)
 
     def _further(self, **given: Array | None) -> dict[str, InputSpec]:
         """Name the inputs by which more than boxes is compared, each with its dimensions."""
@@ -425,8 +449,8 @@ def normalized(scene: Scene, winners: Winners, eps: float) -> Array:
     return quotient(winners.metrics * overlap, divisor)
 
 
-def result_of(scene: Scene, winners: Winners, metrics: Array) -> AssignResult:
-    """Write the winners to their priors."""
+def written(scene: Scene, winners: Winners, metrics: Array) -> tuple[Array, Array, Array]:
+    """Write the winners to their priors: codes, overlaps and `metrics`, each (B, N)."""
     xp, backend, n_priors = scene.xp, scene.backend, scene.shape[1]
     taken = winners.taken
     gt_inds = backend.scatter_max(winners.prior, xp.where(taken, winners.gt + 1, 0), n_priors)
@@ -434,4 +458,4 @@ def result_of(scene: Scene, winners: Winners, metrics: Array) -> AssignResult:
         winners.prior, xp.where(taken, winners.overlaps, UNASSIGNED), n_priors, fill=UNASSIGNED
     )
     metrics = backend.scatter_max(winners.prior, xp.where(taken, metrics, 0.0), n_priors)
-    return scene.result(gt_inds, overlaps, {"assign_metrics": metrics})
+    return gt_inds, overlaps, metrics

@@ -6,8 +6,10 @@ is :func:`assigncore.audit.run`; the command line is `assigncore audit`, which n
 ``assigncore[audit]``.
 """
 
+from assigncore.audit.advice import Advice
 from assigncore.audit.audit import Audit, run
 from assigncore.audit.errors import AuditError
 from assigncore.audit.runs import Run, Table
+from assigncore.audit.what_if import Outcome, Variations, WhatIf
 
-__all__ = ["Audit", "AuditError", "Run", "Table", "run"]
+__all__ = ["Advice", "Audit", "AuditError", "Outcome", "Run", "Table", "Variations", "WhatIf", "run"]

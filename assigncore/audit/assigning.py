@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,6 +25,7 @@ from assigncore.audit.matched import matched_overlaps
 from assigncore.audit.predictions import Predictor
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries, QueryLayout
+from assigncore.audit.reasons import Reason, find_reasons
 from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.calculators import BboxOverlaps2D
@@ -58,6 +60,8 @@ class Settings:
         Given detections for assigners that read predictions. None: simulated.
     seed : int
         Of what is simulated.
+    reasons : bool
+        Whether to find out why objects have no positives.
     """
 
     backend: ArrayBackend
@@ -66,6 +70,7 @@ class Settings:
     proposals: Results | None = None
     predictions: Results | None = None
     seed: int = 0
+    reasons: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ class Assigned:
     matched_overlaps : array, shape (G,), or None
         Mean IoU of each object with the predictions of its positives, NaN without any. None: there are no
         predictions.
+    reasons : mapping of int to Reason
+        Why objects, by index, have no positives.
     """
 
     frame: Frame
@@ -106,6 +113,7 @@ class Assigned:
     priors_by_level: Any
     best_overlaps: Any
     matched_overlaps: Any = None
+    reasons: Mapping[int, Reason] = field(default_factory=dict)
 
 
 def make_layout(plan: Plan, dataset: Dataset, settings: Settings) -> Layout:
@@ -173,7 +181,8 @@ def assign_images(
             gt_inds, best = deciders[key](laid.priors, gt_bboxes, arrays)
         except (ValueError, TypeError) as error:
             raise AuditError(f"{plan.name}: {error}") from error
-        yield from _split(batch, laid, gt_inds, best, settings.backend)
+        asked = partial(find_reasons, plan, laid, batch, arrays, static, settings.backend)
+        yield from _split(batch, laid, gt_inds, best, settings.backend, asked if settings.reasons else None)
 
 
 def find_best_overlaps(priors: Array, gt_bboxes: Array, flags: Mapping[str, Array]) -> Array:
@@ -228,7 +237,12 @@ def _decider(plan: Plan, static: Mapping[str, Any], backend: ArrayBackend) -> De
 
 
 def _split(
-    batch: Batch, laid: Laid, gt_inds: Array, best: Array | None, backend: ArrayBackend
+    batch: Batch,
+    laid: Laid,
+    gt_inds: Array,
+    best: Array | None,
+    backend: ArrayBackend,
+    asked: Callable[[int, Sequence[int]], Mapping[int, Reason]] | None,
 ) -> Iterator[Assigned]:
     """Take a batch's result apart into images, padding left behind."""
     gt_inds = backend.to_numpy(gt_inds)
@@ -244,6 +258,8 @@ def _split(
         if laid.predicted is not None:
             gt_bboxes = batch.gt_bboxes[i, : len(objects)]
             matched = matched_overlaps(gt_inds[i, :n], laid.predicted.boxes[i, :n], gt_bboxes)
+        has_some = np.bincount(np.maximum(gt_inds[i, :n], 0), minlength=len(objects) + 1)[1:]
+        without = np.flatnonzero(has_some[: len(objects)] == 0).tolist()
         yield Assigned(
             frame,
             objects,
@@ -255,4 +271,5 @@ def _split(
             laid.by_level[i],
             found,
             matched,
+            asked(i, without) if asked and without else {},
         )

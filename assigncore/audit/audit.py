@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from assigncore.audit.advice import Objects, advise
 from assigncore.audit.assigning import BATCH_SIZE, Settings, make_layout
 from assigncore.audit.chunks import num_images
 from assigncore.audit.config import Plan, make_plans
@@ -22,12 +25,16 @@ from assigncore.audit.report import make_report, write_report
 from assigncore.audit.results import load_results
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import Findings, summarize
-from assigncore.datasets import Dataset, read_dataset, sample_dataset
+from assigncore.audit.what_if import Evaluate, Variations, outcome_of, read_variations, try_variations
+from assigncore.datasets import Dataset, Format, InputFileError, read_dataset, sample_dataset
 from assigncore.inspect.display import plural
 
 __all__ = ["Audit", "assign_dataset", "run"]
 
 PathLike: TypeAlias = str | os.PathLike[str]
+
+TRIED_IMAGES = 1000
+"""Images that changes are tried on: enough to rank them, few enough to try many."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,12 @@ class Audit(Sequence[Run]):
         return iter(self.runs)
 
     def __getitem__(self, which: Any) -> Any:
-        """Give a run by its index or its name."""
+        """Give a run by its index, by its name, or by that without what was changed."""
         if not isinstance(which, str):
             return self.runs[which]
-        for one in self.runs:
-            if one.name == which:
-                return one
+        plain = [one for one in self.runs if one.plan.settings.name == which]
+        for one in [*(one for one in self.runs if one.name == which), *plain]:
+            return one
         raise KeyError(f"{which!r}: expected one of {', '.join(repr(one.name) for one in self.runs)}")
 
     def __repr__(self) -> str:
@@ -79,6 +86,123 @@ class Audit(Sequence[Run]):
     def is_complete(self) -> bool:
         """Whether every image was assigned; an interrupted run keeps what it has."""
         return self.images_done == len(self.dataset.images)
+
+    def suggest(
+        self,
+        *,
+        images: int = TRIED_IMAGES,
+        jobs: int = 1,
+        executor: Any = None,
+        progress: Progress | None = None,
+    ) -> Audit:
+        """Find out what to change so that fewer objects go without positives, by trying it.
+
+        Parameters
+        ----------
+        images : int, default 1000
+            How many images to try changes on at most, evenly spread over those with objects.
+        jobs, executor, progress
+            As in `run`.
+
+        Returns
+        -------
+        Audit
+            The same, with `advice` in every run.
+
+        Examples
+        --------
+        >>> from assigncore import audit
+        >>> advice = audit.run(assigners="detr").suggest()[0].advice
+        >>> advice.causes
+        ('Too few queries: an image has up to 574 objects, and there are 100 queries.',)
+        >>> advice.overrides, advice.today.without, advice.outcome.without
+        (('priors.num_queries=574',), 653, 0)
+        """
+        tried = self._tried_on(images)
+        runs = []
+        for one in self.runs:
+            evaluate = self._evaluator(tried, jobs, executor, progress)
+            findings = one.findings if tried is self.dataset else evaluate((one.plan,))[0]
+            frames = [one.scale.frame(image) for image in tried.images]
+            boxes = [frame.boxes(tried.objects(frame.image)) for frame in frames]
+            objects = Objects(np.concatenate(boxes), len(frames), max(map(len, boxes)), self.scale)
+            runs.append(replace(one, advice=advise(one.plan, findings, objects, evaluate)))
+        return replace(self, runs=tuple(runs))
+
+    def vary(
+        self,
+        variations: Sequence[str],
+        *,
+        images: int = TRIED_IMAGES,
+        jobs: int = 1,
+        executor: Any = None,
+        progress: Progress | None = None,
+    ) -> Audit:
+        """Run the assigners with some knobs varied.
+
+        Parameters
+        ----------
+        variations : sequence of str
+            ``"KEY=VALUE,VALUE,..."`` for all assigners, ``"NAME:KEY=VALUE,..."`` for one. Of several, every
+            combination is run.
+        images : int, default 1000
+            How many images to run them on at most, evenly spread over those with objects.
+        jobs, executor, progress
+            As in `run`.
+
+        Returns
+        -------
+        Audit
+            The same, with `variations` in every run that some are for.
+
+        Raises
+        ------
+        AuditError
+            If one is no key with values, is for an assigner that is not run, or there are too many.
+
+        Examples
+        --------
+        >>> from assigncore import audit
+        >>> varied = audit.run(assigners="atss").vary(["priors.strides=[8,16,32],[4,8,16]"])[0].variations
+        >>> [(one.overrides, one.outcome.without) for one in varied.what_ifs]
+        [(('priors.strides=[8,16,32]',), 54), (('priors.strides=[4,8,16]',), 30)]
+        """
+        combinations = read_variations(variations, [one.plan for one in self.runs])
+        tried = self._tried_on(images)
+        evaluate = self._evaluator(tried, jobs, executor, progress)
+        runs = []
+        for one in self.runs:
+            what_ifs = try_variations(one.plan, combinations, evaluate)
+            if what_ifs:
+                findings = one.findings if tried is self.dataset else evaluate((one.plan,))[0]
+                found = Variations(len(tried.images), outcome_of(findings), what_ifs)
+                one = replace(one, variations=found)
+            runs.append(one)
+        return replace(self, runs=tuple(runs))
+
+    def _tried_on(self, most: int) -> Dataset:
+        """Give the images that changes are tried on: all, or some evenly spread over those with objects."""
+        if len(self.dataset.images) <= most and self.is_complete:
+            return self.dataset
+        indices = np.flatnonzero(np.diff(self.dataset.object_starts))
+        if len(indices) > most:
+            indices = indices[np.arange(most) * len(indices) // most]
+        return self.dataset.take(indices.tolist())
+
+    def _evaluator(self, tried: Dataset, jobs: int, executor: Any, progress: Progress | None) -> Evaluate:
+        settings = replace(self.settings, reasons=False)
+
+        def evaluate(plans: Sequence[Plan]) -> Sequence[Findings]:
+            if not plans:
+                return ()
+            found = assign_dataset(
+                plans, tried, self.scale, settings, jobs=jobs, executor=executor, progress=progress
+            )
+            if not found.is_complete:
+                raise KeyboardInterrupt
+            return [one.findings for one in found.runs]
+
+        return evaluate
 
     def report(self) -> dict[str, Any]:
         """Collect everything that was found, in the form of ``report.json``."""
@@ -93,6 +217,13 @@ def run(
     annotations: Dataset | PathLike | None = None,
     assigners: str | PathLike | Sequence[str | PathLike] = (),
     *,
+    format: Format | None = None,
+    split: str | None = None,
+    images: PathLike | None = None,
+    image_ids: Collection[int | str] = (),
+    categories: Collection[int | str] = (),
+    limit: int | None = None,
+    sample: int | None = None,
     overrides: Sequence[str] = (),
     image_scale: str = "1333x800",
     size_divisor: int = SIZE_DIVISOR,
@@ -115,6 +246,13 @@ def run(
     assigners : str or path, or sequence of them
         Names of presets, such as ``"retinanet"``, and config files, told by their ending ``.json`` or
         ``.toml``. Default: ``"rpn"``.
+    format, split, images : optional
+        What the annotations are, which part of them, and where the image files are, as `read_dataset` takes
+        them.
+    image_ids, categories, limit : optional
+        Only these images; only the objects of these classes; at most so many images: see `Dataset.filter`.
+    sample : int, optional
+        Seed by which the images of `limit` are drawn, instead of the first.
     overrides : sequence of str
         ``"KEY=VALUE"`` for all assigners, ``"NAME:KEY=VALUE"`` for one.
     image_scale : str, default "1333x800"
@@ -171,12 +309,21 @@ def run(
         raise AuditError("--proposals: no assigner of this run works on proposals; 'faster-rcnn-rcnn' does")
     if predictions is not None and not any(map(reads_predictions, plans)):
         raise AuditError("--predictions: no assigner of this run reads predictions; 'tood' and 'detr' do")
-    dataset = _read(annotations)
+    if sample is not None and limit is None:
+        raise AuditError("--sample: draws the images that --limit counts, which is not given")
+    whole = _read(annotations, format, split, images)
+    try:
+        dataset = whole.filter(image_ids=image_ids, categories=categories, limit=limit, seed=sample)
+    except ValueError as error:
+        raise AuditError(f"{whole.source}: {error}") from None
     library, at = open_backend(backend, device)
-    boxes = None if proposals is None else load_results("--proposals", Path(proposals), dataset)
+    boxes = (
+        None if proposals is None else load_results("--proposals", Path(proposals), whole).of_part(dataset)
+    )
     detections = None
     if predictions is not None:
-        detections = load_results("--predictions", Path(predictions), dataset, with_classes=True)
+        detections = load_results("--predictions", Path(predictions), whole, with_classes=True)
+        detections = detections.of_part(dataset)
     settings = Settings(library, at, batch_size, boxes, detections, seed)
     return assign_dataset(plans, dataset, scale, settings, jobs=jobs, executor=executor, progress=progress)
 
@@ -203,10 +350,19 @@ def assign_dataset(
     return Audit(tuple(runs), dataset, scale, settings, num_images(dataset, done))
 
 
-def _read(annotations: Dataset | PathLike | None) -> Dataset:
+def _read(
+    annotations: Dataset | PathLike | None, format: Format | None, split: str | None, images: PathLike | None
+) -> Dataset:
     if annotations is None:
         return sample_dataset()
-    return annotations if isinstance(annotations, Dataset) else read_dataset(annotations)
+    if isinstance(annotations, Dataset):
+        return annotations
+    try:
+        return read_dataset(annotations, format, images=images, split=split)
+    except InputFileError:
+        raise
+    except ValueError as error:
+        raise AuditError(f"--{error}") from None
 
 
 def _is_file(assigner: str | PathLike) -> bool:

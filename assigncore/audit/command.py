@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,17 +16,29 @@ from rich.console import Console
 
 from assigncore.audit.assigning import BATCH_SIZE
 from assigncore.audit.audit import Audit, run
+from assigncore.audit.config import make_plans
 from assigncore.audit.devices import BACKENDS
 from assigncore.audit.errors import AuditError
 from assigncore.audit.execution import connected
+from assigncore.audit.page import make_page
 from assigncore.audit.presets import DEFAULT_PRESET, PRESETS
 from assigncore.audit.progress import shown_progress
+from assigncore.audit.report import write_objects
 from assigncore.audit.table import print_audit
+from assigncore.audit.what_if import read_variations
 from assigncore.backend.threads import num_cores
-from assigncore.datasets import InputFileError
+from assigncore.datasets import FORMATS, Format, InputFileError
+from assigncore.inspect.display import plural, shown
 from assigncore.terminal import HeldOutput, OutputError, write_text
+from assigncore.whole_files import write_whole
 
 MAX_WARNINGS = 10
+
+PICTURES = 8
+"""Pictures of a gallery by default: as quick to draw as some hundred images are to assign."""
+
+MAX_LINE = 2000
+"""Characters of a line on stderr; names of files can be of any length."""
 
 LONG = 10.0
 """Seconds of assigning after which the extra for speed is named."""
@@ -42,7 +54,7 @@ class OneLineGroup(click.Group):
             code = super().main(*args, **kwargs)
         except (AuditError, InputFileError, click.ClickException) as error:
             message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            click.echo(f"Error: {' '.join(message.split())}", err=True)
+            _say(f"Error: {message}")
             sys.exit(2)
         except MemoryError:
             click.echo("Error: out of memory; a smaller --image-scale or --batch-size needs less", err=True)
@@ -65,12 +77,34 @@ def cli(context: click.Context) -> None:
 @cli.command()
 @click.argument("annotations", required=False, type=click.Path(path_type=Path))
 @click.option(
+    "--format", type=click.Choice(FORMATS), help="What ANNOTATIONS are. Default: what they look like."
+)
+@click.option("--split", help="Part of a YOLO or VOC data set: train, val, test. Default: train; all of VOC.")
+@click.option(
+    "--image-id",
+    "image_ids",
+    multiple=True,
+    metavar="ID",
+    help="Only this image, by id or file name. May be given several times.",
+)
+@click.option(
+    "--category",
+    "categories",
+    multiple=True,
+    metavar="NAME",
+    help="Only the objects of this class, by name or id. May be given several times.",
+)
+@click.option("--limit", type=click.IntRange(1), help="At most so many images, the first.")
+@click.option(
+    "--sample", type=click.IntRange(0), metavar="SEED", help="Draw the images of --limit at random."
+)
+@click.option(
     "--assigner",
     "assigners",
     multiple=True,
-    metavar="NAME",
+    metavar="[NAME=]PRESET",
     help=f"Published setting to audit: {', '.join(PRESETS)}. Default {DEFAULT_PRESET}. "
-    "Give it several times to see several side by side.",
+    "Give it several times to see several side by side, with names of their own if they are of one preset.",
 )
 @click.option(
     "--config",
@@ -139,13 +173,38 @@ def cli(context: click.Context) -> None:
     metavar="ADDRESS",
     help="Compute on a Dask cluster instead: the address of its scheduler, such as tcp://host:8786.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of the image files, for the gallery.")
 @click.option(
-    "--gallery", type=click.IntRange(0), default=8, show_default=True, help="Images to draw, the worst first."
+    "--suggest",
+    is_flag=True,
+    help="Fit the anchors to the objects, try that and other changes, and advise what to change.",
+)
+@click.option(
+    "--vary",
+    "variations",
+    multiple=True,
+    metavar="KEY=VALUE,VALUE,...",
+    help="Run every value of a knob, as priors.scales=[4],[8],[16]; of several, every combination.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of the image files: for the gallery, and for sizes that the annotations lack.",
+)
+@click.option(
+    "--gallery",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Images to draw for each assigner, the worst first. Default: {PICTURES} pictures in all.",
 )
 def audit(
     annotations: Path | None,
+    format: Format | None,
+    split: str | None,
+    image_ids: tuple[str, ...],
+    categories: tuple[str, ...],
+    limit: int | None,
+    sample: int | None,
     assigners: tuple[str, ...],
     configs: tuple[Path, ...],
     overrides: tuple[str, ...],
@@ -159,27 +218,39 @@ def audit(
     seed: int,
     jobs: int | None,
     scheduler: str | None,
+    suggest: bool,
+    variations: tuple[str, ...],
     out: Path | None,
     images: Path | None,
-    gallery: int,
+    gallery: int | None,
 ) -> None:
-    """Show what a label assigner makes of COCO annotations, before anything is trained.
+    """Show what a label assigner makes of annotations, before anything is trained.
+
+    ANNOTATIONS are a COCO or LVIS file, YOLO's data.yaml or folder, a folder of Pascal VOC's XML files, or a
+    CrowdHuman file, any of them packed by gzip.
 
     Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
     """
-    if images is not None and out is None:
-        raise AuditError("--images: is used by the pictures only, which need --out")
     if images is not None and not images.is_dir():
         raise AuditError(f"--images {images}: no such folder")
     if jobs is not None and scheduler is not None:
         raise AuditError("--jobs: says how many processes of this machine compute, but --scheduler others")
+    read_variations(variations, make_plans(assigners, configs, overrides))
     pictures = None if out is None else _prepare_pictures(out)
+    jobs = _default_jobs(backend, device) if jobs is None else jobs
     start = time.perf_counter()
     on_cluster = nullcontext() if scheduler is None else connected(scheduler)
     with on_cluster as executor, shown_progress() as progress:
         found = run(
             annotations,
             [*assigners, *configs],
+            format=format,
+            split=split,
+            images=images,
+            image_ids=image_ids,
+            categories=categories,
+            limit=limit,
+            sample=sample,
             overrides=overrides,
             image_scale=image_scale,
             size_divisor=size_divisor,
@@ -189,29 +260,43 @@ def audit(
             backend=backend,
             device=device,
             batch_size=batch_size,
-            jobs=_default_jobs(backend, device) if jobs is None else jobs,
+            jobs=jobs,
             executor=executor,
             progress=progress,
         )
-    _say_what_is_quicker(time.perf_counter() - start)
+        seconds, is_complete = time.perf_counter() - start, found.is_complete
+        # Whatever of the output fails, the rest is written, the report before anything else.
+        failed: list[Exception] = []
+        if out is not None:
+            with _kept_in(failed, out):
+                found.write_report(out / "report.json")
+                _write_objects(found, out)
+        if is_complete and (suggest or variations):
+            where = {"jobs": jobs, "executor": executor, "progress": progress}
+            found, is_complete = _try_changes(found, suggest, variations, **where)
+            if out is not None:
+                with _kept_in(failed, out):
+                    found.write_report(out / "report.json")
+                    _write_advice(found, out)
+    _say_what_is_quicker(seconds)
     _warn(found)
-    # Whatever of the output fails, the rest is written, the report before anything else.
-    failed: list[Exception] = []
-    if out is not None:
-        with _kept_in(failed, out):
-            found.write_report(out / "report.json")
     tables = HeldOutput()
     print_audit(Console(file=tables), found)
     with _kept_in(failed, out):
         tables.write_out()
     if out is not None and pictures is not None:
+        dataset = found.dataset
+        count = max(1, PICTURES // len(found)) if gallery is None else gallery
         with _kept_in(failed, out):
             with Console(stderr=True).status("drawing the pictures"):
-                count = pictures.draw_all(found.runs, found.dataset, found.settings, out, images, gallery)
-            write_text(f"\nWrote {out / 'report.json'} and {count} pictures\n")
+                count = pictures.draw_all(
+                    found.runs, dataset, found.settings, out, dataset.image_folder, count
+                )
+            write_whole(out / "report.html", make_page(found, _folders(found, out)))
+            write_text(f"\nWrote {out / 'report.html'}, {out / 'report.json'} and {count} pictures\n")
     if failed:
         raise failed[0]
-    if not found.is_complete:
+    if not is_complete:
         raise click.Abort
 
 
@@ -224,6 +309,41 @@ def _kept_in(failed: list[Exception], out: Path | None) -> Iterator[None]:
         failed.append(AuditError(f"{error}; {out / 'report.json'} is whole" if out else str(error)))
     except OSError as error:
         failed.append(AuditError(f"--out {out}: cannot be written: {error.strerror or error}"))
+
+
+def _try_changes(found: Audit, suggest: bool, variations: Sequence[str], **where: Any) -> tuple[Audit, bool]:
+    """Try what is asked for, and tell whether all of it was tried; an interrupted run keeps the audit."""
+    try:
+        if variations:
+            found = found.vary(variations, **where)
+        if suggest:
+            found = found.suggest(**where)
+    except KeyboardInterrupt:
+        click.echo("Interrupted: not all changes were tried, the audit itself is whole", err=True)
+        return found, False
+    return found, True
+
+
+def _write_objects(found: Audit, out: Path) -> None:
+    """Write every assigner's objects."""
+    for one, folder in zip(found, _folders(found, out), strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_objects(one, folder)
+
+
+def _write_advice(found: Audit, out: Path) -> None:
+    """Write the settings that are advised where `--config` can read them."""
+    for one, folder in zip(found, _folders(found, out), strict=True):
+        if one.advice is not None and one.advice.config:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / "advice.toml", one.advice.config)
+
+
+def _folders(found: Audit, out: Path) -> list[Path]:
+    """Give every assigner's folder."""
+    from assigncore.audit.style import slugs  # Needs Matplotlib, as all of --out does.
+
+    return [out / name for name in slugs([one.name for one in found])]
 
 
 def _default_jobs(backend: str, device: str | None) -> int:
@@ -251,14 +371,19 @@ def _warn(found: Audit) -> None:
     """Name the broken annotations, and the proposals and predictions that are not used, on stderr."""
     dataset, results = found.dataset, (found.settings.proposals, found.settings.predictions)
     for skipped in dataset.skipped[:MAX_WARNINGS]:
-        click.echo(" ".join(f"Warning: {dataset.source}: {skipped}; skipped".split()), err=True)
+        _say(f"Warning: {dataset.source}: {skipped}; skipped")
     more = len(dataset.skipped) - MAX_WARNINGS
     if more > 0:
-        click.echo(f"Warning: {dataset.source}: {more} more broken annotations skipped", err=True)
+        _say(f"Warning: {dataset.source}: {plural(more, 'more broken annotation')} skipped")
     lines = [line for one in results if one is not None for line in one.warnings()]
     # Each once: one file can hold both proposals and predictions.
     for line in dict.fromkeys(lines):
-        click.echo(" ".join(f"Warning: {line}".split()), err=True)
+        _say(f"Warning: {line}")
+
+
+def _say(line: str) -> None:
+    """Write a line on stderr, with nothing in it that a terminal would act upon."""
+    click.echo(shown(line, MAX_LINE), err=True)
 
 
 def _say_what_is_quicker(seconds: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,6 +20,7 @@ from assigncore.audit.presets import DEFAULT_PRESET, PRESETS, Preset
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
 from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
+from assigncore.checks import LARGEST
 from assigncore.datasets.files import read_json
 from assigncore.priors import (
     AnchorGenerator,
@@ -46,6 +48,13 @@ TABLES = ("assigner", "priors", "approxs")
 WITHOUT_EFFECT = ("gpu_assign_thr",)
 """Knobs of published configs that say how to compute, not what."""
 
+INSTEAD_OF = {
+    "scales": ("octave_base_scale", "scales_per_octave"),
+    "octave_base_scale": ("scales",),
+    "scales_per_octave": ("scales",),
+}
+"""Knobs of priors that say what another one says: the override counts."""
+
 SECTIONS = ("name", "base", *TABLES, "allowed_border", "image_scale")
 
 
@@ -61,8 +70,8 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """Name in tables, reports and file names."""
-        return self.settings.name
+        """Name in tables, reports and file names: that of the settings, and what was changed of them."""
+        return " ".join([self.settings.name, ", ".join(self.settings.changes)]).strip()
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -80,7 +89,7 @@ class Override:
     value: Any
 
     @classmethod
-    def parse(cls, text: str) -> Override:
+    def parse(cls, text: str, option: str = "--set") -> Override:
         """Read an override; its value is JSON, or else a plain string.
 
         Examples
@@ -92,7 +101,7 @@ class Override:
         plan, colon, key = target.strip().rpartition(":")
         keys = tuple(key.split("."))
         if not separator or not all(keys) or bool(plan) != bool(colon):
-            raise AuditError(f"--set: expected KEY=VALUE or NAME:KEY=VALUE, got {text!r}")
+            raise AuditError(f"{option}: expected KEY=VALUE or NAME:KEY=VALUE, got {text!r}")
         try:
             parsed = json.loads(value)
         except ValueError:
@@ -106,10 +115,16 @@ class Override:
         if first in ("allowed_border", "image_scale") and not rest:
             sections[first] = self.value
         elif first in ("priors", "approxs") and rest:
-            sections[first] = _put(getattr(preset, first) or {}, rest, self.value)
+            instead = INSTEAD_OF.get(rest[0], ())
+            known = {k: v for k, v in (getattr(preset, first) or {}).items() if k not in instead}
+            sections[first] = _put(known, rest, self.value)
         else:
             sections["assigner"] = _put(preset.assigner, self.keys, self.value)
         return replace(preset, **sections)
+
+    def without_plan(self) -> str:
+        """Write it for any plan, as ``KEY=VALUE``."""
+        return f"{'.'.join(self.keys)}={self.text.partition('=')[2]}"
 
 
 def make_plans(names: Sequence[str], files: Sequence[Path], overrides: Sequence[str]) -> tuple[Plan, ...]:
@@ -118,7 +133,7 @@ def make_plans(names: Sequence[str], files: Sequence[Path], overrides: Sequence[
     Parameters
     ----------
     names : sequence of str
-        Presets.
+        Presets, ``NAME=PRESET`` for one under another name.
     files : sequence of Path
         JSON or TOML files. With neither names nor files the preset `rpn` is run.
     overrides : sequence of str
@@ -129,19 +144,35 @@ def make_plans(names: Sequence[str], files: Sequence[Path], overrides: Sequence[
     AuditError
         If a name, a file or a knob is wrong.
     """
-    presets = [find_preset(name, "--assigner") for name in names] + [read_preset(path) for path in files]
+    presets = [_named_preset(name) for name in names] + [read_preset(path) for path in files]
     presets = presets or [PRESETS[DEFAULT_PRESET]]
     known = [preset.name for preset in presets]
     for name in known:
         if known.count(name) > 1:
-            raise AuditError(f"--assigner, --config: {name!r} is given twice; names must differ")
+            raise AuditError(
+                f"--assigner, --config: {name!r} is given twice; names must differ: --assigner other={name}"
+            )
     for override in map(Override.parse, overrides):
         if override.plan is not None and override.plan not in known:
             raise AuditError(
                 f"--set {override.text}: {_unknown('assigner of this run', override.plan, known)}"
             )
-        presets = [override.apply(p) if override.plan in (None, p.name) else p for p in presets]
+        presets = [_change(p, override) if override.plan in (None, p.name) else p for p in presets]
     return tuple(_build(preset) for preset in presets)
+
+
+def change_plan(plan: Plan, overrides: Sequence[str]) -> Plan:
+    """Build a plan again with some knobs changed, each ``KEY=VALUE`` as `--set` takes it.
+
+    Raises
+    ------
+    AuditError
+        If the plan cannot be built so.
+    """
+    preset = plan.settings
+    for text in overrides:
+        preset = Override.parse(text).apply(preset)
+    return _build(preset)
 
 
 def find_preset(name: str, option: str) -> Preset:
@@ -149,6 +180,26 @@ def find_preset(name: str, option: str) -> Preset:
     if name not in PRESETS:
         raise AuditError(f"{option}: {_unknown('preset', name, PRESETS)}")
     return PRESETS[name]
+
+
+def _named_preset(text: str) -> Preset:
+    """Look up ``PRESET``, or ``NAME=PRESET``, which is called otherwise."""
+    own, separator, name = text.partition("=")
+    if not separator:
+        return find_preset(text, "--assigner")
+    if not own.strip():
+        raise AuditError(f"--assigner: expected PRESET or NAME=PRESET, got {text!r}")
+    return replace(find_preset(name.strip(), "--assigner"), name=own.strip())
+
+
+def _change(preset: Preset, override: Override) -> Preset:
+    """Apply an override, and note it if it makes a difference."""
+    changed = override.apply(preset)
+    if changed == preset:
+        return preset
+    key = ".".join(override.keys)
+    others = (change for change in preset.changes if change.partition("=")[0] != key)
+    return replace(changed, changes=(*others, f"{key}={override.text.partition('=')[2].strip()}"))
 
 
 def read_preset(path: Path) -> Preset:
@@ -160,6 +211,8 @@ def read_preset(path: Path) -> Preset:
         ``*.toml``, else JSON. Either ``{"type": "MaxIoUAssigner", ...}``, or any of ``name``, ``base`` (the
         preset to start from, `rpn` if absent), ``assigner``, ``priors``, ``approxs``, ``allowed_border`` and
         ``image_scale``. What is not said comes from the base; approximations only if its assigner does too.
+        That holds for the knobs of priors of the base's type, too, and of an assigner without ``type``; an
+        assigner with one is a config dict, whose other knobs have their own defaults.
     """
     config = _read_toml(path) if path.suffix.lower() == ".toml" else read_json(path)
     if isinstance(config, dict) and "type" in config:
@@ -173,10 +226,15 @@ def read_preset(path: Path) -> Preset:
             raise AuditError(f"{path}: {_unknown('section', key, SECTIONS)}")
         if key in ("name", "base") and not (isinstance(value, str) and value.strip()):
             raise AuditError(f"{path}: {key}: expected a name, got {value!r}")
-        if key in TABLES and not (isinstance(value, dict) and isinstance(value.get("type"), str)):
+        if key in TABLES and not (isinstance(value, dict) and isinstance(value.get("type", ""), str)):
             raise AuditError(f"{path}: {key}: expected a table with 'type' and knobs, got {value!r}")
     config = _tuples(config)
     base = find_preset(config.get("base", DEFAULT_PRESET), f"{path}: base")
+    for key in ("priors", "approxs"):
+        if key in config:
+            config[key] = _inherit(getattr(base, key) or {}, config[key])
+    if "assigner" in config and "type" not in config["assigner"]:
+        config["assigner"] = {**base.assigner, **config["assigner"]}
     return Preset(
         name=config.get("name", path.stem),
         source=str(path),
@@ -186,6 +244,38 @@ def read_preset(path: Path) -> Preset:
         image_scale=config.get("image_scale", base.image_scale),
         allowed_border=config.get("allowed_border", base.allowed_border),
     )
+
+
+def preset_as_toml(preset: Preset, name: str) -> str:
+    """Write a preset as a config file that `read_preset` reads, under another name."""
+    lines = [f"name = {_toml(name)}", f"allowed_border = {_toml(preset.allowed_border)}"]
+    if preset.image_scale is not None:
+        lines.append(f"image_scale = {_toml(preset.image_scale)}")
+    for section in TABLES:
+        knobs = getattr(preset, section)
+        if knobs is not None:
+            known = {knob: value for knob, value in knobs.items() if value is not None}
+            lines += ["", f"[{section}]", *(f"{knob} = {_toml(value)}" for knob, value in known.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """Write a value as TOML does."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return json.dumps(value)
+
+
+def _inherit(base: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Take what is not said of priors from those of the base, if they are of one type."""
+    if own.get("type", base.get("type")) != base.get("type"):
+        return own
+    instead = {other for knob in own for other in INSTEAD_OF.get(knob, ())}
+    return {**{knob: value for knob, value in base.items() if knob not in instead}, **own}
 
 
 def _build(preset: Preset) -> Plan:
@@ -245,7 +335,7 @@ def _read_toml(path: Path) -> Any:
 def _put(config: Mapping[str, Any], keys: Sequence[str], value: Any) -> Mapping[str, Any]:
     """Copy a config with one value replaced, however deep; where a float stood, ``1`` means 1.0."""
     if len(keys) == 1:
-        whole = type(value) is int and isinstance(config.get(keys[0]), float)
+        whole = type(value) is int and abs(value) <= LARGEST and isinstance(config.get(keys[0]), float)
         return {**config, keys[0]: float(value) if whole else value}
     inner = config.get(keys[0])
     return {**config, keys[0]: _put(inner if isinstance(inner, Mapping) else {}, keys[1:], value)}

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
 from assigncore.audit.assigning import Settings
@@ -174,14 +175,22 @@ def connected(scheduler: str) -> Iterator[Any]:
 def _open(executor: Any, jobs: int) -> Iterator[tuple[Callable[..., Future[Any]], Callable[[], int]]]:
     """Give what hands out a task, and what says how many to hand out at a time, so that no worker waits."""
     if executor is None:
-        pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin_worker)
+        context = get_context("spawn")
+        lifeline, own_end = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(jobs, context, _begin_worker, (lifeline,))
         try:
             with _no_interrupts():
                 # What is spawned meanwhile ignores them too, from its first line on.
                 pool.submit(os.getpid)
             yield pool.submit, lambda: 2 * jobs
+        except BaseException:
+            # Nobody waits for what they are at.
+            own_end.close()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            own_end.close()
+            lifeline.close()
     elif hasattr(executor, "get_executor"):
         cluster = executor.get_executor(pure=False, retries=RETRIES)
         yield cluster.submit, lambda: 2 * max(1, sum(executor.nthreads().values()))
@@ -194,10 +203,17 @@ def _open(executor: Any, jobs: int) -> Iterator[tuple[Callable[..., Future[Any]]
         )
 
 
-def _begin_worker() -> None:
-    """Leave interrupts to the parent, and threads to the other workers."""
+def _begin_worker(lifeline: Connection) -> None:
+    """Leave interrupts to the parent, end with it, and leave the other cores to the other workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _end_with(lifeline: Connection) -> None:
+    """End this process, whatever it does, when the parent closes the other end or is killed."""
+    lifeline.poll(None)
+    os._exit(1)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from assigncore.audit.errors import AuditError
+from assigncore.boxes import corners_to_xywhr, xywhr_to_corners
 from assigncore.datasets import Annotations, Dataset, Image
 
 # Rows are padded to multiples of this, so that a library which compiles for each new shape meets few of them.
@@ -119,6 +120,14 @@ class Frame:
     def boxes(self, annotations: Annotations) -> Any:
         """Boxes of annotations at training size, shape (n, 4), float32."""
         return self.scale(annotations.bboxes)
+
+    def outlines(self, annotations: Annotations) -> Any:
+        """Boxes at training size as they are drawn: oriented ones, shape (n, 5), where the format has them."""
+        if annotations.oriented is None:
+            return self.boxes(annotations)
+        height, width = self.shape
+        factors = np.asarray([width / self.image.width, height / self.image.height])
+        return corners_to_xywhr(xywhr_to_corners(annotations.oriented) * factors)
 
     def scale(self, boxes: Any) -> Any:
         """Bring boxes x1 y1 x2 y2, shape (n, 4), from original pixels to training size, float32."""

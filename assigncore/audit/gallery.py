@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.image import imread
+import PIL.Image
 
 from assigncore import plot
 from assigncore.audit.assigning import Assigned, Settings, assign_images
@@ -15,7 +15,9 @@ from assigncore.audit.inputs import has_outlines
 from assigncore.audit.runs import Run
 from assigncore.audit.style import is_drawn, new_figure, save, slug
 from assigncore.datasets import Dataset, Image
-from assigncore.plot import INK
+from assigncore.datasets.files import ImageFiles
+from assigncore.inspect.display import plural
+from assigncore.plot import INK, drawable
 from assigncore.priors import PointGenerator
 from assigncore.result import AssignResult
 
@@ -26,7 +28,7 @@ def draw_gallery(
     runs: Sequence[Run],
     dataset: Dataset,
     settings: Settings,
-    out: Path,
+    folders: Sequence[Path],
     images: Path | None,
     count: int,
 ) -> int:
@@ -37,8 +39,8 @@ def draw_gallery(
     runs : sequence of Run
     dataset, settings
         As the runs had them; the chosen images are assigned once more.
-    out : Path
-        Each run draws into ``out / name / gallery``, in place of what an earlier one drew there.
+    folders : sequence of Path
+        Each run's own, where it draws into ``gallery``, in place of what an earlier one drew there.
     images : Path or None
         Folder of the image files. An image that is not there is drawn as a blank canvas.
     count : int
@@ -50,9 +52,9 @@ def draw_gallery(
         Number of pictures drawn.
     """
     chosen = choose(runs, dataset, count)
-    folders = [out / slug(run.plan.name) / "gallery" for run in runs]
+    galleries = [folder / "gallery" for folder in folders]
     drawn: set[Path] = set()
-    for run, folder in zip(runs, folders, strict=True):
+    for run, folder in zip(runs, galleries, strict=True):
         frames = [run.scale.frame(image) for image in chosen]
         done = {one.frame.image.id: one for one in assign_images(run.plan, dataset, frames, settings)}
         for rank, frame in enumerate(frames, start=1):
@@ -61,8 +63,8 @@ def draw_gallery(
             path = _place(folder, f"{rank:02d}_{slug(Path(frame.image.file_name).stem)}")
             save(figure, path)
             drawn.add(path)
-    # Last, so that there are pictures at any time; of all folders at once, since two names can make the same.
-    for folder in folders:
+    # Last, so that there are pictures at any time.
+    for folder in galleries:
         for path in folder.glob("*.png"):
             if path not in drawn and is_drawn(path):
                 path.unlink(missing_ok=True)
@@ -95,7 +97,7 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
     panel_height = float(np.clip(PANEL * height / width, 2.0, 2 * PANEL))
     figure, axes = new_figure(2 * PANEL + 0.3, panel_height + 1.3, columns=2, layout="compressed")
     picture = _read_picture(images, one.frame.image.file_name)
-    boxes = one.frame.boxes(one.objects)
+    boxes = one.frame.outlines(one.objects)
     # Proposals come in the order of their scores.
     order = np.argsort(one.level, kind="stable")
     result = AssignResult(one.gt_inds[order], None, None, len(boxes))
@@ -115,8 +117,9 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
     plot.objects(boxes, result, ignore_bboxes=crowds, ax=axes[0, 1], **beneath)
     image, without = one.frame.image, int(np.sum(result.positives_per_gt == 0))
     figure.suptitle(
-        f"{run.plan.name}   image {image.id}: {image.file_name}   {image.width} x {image.height} px, "
-        f"trained at {width} x {height}   {len(boxes):,} objects, {without:,} without positives",
+        f"{drawable(run.plan.name)}   image {drawable(str(image.id), 40)}: {drawable(image.file_name)}   "
+        f"{image.width} x {image.height} px, trained at {width} x {height}   {plural(len(boxes), 'object')}, "
+        f"{without:,} without positives",
         fontsize=11,
         color=INK,
     )
@@ -124,12 +127,11 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
 
 
 def _read_picture(images: Path | None, file_name: str) -> Any:
-    """Read an image file if it is there and readable."""
-    if images is None:
+    """Read an image file, turned as its EXIF orientation says, if it is there and readable."""
+    path = None if images is None else ImageFiles(images).find(file_name)
+    if path is None:
         return None
-    for path in (images / file_name, images / Path(file_name).name):
-        try:
-            return imread(path)
-        except (OSError, ValueError, SyntaxError):
-            continue
-    return None
+    try:
+        return plot.read_image(path)
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        return None

@@ -13,10 +13,10 @@ from assigncore.audit.assigning import Settings
 from assigncore.audit.gallery import draw_gallery
 from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.runs import Run
-from assigncore.audit.style import new_figure, save, slug
+from assigncore.audit.style import new_figure, save, slugs
 from assigncore.datasets import Dataset
 from assigncore.inspect.object_sizes import SIZE_CLASSES
-from assigncore.plot import INK, SIZE_COLORS
+from assigncore.plot import INK, SIZE_COLORS, drawable
 
 SIZE_TEXT = ("small, below 32² px", "medium, 32² to 96² px", "large, from 96² px")
 
@@ -37,8 +37,8 @@ def draw_all(
         Number of pictures.
     """
     count = 0
-    for run in runs:
-        folder = out / slug(run.plan.name)
+    folders = [out / name for name in slugs([run.plan.name for run in runs])]
+    for run, folder in zip(runs, folders, strict=True):
         save(positives_figure(run), folder / "positives.png")
         save(levels_figure(run), folder / "levels.png")
         count += 2
@@ -48,7 +48,7 @@ def draw_all(
     if len(runs) > 1:
         save(comparison_figure(runs), out / "comparison.png")
         count += 1
-    return count + draw_gallery(runs, dataset, settings, out, images, gallery)
+    return count + draw_gallery(runs, dataset, settings, folders, images, gallery)
 
 
 def positives_figure(run: Run) -> Any:
@@ -62,7 +62,7 @@ def positives_figure(run: Run) -> Any:
         text = f"{SIZE_TEXT[s]}: {row.objects:,} objects, median {row.median_positives:g} positives"
         plot.positives_histogram(totals[sizes == s], color=SIZE_COLORS[s], title=text, ax=ax)
         ax.label_outer()
-    figure.suptitle(f"{run.plan.name}: positives of each object", fontsize=12, color=INK)
+    figure.suptitle(f"{drawable(run.plan.name)}: positives of each object", fontsize=12, color=INK)
     return figure
 
 
@@ -78,7 +78,7 @@ def levels_figure(run: Run) -> Any:
             f"{level.positives:,}{f' ({share:.0%})' if share else ''}\n{level.objects:,} objects"
             for level, share in zip(levels, shares, strict=True)
         ],
-        title=f"{run.plan.name}: positives by feature level",
+        title=f"{drawable(run.plan.name)}: positives by feature level",
         ax=axes[0, 0],
     )
     return figure
@@ -94,7 +94,8 @@ def overlaps_figure(run: Run) -> Any:
         edges=histogram.edges,
         thresholds=_thresholds(run.plan.assigner),
         compared=what_is_compared(run.plan),
-        title=f"{run.plan.name}: best overlap, mean {histogram.mean:.2f}, median {histogram.median:.2f}",
+        title=f"{drawable(run.plan.name)}: best overlap, mean {histogram.mean:.2f}, "
+        f"median {histogram.median:.2f}",
         ax=axes[0, 0],
     )
     return figure
@@ -108,7 +109,7 @@ def comparison_figure(runs: Sequence[Run]) -> Any:
         3 + 2.4 * len(shown), 1.8 + 0.56 * len(runs), rows=2, columns=len(shown), sharey=True, sharex="row"
     )
     plot.comparison(
-        [run.plan.name for run in runs],
+        [drawable(run.plan.name) for run in runs],
         groups=[f"{sizes[i].name}: {sizes[i].objects:,} objects" for i in shown],
         without_positives=[[run.statistics.sizes[i].share_without or 0 for i in shown] for run in runs],
         mean_positives=[[run.statistics.sizes[i].mean_positives or 0 for i in shown] for run in runs],

@@ -31,6 +31,8 @@ class Preset:
         The size of images that the priors are made for, as `--image-scale` takes it. None: any.
     note : str or None
         What a reader of the counts must know of the method.
+    changes : tuple of str
+        What `--set` has changed of it, each ``KEY=VALUE``.
     """
 
     name: str
@@ -41,3 +43,4 @@ class Preset:
     approxs: Mapping[str, Any] | None = None
     image_scale: str | None = None
     note: str | None = None
+    changes: tuple[str, ...] = ()

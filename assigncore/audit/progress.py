@@ -44,7 +44,7 @@ class _Progress:
 
     def update(self, done: int, total: int) -> None:
         """Take note of the images done, and of all."""
-        if not self.total:
+        if not self.total or not done:
             self.counting_since = time.monotonic()
         self.done, self.total = done, total
 

@@ -8,11 +8,23 @@ from typing import Any
 import numpy as np
 
 from assigncore.audit.results import Results
+from assigncore.checks import shortened
 from assigncore.datasets import Dataset, Image
 
 POSITION_NOISE = 0.2
 SIZE_NOISE = 0.3
 SMALLEST_BACKGROUND = 16.0
+
+MOST_BOXES = 100_000
+"""Proposals or queries of an image; detectors have some thousands."""
+
+
+def check_count(name: str, value: Any) -> None:
+    """Refuse a number of boxes of an image that leaves nothing, or that no training could hold."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
+    if value > MOST_BOXES:
+        raise ValueError(f"{name}: expected at most {MOST_BOXES:,}, got {shortened(value)}")
 
 
 @dataclass(frozen=True)
@@ -34,9 +46,7 @@ class Proposals:
     def __post_init__(self) -> None:
         """Refuse counts that leave nothing."""
         for name in ("max_per_image", "per_object"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
+            check_count(name, getattr(self, name))
 
     def simulate(self, dataset: Dataset, image: Image, seed: int) -> Any:
         """Draw proposals around the objects of an image, and background, shape (n, 4), x1 y1 x2 y2.

@@ -10,7 +10,7 @@ import numpy as np
 from assigncore.audit.frames import Batch
 from assigncore.audit.layouts import Laid, Predicted
 from assigncore.audit.predictions import LOW_SCORE, Predictor
-from assigncore.audit.proposals import draw_background
+from assigncore.audit.proposals import check_count, draw_background
 from assigncore.backend import ArrayBackend
 from assigncore.datasets import Image
 
@@ -28,10 +28,8 @@ class Queries:
     num_queries: int = 300
 
     def __post_init__(self) -> None:
-        """Refuse a count that leaves nothing."""
-        n = self.num_queries
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-            raise ValueError(f"num_queries: expected an integer of at least 1, got {n!r}")
+        """Refuse a count that leaves nothing, or too many."""
+        check_count("num_queries", self.num_queries)
 
     def describe(self, seed: int) -> str:
         """Say in one sentence what the queries predict."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import importlib
 import json
 import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assigncore.audit.advice import Advice
 from assigncore.audit.results import Results
 from assigncore.audit.runs import Run
 from assigncore.inspect.object_sizes import SIZE_CLASSES
-from assigncore.whole_files import write_whole
+from assigncore.whole_files import whole_file, write_whole
 
 if TYPE_CHECKING:
     from assigncore.audit.audit import Audit
@@ -46,6 +50,7 @@ def unmatched_rows(run: Run) -> list[dict[str, Any]]:
                 "best_overlap": (
                     None if objects.best_overlaps is None else round(float(objects.best_overlaps[i]), 4)
                 ),
+                "reason": run.reason(i),
             }
         )
     return rows
@@ -94,6 +99,26 @@ def write_report(report: Mapping[str, Any], path: Path) -> None:
     write_whole(path, json.dumps(_plain(report), indent=1, default=str) + "\n")
 
 
+def write_objects(run: Run, folder: Path) -> None:
+    """Write a row for each object to ``objects.csv``, and to ``objects.parquet`` where pyarrow is there."""
+    table = run.objects_table()
+    columns = {name: column.tolist() for name, column in table.items()}
+    for name in ("best_overlap", "training_width", "training_height"):
+        columns[name] = [None if math.isnan(x) else round(x, 4) for x in columns[name]]
+    with whole_file(folder / "objects.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    if find_spec("pyarrow") is not None:
+        arrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
+        typed = {
+            name: list(map(str, column)) if table[name].dtype == object else column
+            for name, column in columns.items()
+        }
+        with whole_file(folder / "objects.parquet", "wb") as file:
+            parquet.write_table(arrow.table(typed), file)
+
+
 def _results_section(results: Results) -> dict[str, Any]:
     images = [{"image_id": name, "entries": count} for name, count in results.unknown_images.items()]
     return {
@@ -122,13 +147,21 @@ def _run_section(run: Run) -> dict[str, Any]:
         "image_scale": settings.image_scale,
         "notes": run.notes,
         "objects_by_size": [asdict(row) for row in statistics.sizes],
+        "objects_by_category": [asdict(row) for row in run.categories],
+        "reasons": [asdict(row) for row in statistics.reasons],
         "levels": [asdict(row) for row in statistics.levels],
         "prior_split": {**asdict(statistics.priors), "total": statistics.priors.total},
         "best_overlap": None if statistics.overlaps is None else asdict(statistics.overlaps),
         "matched_overlap": None if statistics.matched is None else asdict(statistics.matched),
+        "advice": None if run.advice is None else _advice_section(run.advice),
+        "variations": None if run.variations is None else asdict(run.variations),
         "num_unmatched": len(unmatched),
         "unmatched": unmatched,
     }
+
+
+def _advice_section(advice: Advice) -> dict[str, Any]:
+    return {**asdict(advice), "overrides": advice.overrides, "outcome": asdict(advice.outcome)}
 
 
 def _version(package: str) -> str | None:

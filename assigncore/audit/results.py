@@ -54,6 +54,8 @@ class Results:
     Attributes
     ----------
     path : Path
+    categories : tuple
+        Ids of the data set's categories, which labels count.
     detections : mapping of image id to Detections
         In original pixels; only images that have any.
     broken : tuple of str
@@ -63,6 +65,7 @@ class Results:
     """
 
     path: Path
+    categories: tuple[int | str, ...]
     detections: Mapping[int | str, Detections]
     broken: tuple[str, ...]
     unknown_images: Mapping[int | str, int]
@@ -86,6 +89,19 @@ class Results:
         wanted = [image.id for image in images]
         kept = {i: self.detections[i] for i in wanted if i in self.detections}
         return replace(self, detections=kept, broken=(), unknown_images={})
+
+    def of_part(self, dataset: Dataset) -> Results:
+        """Give what belongs to a part of the data set: its images, and its categories alone."""
+        if len(dataset.categories) == len(self.categories):
+            kept = self.part(dataset.images).detections
+        else:
+            relabel = np.asarray([*(dataset.labels.get(c, -1) for c in self.categories), -1])
+            kept = {}
+            for image_id, found in self.part(dataset.images).detections.items():
+                labels = relabel[found.labels]
+                known = labels >= 0
+                kept[image_id] = Detections(found.boxes[known], found.scores[known], labels[known])
+        return replace(self, categories=tuple(dataset.categories), detections=kept)
 
     def warnings(self) -> list[str]:
         """Say what is not used, a line for each broken entry and one for all unknown images."""
@@ -145,7 +161,7 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
     detections = {
         image_id: Detections.ordered(*zip(*entries, strict=True)) for image_id, entries in found.items()
     }
-    return Results(path, detections, tuple(broken), unknown)
+    return Results(path, tuple(dataset.categories), detections, tuple(broken), unknown)
 
 
 def _read_entry(

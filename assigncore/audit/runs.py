@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from assigncore.audit.advice import Advice
 from assigncore.audit.config import Plan
 from assigncore.audit.frames import ExactSize, ImageScale
-from assigncore.audit.statistics import Findings, Statistics
+from assigncore.audit.reasons import reason_text
+from assigncore.audit.statistics import Findings, SizeRow, Statistics, category_rows
+from assigncore.audit.what_if import Variations
 from assigncore.datasets import Annotation, Dataset, Image
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 
@@ -61,6 +65,10 @@ class Run:
     statistics : Statistics
     notes : tuple of str
         What a reader must know to read the numbers right.
+    advice : Advice or None
+        What to change, where that was asked.
+    variations : Variations or None
+        What becomes of it with other knobs, where that was asked.
     """
 
     plan: Plan
@@ -70,6 +78,8 @@ class Run:
     findings: Findings
     statistics: Statistics
     notes: tuple[str, ...]
+    advice: Advice | None = None
+    variations: Variations | None = None
 
     @property
     def name(self) -> str:
@@ -96,10 +106,11 @@ class Run:
         -------
         Table
             A row for each object in the data set's order, with columns ``image_id``, ``file_name``,
-            ``annotation_id``, ``category``, ``size_class`` (small, medium or large by COCO), ``width`` and
-            ``height`` in original pixels, ``training_width`` and ``training_height``, ``positives``, the
-            ``level`` that most of them are of (empty without any), and ``best_overlap``, the best IoU with
-            any prior or prediction (NaN where there are no boxes to compare).
+            ``annotation_id``, ``category``, ``size_class`` (small, medium or large by COCO), ``x1``, ``y1``,
+            ``x2``, ``y2``, ``width`` and ``height`` in original pixels, ``training_width`` and
+            ``training_height``, ``positives``, the ``level`` that most of them are of (empty without any),
+            ``best_overlap``, the best IoU with any prior or prediction (NaN where there are no boxes to
+            compare), and ``reason``, why it has no positives (empty where it has some).
         """
         rows, images = self.findings.objects, self.dataset.images
         objects = self.dataset.all_objects.take(self.dataset.object_starts[rows.image] + rows.index)
@@ -108,12 +119,16 @@ class Run:
         factors = (shapes / [(image.height, image.width) for image in images])[rows.image, ::-1]
         names = np.asarray([*self.level_names, ""], dtype=object)
         no_overlap = np.full(len(rows), np.nan, dtype=np.float32)
+        reasons = np.full(len(rows), "", dtype=object)
+        for i in np.flatnonzero(rows.reason >= 0).tolist():
+            reasons[i] = self.reason(i)
         return Table(
             image_id=_column([image.id for image in images])[rows.image],
             file_name=_column([image.file_name for image in images])[rows.image],
             annotation_id=_column([objects.id_of(i) for i in range(len(objects))]),
             category=_column(list(self.dataset.class_names))[rows.label],
             size_class=np.asarray(SIZE_CLASSES, dtype=object)[rows.size],
+            **{name: objects.bboxes[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"))},
             width=sides[:, 0],
             height=sides[:, 1],
             training_width=sides[:, 0] * factors[:, 0],
@@ -121,7 +136,30 @@ class Run:
             positives=rows.totals,
             level=names[rows.level],
             best_overlap=no_overlap if rows.best_overlaps is None else rows.best_overlaps,
+            reason=reasons,
         )
+
+    def reason(self, row: int) -> str:
+        """Say why an object has no positives, by its row in ``findings.objects``; of others nothing."""
+        rows = self.findings.objects
+        number = int(rows.reason[row])
+        if number < 0:
+            return ""
+        rival, name = int(rows.rival[row]), ""
+        if rival >= 0:
+            objects = self.dataset.all_objects
+            name = str(objects.id_of(int(self.dataset.object_starts[rows.image[row]]) + rival))
+        compared = float(rows.reason_value[row]), float(rows.reason_limit[row])
+        return reason_text(self.findings.reasons[number], *compared, name)
+
+    @cached_property
+    def categories(self) -> tuple[SizeRow, ...]:
+        """Objects and their positives by category."""
+        return category_rows(self.findings.objects, self.dataset.class_names)
+
+    def categories_table(self) -> Table:
+        """Summarize the objects of each category, in the columns of `SizeRow`."""
+        return _table(self.categories)
 
     def sizes_table(self) -> Table:
         """Summarize the objects of each COCO size class, and of all, in the columns of `SizeRow`."""

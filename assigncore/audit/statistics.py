@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from assigncore.audit.assigning import Assigned
 from assigncore.audit.matched import MatchedOverlaps, summarize_matched
+from assigncore.audit.reasons import ReasonKind
 from assigncore.inspect.object_sizes import SIZE_CLASSES, size_index
 
 OVERLAP_EDGES = tuple(i / 20 for i in range(21))
@@ -36,6 +37,12 @@ class ObjectRows:
         Best IoU with any prior or prediction. None: there are no boxes to compare.
     matched_overlaps : array of float64, shape (M,), or None
         Mean IoU with the predictions of the positives, NaN without any. None: there are no predictions.
+    reason : array of int16, shape (M,)
+        Why it has no positives, an index into ``Findings.reasons``; -1 where it has some.
+    reason_value, reason_limit : arrays of float32, shape (M,)
+        What was compared for it, and with what; NaN where nothing was.
+    rival : array of int32, shape (M,)
+        Which of its image's objects has its best prior instead, -1 where none.
     """
 
     image: Any
@@ -45,6 +52,10 @@ class ObjectRows:
     positives: Any
     best_overlaps: Any = None
     matched_overlaps: Any = None
+    reason: Any = None
+    reason_value: Any = None
+    reason_limit: Any = None
+    rival: Any = None
 
     def __len__(self) -> int:
         """Count the objects."""
@@ -98,7 +109,7 @@ class PriorCounts:
 
 @dataclass(frozen=True)
 class SizeRow:
-    """Objects of one size class, and their positives. Mean, median and share are None without objects."""
+    """Objects of one size class or category, and their positives; None where there are no objects."""
 
     name: str
     objects: int
@@ -106,6 +117,15 @@ class SizeRow:
     median_positives: float | None
     without: int
     share_without: float | None
+
+
+@dataclass(frozen=True)
+class ReasonRow:
+    """Objects that have no positives for one reason, all and by size class."""
+
+    name: str
+    objects: int
+    objects_by_size: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -142,6 +162,7 @@ class Statistics:
     priors: PriorCounts
     overlaps: OverlapHistogram | None
     matched: MatchedOverlaps | None = None
+    reasons: tuple[ReasonRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,20 +174,32 @@ class Findings:
     objects : ObjectRows
     priors : PriorCounts
     priors_by_level : tuple of int
+    reasons : tuple of ReasonKind
+        Why objects have no positives, sorted.
     """
 
     objects: ObjectRows
     priors: PriorCounts
     priors_by_level: tuple[int, ...]
+    reasons: tuple[ReasonKind, ...] = ()
 
     @classmethod
     def merged(cls, parts: Sequence[Findings]) -> Findings:
         """Bring together what was found of consecutive images, in their order."""
+        kinds = tuple(sorted({kind for part in parts for kind in part.reasons}))
         return cls(
-            ObjectRows.merged([part.objects for part in parts]),
+            ObjectRows.merged([part._numbered_by(kinds) for part in parts]),
             sum((part.priors for part in parts), PriorCounts(0, 0, 0, 0)),
             tuple(map(sum, zip(*(part.priors_by_level for part in parts), strict=True))),
+            kinds,
         )
+
+    def _numbered_by(self, kinds: Sequence[ReasonKind]) -> ObjectRows:
+        """Give the objects with their reasons numbered by another list, which holds all of them."""
+        if self.objects.reason is None or tuple(kinds) == self.reasons:
+            return self.objects
+        number = np.asarray([*map(kinds.index, self.reasons), -1], dtype=np.int16)
+        return replace(self.objects, reason=number[self.objects.reason])
 
 
 def count_positives(gt_inds: Any, level: Any, num_gts: int, num_levels: int) -> Any:
@@ -207,6 +240,7 @@ def collect(stream: Iterable[Assigned], order: Mapping[Any, int], num_levels: in
     rows: dict[int, ObjectRows] = {}
     totals = PriorCounts(0, 0, 0, 0)
     by_level = np.zeros(num_levels, dtype=np.int64)
+    kinds: dict[ReasonKind, int] = {}
     for one in stream:
         positives = count_positives(one.gt_inds, one.level, len(one.objects), num_levels)
         positive, background = int(positives.sum()), int(np.count_nonzero(one.gt_inds == 0))
@@ -214,6 +248,8 @@ def collect(stream: Iterable[Assigned], order: Mapping[Any, int], num_levels: in
         totals += PriorCounts(positive, background, rest, one.num_excluded)
         by_level += one.priors_by_level
         image = order[one.frame.image.id]
+        reasons = [one.reasons.get(i) for i in range(len(one.objects))]
+        number = [-1 if x is None else kinds.setdefault(x.kind, len(kinds)) for x in reasons]
         rows[image] = ObjectRows(
             np.full(len(one.objects), image, dtype=np.int32),
             np.arange(len(one.objects), dtype=np.int32),
@@ -222,9 +258,13 @@ def collect(stream: Iterable[Assigned], order: Mapping[Any, int], num_levels: in
             positives.astype(np.int32),
             one.best_overlaps,
             one.matched_overlaps,
+            np.asarray(number, dtype=np.int16),
+            np.asarray([np.nan if x is None else x.value for x in reasons], dtype=np.float32),
+            np.asarray([np.nan if x is None else x.limit for x in reasons], dtype=np.float32),
+            np.asarray([-1 if x is None else x.rival for x in reasons], dtype=np.int32),
         )
     merged = ObjectRows.merged([rows[image] for image in sorted(rows)])
-    return Findings(merged, totals, tuple(map(int, by_level)))
+    return Findings.merged([Findings(merged, totals, tuple(map(int, by_level)), tuple(kinds))])
 
 
 def summarize(findings: Findings, level_names: tuple[str, ...]) -> Statistics:
@@ -238,6 +278,7 @@ def summarize(findings: Findings, level_names: tuple[str, ...]) -> Statistics:
         findings.priors,
         None if objects.best_overlaps is None else overlap_histogram(objects.best_overlaps, sizes),
         None if objects.matched_overlaps is None else summarize_matched(objects.matched_overlaps),
+        reason_rows(findings),
     )
 
 
@@ -260,6 +301,26 @@ def size_row(name: str, totals: Any) -> SizeRow:
         float(np.median(totals)),
         without,
         without / len(totals),
+    )
+
+
+def category_rows(objects: ObjectRows, names: Sequence[str]) -> tuple[SizeRow, ...]:
+    """Summarize the objects of each category that has any, by the names of the class labels."""
+    order = np.argsort(objects.label, kind="stable")
+    labels, starts = np.unique(objects.label[order], return_index=True)
+    totals = np.split(objects.totals[order], starts[1:])
+    return tuple(size_row(names[label], own) for label, own in zip(labels.tolist(), totals, strict=False))
+
+
+def reason_rows(findings: Findings) -> tuple[ReasonRow, ...]:
+    """Count the objects without positives by reason, the most frequent first."""
+    objects = findings.objects
+    by_size = np.zeros((len(findings.reasons), len(SIZE_CLASSES)), dtype=np.int64)
+    known = objects.reason >= 0
+    np.add.at(by_size, (objects.reason[known], objects.size[known]), 1)
+    order = np.argsort(-by_size.sum(axis=1), kind="stable").tolist()
+    return tuple(
+        ReasonRow(str(findings.reasons[i]), int(by_size[i].sum()), tuple(by_size[i].tolist())) for i in order
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,10 @@ from assigncore.plot import FAINT, INK
 from assigncore.whole_files import whole_file
 
 DPI = 130
+
+MAX_SLUG = 100
+"""Characters: with a number before it, an ending and a temporary name it stays within what systems allow."""
+
 DRAWN_BY = "assigncore audit"
 """What the pictures say of themselves, so that no other file is taken for one of them."""
 
@@ -58,4 +63,21 @@ def slug(name: str) -> str:
     >>> slug("my/rpn 2")
     'my_rpn_2'
     """
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._") or "unnamed"
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[:MAX_SLUG] or "unnamed"
+
+
+def slugs(names: Sequence[str]) -> list[str]:
+    """Make names fit for files, each another, also where upper and lower case are the same.
+
+    Examples
+    --------
+    >>> slugs(["rpn", "R/P", "r p", "木"])
+    ['rpn', 'R_P', 'r_p_2', 'unnamed']
+    """
+    found: dict[str, str] = {}
+    for name in map(slug, names):
+        other, number = name, 2
+        while other.lower() in found:
+            other, number = f"{name}_{number}", number + 1
+        found[other.lower()] = other
+    return list(found.values())

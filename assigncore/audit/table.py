@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -15,11 +16,17 @@ from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.matched import POOR
 from assigncore.audit.report import unmatched_rows
 from assigncore.audit.runs import Run
-from assigncore.audit.statistics import OverlapHistogram, PriorCounts, SizeRow
-from assigncore.inspect.display import plural
+from assigncore.audit.statistics import OverlapHistogram, PriorCounts, ReasonRow, SizeRow
+from assigncore.audit.what_if import Outcome, Variations, WhatIf
+from assigncore.datasets import Dataset
+from assigncore.inspect.display import plural, shown
+from assigncore.inspect.object_sizes import SIZE_CLASSES
 
 LOUD = "bold magenta"
 MAX_UNMATCHED = 8
+MAX_CATEGORIES = 10
+MAX_NOTICE = 500
+MAX_LINE = 2000
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -31,20 +38,27 @@ def print_audit(console: Console, audit: Audit) -> None:
         str(audit.scale) if audit.scale in used else str(*used) if len(used) == 1 else "image scales as noted"
     )
     console.print(_headline(audit, size))
+    for notice in _about_data(audit.dataset):
+        console.print(Text(f"Note (data): {shown(notice, MAX_NOTICE)}", style="yellow"))
     if len(runs) > 1:
         console.print(comparison(runs, audit.images_done))
         console.print(_notes(runs))
     else:
         console.print(details(runs[0]))
+    for run in runs:
+        if run.variations is not None:
+            console.print(variations_table(run.name, run.variations))
+        if run.advice is not None:
+            console.print(advice_text(run, named=len(runs) > 1))
 
 
 def details(run: Run) -> RenderableType:
     """Everything about one assigner."""
     statistics = run.statistics
     parts: list[RenderableType] = [
-        Text.assemble((run.plan.name, "bold"), f"  {run.plan.settings.source}"),
+        Text.assemble((shown(run.plan.name), "bold"), f"  {shown(run.plan.settings.source, MAX_NOTICE)}"),
         _notes([run]),
-        _sizes_table(statistics.sizes),
+        _sizes_table("Positives of each object, by COCO size class", "size class", statistics.sizes),
         _levels_table(run),
         _split_table(statistics.priors),
     ]
@@ -52,6 +66,10 @@ def details(run: Run) -> RenderableType:
         parts.append(_overlap_table(statistics.overlaps, what_is_compared(run.plan)))
     if statistics.matched is not None:
         parts.append(_matched_table([run]))
+    if len(run.categories) > 1:
+        parts.append(_categories_table(run.categories))
+    if statistics.reasons:
+        parts.append(_reasons_table(statistics.reasons))
     parts.append(_unmatched_table(run))
     return Group(*parts)
 
@@ -70,11 +88,11 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
     for name in ("an image", "positive", "negative", "ignored", "best IoU"):
         priors.add_column(name, justify="right", no_wrap=True)
     for run, cells in zip(runs, zip(*columns, strict=True), strict=True):
-        objects.add_row(run.plan.name, *cells)
+        objects.add_row(Text(shown(run.plan.name)), *cells)
         counts, overlaps = run.statistics.priors, run.statistics.overlaps
         shares = (counts.positive, counts.negative, counts.ignored + counts.excluded)
         priors.add_row(
-            run.plan.name,
+            Text(shown(run.plan.name)),
             f"{counts.total / images:,.0f}",
             *(f"{n / counts.total:.2%}" if counts.total else "-" for n in shares),
             "-" if overlaps is None else f"{overlaps.mean:.3f}",
@@ -83,18 +101,108 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
     return Group(objects, priors, *([_matched_table(predicting)] if predicting else []))
 
 
+def variations_table(name: str, variations: Variations) -> RenderableType:
+    """Tell what every variation of a setting gives."""
+    title = f"{name} with other knobs, on {plural(variations.images, 'image')}"
+    return _what_ifs_table(title, variations.today, variations.what_ifs)
+
+
+def advice_text(run: Run, *, named: bool) -> RenderableType:
+    """Say what leaves objects out, what changes would do, and what is advised.
+
+    With `named` the options say which assigner they are for, as several need.
+    """
+    advice = run.advice
+    assert advice is not None
+    title = f"What other knobs of {run.name} would do, on {plural(advice.images, 'image')}"
+    parts: list[RenderableType] = [
+        *(
+            Padding(Text(f"- {cause}"), (1 if i == 0 else 0, 0, 0, 0))
+            for i, cause in enumerate(advice.causes)
+        ),
+        _what_ifs_table(title, advice.today, advice.what_ifs),
+    ]
+    if not advice.steps:
+        without = advice.today.without
+        text = "No object goes without positives: nothing has to change."
+        if without:
+            text = f"Nothing that was tried helps the {plural(without, 'object')} without positives much."
+        return Group(*parts, Padding(Text(text, style="bold"), (1, 0)))
+    before, after = advice.today, advice.outcome
+    names = "; ".join(step.name or " ".join(step.overrides) for step in advice.steps)
+    parts.append(
+        Padding(
+            Text.assemble(
+                (f"Advice for {run.name}: {names}.", "bold"),
+                f"\nIt leaves {plural(after.without, 'object')} without positives in place of "
+                f"{before.without:,}, "
+                f"and gives {after.mean_positives:.1f} positives an object in place of "
+                f"{before.mean_positives:.1f}. To follow it:",
+            ),
+            (1, 0, 0, 0),
+        )
+    )
+    prefix = f"{run.plan.settings.name}:" if named else ""
+    options = " ".join(f"--set {quote(prefix + override)}" for override in advice.overrides)
+    parts.append(Padding(Text(options, style="cyan", overflow="fold"), (0, 0, 1, 2)))
+    return Group(*parts)
+
+
+def _what_ifs_table(title: str, today: Outcome, what_ifs: Sequence[WhatIf]) -> Table:
+    table = _table(title, "change", wrap=True)
+    for name in ("priors\neach", "positives\neach", "best\nIoU", "without\nany", "change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row("as it is", *_outcome_cells(today), "", style="bold")
+    table.add_section()
+    for one in what_ifs:
+        change = Text(" ".join(one.overrides))
+        if one.name:
+            change = Text.assemble(one.name, "\n", (str(change), "dim"))
+        if one.outcome is None:
+            table.add_row(change, *("-",) * 5)
+            continue
+        more = one.outcome.without - today.without
+        style = "green" if more < 0 else LOUD if more > 0 else ""
+        table.add_row(change, *_outcome_cells(one.outcome), Text(f"{more:+,}" if more else "0", style=style))
+    errors = list(dict.fromkeys(one.error for one in what_ifs if one.error))
+    table.caption = "\n".join(f"not possible: {error}" for error in errors) or None
+    return table
+
+
+def _outcome_cells(outcome: Outcome) -> tuple[str, ...]:
+    return (
+        f"{outcome.priors / outcome.objects:,.0f}" if outcome.objects else "-",
+        f"{outcome.mean_positives:,.1f}",
+        "-" if outcome.mean_best_overlap is None else f"{outcome.mean_best_overlap:.3f}",
+        f"{outcome.without:,}",
+    )
+
+
 def _headline(audit: Audit, size: str) -> Text:
     dataset, settings = audit.dataset, audit.settings
     backend = settings.backend.name + ("" if settings.device is None else f" ({settings.device})")
     crowds = len(dataset.all_crowds)
     counts = f"{plural(len(dataset.images), 'image')}, {plural(len(dataset.all_objects), 'object')}"
     counts += f", {plural(crowds, 'crowd region')}" if crowds else ""
-    text = Text.assemble((dataset.source, "bold"), f"\n{counts}; {size}, on {backend}")
+    text = Text.assemble((shown(dataset.source, MAX_NOTICE), "bold"), f"\n{counts}; {size}, on {backend}")
     if not audit.is_complete:
         text.append(f"; interrupted after {audit.images_done:,} images, which all below is about", style=LOUD)
-    if dataset.skipped:
-        text.append(f"; {plural(len(dataset.skipped), 'broken annotation')} skipped", style=LOUD)
+    if dataset.num_clipped:
+        text.append(f"; {plural(dataset.num_clipped, 'box', 'boxes')} cut at the edge")
+    if dataset.dropped:
+        text.append(f"; {plural(sum(dataset.dropped.values()), 'object')} left out as data loaders do")
+    files = sum(skipped.index is None for skipped in dataset.skipped)
+    for count, what in ((files, "broken file"), (len(dataset.skipped) - files, "broken annotation")):
+        if count:
+            text.append(f"; {plural(count, what)} skipped", style=LOUD)
     return text
+
+
+def _about_data(dataset: Dataset) -> list[str]:
+    """Say what a reader must know of the data to read the numbers right."""
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in dataset.dropped.items())
+    left_out = f"as data loaders do, objects are left out where {reasons}"
+    return [*dataset.notices, *([left_out] if reasons else [])]
 
 
 def _notes(runs: Sequence[Run]) -> RenderableType:
@@ -102,21 +210,38 @@ def _notes(runs: Sequence[Run]) -> RenderableType:
     about: dict[str, list[str]] = {}
     for run in runs:
         for note in run.notes:
-            about.setdefault(note, []).append(run.plan.name)
+            about.setdefault(shown(note, MAX_LINE), []).append(shown(run.plan.name))
     return Group(
         *(Text(f"Note ({', '.join(names)}): {note}", style="yellow") for note, names in about.items())
     )
 
 
-def _sizes_table(rows: Sequence[SizeRow]) -> Table:
-    table = _table("Positives of each object, by COCO size class", "size class")
+def _categories_table(rows: Sequence[SizeRow]) -> Table:
+    worst = sorted(rows, key=lambda row: -row.without)[:MAX_CATEGORIES]
+    table = _sizes_table("Positives of each object, by category", "category", worst)
+    if len(rows) > len(worst):
+        table.caption = f"and {len(rows) - len(worst):,} more, with fewer objects without any"
+    return table
+
+
+def _reasons_table(rows: Sequence[ReasonRow]) -> Table:
+    table = _table("Why objects have no positives", "reason", wrap=True)
+    for name in ("objects", *SIZE_CLASSES):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(Text(row.name), f"{row.objects:,}", *(f"{n:,}" for n in row.objects_by_size))
+    return table
+
+
+def _sizes_table(title: str, first: str, rows: Sequence[SizeRow]) -> Table:
+    table = _table(title, first)
     for name in ("objects", "mean", "median", "without any"):
         table.add_column(name, justify="right")
     for row in rows:
         if row.name == "all":
             table.add_section()
         table.add_row(
-            row.name,
+            Text(row.name),
             f"{row.objects:,}",
             _number(row.mean_positives),
             _number(row.median_positives),
@@ -175,7 +300,7 @@ def _matched_table(runs: Sequence[Run]) -> Table:
         assert matched is not None
         share = matched.share_poor
         table.add_row(
-            run.plan.name,
+            Text(shown(run.plan.name)),
             f"{matched.objects:,}",
             *("-" if x is None else f"{x:.3f}" for x in (matched.mean, matched.median)),
             "-" if share is None else f"{matched.poor:,} ({share:.1%})",
@@ -193,9 +318,9 @@ def _unmatched_table(run: Run) -> RenderableType:
     for row in rows[:MAX_UNMATCHED]:
         overlap = row["best_overlap"]
         table.add_row(
-            Text(str(row["image_id"])),
-            Text(str(row["annotation_id"])),
-            Text(row["category"]),
+            Text(shown(str(row["image_id"]))),
+            Text(shown(str(row["annotation_id"]))),
+            Text(shown(row["category"])),
             f"{row['width']:g} x {row['height']:g}",
             f"{row['training_width']:.0f} x {row['training_height']:.0f}",
             "-" if overlap is None else f"{overlap:.3f}",

@@ -13,7 +13,7 @@ from assigncore.datasets.dataset import (
     Skipped,
 )
 from assigncore.datasets.files import InputFileError
-from assigncore.datasets.reading import FORMATS, read_coco, read_dataset, sample_dataset
+from assigncore.datasets.reading import FORMATS, Format, read_coco, read_dataset, sample_dataset
 
 __all__ = [
     "FORMATS",
@@ -21,6 +21,7 @@ __all__ = [
     "Annotation",
     "Annotations",
     "Dataset",
+    "Format",
     "Image",
     "InputFileError",
     "Skipped",

@@ -18,6 +18,7 @@ from assigncore.datasets.files import (
     ImageFiles,
     InputFileError,
     as_id,
+    compare_sizes,
     decode_text,
     describe,
     is_id,
@@ -56,6 +57,8 @@ def read(path: Path, source: str, images: ImageFiles | None) -> Dataset:
         raise InputFileError(f"{path}: the list 'annotations' is empty, there is nothing to read")
     categories = _read_categories(path, document.get("categories"))
     rows, skipped, notices = _read_annotations(entries, found, categories, {b.annotation_id for b in broken})
+    if images is not None:
+        notices += compare_sizes(images, found)
     if encoding is not None:
         notices.insert(0, f"the file is {encoding.upper()} text and was read as such")
     return make_dataset(
@@ -68,6 +71,7 @@ def read(path: Path, source: str, images: ImageFiles | None) -> Dataset:
         skipped=[*broken, *skipped],
         notices=notices,
         as_written="x y width height",
+        image_folder=None if images is None else images.folder,
     )
 
 

@@ -354,6 +354,7 @@ class Dataset(Sequence[AnnotatedImage]):
             If a name is of no image or no category, or nothing is left.
         """
         chosen = self if not categories else self._of_categories(categories)
+        said = [f"only the objects of: {', '.join(chosen.class_names)}"] if categories else []
         indices = np.arange(len(chosen.images)) if not image_ids else chosen._find_images(image_ids)
         if categories:
             indices = indices[np.diff(chosen.object_starts)[indices] > 0]
@@ -361,10 +362,13 @@ class Dataset(Sequence[AnnotatedImage]):
             if seed is not None:
                 indices = np.sort(np.random.default_rng(seed).permutation(len(indices))[:limit])
             indices = indices[:limit]
-        chosen = chosen.take(indices.tolist()) if len(indices) < len(chosen.images) else chosen
+        if len(indices) < len(self.images):
+            chosen = chosen.take(indices.tolist())
+            drawn = "" if seed is None else f", drawn by the seed {seed}"
+            said.append(f"{len(indices):,} of {plural(len(self.images), 'image')}{drawn}")
         if not len(chosen.all_objects):
-            raise ValueError(f"the {plural(len(chosen.images), 'image')} chosen have no object")
-        return chosen
+            raise ValueError(f"there is no object in the {plural(len(chosen.images), 'image')} chosen")
+        return replace(chosen, notices=(*self.notices, *said))
 
     def _find_images(self, names: Collection[int | str]) -> Any:
         """Find the images that are called so, in the data set's order."""
@@ -594,10 +598,9 @@ def _nothing_left(
         why = f"expected objects, got nothing but {plural(crowds, 'crowd region')}"
         return f"{source}: {why}" + (f"; {len(skipped)} more cannot be used, {first}" if skipped else "")
     if dropped:
-        reasons = "; ".join(f"{n:,}: {reason}" for reason, n in dropped.items())
-        return f"{source}: no object is left, since data loaders leave out all ({reasons}). " + " ".join(
-            hints
-        )
+        reasons = ", ".join(f"{reason} ({n:,})" for reason, n in dropped.items())
+        why = f"no object is left, since data loaders leave objects out where {reasons}"
+        return "; ".join([f"{source}: {why}", *hints])
     if skipped:
         return f"{source}: none of the {max(count, len(skipped))} annotations can be used, {first}"
     return f"{source}: there is no annotation, nothing to read"

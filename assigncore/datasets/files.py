@@ -11,9 +11,12 @@ import zlib
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm")
+
+MOST_COMPARED = 5000
+"""Images whose sizes are compared with their files'."""
 
 ARCHIVES = {b"PK\x03\x04": "a zip archive", b"BZh": "packed by bzip2", b"\xfd7zXZ": "packed by xz"}
 ARCHIVES |= {b"\x28\xb5\x2f\xfd": "packed by zstd", b"7z\xbc\xaf": "a 7z archive"}
@@ -295,3 +298,46 @@ class ImageFiles:
         if width < 1 or height < 1:
             raise OSError(f"{path} has no pixels")
         return width, height
+
+
+class Sized(Protocol):
+    """An image whose size the annotations tell."""
+
+    @property
+    def file_name(self) -> str:
+        """Its file."""
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+
+
+def compare_sizes(files: ImageFiles, images: Sequence[Sized]) -> list[str]:
+    """Say whether images have other sizes than the annotations tell, in a sentence or none.
+
+    Of many images so many are looked at as take a second, spread over all.
+    """
+    step = -(-len(images) // MOST_COMPARED)
+    there, other = 0, []
+    for image in images[::step]:
+        try:
+            size = files.size(image.file_name)
+        except OSError:
+            continue
+        there += 1
+        if size != (image.width, image.height):
+            other.append(
+                f"{image.file_name} has {size[0]} x {size[1]} pixels, not {image.width} x {image.height}"
+            )
+    if not there:
+        return [f"there is none of the images in {files.folder}"]
+    if not other:
+        return []
+    return [
+        f"{len(other):,} of {there:,} image files that were looked at are of another size than is annotated "
+        f"(turned as their EXIF orientation says): {other[0]}"
+    ]

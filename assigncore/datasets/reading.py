@@ -14,7 +14,10 @@ from assigncore.datasets.files import ImageFiles, InputFileError
 SAMPLE = "neon_trees.json"
 
 Format: TypeAlias = Literal["coco", "lvis", "yolo", "voc", "crowdhuman", "dota"]
+"""A format of annotations, by its name."""
+
 FORMATS: tuple[Format, ...] = get_args(Format)
+"""All of them."""
 
 
 def read_dataset(

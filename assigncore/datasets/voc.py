@@ -8,7 +8,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from assigncore.datasets.dataset import Dataset, Image, Rows, Skipped, make_dataset
-from assigncore.datasets.files import ImageFiles, InputFileError, ids_of_files, read_bytes, read_text
+from assigncore.datasets.files import (
+    ImageFiles,
+    InputFileError,
+    compare_sizes,
+    ids_of_files,
+    read_bytes,
+    read_text,
+)
 
 IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 
@@ -64,6 +71,8 @@ def read(path: Path, source: str, images: ImageFiles | None, split: str | None) 
         rows.boxes = [(x1 - 1, y1 - 1, x2, y2) for x1, y1, x2, y2 in rows.boxes]
     elif rows.boxes:
         notices.append("there are coordinates below 1, so pixels are counted from 0, not from 1 as VOC does")
+    if files is not None:
+        notices += compare_sizes(files, pictures)
     return make_dataset(
         source,
         "voc",

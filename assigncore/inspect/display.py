@@ -8,13 +8,16 @@ from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
 
-__all__ = ["Table", "describe_array", "html_page", "is_readable", "plural", "text_table"]
+__all__ = ["Table", "describe_array", "html_page", "is_readable", "plural", "shown", "text_table"]
 
 Table = Sequence[Sequence[Any]]
 """Rows of cells, the heading first."""
 
 DLPACK_CPU = 1
 """The number of a host's memory in the DLPack standard."""
+
+MAX_NAME = 80
+"""Characters of a name where it is shown; the data holds the whole."""
 
 # The page's own colours, so that a table is legible on light and on dark.
 TABLE_STYLE = "border-collapse: collapse; color: inherit; background: none; margin: 0.3em 0"
@@ -61,6 +64,32 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
     ('1 prior', '2,000 priors', '2 boxes')
     """
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def shown(text: str, limit: int = MAX_NAME) -> str:
+    r"""Write text of somebody else's on one line, so that no terminal acts upon it.
+
+    Control characters, those that turn the direction of writing and halves of surrogate pairs become escapes;
+    what is too long is cut in the middle, since file names differ at their ends.
+
+    Parameters
+    ----------
+    text : str
+    limit : int
+        Characters at most.
+
+    Examples
+    --------
+    >>> print(shown("a\tb\x1b[31m"), shown("x" * 50, 9))
+    a b\x1b[31m xxxx…xxxx
+    """
+    words = " ".join(text.split())
+    if not words.isprintable():
+        words = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+    if len(words) <= limit:
+        return words
+    kept = limit - 1
+    return f"{words[: kept - kept // 2]}…{words[len(words) - kept // 2 :]}"
 
 
 def cell_text(value: Any) -> str:

@@ -57,9 +57,9 @@ class PairReason:
     ----------
     gt, prior : int
         The pair, from 0.
-    outcome : {"positive", "failed", "lost", "overruled"}
+    outcome : {"positive", "failed", "lost", "overruled", "ignored"}
         Whether the ground truth has the prior; failed a condition; fulfilled all and lost the prior to
-        another one; or had it until a later rule gave it away.
+        another one; had it until a later rule gave it away; or could not have it since it is ignored.
     step : str
         The condition that failed, or by what the prior was won or lost.
     value, limit : float, optional
@@ -90,6 +90,8 @@ class PairReason:
             return f"fails: {self.step}{compared}"
         if self.outcome == "lost":
             return f"lost to ground truth {self.winner}, which has {self.step}{compared}"
+        if self.outcome == "ignored":
+            return f"ignored: {self.step}"
         return f"won: {self.step}{compared}, then given to ground truth {self.winner}"
 
 
@@ -286,6 +288,75 @@ class Explanation:
             order = came_farther if len(came_farther) else order[:FEWEST_ROWS]
         return [self.pair(gt, int(prior)) for prior in order[:most]]
 
+    def why_none(self, gt: int) -> PairReason:
+        """Say in one reason why a ground truth has no prior: what became of the one that came nearest.
+
+        Parameters
+        ----------
+        gt : int
+            A ground truth without any, from 0.
+
+        Returns
+        -------
+        PairReason
+            The condition that none of its priors fulfils; or who has its best one. Of several rules the last,
+            which is the least strict, if the ground truth fails it whatever the prior; else one under which
+            a prior was lost to another.
+
+        Notes
+        -----
+        Only what the steps say of this ground truth is read, and the result: much quicker than `pair`.
+        """
+        if self.trace.gt_valid is not None and not self.trace.gt_valid[gt]:
+            return PairReason(gt, -1, "failed", "a ground truth that is neither padding nor broken")
+        if self.trace.matching is not None:
+            valid = self.trace.gt_valid
+            n_gts = self.trace.shape[0] if valid is None else int(valid.sum())
+            few = n_gts > self.trace.shape[1]
+            step = "a prediction for every ground truth" if few else "part of the matching"
+            return PairReason(gt, -1, "failed", step, *((self.trace.shape[1], n_gts) if few else ()))
+        if not self.trace.rounds or not self.trace.shape[1]:
+            return PairReason(gt, -1, "failed", "anything to compare")
+        last = self.trace.rounds[-1]
+        if any(each.holds.is_of_gts and not each.holds.at(gt, 0) for each in last.conditions):
+            return self._nearest(last, gt)
+        reasons = [self._nearest(one, gt) for one in reversed(self.trace.rounds)]
+        return max(reasons, key=lambda reason: reason.outcome != "failed")
+
+    def _nearest(self, one: Round, gt: int) -> PairReason:
+        """Say what became of the prior that came nearest to a ground truth without any, in a round."""
+        left = np.ones(self.trace.shape[1], dtype=bool)
+        for passed, each in enumerate(one.conditions):
+            holds = left & (bool(each.holds.at(gt, 0)) if each.holds.is_of_gts else each.holds.row(gt))
+            if not holds.any():
+                prior = 0 if each.holds.is_of_gts else _closest(each, gt, left)
+                return PairReason(
+                    gt, prior, "failed", each.name, *_at(each, gt, prior), None, passed, one.name
+                )
+            left = holds
+        compared = [each.value for each in one.verdicts if each.value is not None]
+        if one.contest is not None:
+            compared.append(one.contest.by)
+        near = compared[0].row(gt) if compared else None
+        prior = int(np.argmax(left if near is None else np.where(left & ~np.isnan(near), near, -np.inf)))
+        has = int(self.codes[prior]) - 1
+        own = None if one.contest is None else _number(one.contest.by.at(gt, prior))
+        passed = len(one.conditions)
+        for each in one.verdicts:
+            value, limit = _at(each, gt, prior)
+            too_little = value is not None and limit is not None and value < limit
+            if too_little or (has < 0 and not each.holds.at(gt, prior)):
+                return PairReason(gt, prior, "failed", each.name, value, limit, None, passed, one.name)
+        if has < 0:
+            found = [x.name for x in self.trace.marks if x.mask[prior] and x.code == has + 1]
+            step = found[-1] if found else "won by another, which could not keep it"
+            return PairReason(gt, prior, "ignored" if has == -2 else "failed", step, None, None, None, passed)
+        theirs = None if one.contest is None else _number(one.contest.by.at(has, prior))
+        name = "the lower index" if one.contest is None else one.contest.name
+        beaten = own is None or theirs is None or theirs >= own
+        outcome = "lost" if beaten else "overruled"
+        return PairReason(gt, prior, outcome, name, theirs if beaten else own, own, has, passed, one.name)
+
     def of_prior(self, prior: int) -> list[PairReason]:
         """Return the reasons of all ground truths about a prior, those that came farthest first."""
         return sorted((self.pair(gt, prior) for gt in range(self.trace.shape[0])), key=_order)
@@ -404,6 +475,15 @@ def _order(reason: PairReason) -> tuple[bool, int, int, int]:
 def _at(each: Condition, gt: int, prior: int) -> Compared:
     value, limit = (None if x is None else _number(x.at(gt, prior)) for x in (each.value, each.limit))
     return value, limit
+
+
+def _closest(each: Condition, gt: int, among: AnyArray) -> int:
+    """Return the prior, among some, for which what is compared is closest to its limit; else the first."""
+    if each.value is None or each.limit is None:
+        return int(np.argmax(among))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(each.value.row(gt).astype(np.float64) - each.limit.row(gt))
+    return int(np.argmin(np.where(among & ~np.isnan(apart), apart, np.inf)))
 
 
 def _compared_once(each: Condition, gt: int) -> str:

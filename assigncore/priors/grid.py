@@ -11,10 +11,14 @@ from typing import Any, TypeAlias
 import array_api_compat.numpy as default_namespace
 
 from assigncore.backend import Array, get_backend
+from assigncore.checks import LARGEST, shortened
 
 __all__ = []
 
 Size: TypeAlias = tuple[int, int]
+
+MAX_STRIDE = 2**31 - 1
+"""Pixels; no image is so large."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class PriorGenerator(ABC):
         """Refuse knobs that describe no grid."""
         check_sequence("strides", self.strides)
         pairs = [s if isinstance(s, tuple | list) else (s, s) for s in self.strides]
-        if any(len(p) != 2 or not all(type(s) is int and s > 0 for s in p) for p in pairs):
+        if any(len(p) != 2 or not all(type(s) is int and 0 < s <= MAX_STRIDE for s in p) for p in pairs):
             raise ValueError(
                 f"strides: expected one positive int or pair of them for each level, got {self.strides!r}"
             )
@@ -334,9 +338,9 @@ def check_number(name: str, value: Any, *, above: float = -math.inf) -> None:
     """Check that a knob is a finite number above a limit."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not above < value < math.inf:
+    if not (above < value and abs(value) <= LARGEST):
         limit = "" if above == -math.inf else f" above {above:g}"
-        raise ValueError(f"{name}: expected a finite number{limit}, got {value!r}")
+        raise ValueError(f"{name}: expected a finite number{limit}, got {shortened(value)}")
 
 
 def cells(size: Size, strides: Size, offset: float, xp: Any, dtype: Any, device: Any) -> tuple[Array, Array]:

@@ -38,9 +38,16 @@ NAVIGATION = {
         "guide/small_objects",
         "guide/errors",
     ),
-    "How to": ("coming_from/README", "audit", "monitoring", "examples/index", "notebooks/index"),
+    "How to": (
+        "coming_from/README",
+        "audit",
+        "audit_at_scale",
+        "monitoring",
+        "examples/index",
+        "notebooks/index",
+    ),
     "Reference": ("assigners/index", "reference/index", "support", "ties"),
-    "Evidence": ("conformance", "golden-cases", "benchmarks", "gpu", "clients"),
+    "Evidence": ("conformance", "golden-cases", "published_configs", "benchmarks", "gpu", "clients"),
     "Project": ("architecture", "contributing", "changelog"),
 }
 """What the side of each page lists, by heading."""

@@ -79,6 +79,12 @@ TOPICS = (
         "a call may take.",
         core=("get_backend", "load_backend", "memory_budget", "set_memory_budget", "ArrayBackend"),
     ),
+    Topic(
+        "audit",
+        "Audit",
+        "The audit of a data set from Python; what it tells, and the command: :doc:`/audit`.",
+        modules=("assigncore.audit",),
+    ),
     Topic("conformance", "Conformance", modules=("assigncore.conformance",)),
     Topic(
         "adapters",
@@ -100,7 +106,7 @@ TOPICS = (
 
 INSIDE = {
     "adapters", "assigners", "audit", "backend", "checks", "cli", "conformance", "data", "inputs", "inspect",
-    "numerics", "pairs", "registry", "result", "steps",
+    "numerics", "pairs", "registry", "result", "steps", "terminal", "whole_files",
 }  # fmt: skip
 """Modules of `assigncore` that are no import paths of users, or whose public names stand elsewhere."""
 

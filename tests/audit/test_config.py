@@ -1,5 +1,7 @@
 """Presets, config files and overrides."""
 
+import dataclasses
+
 import pytest
 
 from assigncore.audit.config import Override, make_plans, read_preset
@@ -109,7 +111,7 @@ def test_a_config_with_sections(write):
     """
     path = write(text, "x.toml")
     plan = make_plans(["rpn"], [path], ["mine too:min_pos_iou=0.2"])[1]
-    assert plan.name == "mine too"
+    assert plan.name == "mine too min_pos_iou=0.2"
     assert plan.settings.source == str(path)
     assert plan.priors == make_plans(["retinanet"], [], [])[0].priors
     assert plan.assigner.min_pos_iou == 0.2
@@ -122,13 +124,61 @@ def test_a_config_can_bring_its_priors(write):
     assert plan.priors == PointGenerator((8, (16, 16)), 0.25)
 
 
+def test_priors_inherit_what_a_config_does_not_say(write):
+    published = make_plans(["retinanet"], [], [])[0].priors
+    for priors in ({"ratios": [1, 3]}, {"type": "AnchorGenerator", "ratios": [1, 3]}):
+        preset = read_preset(write({"base": "retinanet", "priors": priors}, "own.json"))
+        assert make_plans([], [write({"base": "retinanet", "priors": priors}, "own.json")], [])[0].priors == (
+            dataclasses.replace(published, ratios=(1, 3))
+        )
+        assert preset.assigner == PRESETS["retinanet"].assigner
+    other = {"base": "retinanet", "priors": {"type": "PointGenerator", "strides": [8]}}
+    assert make_plans([], [write(other, "own.json")], [])[0].priors == PointGenerator((8,))
+
+
+def test_scales_stand_for_the_octaves_of_the_base_and_the_reverse(write):
+    given = {"base": "retinanet", "priors": {"scales": [2, 4]}}
+    priors = make_plans([], [write(given, "own.json")], [])[0].priors
+    assert (priors.scales, priors.octave_base_scale) == ((2, 4), None)
+    given = {"base": "rpn", "priors": {"octave_base_scale": 4, "scales_per_octave": 2}}
+    priors = make_plans([], [write(given, "own.json")], [])[0].priors
+    assert (priors.scales, priors.octave_base_scale) == (None, 4)
+    assert make_plans(["retinanet"], [], ["priors.scales=[2]"])[0].priors.scales == (2,)
+
+
+def test_approximations_inherit_too(write):
+    base = "guided-anchoring-shape"
+    plan = make_plans([], [write({"base": base, "approxs": {"ratios": [1]}}, "own.json")], [])[0]
+    assert plan.approxs == dataclasses.replace(make_plans([base], [], [])[0].approxs, ratios=(1,))
+
+
+def test_an_assigner_without_type_is_that_of_the_base(write):
+    plan = make_plans([], [write({"assigner": {"pos_iou_thr": 0.6}}, "own.json")], [])[0]
+    assert plan.assigner == dataclasses.replace(make_plans(["rpn"], [], [])[0].assigner, pos_iou_thr=0.6)
+
+
+def test_what_was_changed_is_in_the_name():
+    texts = ["pos_iou_thr=0.6", "priors.scales=[4]", "pos_iou_thr=0.65", "min_pos_iou=0.3"]
+    assert make_plans(["rpn"], [], texts)[0].name == "rpn priors.scales=[4], pos_iou_thr=0.65"
+    assert make_plans(["rpn"], [], ["pos_iou_thr=0.7"])[0].name == "rpn"
+
+
+def test_one_preset_runs_under_two_names():
+    first, second = make_plans(["rpn", "low = rpn"], [], ["low:pos_iou_thr=0.5"])
+    assert (first.name, second.name) == ("rpn", "low pos_iou_thr=0.5")
+    assert (first.assigner.pos_iou_thr, second.assigner.pos_iou_thr) == (0.7, 0.5)
+    for text, reason in (("=rpn", "expected PRESET or NAME=PRESET"), ("low=", "unknown preset ''")):
+        with pytest.raises(AuditError, match=reason):
+            make_plans([text], [], [])
+
+
 WRONG_FILES = {
     "empty": ("", "is empty"),
     "no JSON": ("{", "is not valid JSON"),
     "a list": ([OWN], "expected an assigner's config"),
     "nothing in it": ({}, "expected an assigner's config"),
     "unknown section": ({"asigner": OWN}, "unknown section 'asigner'; did you mean 'assigner'"),
-    "section without type": ({"assigner": {"pos_iou_thr": 1}}, "assigner: expected a table with 'type'"),
+    "section of a wrong type": ({"assigner": [1]}, "assigner: expected a table with 'type'"),
     "type of a wrong type": ({"priors": {"type": 3}}, "priors: expected a table with 'type'"),
     "unknown base": ({"base": "retinant"}, "base: unknown preset 'retinant'; did you mean 'retinanet'"),
     "empty name": ({"name": " "}, "name: expected a name"),
@@ -176,7 +226,7 @@ def test_an_unknown_preset_names_those_spelled_alike():
 
 
 def test_the_same_name_twice_is_refused(write):
-    with pytest.raises(AuditError, match="'rpn' is given twice"):
+    with pytest.raises(AuditError, match="'rpn' is given twice; names must differ: --assigner other=rpn"):
         make_plans(["rpn", "rpn"], [], [])
     with pytest.raises(AuditError, match="'rpn' is given twice"):
         make_plans(["rpn"], [write(OWN, "rpn.json")], [])
@@ -186,3 +236,23 @@ def test_the_same_name_twice_is_refused(write):
 def test_a_wrong_number_of_proposals_is_named(knob):
     with pytest.raises(AuditError, match=f"{knob}: expected an integer of at least 1"):
         make_plans(["faster-rcnn-rcnn"], [], [f"priors.{knob}=0"])
+
+
+@pytest.mark.parametrize(
+    "name", ["faster-rcnn-rcnn:max_per_image", "faster-rcnn-rcnn:per_object", "detr:num_queries"]
+)
+@pytest.mark.parametrize("value", [10**9, 10**400])
+def test_more_boxes_than_any_training_holds_are_refused(name, value):
+    preset, _, knob = name.partition(":")
+    with pytest.raises(AuditError, match=f"{knob}: expected at most 100,000, got ") as caught:
+        make_plans([preset], [], [f"priors.{knob}={value}"])
+    assert len(str(caught.value)) < 100
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["priors.scales=[{}]", "priors.ratios=[{}]", "priors.strides=[{},8,16,32,64]", "pos_iou_thr={}"],
+)
+def test_integers_beyond_floats_are_refused(override):
+    with pytest.raises(AuditError, match=r"rpn: \w+: expected"):
+        make_plans(["rpn"], [], [override.format(10**400)])

@@ -3,11 +3,13 @@
 from itertools import pairwise
 
 import numpy as np
+import PIL.Image
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.image import imread, imsave
 
+from assigncore import plot
 from assigncore.audit import gallery, pictures
 from assigncore.audit.assigning import assign_images
 from assigncore.audit.presets import PRESETS
@@ -51,7 +53,8 @@ def test_the_gallery_starts_with_the_images_that_go_without(run, dataset):
 
 def test_the_gallery_draws_every_run_at_its_own_size(run, dataset, settings, tmp_path):
     runs = [run("rpn"), run("ssd")]
-    assert gallery.draw_gallery(runs, dataset, settings, tmp_path, None, 1) == 2
+    folders = [tmp_path / name for name in ("rpn", "ssd")]
+    assert gallery.draw_gallery(runs, dataset, settings, folders, None, 1) == 2
     shapes = [imread(tmp_path / name / "gallery" / "01_a.png").shape for name in ("rpn", "ssd")]
     assert shapes[1][0] > shapes[0][0]
 
@@ -168,3 +171,25 @@ def test_file_names_are_plain():
     assert slug("a/../b c") == "a_.._b_c"
     assert slug("../..") == "unnamed"
     assert slug("ü") == "unnamed"
+
+
+def test_an_image_is_turned_as_exif_says(tmp_path):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    PIL.Image.new("RGB", (40, 24)).save(tmp_path / "a.jpg", exif=exif)
+    assert plot.read_image(tmp_path / "a.jpg").shape == (40, 24, 3)
+    assert gallery._read_picture(tmp_path, "deep/a.jpg").shape == (40, 24, 3)
+    assert gallery._read_picture(tmp_path, "b.jpg") is None
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "CMYK", "I;16"])
+def test_images_of_any_kind_are_drawn(mode, tmp_path):
+    PIL.Image.new(mode, (8, 6)).save(tmp_path / "a.tiff")
+    ax = plot.objects(np.asarray([[1, 1, 4, 4]]), np.asarray([1]), image=tmp_path / "a.tiff")
+    assert len(ax.images) == 1
+
+
+def test_names_are_drawn_as_they_stand():
+    assert plot.drawable("a$b$") == r"a\$b\$"
+    assert plot.drawable("木\x1b") == r"□\x1b"
+    assert len(plot.drawable("x" * 5000)) == 80

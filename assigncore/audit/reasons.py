@@ -1,0 +1,125 @@
+"""Why objects have no positives: what the assigner's steps say of them, in one reason each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assigncore.audit.frames import Batch
+from assigncore.audit.inputs import places
+from assigncore.audit.layouts import Laid
+from assigncore.backend import Array, ArrayBackend
+from assigncore.backend.fast_path import without_numpy_fast_path
+from assigncore.inspect.explain import DIMENSIONS, Explanation
+from assigncore.inspect.trace import recorded
+
+if TYPE_CHECKING:
+    from assigncore.audit.config import Plan
+
+__all__ = ["Reason", "ReasonKind", "find_reasons", "reason_text"]
+
+
+# What steps say is recorded for one thread at a time.
+_one_at_a_time = Lock()
+
+
+@dataclass(frozen=True, order=True)
+class ReasonKind:
+    """What reasons have in common.
+
+    Attributes
+    ----------
+    outcome : {"failed", "ignored", "lost", "overruled"}
+        As in `assigncore.PairReason`.
+    step : str
+        The assigner's step that decided, in its words.
+    """
+
+    outcome: str
+    step: str
+
+    def __str__(self) -> str:
+        """Say it of many objects."""
+        if self.outcome == "failed":
+            return f"no prior: {self.step}"
+        if self.outcome == "ignored":
+            return f"its priors are ignored: {self.step}"
+        return f"lost to another object: {self.step}"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why an object has no positives.
+
+    Attributes
+    ----------
+    kind : ReasonKind
+    value, limit : float
+        What was compared for the prior that came nearest, and with what; NaN where nothing was.
+    rival : int
+        Index of the object of the same image that has this prior instead, -1 where none.
+    """
+
+    kind: ReasonKind
+    value: float
+    limit: float
+    rival: int
+
+
+def find_reasons(
+    plan: Plan,
+    laid: Laid,
+    batch: Batch,
+    arrays: Mapping[str, Array],
+    static: Mapping[str, Any],
+    backend: ArrayBackend,
+    image: int,
+    objects: Sequence[int],
+) -> Mapping[int, Reason]:
+    """Assign one image of a batch again, and read of some of its objects why they have no positives.
+
+    Only the steps of these objects are read, so it takes about as long as assigning the image does. NumPy
+    assigns, whatever the backend. A method that does not name its steps gives no reasons.
+    """
+
+    def cut(name: str, x: Array) -> Any:
+        host = backend.to_numpy(x)
+        batched = host.ndim > DIMENSIONS[name]
+        return host[min(image, len(host) - 1)] if batched else host
+
+    given = {**places(plan, laid.priors, batch.gt_bboxes), **arrays}
+    alone = {name: cut(name, x) for name, x in given.items()}
+    with _one_at_a_time, without_numpy_fast_path(), recorded() as trace, np.errstate(all="ignore"):
+        result = plan.assigner.assign(**alone, **static)
+    if not trace.rounds and trace.matching is None:
+        return {}
+    explanation = Explanation(result, type(plan.assigner).__name__, (), (), trace)
+    found = {}
+    for index in objects:
+        pair = explanation.why_none(index)
+        value, limit = (np.nan if x is None else float(x) for x in (pair.value, pair.limit))
+        rival = -1 if pair.winner is None else pair.winner
+        found[index] = Reason(ReasonKind(pair.outcome, pair.step), value, limit, rival)
+    return found
+
+
+def reason_text(kind: ReasonKind, value: float, limit: float, rival: str) -> str:
+    """Say a reason in a line; `rival` names the object that has the prior instead.
+
+    Examples
+    --------
+    >>> reason_text(ReasonKind("failed", "overlap at least pos_iou_thr"), 0.31, 0.5, "")
+    'no prior: overlap at least pos_iou_thr (0.31, limit 0.5)'
+    >>> reason_text(ReasonKind("lost", "the largest overlap"), 0.75, 0.5, "17")
+    'lost to object 17: the largest overlap (0.75 against 0.5)'
+    """
+    has_value, has_limit = not np.isnan(value), not np.isnan(limit)
+    if kind.outcome in ("lost", "overruled"):
+        compared = f" ({value:.4g} against {limit:.4g})" if has_value and has_limit and value != limit else ""
+        return f"lost to object {rival}: {kind.step}{compared}"
+    compared = f" ({value:.4g}" + (f", limit {limit:.4g})" if has_limit else ")") if has_value else ""
+    return f"{kind}{compared}"
