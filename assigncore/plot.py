@@ -113,7 +113,8 @@ def assignment(
     result : AssignResult
         Of one image: of a batch, ``result[0]`` is its first.
     priors : array (N, 5), (N, 4), (N, 3) or (N, 2)
-        Boxes x1, y1, x2, y2 in pixels, or oriented ones; with other widths, or with `points`, points that begin with x, y.
+        Boxes x1, y1, x2, y2 in pixels, or oriented ones; with other widths, or with `points`, points that
+        begin with x, y.
     gt_bboxes : array (G, 4) or (G, 5)
         Boxes x1, y1, x2, y2 in pixels, or oriented ones.
     num_level_priors : sequence of int, optional

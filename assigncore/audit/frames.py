@@ -122,7 +122,7 @@ class Frame:
         return self.scale(annotations.bboxes)
 
     def outlines(self, annotations: Annotations) -> Any:
-        """Boxes at training size as they are drawn: oriented ones, shape (n, 5), where the format has them."""
+        """Boxes at training size as they are drawn: oriented, shape (n, 5), where the format has such."""
         if annotations.oriented is None:
             return self.boxes(annotations)
         height, width = self.shape
