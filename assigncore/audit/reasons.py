@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assigncore.audit.frames import Batch
-from assigncore.audit.inputs import places
+from assigncore.audit.inputs import ground_truth_boxes, places
 from assigncore.audit.layouts import Laid
 from assigncore.backend import Array, ArrayBackend
 from assigncore.backend.fast_path import without_numpy_fast_path
@@ -91,7 +91,7 @@ def find_reasons(
         batched = host.ndim > DIMENSIONS[name]
         return host[min(image, len(host) - 1)] if batched else host
 
-    given = {**places(plan, laid.priors, batch.gt_bboxes), **arrays}
+    given = {**places(plan, laid.priors, ground_truth_boxes(plan, batch)), **arrays}
     alone = {name: cut(name, x) for name, x in given.items()}
     with _one_at_a_time, without_numpy_fast_path(), recorded() as trace, np.errstate(all="ignore"):
         result = plan.assigner.assign(**alone, **static)
