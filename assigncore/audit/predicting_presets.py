@@ -80,6 +80,25 @@ PREDICTING = (
         image_scale="640x640",
     ),
     Preset(
+        name="yolo11-obb",
+        source="Jocher et al., Ultralytics YOLOv8-OBB and YOLO11-OBB (2024): YOLOv8's rule for oriented "
+        "boxes, by the probabilistic IoU of Llerena et al. (2021)",
+        priors=_points(0.5, stride_xy=False),
+        assigner={
+            "type": "TaskAlignedAssigner",
+            "topk": 10,
+            "alpha": 0.5,
+            "beta": 6.0,
+            "iou_calculator": {"type": "ProbIoU"},
+            "topk_inside": True,
+            "inside_margin": None,
+            "smallest_side": 16.0,
+            "conflicts": "inside",
+        },
+        image_scale="1024x1024",
+        note="where annotations have no angles, boxes are taken as upright; overlaps told are rotated IoU",
+    ),
+    Preset(
         name="ddod",
         source="Chen et al., Disentangle Your Dense Object Detector (2021), classification; knobs as in "
         "MMDetection 3.3, configs/ddod/ddod_r50_fpn_1x_coco.py",
