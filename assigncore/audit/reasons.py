@@ -87,7 +87,7 @@ def find_reasons(
     """
 
     def cut(name: str, x: Array) -> Any:
-        host = backend.to_numpy(x)
+        host = x if isinstance(x, np.ndarray) else backend.to_numpy(x)
         batched = host.ndim > DIMENSIONS[name]
         own = host[min(image, len(host) - 1)] if batched else host
         # Padding would be most of what the steps say.
