@@ -455,7 +455,7 @@ def positives_histogram(
     ax.set_ylabel("objects", fontsize=9, color=INK)
     ax.set_xlabel("positive priors of an object", fontsize=9, color=INK)
     if title is None:
-        title = f"{len(totals):,} objects"
+        title = plural(len(totals), "object")
         if len(totals):
             title += f", median {np.median(totals):g} positives"
     ax.set_title(title, fontsize=10, color=INK, loc="left")

@@ -107,6 +107,10 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
     loops = _loops(b1)
     if loops is None or b2.dtype != b1.dtype:
         return None
+    if isinstance(overlap, BoxOverlap) and b2.shape[-2] == 1 < b1.shape[-2]:
+        # Loops run along the second boxes: one of them at a time is slow.
+        found = overlaps_of_boxes(b2, b1, overlap.turned, threads)
+        return None if found is None else np.swapaxes(found, -1, -2)
     formula = _formula(loops, overlap)
     if formula is None:
         return None

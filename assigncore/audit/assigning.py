@@ -270,8 +270,8 @@ def _split(
             predicted = laid.predicted.oriented if is_oriented else laid.predicted.boxes
             gt_bboxes = frame.oriented(objects) if is_oriented else batch.gt_bboxes[i, : len(objects)]
             matched = matched_overlaps(gt_inds[i, :n], predicted[i, :n], gt_bboxes)
-        has_some = np.bincount(np.maximum(gt_inds[i, :n], 0), minlength=len(objects) + 1)[1:]
-        without = np.flatnonzero(has_some[: len(objects)] == 0).tolist()
+        taken = gt_inds[i, np.flatnonzero(gt_inds[i, :n] > 0)] - 1
+        without = np.flatnonzero(np.bincount(taken, minlength=len(objects)) == 0).tolist()
         yield Assigned(
             frame,
             objects,

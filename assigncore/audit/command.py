@@ -27,7 +27,8 @@ from assigncore.audit.report import write_objects
 from assigncore.audit.table import print_audit
 from assigncore.audit.what_if import read_variations
 from assigncore.backend.threads import num_cores
-from assigncore.datasets import FORMATS, Format, InputFileError
+from assigncore.datasets import InputFileError
+from assigncore.datasets.reading import FORMATS, Format
 from assigncore.inspect.display import plural, shown
 from assigncore.terminal import HeldOutput, OutputError, write_text
 from assigncore.whole_files import write_whole

@@ -110,7 +110,7 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
         level_names=run.level_names,
         points=isinstance(run.plan.priors, PointGenerator),
         outlines=None if has_outlines(run.plan) else False,
-        title=f"{int(np.sum(one.gt_inds > 0)):,} positive priors, by level",
+        title=f"{plural(int(np.sum(one.gt_inds > 0)), 'positive prior')}, by level",
         ax=axes[0, 0],
         **beneath,
     )

@@ -38,6 +38,9 @@ MAX_CATEGORIES = 2000
 MAX_NAME = 80
 """Characters of a name that are shown."""
 
+LONG = 40
+"""Characters from which a cell is wide, and a narrow screen scrolls."""
+
 MAX_SENTENCE = 600
 """Characters of a sentence that may hold names."""
 
@@ -58,7 +61,8 @@ h1, h2, h3, p, li, summary, td, th { overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: .4rem 0 1.2rem; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-td, th { overflow-wrap: normal; } td.text { overflow-wrap: anywhere; min-width: 6rem; }
+td, th { overflow-wrap: normal; } td.text { overflow-wrap: anywhere; min-width: 5rem; }
+td.long { overflow-wrap: anywhere; min-width: 15rem; }
 .loud { color: var(--loud); } .good { color: var(--good); } .quiet { opacity: .75; }
 img { max-width: 100%; height: auto; background: #fff; }
 svg { max-width: 100%; max-height: 70vh; height: auto; border: 1px solid var(--line); display: block; }
@@ -327,10 +331,10 @@ def _objects(run: Run, own: Sequence[int], count: int) -> str:
             int(rows.totals[row]),
             None if rows.best_overlaps is None else float(rows.best_overlaps[row]),
             run.level_names[level] if level >= 0 else "",
-            run.reason(row),
         )
+        reason = _cell(run.reason(row), MAX_SENTENCE)
         attributes = f'data-s="{rows.size[row]}" data-c="{rows.label[row]}"'
-        lines.append(f"<tr {attributes}>{''.join(_cell(x, 2 * MAX_NAME) for x in cells)}</tr>")
+        lines.append(f"<tr {attributes}>{''.join(map(_cell, cells))}{reason}</tr>")
     more = f'<p class="quiet">and {count - len(own):,} more</p>' if count > len(own) else ""
     return f'<div class="wide"><table>{"".join(lines)}</table></div>{more}'
 
@@ -351,7 +355,8 @@ def _table(
 def _cell(value: Any, longest: int = MAX_NAME) -> str:
     if _is_number(value):
         return f'<td class="number">{escape(cell_text(value))}</td>'
-    return f'<td class="text">{_name(cell_text(value), longest)}</td>'
+    text = cell_text(value)
+    return f'<td class="{"long" if len(text) > LONG else "text"}">{_name(text, longest)}</td>'
 
 
 def _class(is_number: bool) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from assigncore.audit.proposals import clip_to
 from assigncore.audit.results import Detections, Results
 from assigncore.datasets import Dataset, Image
+from assigncore.inspect.display import plural
 
 POSITION_NOISE = 0.1
 SIZE_NOISE = 0.1
@@ -51,9 +52,8 @@ class Predictor:
                 f"{high:g}: the counts show the rule at work, not your detector"
             )
         unused = self.results.num_unusable
-        return f"predictions: the {self.results.num_used:,} detections of {self.results.path}" + (
-            f"; {unused:,} of its entries are not used" if unused else ""
-        )
+        used = f"predictions: the {plural(self.results.num_used, 'detection')} of {self.results.path}"
+        return used + (f"; {plural(unused, 'entry', 'entries')} not used" if unused else "")
 
 
 def simulate(dataset: Dataset, image: Image, seed: int) -> Detections:

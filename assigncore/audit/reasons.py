@@ -89,7 +89,9 @@ def find_reasons(
     def cut(name: str, x: Array) -> Any:
         host = backend.to_numpy(x)
         batched = host.ndim > DIMENSIONS[name]
-        return host[min(image, len(host) - 1)] if batched else host
+        own = host[min(image, len(host) - 1)] if batched else host
+        # Padding would be most of what the steps say.
+        return own[: len(batch.objects[image])] if name.startswith("gt_") else own
 
     given = {**places(plan, laid.priors, ground_truth_boxes(plan, batch)), **arrays}
     alone = {name: cut(name, x) for name, x in given.items()}

@@ -13,15 +13,13 @@ from assigncore.datasets.dataset import (
     Skipped,
 )
 from assigncore.datasets.files import InputFileError
-from assigncore.datasets.reading import FORMATS, Format, read_coco, read_dataset, sample_dataset
+from assigncore.datasets.reading import read_coco, read_dataset, sample_dataset
 
 __all__ = [
-    "FORMATS",
     "AnnotatedImage",
     "Annotation",
     "Annotations",
     "Dataset",
-    "Format",
     "Image",
     "InputFileError",
     "Skipped",

@@ -289,8 +289,8 @@ class Dataset(Sequence[AnnotatedImage]):
     def __repr__(self) -> str:
         """Say what there is, not every annotation."""
         return (
-            f"Dataset({self.source}: {len(self.images):,} images, {len(self.all_objects):,} objects, "
-            f"{len(self.categories):,} classes)"
+            f"Dataset({self.source}: {plural(len(self.images), 'image')}, "
+            f"{plural(len(self.all_objects), 'object')}, {plural(len(self.categories), 'class', 'classes')})"
         )
 
     def part(self, start: int, end: int) -> Dataset:
@@ -602,7 +602,7 @@ def _nothing_left(
         why = f"no object is left, since data loaders leave objects out where {reasons}"
         return "; ".join([f"{source}: {why}", *hints])
     if skipped:
-        return f"{source}: none of the {max(count, len(skipped))} annotations can be used, {first}"
+        return f"{source}: none of {plural(max(count, len(skipped)), 'annotation')} can be used, {first}"
     return f"{source}: there is no annotation, nothing to read"
 
 

@@ -79,7 +79,7 @@ def read_dataset(
     ...     )
     ...     dataset = read_dataset(folder, source="kites")
     >>> dataset.format, dataset
-    ('voc', Dataset(kites: 1 images, 1 objects, 1 classes))
+    ('voc', Dataset(kites: 1 image, 1 object, 1 class))
     >>> dataset[0].gt_bboxes
     array([[ 4.,  8., 20., 18.]], dtype=float32)
     """

@@ -258,7 +258,7 @@ def _read_labels(
             rows.add(index, box, label, number)
     if not images:
         raise InputFileError(
-            f"{path}: none of the {plural(len(pairs), 'image')} can be used, the first is {skipped[0]}"
+            f"{path}: none of {plural(len(pairs), 'image')} can be used, the first is {skipped[0]}"
         )
     if not listed:
         names = dict(sorted(names.items()))

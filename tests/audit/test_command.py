@@ -42,7 +42,7 @@ def test_an_own_file_with_every_option(command, document, write, tmp_path):
     assert result.exit_code == 0, result.output
     assert said(result) == []
     report = json.loads((out / "report.json").read_text())
-    assert [run["name"] for run in report["runs"]] == ["rpn", "faster-rcnn-rcnn", "own"]
+    assert [run["name"] for run in report["runs"]] == ["rpn pos_iou_thr=0.6", "faster-rcnn-rcnn", "own"]
     assert report["runs"][0]["assigner"]["pos_iou_thr"] == 0.6
     assert report["settings"]["size_divisor"] == 64
     assert report["settings"]["batch_size"] == 3
@@ -208,8 +208,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(case, command, document, write, t
 
 
 FIELDS = {
-    "a field missing in all": ({"bbox": None}, "none of the 5 annotations can be used.*'bbox' is missing"),
-    "negative width in all": ({"bbox": [9, 9, -1, 5]}, "none of the 5.*expected width and height above 0"),
+    "a field missing in all": ({"bbox": None}, "none of 5 annotations can be used.*'bbox' is missing"),
+    "negative width in all": ({"bbox": [9, 9, -1, 5]}, "none of 5.*expected width and height above 0"),
 }
 
 

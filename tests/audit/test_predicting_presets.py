@@ -32,6 +32,7 @@ BOX_COSTS = (
     {"type": "IoUCost", "iou_mode": "giou", "weight": 2.0},
 )
 FOCAL = ({"type": "FocalLossCost", "weight": 2.0}, *BOX_COSTS)
+FOCAL_AS_DETR = ({"type": "FocalLossCost", "weight": 2.0, "eps": 1e-8}, *BOX_COSTS)
 SOFTMAX = ({"type": "ClassificationCost", "weight": 1.0}, *BOX_COSTS)
 MASKS = (
     {"type": "ClassificationCost", "weight": 2.0},
@@ -103,8 +104,13 @@ MATCHED = {
     "detr": (100, SOFTMAX, as_softmax_logits),
     "deformable-detr": (300, FOCAL, as_logits),
     "dino": (900, FOCAL, as_logits),
+    "rt-detr": (300, FOCAL_AS_DETR, as_logits),
+    "d-fine": (300, FOCAL_AS_DETR, as_logits),
+    "lw-detr": (3900, FOCAL_AS_DETR, as_logits),
     "mask2former": (100, MASKS, as_softmax_logits),
 }
+GROUPS = {"lw-detr": 13}
+OTHER_SOURCES = ("yolov7", "yolov8", "yolo11-obb", "rt-detr", "d-fine", "lw-detr")
 
 
 NAMES = [*DENSE, *MATCHED, "yolov7"]
@@ -166,7 +172,7 @@ def test_every_preset_that_reads_predictions_is_checked_by_hand():
 def test_a_preset_names_its_paper(name):
     assert "et al." in PRESETS[name].source
     assert "(20" in PRESETS[name].source
-    assert "MMDetection 3.3, configs/" in PRESETS[name].source or name in ("yolov7", "yolov8", "yolo11-obb")
+    assert "MMDetection 3.3, configs/" in PRESETS[name].source or name in OTHER_SOURCES
 
 
 @pytest.mark.parametrize("name", DENSE)
@@ -202,11 +208,12 @@ def test_a_matching_preset_is_its_assigner_called_by_hand(name, rivals, frames_o
         if name == "mask2former":
             given["pred_masks"] = as_logits(masks.box_masks(one.priors[None], shape)[0])
             given["gt_masks"] = masks.box_masks(gt[None], shape)[0]
-        assigner = HungarianAssigner(match_costs=costs)
+        groups = GROUPS.get(name, 1)
+        assigner = HungarianAssigner(match_costs=costs, groups=groups)
         labels = labels_of(rivals, one)
         result = assigner.assign(gt, gt_labels=labels, image_shape=shape[0], **given)
         np.testing.assert_array_equal(one.gt_inds, result.gt_inds)
-        assert sorted(one.gt_inds[one.gt_inds > 0]) == list(range(1, len(gt) + 1))
+        assert sorted(one.gt_inds[one.gt_inds > 0]) == sorted([*range(1, len(gt) + 1)] * groups)
 
 
 @pytest.mark.parametrize("name", NAMES)
