@@ -227,8 +227,8 @@ def audit(
 ) -> None:
     """Show what a label assigner makes of annotations, before anything is trained.
 
-    ANNOTATIONS are a COCO or LVIS file, YOLO's data.yaml or folder, a folder of Pascal VOC's XML files, or a
-    CrowdHuman file, any of them packed by gzip.
+    ANNOTATIONS are a COCO or LVIS file, YOLO's data.yaml or folder, a folder of Pascal VOC's XML files or of
+    DOTA's labels, or a CrowdHuman file, any of them packed by gzip.
 
     Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
     """

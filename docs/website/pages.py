@@ -36,6 +36,7 @@ NAVIGATION = {
         "guide/compiling",
         "guide/explanations",
         "guide/small_objects",
+        "guide/set_predictors",
         "guide/errors",
     ),
     "How to": (
