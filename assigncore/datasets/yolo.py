@@ -187,6 +187,8 @@ def _labels_of(image: Path) -> Path:
 
 def _pair_folder(root: Path, split: str | None) -> list[Pair]:
     """Pair the images of a folder with labels, where no file describes it; else take the labels alone."""
+    if root.name == "labels" and (root.parent / "images").is_dir():
+        root = root.parent
 
     def part(folder: Path) -> Path:
         if split is not None and not (folder / split).is_dir():
@@ -259,6 +261,10 @@ def _read_labels(
     if not images:
         raise InputFileError(
             f"{path}: none of {plural(len(pairs), 'image')} can be used, the first is {skipped[0]}"
+        )
+    if counts["without labels"] == len(images):
+        raise InputFileError(
+            f"{path}: none of {plural(len(images), 'image')} has a label file: there is no {pairs[0].labels}"
         )
     if not listed:
         names = dict(sorted(names.items()))
