@@ -230,6 +230,7 @@ def run(
     proposals: PathLike | None = None,
     predictions: PathLike | None = None,
     seed: int = 0,
+    reasons: bool = True,
     backend: str = "numpy",
     device: str | None = None,
     batch_size: int = BATCH_SIZE,
@@ -263,6 +264,8 @@ def run(
         COCO results for second stages, and for assigners that read predictions. Default: simulated.
     seed : int, default 0
         Of what is simulated.
+    reasons : bool, default True
+        Whether to find out why objects have no positives, which assigns images with such objects twice.
     backend : {"numpy", "torch", "jax", "cupy"}
         Array library that computes.
     device : str, optional
@@ -324,7 +327,7 @@ def run(
     if predictions is not None:
         detections = load_results("--predictions", Path(predictions), whole, with_classes=True)
         detections = detections.of_part(dataset)
-    settings = Settings(library, at, batch_size, boxes, detections, seed)
+    settings = Settings(library, at, batch_size, boxes, detections, seed, reasons)
     return assign_dataset(plans, dataset, scale, settings, jobs=jobs, executor=executor, progress=progress)
 
 

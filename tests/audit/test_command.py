@@ -42,12 +42,12 @@ def test_an_own_file_with_every_option(command, document, write, tmp_path):
     assert result.exit_code == 0, result.output
     assert said(result) == []
     report = json.loads((out / "report.json").read_text())
-    assert [run["name"] for run in report["runs"]] == ["rpn", "faster-rcnn-rcnn", "own"]
+    assert [run["name"] for run in report["runs"]] == ["rpn pos_iou_thr=0.6", "faster-rcnn-rcnn", "own"]
     assert report["runs"][0]["assigner"]["pos_iou_thr"] == 0.6
     assert report["settings"]["size_divisor"] == 64
     assert report["settings"]["batch_size"] == 3
     assert report["runs"][1]["num_unmatched"] == 3
-    assert f"Wrote {out / 'report.json'} and 13 pictures" in result.stdout
+    assert f"Wrote {out / 'report.html'}, {out / 'report.json'} and 13 pictures" in result.stdout
     assert len(list(out.rglob("*.png"))) == 13
 
 
