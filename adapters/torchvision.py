@@ -1,18 +1,36 @@
-"""The matchers of torchvision's detectors: called with a quality matrix, sentinels -1 and -2.
+"""The matchers of torchvision's detectors, and the steps that assign by them, for all images at once.
 
-``model.proposal_matcher = Matcher(...)`` puts one into a RetinaNet, an RPN, the heads of a Faster R-CNN or an
-SSD that is built already. torchvision is not imported.
+``use_in(model)`` switches a detector that is built already. A matcher is called with a quality matrix and
+answers with sentinels -1 and -2, as published. A step first takes the module whose method it replaces, so
+that ``rpn.assign_targets_to_anchors = partial(assign_targets_to_anchors, rpn)`` puts it in alone.
+torchvision is not imported.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from assigncore import assigners
 from assigncore.adapters.errors import also_assertion
+from assigncore.adapters.switching import Switched, replace_attribute
+from assigncore.adapters.torchvision_fcos import TorchvisionFCOS
 from assigncore.assigners import to_torchvision
 
-__all__ = ["Matcher", "SSDMatcher"]
+__all__ = [
+    "Matcher",
+    "SSDMatcher",
+    "assign_targets_to_anchors",
+    "assign_targets_to_proposals",
+    "fcos_loss",
+    "retinanet_loss",
+    "use_in",
+]
 
 
 class Matcher:
@@ -91,3 +109,219 @@ class SSDMatcher(Matcher):
     def __init__(self, threshold: float) -> None:
         super().__init__(threshold, threshold)
         self.assigner = assigners.SSDMatcher(threshold=threshold)
+
+
+def assign_targets_to_anchors(
+    rpn: Any, anchors: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Stand in for the method of an RPN: label the anchors of all images in one call, without a matrix.
+
+    Parameters
+    ----------
+    rpn : RegionProposalNetwork
+        Its `proposal_matcher` has the thresholds.
+    anchors : sequence of Tensor (N, 4)
+        For each image.
+    targets : sequence of mapping of str to Tensor
+        For each image ``boxes`` (G, 4).
+
+    Returns
+    -------
+    labels : list of Tensor (N,) of float32
+        1 matched, 0 background, -1 neither.
+    matched_gt_boxes : list of Tensor (N, 4)
+        The box of an anchor; the first box of the image where it has none, zeros of float32 where the image
+        has none, as published.
+    """
+    boxes = [target["boxes"] for target in targets]
+    labels, matched = [], []
+    for codes, own, of_image in zip(
+        _matched(rpn.proposal_matcher, anchors, boxes), anchors, boxes, strict=True
+    ):
+        labels.append(codes.sign().to(torch.float32))
+        if of_image.numel() == 0:
+            matched.append(torch.zeros(own.shape, dtype=torch.float32, device=own.device))
+        else:
+            matched.append(of_image[(codes - 1).clamp(min=0)])
+    return labels, matched
+
+
+def assign_targets_to_proposals(
+    roi_heads: Any, proposals: Sequence[Tensor], gt_boxes: Sequence[Tensor], gt_labels: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Stand in for the method of RoI heads: label the proposals of all images in one call.
+
+    Parameters
+    ----------
+    roi_heads : RoIHeads
+        Its `proposal_matcher` has the thresholds.
+    proposals : sequence of Tensor (N, 4)
+        For each image, of any number.
+    gt_boxes, gt_labels : sequence of Tensor (G, 4) and (G,)
+        For each image.
+
+    Returns
+    -------
+    matched_idxs : list of Tensor (N,) of int64
+        The ground truth of each proposal, 0 where it has none.
+    labels : list of Tensor (N,) of int64
+        Its class, 0 for background, -1 for neither.
+    """
+    matched, labels = [], []
+    codes_of_images = _matched(roi_heads.proposal_matcher, proposals, gt_boxes)
+    for codes, of_image in zip(codes_of_images, gt_labels, strict=True):
+        matched.append((codes - 1).clamp(min=0))
+        if of_image.numel() == 0:
+            labels.append(torch.zeros_like(codes))
+        else:
+            labels.append(torch.where(codes > 0, of_image[matched[-1]].to(torch.int64), codes))
+    return matched, labels
+
+
+def retinanet_loss(
+    model: Any, targets: Sequence[Mapping[str, Tensor]], head_outputs: Any, anchors: Sequence[Tensor]
+) -> Any:
+    """Stand in for ``compute_loss`` of a RetinaNet: match the anchors of all images in one call.
+
+    Parameters
+    ----------
+    model : RetinaNet
+        Its `proposal_matcher` has the thresholds, its `head` computes the losses.
+    targets : sequence of mapping of str to Tensor
+        For each image ``boxes`` (G, 4) and what the head reads.
+    head_outputs : mapping of str to Tensor
+        For the head.
+    anchors : sequence of Tensor (N, 4)
+        For each image.
+    """
+    boxes = [target["boxes"] for target in targets]
+    matched = [codes - 1 for codes in _matched(model.proposal_matcher, anchors, boxes)]
+    return model.head.compute_loss(targets, head_outputs, anchors, matched)
+
+
+def fcos_loss(
+    model: Any,
+    targets: Sequence[Mapping[str, Tensor]],
+    head_outputs: Any,
+    anchors: Sequence[Tensor],
+    num_anchors_per_level: Sequence[int],
+    *,
+    like_areas: bool = True,
+) -> Any:
+    """Stand in for ``compute_loss`` of an FCOS: assign the points of all images in one call.
+
+    Parameters
+    ----------
+    model : FCOS
+        It has `center_sampling_radius`, and a `head` that computes the losses.
+    targets : sequence of mapping of str to Tensor
+        For each image ``boxes`` (G, 4) and what the head reads.
+    head_outputs : mapping of str to Tensor
+        For the head.
+    anchors : sequence of Tensor (N, 4)
+        For each image, squares whose side is the stride of their level.
+    num_anchors_per_level : sequence of int
+        They sum to N.
+    like_areas : bool, default True
+        Whether boxes whose areas differ by less than 8 count as equally large in float32, as published.
+    """
+    assigner = TorchvisionFCOS(center_sample_radius=model.center_sampling_radius, like_areas=like_areas)
+    gt_bboxes, gt_valid = _padded([target["boxes"] for target in targets], anchors)
+    result = assigner.assign_anchors(
+        torch.stack(list(anchors)),
+        gt_bboxes,
+        num_level_priors=tuple(num_anchors_per_level),
+        gt_valid=gt_valid,
+    )
+    return model.head.compute_loss(targets, head_outputs, anchors, list(to_torchvision(result)))
+
+
+def use_in(model: torch.nn.Module) -> Switched:
+    """Let a detector of torchvision assign by assigncore, with the knobs it has.
+
+    RPN and RoI heads of a Faster, Mask or Keypoint R-CNN, a RetinaNet and an FCOS get the steps above.
+    An SSD, whose step is written into its `forward`, gets an :class:`SSDMatcher`.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The detector.
+
+    Returns
+    -------
+    Switched
+        What was replaced; `Switched.undo` puts it back.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to replace.
+
+    Examples
+    --------
+    >>> use_in(torch.nn.Linear(1, 1))
+    Traceback (most recent call last):
+    ValueError: model: expected a detector of torchvision, got a Linear
+    """
+    back: dict[str, Callable[[], None]] = {}
+    left: dict[str, str] = {}
+    for place, module in model.named_modules():
+        kind = type(module).__name__
+        if kind == "SSD":
+            old = module.proposal_matcher
+            if isinstance(old, SSDMatcher):
+                left[f"{place}.proposal_matcher".lstrip(".")] = "is one of assigncore already"
+            else:
+                new = SSDMatcher(old.high_threshold)
+                back[f"{place}.proposal_matcher".lstrip(".")] = replace_attribute(
+                    module, "proposal_matcher", new
+                )
+        elif kind in STEPS:
+            method, step = STEPS[kind]
+            where = f"{place}.{method}".lstrip(".")
+            if isinstance(getattr(module, method), partial):
+                left[where] = "is one of assigncore already"
+            else:
+                back[where] = _replace_method(module, method, partial(step, module))
+    if not back and not left:
+        raise ValueError(f"model: expected a detector of torchvision, got a {type(model).__name__}")
+    return Switched(tuple(back), left, tuple(back.values()))
+
+
+STEPS: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    "RegionProposalNetwork": ("assign_targets_to_anchors", assign_targets_to_anchors),
+    "RoIHeads": ("assign_targets_to_proposals", assign_targets_to_proposals),
+    "RetinaNet": ("compute_loss", retinanet_loss),
+    "FCOS": ("compute_loss", fcos_loss),
+}
+"""The method that assigns in each class, and what stands in for it."""
+
+
+def _replace_method(owner: Any, name: str, new: Any) -> Callable[[], None]:
+    """Give an object an attribute in place of the method of its class; return what takes it away again."""
+    setattr(owner, name, new)
+    return lambda: delattr(owner, name)
+
+
+def _matched(matcher: Any, priors: Sequence[Tensor], boxes: Sequence[Tensor]) -> list[Tensor]:
+    """Match the priors of each image by the thresholds of a matcher of torchvision; return the codes (N,)."""
+    assigner = assigners.Matcher.from_torchvision(
+        matcher.high_threshold, matcher.low_threshold, matcher.allow_low_quality_matches
+    )
+    gt_bboxes, gt_valid = _padded(boxes, priors)
+    lengths = [len(own) for own in priors]
+    prior_valid = None
+    if len(set(lengths)) > 1:
+        each = torch.tensor(lengths, device=priors[0].device)[:, None]
+        prior_valid = torch.arange(max(lengths), device=priors[0].device) < each
+    padded = pad_sequence(list(priors), batch_first=True)
+    result = assigner.assign(padded, gt_bboxes, gt_valid=gt_valid, prior_valid=prior_valid)
+    return [codes[:length] for codes, length in zip(result.gt_inds, lengths, strict=True)]
+
+
+def _padded(boxes: Sequence[Tensor], like: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Stack the boxes of images, none in whatever shape; return them and which are no padding."""
+    rows = [own.detach().reshape(-1, 4).to(like[0].dtype) for own in boxes]
+    sizes = torch.tensor([len(own) for own in rows], device=like[0].device)[:, None]
+    padded = pad_sequence(rows, batch_first=True)
+    return padded, torch.arange(padded.shape[1], device=like[0].device) < sizes

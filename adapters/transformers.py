@@ -6,6 +6,7 @@ Its losses look their matcher up by name, some in a module of their own: `use_in
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from importlib import import_module
@@ -557,8 +558,7 @@ def use_in(model: torch.nn.Module) -> Switched:
             replaced[where] = replace_attribute(module, "matcher", OURS[type(old).__name__].like(old))
         elif old is not None:
             left[where] = f"there is none for a {type(old).__name__}"
-    loss = getattr(getattr(model, "loss_function", None), "__module__", "")
-    if not (replaced or left or any(f"transformers.{place}".startswith(f"{loss}.") for place in MATCHERS)):
+    if not (replaced or left or _loss_matches(model)):
         names.undo()
         raise ValueError(f"model: expected one that matches queries, got a {type(model).__name__}")
     return Switched((*replaced, *names.replaced), {**left, **names.left}, (names.undo, *replaced.values()))
@@ -566,6 +566,15 @@ def use_in(model: torch.nn.Module) -> Switched:
 
 OURS = {place.rpartition(".")[2]: ours for place, ours in MATCHERS.items()}
 """The drop-ins by name."""
+
+
+def _loss_matches(model: Any) -> bool:
+    """Tell whether the module of a model's loss knows a loss that matches."""
+    module = sys.modules.get(getattr(getattr(model, "loss_function", None), "__module__", ""))
+    known = tuple(filter(None, map(_find, CRITERIA)))
+    return (
+        any(isinstance(x, type) and issubclass(x, known) for x in vars(module).values()) if module else False
+    )
 
 
 def in_one_solve(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,9 +21,15 @@ from assigncore.adapters.assigned_rows import (
 )
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.switching import Switched, replace_attribute
-from assigncore.assigners.task_aligned_presets import yolov8, yolov8_obb
+from assigncore.assigners.task_aligned_presets import yolo26_pose, yolov8, yolov8_obb
 
-__all__ = ["RotatedTaskAlignedAssigner", "TaskAlignedAssigner", "use_in"]
+__all__ = [
+    "PoseTaskAlignedAssigner",
+    "RotatedTaskAlignedAssigner",
+    "SegTaskAlignedAssigner",
+    "TaskAlignedAssigner",
+    "use_in",
+]
 
 KNOBS = ("topk", "num_classes", "alpha", "beta", "eps")
 """Knobs that every version of the replaced class has; what later ones added is read where it is there."""
@@ -64,6 +70,8 @@ class TaskAlignedAssigner(torch.nn.Module):
     """
 
     preset = staticmethod(yolov8)
+    own_knobs: tuple[str, ...] = ()
+    """Attributes that an assigner of this kind has beside those of all."""
 
     @also_assertion
     def __init__(
@@ -83,8 +91,18 @@ class TaskAlignedAssigner(torch.nn.Module):
         further: dict[str, Any] = {} if self.topk2 == topk else {"topk2": self.topk2}
         smallest_side = float(list(stride)[:2][-1])
         self.assigner = self.preset(
-            topk=topk, alpha=alpha, beta=beta, eps=eps, smallest_side=smallest_side, **further
+            topk=topk,
+            alpha=alpha,
+            beta=beta,
+            eps=eps,
+            smallest_side=smallest_side,
+            **further,
+            **self._options(),
         )
+
+    def _options(self) -> dict[str, Any]:
+        """Return the core's knobs that make this kind."""
+        return {}
 
     @torch.no_grad()
     def forward(
@@ -95,6 +113,7 @@ class TaskAlignedAssigner(torch.nn.Module):
         gt_labels: Tensor,
         gt_bboxes: Tensor,
         mask_gt: Tensor,
+        **extra: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Assign the points of all images.
 
@@ -106,6 +125,8 @@ class TaskAlignedAssigner(torch.nn.Module):
             Points x, y in pixels.
         gt_labels, gt_bboxes, mask_gt : Tensor (B, K, 1), (B, K, 4) and (B, K, 1)
             Padded ground truths, and true where one is no padding.
+        **extra : Tensor
+            What other kinds compare; not used here.
 
         Returns
         -------
@@ -120,19 +141,36 @@ class TaskAlignedAssigner(torch.nn.Module):
         target_gt_idx : Tensor (B, N) of int64
             The ground truth, from 0; 0 for background.
         """
+        return self._targets(pd_scores, pd_bboxes, anc_points, gt_labels, gt_bboxes, mask_gt)
+
+    def _targets(
+        self,
+        pd_scores: Tensor,
+        pd_bboxes: Tensor,
+        anc_points: Tensor,
+        gt_labels: Tensor,
+        gt_bboxes: Tensor,
+        mask_gt: Tensor,
+        strides: Tensor | None = None,
+        **further: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         labels, valid = padded_ground_truths(gt_labels, mask_gt)
         given = gt_labels[..., 0].long()
         # As published: a negative label reads the score of a class counted from the end, and comes back as 0.
         read = torch.where(given < 0, given + pd_scores.shape[-1], labels)
+        points = real_numbers(anc_points)
+        if strides is None:
+            points = torch.nn.functional.pad(points, (0, 1), value=1.0)
+        else:
+            points = torch.cat([points, strides.reshape(-1, 1).to(points.dtype)], dim=-1)
         result = self.assigner.assign(
-            torch.nn.functional.pad(
-                as_many(real_numbers(anc_points), gt_bboxes, pd_bboxes.shape[1]), (0, 1), value=1.0
-            ),
+            as_many(points, gt_bboxes, pd_bboxes.shape[1]),
             gt_bboxes,
             pred_bboxes=pd_bboxes,
             pred_scores=pd_scores,
             gt_labels=read,
             gt_valid=valid,
+            **further,
         )
         rows = assigned_rows(result, labels, gt_bboxes, self.num_classes)
         scores = class_scores(rows.labels, result.extras["assign_metrics"], self.num_classes)
@@ -179,7 +217,126 @@ class RotatedTaskAlignedAssigner(TaskAlignedAssigner):
     preset = staticmethod(yolov8_obb)
 
 
-DROP_INS = {kind.__name__: kind for kind in (TaskAlignedAssigner, RotatedTaskAlignedAssigner)}
+class PoseTaskAlignedAssigner(TaskAlignedAssigner):
+    """Task-aligned assignment of poses, as the newer ultralytics pose detectors train.
+
+    Called as :class:`TaskAlignedAssigner` is, with the strides of the points (N,) behind, and by name the
+    keypoints in pixels: ``pd_kpts`` (B, N, k, 2) and ``gt_kpts`` (B, K, k, 3), x, y and visibility.
+
+    Parameters
+    ----------
+    sigmas : Tensor (k,) or sequence of float
+        Tolerances of the keypoints.
+    **kwargs
+        As of :class:`TaskAlignedAssigner`.
+
+    Examples
+    --------
+    >>> assigner = PoseTaskAlignedAssigner([0.1], topk=1, num_classes=2)
+    >>> labels, boxes, scores, mask, index = assigner(
+    ...     torch.full((1, 2, 2), 0.5),
+    ...     torch.tensor([[[0.0, 0, 20, 20], [0, 0, 20, 20]]]),
+    ...     torch.tensor([[8.0, 8], [12, 12]]),
+    ...     torch.tensor([[[1]]]),
+    ...     torch.tensor([[[0.0, 0, 20, 20]]]),
+    ...     torch.ones(1, 1, 1),
+    ...     torch.tensor([8.0, 8]),
+    ...     pd_kpts=torch.tensor([[[[4.0, 9]], [[5, 5]]]]),
+    ...     gt_kpts=torch.tensor([[[[5.0, 5, 2]]]]),
+    ... )
+    >>> mask.tolist()
+    [[False, True]]
+    """
+
+    preset = staticmethod(yolo26_pose)
+    own_knobs = ("sigmas",)
+
+    @also_assertion
+    def __init__(self, sigmas: Tensor | Sequence[float], **kwargs: Any) -> None:
+        # Before the module's own attributes can be set, since its knobs are read while it is made.
+        numbers = sigmas.tolist() if isinstance(sigmas, Tensor) else list(sigmas)
+        self.__dict__["sigmas"] = tuple(map(float, numbers))
+        super().__init__(**kwargs)
+
+    def _options(self) -> dict[str, Any]:
+        return {"sigmas": self.sigmas}
+
+    @torch.no_grad()
+    def forward(  # type: ignore[override]
+        self,
+        pd_scores: Tensor,
+        pd_bboxes: Tensor,
+        anc_points: Tensor,
+        gt_labels: Tensor,
+        gt_bboxes: Tensor,
+        mask_gt: Tensor,
+        anc_strides: Tensor,
+        *,
+        pd_kpts: Tensor,
+        gt_kpts: Tensor,
+        **extra: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Assign the points of all images; what it returns is what :class:`TaskAlignedAssigner` does."""
+        boxes = pd_scores, pd_bboxes, anc_points, gt_labels, gt_bboxes, mask_gt
+        return self._targets(*boxes, strides=anc_strides, pred_keypoints=pd_kpts, gt_keypoints=gt_kpts)
+
+
+class SegTaskAlignedAssigner(TaskAlignedAssigner):
+    """Task-aligned assignment by boxes and masks, as the newer ultralytics segmentation detectors train.
+
+    Called as :class:`TaskAlignedAssigner` is, and by name with ``pd_coef`` (B, N, m), ``mask_scale`` (B, 1),
+    ``proto`` (B, m, h, w) and ``gt_masks`` (B, K, h, w).
+
+    Parameters
+    ----------
+    topk, num_classes, alpha, beta, stride, eps, topk2
+        As of :class:`TaskAlignedAssigner`. The masks of three times `topk` predictions of each ground truth
+        are compared.
+
+    Examples
+    --------
+    >>> SegTaskAlignedAssigner(topk=10).assigner.mask_ranks
+    30
+    """
+
+    def _options(self) -> dict[str, Any]:
+        return {"mask_ranks": 3 * self.topk}
+
+    @torch.no_grad()
+    def forward(  # type: ignore[override]
+        self,
+        pd_scores: Tensor,
+        pd_bboxes: Tensor,
+        anc_points: Tensor,
+        gt_labels: Tensor,
+        gt_bboxes: Tensor,
+        mask_gt: Tensor,
+        *,
+        pd_coef: Tensor,
+        mask_scale: Tensor,
+        proto: Tensor,
+        gt_masks: Tensor,
+        **extra: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Assign the points of all images; what it returns is what :class:`TaskAlignedAssigner` does."""
+        return self._targets(
+            *(pd_scores, pd_bboxes, anc_points, gt_labels, gt_bboxes, mask_gt),
+            pred_coefficients=pd_coef,
+            mask_prototypes=proto,
+            mask_scale=real_numbers(mask_scale),
+            gt_masks=gt_masks if gt_masks.is_floating_point() else gt_masks.to(proto.dtype),
+        )
+
+
+DROP_INS = {
+    kind.__name__: kind
+    for kind in (
+        PoseTaskAlignedAssigner,
+        RotatedTaskAlignedAssigner,
+        SegTaskAlignedAssigner,
+        TaskAlignedAssigner,
+    )
+}
 """The assigners by the name of the class that each replaces."""
 
 
@@ -195,8 +352,8 @@ def use_in(model_or_criterion: Any) -> Switched:
     Returns
     -------
     Switched
-        The attributes that were replaced, and those that were not, with the reason: assigners of masks or of
-        poses decide by more than these read. `Switched.undo` puts them back.
+        The attributes that were replaced, and those that were not, with the reason: an assigner of an unknown
+        kind decides by more than these read. `Switched.undo` puts them back.
 
     Raises
     ------
@@ -261,13 +418,15 @@ def _why_not(assigner: Any) -> str:
     name = type(assigner).__name__
     if name not in DROP_INS:
         return f"a {name} decides by more than boxes and scores"
-    lacking = [knob for knob in KNOBS if not hasattr(assigner, knob)]
+    needed = (*KNOBS, *DROP_INS[name].own_knobs)
+    lacking = [knob for knob in needed if not hasattr(assigner, knob)]
     return f"has no attribute {', '.join(lacking)}" if lacking else ""
 
 
 def _like(assigner: Any) -> TaskAlignedAssigner:
-    knobs = {knob: getattr(assigner, knob) for knob in KNOBS}
+    kind = DROP_INS[type(assigner).__name__]
+    knobs = {knob: getattr(assigner, knob) for knob in (*KNOBS, *kind.own_knobs)}
     # Before there were strides, small ground truths had no rule of their own.
     stride = [float(side) for side in getattr(assigner, "stride", (0.0,))]
     topk2 = getattr(assigner, "topk2", None)
-    return DROP_INS[type(assigner).__name__](**knobs, stride=stride, topk2=topk2)
+    return kind(**knobs, stride=stride, topk2=topk2)

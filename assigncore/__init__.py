@@ -30,6 +30,8 @@ from assigncore.assigners import (
     TopkHungarianAssigner,
     UniformAssigner,
     YOLOv7Assigner,
+    keep_best,
+    reassign_by_losses,
     shadowed_labels,
     to_detectron2,
     to_torchvision,
@@ -46,6 +48,7 @@ from assigncore.boxes.calculators import (
     RotatedIoU,
     SmoothedIoU,
 )
+from assigncore.boxes.calculators_3d import AxisAlignedIoU3D, BEVIoU, NearestBEVIoU
 from assigncore.datasets import read_coco, read_dataset, sample_dataset
 from assigncore.inspect.explain import Explanation, explain
 from assigncore.inspect.monitor import Monitor
@@ -69,6 +72,8 @@ __all__ = [
     "ArrayBackend",
     "AscendMaxIoUAssigner",
     "AssignResult",
+    "AxisAlignedIoU3D",
+    "BEVIoU",
     "BboxOverlaps2D",
     "CenterRegionAssigner",
     "DynamicSoftLabelAssigner",
@@ -82,6 +87,7 @@ __all__ = [
     "MaxIoUAssigner",
     "Monitor",
     "MultiInstanceAssigner",
+    "NearestBEVIoU",
     "PointAssigner",
     "PositiveCIoU",
     "ProbIoU",
@@ -99,10 +105,12 @@ __all__ = [
     "build_cost",
     "explain",
     "get_backend",
+    "keep_best",
     "load_backend",
     "memory_budget",
     "read_coco",
     "read_dataset",
+    "reassign_by_losses",
     "sample_dataset",
     "set_memory_budget",
     "shadowed_labels",

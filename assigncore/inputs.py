@@ -21,6 +21,7 @@ __all__ = [
     "InputSpec",
     "MatchScene",
     "Scene",
+    "label_spec",
     "read_inputs",
     "read_match_scene",
     "read_scene",
@@ -70,6 +71,8 @@ class Scene:
         Ignore regions that are neither padding nor broken.
     further : mapping of str to array
         The further inputs, each with the batch dimension B or 1 in front of its own.
+    gt_classes : array (B, G, C) of bool or None
+        The classes of the ground truths, where labels were given as masks: `gt_labels` is then None.
     """
 
     backend: ArrayBackend
@@ -83,6 +86,7 @@ class Scene:
     ignore_bboxes: Array | None
     ignore_valid: Array | None
     further: Mapping[str, Array] = field(default_factory=dict)
+    gt_classes: Array | None = None
 
     @property
     def xp(self) -> Any:
@@ -150,15 +154,27 @@ class Scene:
             max_overlaps = self.restore(keep(any_gt | ~self.prior_valid, max_overlaps, 0.0))
         labels = None if self.gt_labels is None else self.restore(self.labels_of(gt_inds))
         restored = {name: self.restore(x) for name, x in (extras or {}).items()}
+        if self.gt_classes is not None:
+            restored["classes"] = self.restore(self._classes_of(gt_inds))
         return AssignResult(self.restore(gt_inds), max_overlaps, labels, self.shape[2], restored)
 
-    def empty_result(self, *, excluded_overlap: float) -> AssignResult:
+    def _classes_of(self, gt_inds: Array) -> Array:
+        """Return the classes of the ground truth each of `gt_inds` (B, N) points to, (B, N, C)."""
+        xp, masks = self.xp, self.gt_classes
+        assert masks is not None
+        # Each image's table begins with the classes of what is not assigned: none.
+        images, n_classes = int(masks.shape[0]), int(masks.shape[-1])
+        none = xp.zeros((images, 1, n_classes), dtype=xp.bool, device=self.backend.device_of(masks))
+        table = xp.concat([none, masks], axis=1)
+        return self.backend.gather_rows(table, xp.where(gt_inds > 0, gt_inds, 0))
+
+    def empty_result(self, *, excluded_overlap: float, ignored: Array | None = None) -> AssignResult:
         """Return the result where there is no pair at all: background, overlaps 0, no labels.
 
-        Priors that take no part have the overlap `excluded_overlap`.
+        Priors that take no part have the overlap `excluded_overlap`; some (B, N) may be `ignored`.
         """
         max_overlaps = self.xp.where(self.prior_valid, self.full(0.0), excluded_overlap)
-        return self.result(self.full(0, integers=True), max_overlaps)
+        return self.result(self.full(0, integers=True), max_overlaps, ignored=ignored)
 
     def labels_of(self, gt_inds: Array) -> Array:
         """Return the class of the ground truth each of `gt_inds` (B, N) points to, -1 where to none."""
@@ -275,6 +291,26 @@ def with_known_class(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n
     return gt_valid & known
 
 
+def label_spec(gt_labels: Array) -> InputSpec:
+    """Return the specification of labels that may be masks of classes (..., G, C) of bool."""
+    is_mask = "bool" in str(getattr(gt_labels, "dtype", ""))
+    dimensions = ("G", "C") if is_mask else ("G",)
+    return InputSpec(gt_labels, dimensions, "bool" if is_mask else "integral", required=True)
+
+
+def _with_any_class(backend: ArrayBackend, gt_classes: Array, gt_valid: Array) -> Array:
+    """Return which ground truths have a class, (B or 1, G), of masks (B or 1, G, C).
+
+    Where the host can read values at no cost, a valid one without any is an error.
+    """
+    known = backend.xp.any(gt_classes, axis=-1)
+    if backend.reads_host(gt_classes) and not backend.surely_all(known | ~gt_valid):
+        image, gt = np.argwhere(backend.to_numpy(gt_valid & ~known))[0]
+        where = f"image {image}, ground truth {gt}" if len(gt_valid) > 1 else f"ground truth {gt}"
+        raise ValueError(f"gt_labels: expected at least one class of each ground truth, got none for {where}")
+    return known
+
+
 def _check_each(given: Mapping[str, InputSpec], backend: ArrayBackend) -> None:
     lengths: dict[str, int] = {}
     for name, value in given.items():
@@ -322,42 +358,36 @@ def _build(
 ) -> Scene:
     xp, images = backend.xp, prod(lead)
 
-    def each_image(x: Array) -> Array:
-        # Compared with 1 alone: two lengths a compiler would hold to be equal, or not, from then on.
-        is_shared = int(x.shape[0]) == 1 and images != 1
-        return xp.broadcast_to(x, (images, *x.shape[1:])) if is_shared else x
-
     priors, prior_whole = drop_broken(flat["priors"])
     prior_valid = flat.get("prior_valid", xp.ones_like(prior_whole))
     gt_bboxes, gt_valid = drop_broken(flat["gt_bboxes"])
     if "gt_valid" in flat:
         gt_valid = gt_valid & flat["gt_valid"]
-    ignore_bboxes = ignore_valid = None
-    if "ignore_bboxes" in flat:
-        ignore_bboxes, ignore_valid = drop_broken(flat["ignore_bboxes"])
-        if "ignore_valid" in flat:
-            ignore_valid = ignore_valid & flat["ignore_valid"]
-            ignore_bboxes = xp.where(ignore_valid[..., None], ignore_bboxes, 0.0)
-    gt_labels = None
-    if "gt_labels" in flat:
+    ignore_bboxes, ignore_valid = _regions(xp, flat, images)
+    gt_labels = gt_classes = None
+    if "gt_labels" in flat and flat["gt_labels"].ndim == 3:
+        gt_valid = gt_valid & _with_any_class(backend, flat["gt_labels"], gt_valid)
+        gt_classes = _of_each_image(xp, flat["gt_labels"], images)
+    elif "gt_labels" in flat:
         gt_labels = xp.astype(flat["gt_labels"], backend.integer_dtype(priors))
         if n_classes is not None:
             gt_valid = with_known_class(backend, gt_labels, gt_valid, n_classes)
-        gt_labels = each_image(gt_labels)
-    gt_valid = each_image(gt_valid)
+        gt_labels = _of_each_image(xp, gt_labels, images)
+    gt_valid = _of_each_image(xp, gt_valid, images)
     begin((int(gt_bboxes.shape[1]), int(priors.shape[-2])), gt_valid)
     return Scene(
         backend=backend,
         lead=lead,
         priors=priors,
-        gt_bboxes=each_image(gt_bboxes),
+        gt_bboxes=_of_each_image(xp, gt_bboxes, images),
         prior_valid=prior_valid,
         prior_whole=prior_valid & prior_whole,
         gt_valid=gt_valid,
         gt_labels=gt_labels,
-        ignore_bboxes=None if ignore_bboxes is None else each_image(ignore_bboxes),
-        ignore_valid=None if ignore_valid is None else each_image(ignore_valid),
+        ignore_bboxes=ignore_bboxes,
+        ignore_valid=ignore_valid,
         further={name: flat[name] for name in further if name in flat},
+        gt_classes=gt_classes,
     )
 
 
@@ -366,12 +396,16 @@ _DIMENSIONS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
     "pred_logits": (("N", "C"), "real floating"),
     "pred_scores": (("N", "C"), "real floating"),
     "pred_masks": (("N", "H", "W"), "real floating"),
+    "pred_keypoints": (("N", "K", 2), "real floating"),
     "prior_valid": (("N",), "bool"),
     "gt_bboxes": (("G", 4), "real floating"),
     "gt_masks": (("G", "H", "W"), ""),
+    "gt_keypoints": (("G", "K", 3), "real floating"),
     "gt_labels": (("G",), "integral"),
     "positive_maps": (("G", "C"), ""),
     "gt_valid": (("G",), "bool"),
+    "ignore_bboxes": (("I", 4), "real floating"),
+    "ignore_valid": (("I",), "bool"),
     "text_token_mask": (("C",), "bool"),
     "mask_points": (("P", 2), "real floating"),
     "image_shape": ((2,), ""),
@@ -381,11 +415,13 @@ _DIMENSIONS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
 A plain dict, since a compiler of PyTorch reads no mapping proxy once the traced function has changed a dict.
 """
 
-COST_INPUTS = tuple(name for name in _DIMENSIONS if not name.endswith("_valid"))
+_OF_REGIONS = ("ignore_bboxes", "ignore_valid")
+
+COST_INPUTS = tuple(name for name in _DIMENSIONS if not name.endswith("_valid") and name not in _OF_REGIONS)
 """What a match cost may read, by the name it has in every signature."""
 
 PREDICTIONS = tuple(name for name in COST_INPUTS if name.startswith("pred_"))
-GROUND_TRUTHS = ("gt_bboxes", "gt_labels", "gt_masks", "positive_maps")
+GROUND_TRUTHS = ("gt_bboxes", "gt_labels", "gt_masks", "gt_keypoints", "positive_maps")
 
 
 @dataclass(frozen=True, eq=False)
@@ -409,6 +445,10 @@ class MatchScene:
         Predictions that take part.
     gt_valid : array (B, G) of bool
         Ground truths that are no padding.
+    ignore_bboxes : array (B, I, 4) or None
+        Ignore regions, zeros where one is padding or broken.
+    ignore_valid : array (B, I) of bool or None
+        Ignore regions that are neither padding nor broken.
     """
 
     backend: ArrayBackend
@@ -418,6 +458,8 @@ class MatchScene:
     arrays: Mapping[str, Array]
     prior_valid: Array
     gt_valid: Array
+    ignore_bboxes: Array | None = None
+    ignore_valid: Array | None = None
 
     @property
     def xp(self) -> Any:
@@ -441,7 +483,12 @@ class MatchScene:
         return self.xp.full(shape, value, dtype=dtype, device=self.backend.device_of(like))
 
     def result(
-        self, matched: Array, max_overlaps: Array | None = None, extras: Mapping[str, Array] | None = None
+        self,
+        matched: Array,
+        max_overlaps: Array | None = None,
+        extras: Mapping[str, Array] | None = None,
+        *,
+        ignored: Array | None = None,
     ) -> AssignResult:
         """Return the result of a matching, with labels looked up and the leading dimensions restored.
 
@@ -453,11 +500,16 @@ class MatchScene:
             What the result says of overlaps.
         extras : mapping of str to array (B, ...), optional
             Further outputs.
+        ignored : array (B, N) of bool, optional
+            Predictions that are ignored all the same.
         """
         xp = self.xp
+        takes_part = self.prior_valid if ignored is None else self.prior_valid & ~ignored
         if is_recording():
+            if ignored is not None:
+                mark("in an ignore region", ignored, -1, holds="always")
             mark("takes no part", ~self.prior_valid, -1, holds="always")
-        gt_inds = xp.where(self.prior_valid, matched + 1, -1)
+        gt_inds = xp.where(takes_part, matched + 1, -1)
         labels = self.arrays.get("gt_labels")
         if labels is not None:
             labels = self.restore(self._labels_of(labels, gt_inds))
@@ -514,6 +566,10 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str], *, co
         if name not in arrays:
             kind = "a pair (height, width) or an array" if name == "image_shape" else "an array"
             raise ValueError(f"{name}: expected {kind}, since {reader} reads it, got None")
+    if "ignore_bboxes" in arrays and "pred_bboxes" not in arrays:
+        raise ValueError("pred_bboxes: expected an array, since ignore_bboxes are compared with it, got None")
+    if "ignore_valid" in arrays and "ignore_bboxes" not in arrays:
+        raise ValueError("ignore_valid: expected ignore_bboxes with it, got None")
     for some in (PREDICTIONS, GROUND_TRUTHS):
         if not any(name in arrays for name in some):
             raise ValueError(f"{', '.join(some)}: expected at least one of them, got None of all")
@@ -586,5 +642,25 @@ def _build_match(
 
     prior_valid, gt_valid = mask("prior_valid", axes["N"]), mask("gt_valid", axes["G"])
     gt_valid = xp.broadcast_to(gt_valid, (images, axes["G"]))
+    regions, region_valid = _regions(xp, flat, images)
     begin((axes["G"], axes["N"]), gt_valid)
-    return MatchScene(backend, lead, (images, axes["N"], axes["G"]), some.dtype, flat, prior_valid, gt_valid)
+    shape = (images, axes["N"], axes["G"])
+    return MatchScene(backend, lead, shape, some.dtype, flat, prior_valid, gt_valid, regions, region_valid)
+
+
+def _regions(xp: Any, flat: dict[str, Array], images: int) -> tuple[Array | None, Array | None]:
+    """Take the ignore regions out of the inputs: their boxes and which count, (B, I, D) and (B, I)."""
+    if "ignore_bboxes" not in flat:
+        return None, None
+    boxes, valid = drop_broken(flat.pop("ignore_bboxes"))
+    if "ignore_valid" in flat:
+        valid = valid & flat.pop("ignore_valid")
+        boxes = xp.where(valid[..., None], boxes, 0.0)
+    return tuple(_of_each_image(xp, x, images) for x in (boxes, valid))
+
+
+def _of_each_image(xp: Any, x: Array, images: int) -> Array:
+    """Give each image its own, where all share one."""
+    # Compared with 1 alone: two lengths a compiler would hold to be equal, or not, from then on.
+    is_shared = int(x.shape[0]) == 1 and images != 1
+    return xp.broadcast_to(x, (images, *x.shape[1:])) if is_shared else x

@@ -175,6 +175,7 @@ _COSTS = (
     {"type": "IoUCost", "weight": 2.0},
 )
 _MATCHED = ("gt_bboxes", "gt_labels", "pred_bboxes", "pred_logits")
+_SPARED = {"ignore_iof_thr": 0.5}
 _METRICS = {"assign_metrics": Holds.VALUES}
 
 CAPABILITIES: Mapping[str, Capabilities] = MappingProxyType(
@@ -197,19 +198,23 @@ CAPABILITIES: Mapping[str, Capabilities] = MappingProxyType(
             ignores_alone=True, rule=regions.center_region,
             outputs={"shadow": Holds.PAIRS, "outranked": Holds.PAIRS},
         ),
-        "DynamicSoftLabelAssigner": Capabilities({}, Priors.STRIDED, rounding=Rounding.NUMBERS),
+        "DynamicSoftLabelAssigner": Capabilities(
+            _SPARED, Priors.STRIDED, ignores=True, ignores_alone=True, rounding=Rounding.NUMBERS
+        ),
         "FCOSAssigner": Capabilities(
-            {"regress_ranges": ((-1, 16), (16, 32), (32, float("inf")))}, Priors.POINTS, rule=regions.fcos
+            {"regress_ranges": ((-1, 16), (16, 32), (32, float("inf"))), **_SPARED}, Priors.POINTS,
+            ignores=True, ignores_alone=True, rule=regions.fcos,
         ),
         "GreedyMatcher": Capabilities(
-            {"match_costs": _COSTS},
+            {"match_costs": _COSTS, **_SPARED},
             reads=("image_shape",), needs=_MATCHED, repeats=True, rounding=Rounding.TIES,
+            ignores=True, ignores_alone=True,
         ),
         "GridAssigner": Capabilities(_IOU, ties=Ties.LATER, rule=thresholds.grid),
         "HungarianAssigner": Capabilities(
-            {"match_costs": _COSTS, "nonfinite": "forbid"},
+            {"match_costs": _COSTS, "nonfinite": "forbid", **_SPARED},
             reads=("image_shape",), needs=_MATCHED, ties=Ties.COST, host=True, repeats=True,
-            rounding=Rounding.TIES,
+            rounding=Rounding.TIES, ignores=True, ignores_alone=True,
         ),
         "MaskHungarianAssigner": Capabilities(
             {
@@ -238,15 +243,21 @@ CAPABILITIES: Mapping[str, Capabilities] = MappingProxyType(
             {"center_ratio": 0.6, "ignore_ratio": 0.9}, no_label=0, ties=Ties.LATER, rule=regions.region
         ),
         "SSDMatcher": Capabilities({}, ties=Ties.LATER, rule=thresholds.ssd_matcher),
-        "SimOTAAssigner": Capabilities({}, Priors.STRIDED, rounding=Rounding.NUMBERS),
+        "SimOTAAssigner": Capabilities(
+            _SPARED, Priors.STRIDED, ignores=True, ignores_alone=True, rounding=Rounding.NUMBERS
+        ),
         "SinkhornAssigner": Capabilities(
             {}, Priors.STRIDED, repeats=True, rounding=Rounding.TIES, counts_broken=("N",),
             outputs={"supply": Holds.OF_GTS}, progress=("iterations", "marginal_error"),
         ),
-        "TaskAlignedAssigner": Capabilities({"topk": 5}, rounding=Rounding.NUMBERS, outputs=_METRICS),
+        "TaskAlignedAssigner": Capabilities(
+            {"topk": 5, **_SPARED}, ignores=True, ignores_alone=True, rounding=Rounding.NUMBERS,
+            outputs=_METRICS,
+        ),
         "TopkHungarianAssigner": Capabilities(
-            {"topk": 3, "nonfinite": "forbid"}, ties=Ties.COST, host=True, repeats=True,
-            rounding=Rounding.TIES, counts_broken=("N", "G"), outputs=_METRICS,
+            {"topk": 3, "nonfinite": "forbid", **_SPARED}, ties=Ties.COST, host=True, repeats=True,
+            ignores=True, ignores_alone=True, rounding=Rounding.TIES, counts_broken=("N", "G"),
+            outputs=_METRICS,
         ),
         "UniformAssigner": Capabilities(
             {"pos_ignore_thr": 0.15, "neg_ignore_thr": 0.7}, ties=Ties.IN_TURN, by_prior_too=True,
@@ -257,7 +268,9 @@ CAPABILITIES: Mapping[str, Capabilities] = MappingProxyType(
             },
             where=dict.fromkeys(("pos_predicted_boxes", "target_boxes", "pos_prior"), "pos_idx"),
         ),
-        "YOLOv7Assigner": Capabilities({}, rounding=Rounding.NUMBERS),
+        "YOLOv7Assigner": Capabilities(
+            _SPARED, ignores=True, ignores_alone=True, rounding=Rounding.NUMBERS
+        ),
     }
 )  # fmt: skip
 """The promises of each registered assigner."""

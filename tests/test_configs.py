@@ -28,6 +28,7 @@ NEEDED = {
     "HungarianAssigner": {"match_costs": [{"type": "IoUCost"}, {"type": "BBoxL1Cost", "weight": 5.0}]},
     "Matcher": {"thresholds": [0.3, 0.7], "labels": [0, -1, 1]},
     "MaxIoUAssigner": OVERLAP_RULE,
+    "OKSCost": {"sigmas": [0.026, 0.079, 0.107]},
     "RegionAssigner": {"center_ratio": 0.25},
     "TaskAlignedAssigner": {"topk": 13},
     "TopkHungarianAssigner": {"topk": 8},
@@ -124,7 +125,12 @@ def test_a_number_beyond_floats_is_named(name):
             replace(BUILT[name], **{knob: 10**400})
 
 
-OPTIONAL = {("GreedyMatcher", "max_cost"), ("ATSSAssigner", "alpha"), ("TaskAlignedAssigner", "topk2")}
+OPTIONAL = {
+    ("GreedyMatcher", "max_cost"),
+    ("ATSSAssigner", "alpha"),
+    ("TaskAlignedAssigner", "topk2"),
+    ("TaskAlignedAssigner", "inside_margin"),
+}
 
 WITH_CALCULATOR = sorted(name for name in ASSIGNERS.names() if "iou_calculator" in knobs_of(BUILT[name]))
 

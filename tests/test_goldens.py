@@ -45,8 +45,10 @@ MATCHERS_COMPILED = {
     "HFGroundingDino": "some_empty_float32",
     "HFRfDetr": "groups2_float32",
     "HFMaskFormer": "uneven_size_float32",
+    "TVFCOS": "like_areas_float32",
+    "TVRoIHeads": "four_images_float32",
 }
-"""Between them layers and their union, tokens, groups, masks resized and at points, images without objects."""
+"""Between them layers and their union, tokens, groups, masks resized and at points, and images without objects."""
 
 MOST_OF_A_SHAPE = 6
 """How many cases of one shape JAX replays."""
@@ -125,11 +127,13 @@ def test_max_iou_agrees_under_torch_compile(name):
     [
         ("RotatedIoU", "near_float64"),
         ("UltraProbIoU", "base_float32"),
+        ("UltraPoseTaskAlignedAssigner", "base_float32"),
         ("UltraRotatedTaskAlignedAssigner", "obb_float32"),
+        ("UltraSegTaskAlignedAssigner", "topk2_1_float32"),
     ],
 )
-def test_oriented_boxes_agree_under_torch_compile(variant, name):
-    cases = [case for case in load_packed(variant) if case.name == name]
+def test_oriented_boxes_poses_and_masks_agree_under_torch_compile(variant, name):
+    cases = [case for case in _all_cases(variant) if case.name == name]
     assert len(cases) == 1
     _check(variant, cases, "torch", Mode.JIT)
 

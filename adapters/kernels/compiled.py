@@ -107,6 +107,10 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
     loops = _loops(b1)
     if loops is None or b2.dtype != b1.dtype:
         return None
+    if isinstance(overlap, BoxOverlap) and b2.shape[-2] == 1 < b1.shape[-2]:
+        # Loops run along the second boxes: one of them at a time is slow.
+        found = overlaps_of_boxes(b2, b1, overlap.turned, threads)
+        return None if found is None else np.swapaxes(found, -1, -2)
     formula = _formula(loops, overlap)
     if formula is None:
         return None
@@ -285,7 +289,7 @@ def list_pairs(relation: Relation, most: int) -> tuple[Host, Host] | None:
     if loops is None:
         return None
     margin = 0.0
-    if isinstance(relation, Inside):
+    if type(relation) is Inside:
         kind = loops.INSIDE_OR_ON if relation.closed else loops.INSIDE
         if relation.margin is not None:
             kind, margin = loops.INSIDE_BY_MARGIN, relation.margin

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 from assigncore.adapters.containers import array_of, boxes_of
 from assigncore.backend import Array, get_backend
 from assigncore.boxes import calculators as core
+from assigncore.boxes import calculators_3d as solid
 from assigncore.boxes.formulas import (
     EPS,
     ORIENTED,
@@ -20,8 +21,10 @@ from assigncore.boxes.formulas import (
 from assigncore.checks import raise_precision
 
 __all__ = [
+    "AxisAlignedBboxOverlaps3D",
     "BboxOverlaps2D",
     "BboxOverlaps2D_GLIP",
+    "BboxOverlapsNearest3D",
     "FakeRBboxOverlaps2D",
     "RBbox2HBboxOverlaps2D",
     "RBboxOverlaps2D",
@@ -218,3 +221,27 @@ class RBbox2HBboxOverlaps2D(BboxOverlaps2D):
 
 class FakeRBboxOverlaps2D(RBbox2HBboxOverlaps2D):
     """The same by another name of MMRotate's, where both sides are oriented."""
+
+
+@dataclass(frozen=True)
+class BboxOverlapsNearest3D(solid.NearestBEVIoU):
+    """The overlap from above that MMDetection3D's configs call by this name; columns beyond 7 are dropped.
+
+    Parameters
+    ----------
+    coordinate : {"lidar", "depth", "camera"}, default "lidar"
+        In which axes boxes are.
+    """
+
+    def __call__(self, bboxes1: Any, bboxes2: Any, mode: str = "iou", is_aligned: bool = False) -> Array:
+        """Compute the overlaps of boxes (..., M, 7 or more) and (..., N, 7 or more)."""
+        return super().__call__(boxes_of(bboxes1, 7), boxes_of(bboxes2, 7), mode, is_aligned)
+
+
+@dataclass(frozen=True)
+class AxisAlignedBboxOverlaps3D(solid.AxisAlignedIoU3D):
+    """The overlap of axis-aligned volumes that MMDetection3D's configs call by this name."""
+
+    def __call__(self, bboxes1: Any, bboxes2: Any, mode: str = "iou", is_aligned: bool = False) -> Array:
+        """Compute the overlaps of boxes (..., M, 6) and (..., N, 6)."""
+        return super().__call__(boxes_of(bboxes1, 6), boxes_of(bboxes2, 6), mode, is_aligned)

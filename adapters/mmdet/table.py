@@ -27,8 +27,10 @@ from assigncore.adapters.containers import (
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.building import build_from
 from assigncore.adapters.mmdet.overlaps import (
+    AxisAlignedBboxOverlaps3D,
     BboxOverlaps2D,
     BboxOverlaps2D_GLIP,
+    BboxOverlapsNearest3D,
     FakeRBboxOverlaps2D,
     RBbox2HBboxOverlaps2D,
     RBboxOverlaps2D,
@@ -61,12 +63,14 @@ CALCULATORS: dict[str, type[Any]] = {
     for cls in (
         BboxOverlaps2D,
         BboxOverlaps2D_GLIP,
+        BboxOverlapsNearest3D,
+        AxisAlignedBboxOverlaps3D,
         FakeRBboxOverlaps2D,
         RBbox2HBboxOverlaps2D,
         RBboxOverlaps2D,
     )
 }
-"""By the names of configs, those of MMRotate among them."""
+"""By the names of configs, those of MMRotate and MMDetection3D among them."""
 
 
 def build_iou_calculator(config: Any) -> Any:

@@ -9,17 +9,19 @@ from assigncore.assigners.fcos import FCOSAssigner
 from assigncore.assigners.greedy import GreedyMatcher
 from assigncore.assigners.grid import GridAssigner
 from assigncore.assigners.hungarian import HungarianAssigner
+from assigncore.assigners.keep_best import keep_best
 from assigncore.assigners.mask_hungarian import MaskHungarianAssigner
 from assigncore.assigners.matcher import Matcher, to_detectron2, to_torchvision
 from assigncore.assigners.max_iou import MaxIoUAssigner
 from assigncore.assigners.multi_instance import MultiInstanceAssigner
+from assigncore.assigners.paa import reassign_by_losses
 from assigncore.assigners.point import PointAssigner
 from assigncore.assigners.region import RegionAssigner
 from assigncore.assigners.sim_ota import SimOTAAssigner
 from assigncore.assigners.sinkhorn import SinkhornAssigner
 from assigncore.assigners.ssd_matcher import SSDMatcher
 from assigncore.assigners.task_aligned import TaskAlignedAssigner
-from assigncore.assigners.task_aligned_presets import yolov6, yolov8, yolov8_obb, yolov10
+from assigncore.assigners.task_aligned_presets import yolo26_pose, yolov6, yolov8, yolov8_obb, yolov10
 from assigncore.assigners.topk_hungarian import TopkHungarianAssigner
 from assigncore.assigners.uniform import UniformAssigner
 from assigncore.assigners.yolov7 import YOLOv7Assigner
@@ -47,9 +49,12 @@ __all__ = [
     "TopkHungarianAssigner",
     "UniformAssigner",
     "YOLOv7Assigner",
+    "keep_best",
+    "reassign_by_losses",
     "shadowed_labels",
     "to_detectron2",
     "to_torchvision",
+    "yolo26_pose",
     "yolov6",
     "yolov8",
     "yolov8_obb",

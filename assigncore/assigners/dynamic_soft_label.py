@@ -19,6 +19,7 @@ from assigncore.pairs.relations import Inside, Near, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.dynamic_k import PairCosts, Preferred, match_dynamic_k, overlap_cost
+from assigncore.steps.ignore import spared_negatives
 from assigncore.steps.scores import (
     check_classes,
     class_columns,
@@ -73,6 +74,9 @@ class DynamicSoftLabelAssigner(Configured):
     select_outside : bool, default False
         Let a prior outside all ground truths count at a cost of 1e8, as MMYOLO does: each ground truth then
         chooses at least one prior, though it may lose it to another.
+    ignore_iof_thr : float, default -1
+        A prior without ground truth is ignored where an ignore region covers more than this fraction of its
+        cell. Not positive: ignore regions have no effect.
     min_positives : int, default 0
         Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
         free priors that cost it least, in boxes or not. Ours, in no paper: see
@@ -110,11 +114,13 @@ class DynamicSoftLabelAssigner(Configured):
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
     own_class_only: bool = False
     select_outside: bool = False
+    ignore_iof_thr: float = -1
     min_positives: int = 0
 
     def _check_knobs(self) -> None:
         check_knob("soft_center_radius", self.soft_center_radius)
         check_knob("topk", self.topk, at_least=1, integer=True)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
         check_knob("iou_weight", self.iou_weight)
 
     @numpy_fast_path
@@ -129,6 +135,8 @@ class DynamicSoftLabelAssigner(Configured):
         gt_masks: Array | None = None,
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
     ) -> AssignResult:
         """Assign priors to ground truths; leading dimensions are a batch and broadcast.
 
@@ -151,6 +159,10 @@ class DynamicSoftLabelAssigner(Configured):
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a prior takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
 
         Returns
         -------
@@ -173,7 +185,8 @@ class DynamicSoftLabelAssigner(Configured):
         if its box is finite, its overlaps count towards how many priors a ground truth takes, as published. A
         valid label that is no class is an error where the host can see it; elsewhere its ground truth takes
         no part. The power of ten stays below infinity: the farthest pairs are equally expensive. A pair whose
-        power of ten is 99 or more costs at least 99, whatever its logits say.
+        power of ten is 99 or more costs at least 99, whatever its logits say. The method has no ignore
+        regions; `ignore_iof_thr` is ours, and counts in images without ground truths too.
         """
         form = columns_of_boxes(self.iou_calculator)
         scene = read_scene(
@@ -181,6 +194,8 @@ class DynamicSoftLabelAssigner(Configured):
             gt_bboxes,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            ignore_bboxes=ignore_bboxes,
+            ignore_valid=ignore_valid,
             columns=(4, form),
             further={
                 "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
@@ -191,7 +206,8 @@ class DynamicSoftLabelAssigner(Configured):
         )
         n_classes = check_classes("pred_logits", pred_logits)
         if scene.is_empty:
-            return scene.empty_result(excluded_overlap=UNASSIGNED)
+            spared = self._spared(scene, scene.full(0, integers=True))
+            return scene.empty_result(excluded_overlap=UNASSIGNED, ignored=spared)
         boxes, whole = drop_broken(scene.further["pred_bboxes"])
         whole = whole & scene.prior_whole
         points = scene.priors[..., :2]
@@ -216,7 +232,11 @@ class DynamicSoftLabelAssigner(Configured):
             costs, self.topk, nothing=UNASSIGNED, min_positives=self.min_positives, reserve=anywhere
         )
         decided = scene.xp.any(competing | (gt_inds > 0), axis=-1)[:, None] | ~scene.prior_valid
-        return scene.result(gt_inds, scene.xp.where(decided, max_overlaps, 0.0))
+        max_overlaps = scene.xp.where(decided, max_overlaps, 0.0)
+        return scene.result(gt_inds, max_overlaps, ignored=self._spared(scene, gt_inds))
+
+    def _spared(self, scene: Scene, gt_inds: Array) -> Array | None:
+        return spared_negatives(scene, gt_inds, self.ignore_iof_thr, of_cells=True)
 
     def _cost(
         self, labels: Array, centers: Array, costs: PairCosts, pairs: TilePairs, overlaps: Array

@@ -18,6 +18,7 @@ from assigncore.pairs.tiles import TileView, cut_tiles
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import FAR, Candidates, PointDistances, check_levels, k_smallest_per_gt
+from assigncore.steps.ignore import spared_negatives
 from assigncore.steps.min_positives import Added, add_positives, free_priors
 from assigncore.steps.regions import SizeRank, rank_by_size
 
@@ -43,6 +44,9 @@ class FCOSAssigner(Configured):
         Whether a point must also be near the centre of the ground truth.
     center_sample_radius : float, default 1.5
         How near: less than this many strides of its level, along either axis.
+    ignore_iof_thr : float, default -1
+        A point without ground truth is ignored where an ignore region covers more than this fraction of its
+        cell. Not positive: ignore regions have no effect.
     min_positives : int, default 0
         Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
         free points nearest to its centre, in the box or not, on levels that regress its sides. Ours, in no
@@ -77,6 +81,7 @@ class FCOSAssigner(Configured):
     )
     center_sampling: bool = False
     center_sample_radius: float = 1.5
+    ignore_iof_thr: float = -1
     min_positives: int = 0
 
     def _check_knobs(self) -> None:
@@ -84,6 +89,7 @@ class FCOSAssigner(Configured):
             raise TypeError(f"regress_ranges: expected a sequence of pairs, got {self.regress_ranges!r}")
         ranges = tuple(_checked_range(limits) for limits in self.regress_ranges)
         object.__setattr__(self, "regress_ranges", ranges)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
         check_knob("center_sample_radius", self.center_sample_radius, at_least=0)
 
     @numpy_fast_path
@@ -96,6 +102,8 @@ class FCOSAssigner(Configured):
         gt_labels: Array | None = None,
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
     ) -> AssignResult:
         """Assign points to ground truths; leading dimensions are a batch and broadcast.
 
@@ -113,6 +121,10 @@ class FCOSAssigner(Configured):
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a point takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
 
         Returns
         -------
@@ -130,7 +142,8 @@ class FCOSAssigner(Configured):
         Notes
         -----
         A point on a side of a box is not in it. Of equally large ground truths the first takes the point. The
-        method has no ignore regions.
+        method has no ignore regions; `ignore_iof_thr` is ours, and counts in images without ground truths
+        too.
         """
         scene = read_scene(
             priors,
@@ -138,6 +151,8 @@ class FCOSAssigner(Configured):
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            ignore_bboxes=ignore_bboxes,
+            ignore_valid=ignore_valid,
             columns=(3, 4),
         )
         levels = check_levels(num_level_priors, scene.shape[1])
@@ -147,8 +162,9 @@ class FCOSAssigner(Configured):
                 f"got {tuple(num_level_priors)}"
             )
         if scene.is_empty:
-            return scene.result(scene.full(0, integers=True), None)
-        rank = rank_by_size(scene.backend, scene.gt_bboxes, first_of_equals=True)
+            gt_inds = scene.full(0, integers=True)
+            return scene.result(gt_inds, None, ignored=self._spared(scene, gt_inds))
+        rank = self._rank(scene)
         inside = Inside(
             scene.backend, scene.gt_valid, scene.prior_whole, scene.priors[..., :2], scene.gt_bboxes
         )
@@ -163,7 +179,11 @@ class FCOSAssigner(Configured):
 
         gt_inds = rank.gt_inds(largest_code(inside, claimed_rank))
         added = self._added(scene, rank, ranges, gt_inds)
-        return scene.result(gt_inds if added is None else added.overwrite(gt_inds), None)
+        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
+        return scene.result(gt_inds, None, ignored=self._spared(scene, gt_inds))
+
+    def _spared(self, scene: Scene, gt_inds: Array) -> Array | None:
+        return spared_negatives(scene, gt_inds, self.ignore_iof_thr, of_cells=True)
 
     def _added(self, scene: Scene, rank: SizeRank, ranges: Array, gt_inds: Array) -> Added | None:
         """Add points to ground truths that have too few by the codes (B, N)."""
@@ -193,6 +213,10 @@ class FCOSAssigner(Configured):
             what="the smallest box",
         )
 
+    def _rank(self, scene: Scene) -> SizeRank:
+        """Rank the ground truths by who gets a point that several claim."""
+        return rank_by_size(scene.backend, scene.gt_bboxes, first_of_equals=True)
+
     def _ranges(self, scene: Scene, levels: Sequence[slice]) -> Array:
         """Return the least and the greatest distance that each point regresses, (1, N, 2)."""
         xp, counts = scene.xp, [level.stop - level.start for level in levels]
@@ -221,7 +245,10 @@ class FCOSAssigner(Configured):
         x1, y1, x2, y2 = columns(pairs.of_gts(scene.gt_bboxes))
         farthest = xp.maximum(xp.maximum(x - x1, x2 - x), xp.maximum(y - y1, y2 - y))
         least, greatest = columns(pairs.of_priors(ranges))
-        return farthest, (farthest >= least) & (farthest <= greatest)
+        return farthest, self._between(farthest, least, greatest)
+
+    def _between(self, farthest: Array, least: Array, greatest: Array) -> Array:
+        return (farthest >= least) & (farthest <= greatest)
 
 
 def _checked_range(limits: Sequence[float | None]) -> tuple[float, float]:

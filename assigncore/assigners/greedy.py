@@ -20,6 +20,7 @@ from assigncore.matching import (
 )
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
+from assigncore.steps.ignore import spared_predictions
 
 __all__ = ["GreedyMatcher", "match_greedily"]
 
@@ -47,6 +48,9 @@ class GreedyMatcher(Configured):
         How many predictions each ground truth is matched with, where there are so many.
     groups : int, default 1
         Equal groups of predictions, one after the other, each of which is matched on its own.
+    ignore_iof_thr : float, default -1
+        A prediction without a match is ignored where an ignore region covers more than this fraction of its
+        box. Not positive: ignore regions have no effect. Ours, in no paper.
 
     Raises
     ------
@@ -73,12 +77,14 @@ class GreedyMatcher(Configured):
     nonfinite: str = "forbid"
     repeat: int = 1
     groups: int = 1
+    ignore_iof_thr: float = -1
 
     def _check_knobs(self) -> None:
         object.__setattr__(self, "match_costs", build_costs(self.match_costs))
         if self.max_cost is not None:
             check_knob("max_cost", self.max_cost)
         check_nonfinite(self.nonfinite)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
         check_copies(self.repeat, self.groups)
 
     @property
@@ -93,6 +99,8 @@ class GreedyMatcher(Configured):
         gt_labels: Array | None = None,
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
         pred_bboxes: Array | None = None,
         pred_logits: Array | None = None,
         pred_scores: Array | None = None,
@@ -101,6 +109,8 @@ class GreedyMatcher(Configured):
         image_shape: tuple[float, float] | Array | None = None,
         text_token_mask: Array | None = None,
         positive_maps: Array | None = None,
+        pred_keypoints: Array | None = None,
+        gt_keypoints: Array | None = None,
         mask_points: Array | None = None,
     ) -> AssignResult:
         """Match predictions with ground truths; leading dimensions are a batch and broadcast.
@@ -116,6 +126,10 @@ class GreedyMatcher(Configured):
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a prediction takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
         pred_bboxes : array (..., N, 4), optional
             Boxes of the predictions in pixels.
         pred_logits, pred_scores : array (..., N, C), optional
@@ -130,6 +144,8 @@ class GreedyMatcher(Configured):
             Which tokens name a ground truth.
         mask_points : array (..., P, 2), optional
             Points at which masks are compared, in place of all pixels.
+        pred_keypoints, gt_keypoints : array (..., N, K, 2) and (..., G, K, 3), optional
+            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count.
 
         Returns
         -------
@@ -156,6 +172,8 @@ class GreedyMatcher(Configured):
                 "gt_labels": gt_labels,
                 "gt_valid": gt_valid,
                 "prior_valid": prior_valid,
+                "ignore_bboxes": ignore_bboxes,
+                "ignore_valid": ignore_valid,
                 "pred_bboxes": pred_bboxes,
                 "pred_logits": pred_logits,
                 "pred_scores": pred_scores,
@@ -164,6 +182,8 @@ class GreedyMatcher(Configured):
                 "image_shape": image_shape,
                 "text_token_mask": text_token_mask,
                 "positive_maps": positive_maps,
+                "pred_keypoints": pred_keypoints,
+                "gt_keypoints": gt_keypoints,
                 "mask_points": mask_points,
             },
             needed_inputs(self._costs),
@@ -187,7 +207,7 @@ class GreedyMatcher(Configured):
             solver=solve,
             wrap=lambda solver: in_groups(repeated(solver, backend, self.repeat), backend, self.groups),
         )
-        return scene.result(matched)
+        return scene.result(matched, ignored=spared_predictions(scene, matched, self.ignore_iof_thr))
 
     def _affordable(self, backend: ArrayBackend, cost: Array) -> Array:
         """Forbid what costs too much; refuse what is not finite where `nonfinite` says so."""

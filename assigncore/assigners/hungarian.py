@@ -8,11 +8,13 @@ from typing import Any, cast
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.checks import check_knob
 from assigncore.costs import MatchCost, box_columns_of, build_costs, cost_terms, needed_inputs
 from assigncore.inputs import read_match_scene
 from assigncore.matching import check_copies, check_nonfinite, one_to_one
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
+from assigncore.steps.ignore import spared_predictions
 
 __all__ = ["HungarianAssigner"]
 
@@ -37,6 +39,9 @@ class HungarianAssigner(Configured):
     groups : int, default 1
         The predictions are so many equal groups, one after the other, and each is matched on its own, as
         Group DETR trains.
+    ignore_iof_thr : float, default -1
+        A prediction without a match is ignored where an ignore region covers more than this fraction of its
+        box. Not positive: ignore regions have no effect. Ours, in no paper.
 
     Raises
     ------
@@ -70,10 +75,12 @@ class HungarianAssigner(Configured):
     nonfinite: str = "raise"
     repeat: int = 1
     groups: int = 1
+    ignore_iof_thr: float = -1
 
     def _check_knobs(self) -> None:
         object.__setattr__(self, "match_costs", build_costs(self.match_costs))
         check_nonfinite(self.nonfinite)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
         check_copies(self.repeat, self.groups)
 
     @property
@@ -88,6 +95,8 @@ class HungarianAssigner(Configured):
         gt_labels: Array | None = None,
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
         pred_bboxes: Array | None = None,
         pred_logits: Array | None = None,
         pred_masks: Array | None = None,
@@ -96,6 +105,8 @@ class HungarianAssigner(Configured):
         image_shape: tuple[float, float] | Array | None = None,
         text_token_mask: Array | None = None,
         positive_maps: Array | None = None,
+        pred_keypoints: Array | None = None,
+        gt_keypoints: Array | None = None,
     ) -> AssignResult:
         """Assign predictions to ground truths; leading dimensions are a batch and broadcast.
 
@@ -113,6 +124,10 @@ class HungarianAssigner(Configured):
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a prediction takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
         pred_bboxes : array (..., N, 4), optional
             Boxes of the predictions, x1, y1, x2, y2 in pixels.
         pred_logits : array (..., N, C), optional
@@ -130,6 +145,8 @@ class HungarianAssigner(Configured):
             False where a token of the caption is padding.
         positive_maps : array (..., G, C), optional
             1 where a token of the caption names a ground truth, else 0.
+        pred_keypoints, gt_keypoints : array (..., N, K, 2) and (..., G, K, 3), optional
+            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count.
 
         Returns
         -------
@@ -158,6 +175,8 @@ class HungarianAssigner(Configured):
                 "gt_labels": gt_labels,
                 "gt_valid": gt_valid,
                 "prior_valid": prior_valid,
+                "ignore_bboxes": ignore_bboxes,
+                "ignore_valid": ignore_valid,
                 "pred_bboxes": pred_bboxes,
                 "pred_logits": pred_logits,
                 "pred_masks": pred_masks,
@@ -166,6 +185,8 @@ class HungarianAssigner(Configured):
                 "image_shape": image_shape,
                 "text_token_mask": text_token_mask,
                 "positive_maps": positive_maps,
+                "pred_keypoints": pred_keypoints,
+                "gt_keypoints": gt_keypoints,
             },
             needed_inputs(self._costs),
             columns=box_columns_of(self._costs),
@@ -173,7 +194,7 @@ class HungarianAssigner(Configured):
         matched = one_to_one(
             scene, self._costs, nonfinite=self.nonfinite, repeat=self.repeat, groups=self.groups
         )
-        return scene.result(matched)
+        return scene.result(matched, ignored=spared_predictions(scene, matched, self.ignore_iof_thr))
 
     def cost_terms(self, gt_bboxes: Array | None = None, **inputs: Any) -> dict[str, Array]:
         """Explain a matching: return the weighted terms of its cost, each (..., N, G), by name.

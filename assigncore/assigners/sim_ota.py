@@ -12,13 +12,14 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
 from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
 from assigncore.checks import check_knob
-from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
 from assigncore.numerics import at_least, rounded_product, sqrt
 from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.relations import Inside, Near, holds_for_any, largest_code
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.dynamic_k import PairCosts, Preferred, match_dynamic_k, overlap_cost, weighted
+from assigncore.steps.ignore import spared_negatives
 from assigncore.steps.scores import check_classes, entropy_cost, known_labels
 
 __all__ = ["SimOTAAssigner"]
@@ -59,6 +60,9 @@ class SimOTAAssigner(Configured):
         MMDetection 2.
     eps : float, default 1e-7
         Added to an overlap before its logarithm.
+    ignore_iof_thr : float, default -1
+        A prior without ground truth is ignored where an ignore region covers more than this fraction of its
+        cell. Not positive: ignore regions have no effect.
     min_positives : int, default 0
         Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
         free priors that cost it least. Ours, in no paper: see
@@ -99,6 +103,7 @@ class SimOTAAssigner(Configured):
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
     sqrt_scores: bool = False
     eps: float = 1e-7
+    ignore_iof_thr: float = -1
     min_positives: int = 0
 
     def _check_knobs(self) -> None:
@@ -106,6 +111,7 @@ class SimOTAAssigner(Configured):
         check_knob("candidate_topk", self.candidate_topk, at_least=1, integer=True)
         check_knob("iou_weight", self.iou_weight)
         check_knob("cls_weight", self.cls_weight)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
         check_knob("eps", self.eps, at_least=1e-30)
 
     @numpy_fast_path
@@ -119,6 +125,8 @@ class SimOTAAssigner(Configured):
         gt_labels: Array,
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
     ) -> AssignResult:
         """Assign priors to ground truths; leading dimensions are a batch and broadcast.
 
@@ -132,18 +140,23 @@ class SimOTAAssigner(Configured):
             Boxes of the predictions in pixels.
         pred_scores : array (..., N, C)
             Class probabilities of the predictions.
-        gt_labels : array (..., G) of integers
-            Classes, from 0.
+        gt_labels : array (..., G) of integers, or (..., G, C) of bool
+            Classes, from 0; or masks of the classes that a box has, of each of which the cost then counts.
         gt_valid : array (..., G) of bool, optional
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a prior takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
 
         Returns
         -------
         AssignResult
             `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, and -1e5
-            for every other prior; 0 for all where no prior counts.
+            for every other prior; 0 for all where no prior counts. Where labels are masks, the result has the
+            extra ``classes`` (..., N, C) of bool in place of `labels`.
 
         Raises
         ------
@@ -160,7 +173,8 @@ class SimOTAAssigner(Configured):
         if its box is finite, its overlaps count towards how many priors a ground truth takes, as published.
         Scores are not checked: one above 1 counts as 1. A pair that is not both in the box and near the
         centre costs at least 50,000, whatever its scores say. A valid label that is no class is an error
-        where the host can see it; elsewhere its ground truth takes no part.
+        where the host can see it; elsewhere its ground truth takes no part. The method has no ignore regions;
+        `ignore_iof_thr` is ours, and counts in images without ground truths too.
         """
         form = columns_of_boxes(self.iou_calculator)
         scene = read_scene(
@@ -168,16 +182,19 @@ class SimOTAAssigner(Configured):
             gt_bboxes,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            ignore_bboxes=ignore_bboxes,
+            ignore_valid=ignore_valid,
             columns=(4, form),
             further={
-                "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
+                "gt_labels": label_spec(gt_labels),
                 "pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True),
                 "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
             },
         )
         n_classes = check_classes("pred_scores", pred_scores)
         if scene.is_empty:
-            return scene.empty_result(excluded_overlap=UNASSIGNED)
+            spared = self._spared(scene, scene.full(0, integers=True))
+            return scene.empty_result(excluded_overlap=UNASSIGNED, ignored=spared)
         boxes, whole = drop_broken(scene.further["pred_bboxes"])
         in_either, in_both = self._places(scene)
         competing = in_either & whole
@@ -193,7 +210,11 @@ class SimOTAAssigner(Configured):
             costs, self.candidate_topk, nothing=UNASSIGNED, min_positives=self.min_positives
         )
         decided = scene.xp.any(competing, axis=-1)[:, None] | ~scene.prior_valid
-        return scene.result(gt_inds, scene.xp.where(decided, max_overlaps, 0.0))
+        max_overlaps = scene.xp.where(decided, max_overlaps, 0.0)
+        return scene.result(gt_inds, max_overlaps, ignored=self._spared(scene, gt_inds))
+
+    def _spared(self, scene: Scene, gt_inds: Array) -> Array | None:
+        return spared_negatives(scene, gt_inds, self.ignore_iof_thr, of_cells=True)
 
     def _places(self, scene: Scene) -> tuple[Array, Array]:
         """Tell which points are in any ground truth or near the centre of any, and which both, (B, N)."""

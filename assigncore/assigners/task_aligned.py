@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assigncore.backend import Array
@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
 from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_broken
 from assigncore.checks import check_choice, check_knob
-from assigncore.inputs import InputSpec, Scene, read_scene
+from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
 from assigncore.inspect.trace import condition, is_recording
 from assigncore.numerics import at_least, quotient
 from assigncore.pairs.listed import ListedPairs, all_rows
@@ -20,6 +20,9 @@ from assigncore.result import AssignResult
 from assigncore.steps.alignment import Alignment, best_aligned
 from assigncore.steps.candidates import FAR, Candidates
 from assigncore.steps.conflicts import Winners, best_of_winners, fillers_in_reach, settle
+from assigncore.steps.ignore import spared_negatives
+from assigncore.steps.keypoints import PoseAlignment, flat_keypoints, level_gate
+from assigncore.steps.mask_overlaps import PredictedMasks, with_masks
 from assigncore.steps.min_positives import add_positives, free_priors, nearest_centers
 from assigncore.steps.scores import known_labels
 
@@ -72,10 +75,25 @@ class TaskAlignedAssigner(Configured):
         overlap it has with a prior it got.
     eps : float, default 1e-9
         Added to the largest metric where it is divided by.
+    ignore_iof_thr : float, default -1
+        A prior without ground truth is ignored where an ignore region covers more than this fraction of it.
+        Not positive: ignore regions have no effect.
     min_positives : int, default 0
         Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
         free priors whose centres are nearest to its own. Ours, in no paper: see
         :func:`assigncore.steps.min_positives.add_positives`.
+    sigmas : sequence of float, optional
+        Tolerances of K keypoints, relative to an object's size. With them the overlap is the object keypoint
+        similarity (OKS) of predicted poses, but for ground truths without a visible keypoint.
+    level_sizes : (float, float), optional
+        A prior is inside only those ground truths whose size, the root of the box's area, is from the first
+        to the second number times its stride. The first does not hold for priors of the smallest stride, the
+        second not for those of the largest, and neither for a ground truth that would have no prior. Needs
+        `sigmas`.
+    mask_ranks : int, optional
+        With it predicted masks are compared too: the overlap is the mean of that of boxes and of the IoU of
+        masks, which counts for so many predictions of each ground truth, those of the largest metrics by
+        boxes among the priors inside, and is 0 for all others.
 
     Raises
     ------
@@ -115,7 +133,11 @@ class TaskAlignedAssigner(Configured):
     topk2: int | None = None
     normalized: bool = False
     eps: float = 1e-9
+    ignore_iof_thr: float = -1
     min_positives: int = 0
+    sigmas: Sequence[float] | None = None
+    level_sizes: tuple[float, float] | None = None
+    mask_ranks: int | None = None
 
     def _check_knobs(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
@@ -123,9 +145,28 @@ class TaskAlignedAssigner(Configured):
             check_knob(name, getattr(self, name), at_least=0)
         if self.inside_margin is not None:
             check_knob("inside_margin", self.inside_margin, at_least=0)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
         check_choice("conflicts", self.conflicts, COMPETITORS)
         if self.topk2 is not None:
             check_knob("topk2", self.topk2, at_least=1, integer=True)
+        if self.mask_ranks is not None:
+            check_knob("mask_ranks", self.mask_ranks, at_least=1, integer=True)
+            if self.sigmas is not None:
+                raise ValueError("mask_ranks: expected None with sigmas, which compare keypoints alone")
+        self._check_poses()
+
+    def _check_poses(self) -> None:
+        if self.level_sizes is not None and self.sigmas is None:
+            raise ValueError("level_sizes: expected sigmas with it, got None")
+        for name, length in (("sigmas", None), ("level_sizes", 2)):
+            numbers = getattr(self, name)
+            if numbers is None:
+                continue
+            if not isinstance(numbers, tuple) or len(numbers) != (length or max(1, len(numbers))):
+                expected = "numbers, at least one" if length is None else "two numbers"
+                raise TypeError(f"{name}: expected {expected}, got {numbers!r}")
+            for number in numbers:
+                check_knob(name, number, at_least=0)
 
     @numpy_fast_path
     def assign(
@@ -138,6 +179,14 @@ class TaskAlignedAssigner(Configured):
         gt_labels: Array,
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
+        pred_keypoints: Array | None = None,
+        gt_keypoints: Array | None = None,
+        pred_coefficients: Array | None = None,
+        mask_prototypes: Array | None = None,
+        mask_scale: Array | None = None,
+        gt_masks: Array | None = None,
     ) -> AssignResult:
         """Assign priors to ground truths; leading dimensions are a batch and broadcast.
 
@@ -151,19 +200,36 @@ class TaskAlignedAssigner(Configured):
             The boxes predicted from the priors, in pixels, in the form of the ground truths.
         pred_scores : array (..., N, C)
             The probabilities of the classes, predicted from the priors.
-        gt_labels : array (..., G) of integers
-            Classes, from 0 to C - 1.
+        gt_labels : array (..., G) of integers, or (..., G, C) of bool
+            Classes, from 0 to C - 1; or masks of the classes that a box has. Of several, the mean of their
+            scores is the score of a pair.
         gt_valid : array (..., G) of bool, optional
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a prior takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
+        pred_keypoints, gt_keypoints : array (..., N, K, 2) and (..., G, K, 3), optional
+            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count.
+            Required with `sigmas`, not used without.
+        pred_coefficients, mask_prototypes : array (..., N, M) and (..., M, H, W), optional
+            Masks of the predictions: a pixel belongs to one where the sum of the prototypes, each times its
+            coefficient, is above 0, and which lies in the predicted box. These and the following are required
+            with `mask_ranks`, not used without.
+        mask_scale : array (..., 1), optional
+            What a coordinate of the image is multiplied by to be one of the masks.
+        gt_masks : array (..., G, H, W), optional
+            Masks of the ground truths in the prototypes' resolution: 0 or 1, of a real floating dtype.
 
         Returns
         -------
         AssignResult
             `max_overlaps` is the overlap of a positive prior's prediction with its ground truth, and -1e8 for
             every other prior. The extra ``assign_metrics`` (..., N) is the metric of positive priors, or with
-            `normalized` what their class is to be trained towards, and 0 elsewhere.
+            `normalized` what their class is to be trained towards, and 0 elsewhere. Where labels are masks,
+            the result has the extra ``classes`` (..., N, C) of bool in place of `labels`.
 
         Raises
         ------
@@ -179,21 +245,33 @@ class TaskAlignedAssigner(Configured):
         label that is no class is an error where the host can see it; elsewhere its object takes no part.
         With `topk_inside`, priors outside compete with a metric of 0: a prior inside of metric 0 is positive
         only where it is among the first of all such, as published. With `conflicts` other than the claimants,
-        a ground truth may get a prior it had not chosen. The method has no ignore regions.
+        a ground truth may get a prior it had not chosen. The method has no ignore regions; `ignore_iof_thr`
+        is ours, and counts in images without ground truths too. Of points their cells count for it.
         """
         if gt_labels is None:
             raise ValueError("gt_labels: expected an array, since the metric reads their scores, got None")
         form = columns_of_boxes(self.iou_calculator)
+        further = self._further(
+            pred_keypoints=pred_keypoints,
+            gt_keypoints=gt_keypoints,
+            pred_coefficients=pred_coefficients,
+            mask_prototypes=mask_prototypes,
+            mask_scale=mask_scale,
+            gt_masks=gt_masks,
+        )
         scene = read_scene(
             priors,
             gt_bboxes,
-            gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            ignore_bboxes=ignore_bboxes,
+            ignore_valid=ignore_valid,
             columns=("3 or 4", form),
             further={
+                "gt_labels": label_spec(gt_labels),
                 "pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True),
                 "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
+                **further,
             },
         )
         if scene.priors.shape[-1] not in (3, 4, form):
@@ -204,8 +282,10 @@ class TaskAlignedAssigner(Configured):
             )
         if scene.is_empty:
             overlaps = scene.xp.where(scene.prior_valid, scene.full(0.0), UNASSIGNED)
-            return scene.result(scene.full(0, integers=True), overlaps, {"assign_metrics": scene.full(0.0)})
+            gt_inds, extras = scene.full(0, integers=True), {"assign_metrics": scene.full(0.0)}
+            return scene.result(gt_inds, overlaps, extras, ignored=self._spared(scene, gt_inds))
         alignment = self._alignment(scene)
+        scene = alignment.scene
         index, claims, overlaps = self._claims(alignment)
         winners = settle(alignment, index, claims, overlaps, among=self.conflicts)
         if self.topk2 is not None:
@@ -213,13 +293,38 @@ class TaskAlignedAssigner(Configured):
         if self.min_positives:
             winners = self._with_more(alignment, winners)
         metrics = normalized(scene, winners, float(self.eps)) if self.normalized else winners.metrics
-        return result_of(scene, winners, metrics)
+        gt_inds, overlaps, metrics = written(scene, winners, metrics)
+        spared = self._spared(scene, gt_inds)
+        return scene.result(gt_inds, overlaps, {"assign_metrics": metrics}, ignored=spared)
+
+    def _spared(self, scene: Scene, gt_inds: Array) -> Array | None:
+        is_points = int(scene.priors.shape[-1]) == 3
+        return spared_negatives(scene, gt_inds, self.ignore_iof_thr, of_cells=is_points)
+
+    def _further(self, **given: Array | None) -> dict[str, InputSpec]:
+        """Name the inputs by which more than boxes is compared, each with its dimensions."""
+        dimensions: dict[str, tuple[str | int, ...]] = {}
+        if self.sigmas is not None:
+            count = len(self.sigmas)
+            dimensions = {"pred_keypoints": ("N", count, 2), "gt_keypoints": ("G", count, 3)}
+        if self.mask_ranks is not None:
+            dimensions = {
+                "pred_coefficients": ("N", "M"),
+                "mask_prototypes": ("M", "H", "W"),
+                "mask_scale": (1,),
+                "gt_masks": ("G", "H", "W"),
+            }
+        knob = "sigmas" if self.sigmas is not None else "mask_ranks"
+        for name in dimensions:
+            if given[name] is None:
+                raise ValueError(f"{name}: expected an array, since {knob} is set, got None")
+        return {name: InputSpec(given[name], own, required=True) for name, own in dimensions.items()}
 
     def _alignment(self, scene: Scene) -> Alignment:
         """Bring together what the metric is computed from."""
         pred_bboxes, whole = drop_broken(scene.further["pred_bboxes"])
         is_points = int(scene.priors.shape[-1]) == 3
-        return Alignment(
+        boxes = Alignment(
             scene=scene,
             counted=scene.prior_whole & whole,
             centers=scene.priors[..., :2] if is_points else box_centers(scene.priors),
@@ -232,6 +337,30 @@ class TaskAlignedAssigner(Configured):
             alpha=self.alpha,
             beta=self.beta,
         )
+        if self.mask_ranks is not None:
+            names = ("pred_coefficients", "mask_prototypes", "mask_scale", "gt_masks")
+            return with_masks(boxes, PredictedMasks(*map(scene.further.get, names)), self.mask_ranks)
+        return boxes if self.sigmas is None else self._pose_alignment(boxes)
+
+    def _pose_alignment(self, boxes: Alignment) -> Alignment:
+        """Compare keypoints in place of boxes."""
+        scene = boxes.scene
+        gt, gt_whole, pred, whole = flat_keypoints(
+            *(scene.further[name] for name in ("gt_keypoints", "pred_keypoints"))
+        )
+        scene = replace(scene, gt_valid=scene.gt_valid & gt_whole)
+        own = {**vars(boxes), "scene": scene, "counted": boxes.counted & whole}
+        poses = PoseAlignment(
+            **own, gt_keypoints=gt, pred_keypoints=pred, sigmas=tuple(map(float, self.sigmas or ()))
+        )
+        if self.level_sizes is None:
+            return poses
+        if int(scene.priors.shape[-1]) == 3:
+            strides = scene.priors[..., 2]
+        else:
+            strides = scene.priors[..., 2] - scene.priors[..., 0]
+        place = poses.candidates(only_inside=True)
+        return replace(poses, gate=level_gate(place, scene, strides, self.level_sizes))
 
     def _with_more(self, alignment: Alignment, winners: Winners) -> Winners:
         """Add the nearest priors that nobody has to ground truths that have too few."""
@@ -320,8 +449,8 @@ def normalized(scene: Scene, winners: Winners, eps: float) -> Array:
     return quotient(winners.metrics * overlap, divisor)
 
 
-def result_of(scene: Scene, winners: Winners, metrics: Array) -> AssignResult:
-    """Write the winners to their priors."""
+def written(scene: Scene, winners: Winners, metrics: Array) -> tuple[Array, Array, Array]:
+    """Write the winners to their priors: codes, overlaps and `metrics`, each (B, N)."""
     xp, backend, n_priors = scene.xp, scene.backend, scene.shape[1]
     taken = winners.taken
     gt_inds = backend.scatter_max(winners.prior, xp.where(taken, winners.gt + 1, 0), n_priors)
@@ -329,4 +458,4 @@ def result_of(scene: Scene, winners: Winners, metrics: Array) -> AssignResult:
         winners.prior, xp.where(taken, winners.overlaps, UNASSIGNED), n_priors, fill=UNASSIGNED
     )
     metrics = backend.scatter_max(winners.prior, xp.where(taken, metrics, 0.0), n_priors)
-    return scene.result(gt_inds, overlaps, {"assign_metrics": metrics})
+    return gt_inds, overlaps, metrics

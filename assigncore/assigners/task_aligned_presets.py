@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from assigncore.assigners.task_aligned import TaskAlignedAssigner
 from assigncore.boxes.calculators import PositiveCIoU, ProbIoU, SmoothedIoU
 
-__all__ = ["DualAssigners", "yolov6", "yolov8", "yolov8_obb", "yolov10"]
+__all__ = ["DualAssigners", "yolo26_pose", "yolov6", "yolov8", "yolov8_obb", "yolov10"]
 
 
 class DualAssigners(NamedTuple):
@@ -129,3 +129,43 @@ def yolov10(**knobs: Any) -> DualAssigners:
     (10, 1)
     """
     return DualAssigners(yolov8(**{**knobs, "topk": 10}), yolov8(**{**knobs, "topk": 1}))
+
+
+COCO_SIGMAS = (
+    *(
+        0.026,
+        0.025,
+        0.025,
+        0.035,
+        0.035,
+        0.079,
+        0.079,
+        0.072,
+        0.072,
+        0.062,
+        0.062,
+        0.107,
+        0.107,
+        0.087,
+        0.087,
+    ),
+    *(0.089, 0.089),
+)
+"""Tolerances of COCO's 17 keypoints of a person, from the nose to the ankles."""
+
+
+def yolo26_pose(**knobs: Any) -> TaskAlignedAssigner:
+    """Return the assigner of ultralytics' newer pose detectors: YOLOv8's, by keypoints, on levels that fit.
+
+    Parameters
+    ----------
+    **knobs
+        Knobs of :class:`TaskAlignedAssigner` in place of the published ones, which are those of `yolov8` and
+        the tolerances of COCO's keypoints.
+
+    Examples
+    --------
+    >>> len(yolo26_pose().sigmas)
+    17
+    """
+    return yolov8(**{"sigmas": COCO_SIGMAS, "level_sizes": (2.0, 12.0), **knobs})

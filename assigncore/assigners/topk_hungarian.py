@@ -17,6 +17,7 @@ from assigncore.matching import Solver, check_nonfinite, match_scene, repeated
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.alignment import aligned
+from assigncore.steps.ignore import spared_predictions
 
 __all__ = ["TopkHungarianAssigner"]
 
@@ -45,6 +46,9 @@ class TopkHungarianAssigner(Configured):
         Exponents of score and overlap in the metric ``score**alpha * overlap**beta`` of a matched pair.
     nonfinite : {"raise", "forbid"}, default "raise"
         What happens to a pair whose cost is NaN or infinite: an error, or it is never matched.
+    ignore_iof_thr : float, default -1
+        A prediction without a match is ignored where an ignore region covers more than this fraction of its
+        box. Not positive: ignore regions have no effect. Ours, in no paper.
 
     Raises
     ------
@@ -85,12 +89,14 @@ class TopkHungarianAssigner(Configured):
     alpha: float = 1
     beta: float = 6
     nonfinite: str = "raise"
+    ignore_iof_thr: float = -1
 
     def _check_knobs(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
         check_knob("alpha", self.alpha, at_least=0)
         check_knob("beta", self.beta, at_least=0)
         check_nonfinite(self.nonfinite)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
         for name in ("cls_cost", "reg_cost", "iou_cost"):
             object.__setattr__(self, name, build_match_cost(getattr(self, name), name))
 
@@ -105,6 +111,8 @@ class TopkHungarianAssigner(Configured):
         image_shape: tuple[float, float] | Array,
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
     ) -> AssignResult:
         """Assign predictions to ground truths; leading dimensions are a batch and broadcast.
 
@@ -124,6 +132,10 @@ class TopkHungarianAssigner(Configured):
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a prediction takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
 
         Returns
         -------
@@ -156,6 +168,8 @@ class TopkHungarianAssigner(Configured):
                 "image_shape": image_shape,
                 "gt_valid": gt_valid,
                 "prior_valid": prior_valid,
+                "ignore_bboxes": ignore_bboxes,
+                "ignore_valid": ignore_valid,
             },
             needed,
             columns=columns_of_boxes(self.iou_calculator),
@@ -169,7 +183,8 @@ class TopkHungarianAssigner(Configured):
 
         matched = match_scene(scene, costs, nonfinite=self.nonfinite, wrap=wrap)
         overlaps, metrics = self._of_matched(scene, matched)
-        return scene.result(matched, overlaps, {"assign_metrics": metrics})
+        spared = spared_predictions(scene, matched, self.ignore_iof_thr)
+        return scene.result(matched, overlaps, {"assign_metrics": metrics}, ignored=spared)
 
     def _shares(self, scene: MatchScene) -> tuple[Array, Array]:
         """Return `topk`, and how many predictions there are for each ground truth of an image, (B,)."""

@@ -20,6 +20,7 @@ from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import gather_priors
 from assigncore.steps.dynamic_k import PairCosts, match_dynamic_k, overlap_cost, weighted
+from assigncore.steps.ignore import spared_negatives
 from assigncore.steps.scores import check_classes, entropy_cost, known_labels
 
 __all__ = ["Grid", "GridCandidates", "YOLOv7Assigner", "grid_candidates", "read_grid"]
@@ -55,6 +56,9 @@ class YOLOv7Assigner(Configured):
         Weight of the scores' cost.
     iou_calculator : callable or config mapping, optional
         Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+    ignore_iof_thr : float, default -1
+        An anchor without ground truth is ignored where an ignore region covers more than this fraction of it.
+        Not positive: ignore regions have no effect.
     min_positives : int, default 0
         Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
         free candidates that cost it least, among which are so many anchors of the nearest shapes. Ours, in no
@@ -98,6 +102,7 @@ class YOLOv7Assigner(Configured):
     iou_weight: float = 3.0
     cls_weight: float = 1.0
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
+    ignore_iof_thr: float = -1
     min_positives: int = 0
 
     def _check_knobs(self) -> None:
@@ -106,6 +111,7 @@ class YOLOv7Assigner(Configured):
         check_knob("candidate_topk", self.candidate_topk, at_least=1, integer=True)
         check_knob("iou_weight", self.iou_weight)
         check_knob("cls_weight", self.cls_weight)
+        check_knob("ignore_iof_thr", self.ignore_iof_thr)
 
     @numpy_fast_path
     def assign(
@@ -121,6 +127,8 @@ class YOLOv7Assigner(Configured):
         featmap_sizes: Sequence[tuple[int, int]],
         gt_valid: Array | None = None,
         prior_valid: Array | None = None,
+        ignore_bboxes: Array | None = None,
+        ignore_valid: Array | None = None,
         of_candidates: bool = False,
     ) -> AssignResult:
         """Assign priors to ground truths; leading dimensions are a batch and broadcast.
@@ -149,6 +157,10 @@ class YOLOv7Assigner(Configured):
             False where a row is padding. Not given: all true.
         prior_valid : array (..., N) of bool, optional
             False where a prior takes no part: it is ignored. Not given: all true.
+        ignore_bboxes : array (..., I, 4), optional
+            Ignore regions. Without effect unless `ignore_iof_thr` is positive.
+        ignore_valid : array (..., I) of bool, optional
+            False where a row is padding. Not given: all true.
         of_candidates : bool, default False
             Whether the predictions are not of all priors but of the E candidates alone, in the order in which
             :meth:`candidates` lists them: the others need not be decoded. `prior_valid` is then not taken.
@@ -161,8 +173,8 @@ class YOLOv7Assigner(Configured):
             ground truths: `gt_inds` then tells the first candidate's. `extras` has all candidates, in the
             order level, cell (own, left, up, right, down), anchor, ground truth, each (..., E) with E
             = L * 5 * A * G: ``candidate_gt_inds`` (i + 1 where positive, 0 where not, -1 where there is no
-            candidate), ``candidate_prior``, ``candidate_level``, ``candidate_anchor``, ``candidate_x`` and
-            ``candidate_y``, the cell.
+            candidate, or a negative one in an ignore region), ``candidate_prior``, ``candidate_level``,
+            ``candidate_anchor``, ``candidate_x`` and ``candidate_y``, the cell.
 
         Raises
         ------
@@ -178,7 +190,8 @@ class YOLOv7Assigner(Configured):
         ties. A ground truth without width or height has no candidates of its own. A prediction with a NaN,
         or a box with an infinite coordinate, matches nothing. A valid
         label that is no class is an error where the host can see it; elsewhere its ground truth takes no
-        part.
+        part. The method has no ignore regions; `ignore_iof_thr` is ours, and counts in images without ground
+        truths too.
         """
         scene = read_scene(
             pred_bboxes,
@@ -186,6 +199,8 @@ class YOLOv7Assigner(Configured):
             priors_name="pred_bboxes",
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            ignore_bboxes=ignore_bboxes,
+            ignore_valid=ignore_valid,
             further={
                 "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
                 "pred_logits": InputSpec(pred_logits, ("N", "C"), required=True),
@@ -202,7 +217,9 @@ class YOLOv7Assigner(Configured):
             raise ValueError("prior_valid: expected None with of_candidates, which has no say on all priors")
         if scene.is_empty:
             extras = candidates.extras(xp.full_like(candidates.prior, -1))
-            return every.result(every.full(0, integers=True), every.full(0.0), extras)
+            gt_inds = every.full(0, integers=True)
+            spared = self._spared(every, gt_inds, further["base_sizes"], grid)
+            return every.result(gt_inds, every.full(0.0), extras, ignored=spared)
 
         def at_candidates(x: Array) -> Array:
             return x if of_candidates else gather_priors(backend, x, candidates.prior)
@@ -224,7 +241,18 @@ class YOLOv7Assigner(Configured):
             costs, self.candidate_topk, nothing=UNASSIGNED, min_positives=self.min_positives
         )
         taken, max_overlaps = first_of_each(every, candidates.prior, gt_inds, overlaps)
-        return every.result(taken, max_overlaps, candidates.extras(xp.where(found, gt_inds, -1)))
+        codes = xp.where(found, gt_inds, -1)
+        spared = self._spared(every, taken, further["base_sizes"], grid)
+        if spared is not None:
+            codes = xp.where(xp.take_along_axis(spared, candidates.prior, axis=-1), -1, codes)
+        return every.result(taken, max_overlaps, candidates.extras(codes), ignored=spared)
+
+    def _spared(self, scene: Scene, gt_inds: Array, base_sizes: Array, grid: Grid) -> Array | None:
+        """Tell which anchors without ground truth are ignored, (B, N)."""
+        if self.ignore_iof_thr <= 0 or scene.ignore_bboxes is None:
+            return None
+        anchors = anchors_of_grid(scene.backend, base_sizes, grid)
+        return spared_negatives(replace(scene, priors=anchors), gt_inds, self.ignore_iof_thr)
 
     def candidates(
         self,
@@ -346,6 +374,28 @@ def read_grid(base_sizes: Array, strides: Sequence[int], sizes: Sequence[tuple[i
     if any(height < 1 or width < 1 for height, width in maps):
         raise ValueError(f"featmap_sizes: expected heights and widths of at least 1, got {maps}")
     return Grid(n_anchors, tuple(strides), maps)
+
+
+def anchors_of_grid(backend: ArrayBackend, base_sizes: Array, grid: Grid) -> Array:
+    """Return the anchors of widths and heights (B or 1, L, A, 2) about the cells' centres, (B or 1, N, 4)."""
+    xp, device = backend.xp, backend.device_of(base_sizes)
+    levels = []
+    for level, (stride, (height, width)) in enumerate(zip(grid.strides, grid.sizes, strict=True)):
+        y, x = (
+            (xp.arange(length, dtype=base_sizes.dtype, device=device) + 0.5) * stride
+            for length in (height, width)
+        )
+        half = base_sizes[:, level, :, None, None, :] * 0.5
+        shape = (int(half.shape[0]), grid.n_anchors, height, width)
+        centers = xp.stack(
+            [xp.broadcast_to(x[None, :], (height, width)), xp.broadcast_to(y[:, None], (height, width))],
+            axis=-1,
+        )
+        boxes = xp.concat(
+            [xp.broadcast_to(centers + side * half, (*shape, 2)) for side in (-1.0, 1.0)], axis=-1
+        )
+        levels.append(xp.reshape(boxes, (shape[0], grid.n_anchors * height * width, 4)))
+    return xp.concat(levels, axis=1)
 
 
 def _all_priors(scene: Scene, grid: Grid, candidates: GridCandidates | None) -> Scene:

@@ -19,14 +19,15 @@ from assigncore.audit.errors import AuditError
 from assigncore.audit.execution import Progress, assign_all
 from assigncore.audit.frames import SIZE_DIVISOR, ExactSize, ImageScale, parse_scale
 from assigncore.audit.inputs import reads_predictions
-from assigncore.audit.notes import collect_notes
+from assigncore.audit.notes import about_counts, collect_notes
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.report import make_report, write_report
 from assigncore.audit.results import load_results
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import Findings, summarize
 from assigncore.audit.what_if import Evaluate, Variations, outcome_of, read_variations, try_variations
-from assigncore.datasets import Dataset, Format, InputFileError, read_dataset, sample_dataset
+from assigncore.datasets import Dataset, InputFileError, read_dataset, sample_dataset
+from assigncore.datasets.reading import Format
 from assigncore.inspect.display import plural
 
 __all__ = ["Audit", "assign_dataset", "run"]
@@ -348,7 +349,8 @@ def assign_dataset(
     for i, plan in enumerate(plans):
         names = make_layout(plan, dataset, settings).level_names
         findings = Findings.merged([by_chunk[number][i] for number in done])
-        statistics, notes = summarize(findings, names), collect_notes(plan, dataset, settings)
+        statistics = summarize(findings, names)
+        notes = (*collect_notes(plan, dataset, settings), *about_counts(plan, statistics.priors))
         runs.append(Run(plan, dataset, plan.scale or scale, names, findings, statistics, notes))
     return Audit(tuple(runs), dataset, scale, settings, num_images(dataset, done))
 

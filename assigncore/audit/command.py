@@ -27,7 +27,8 @@ from assigncore.audit.report import write_objects
 from assigncore.audit.table import print_audit
 from assigncore.audit.what_if import read_variations
 from assigncore.backend.threads import num_cores
-from assigncore.datasets import FORMATS, Format, InputFileError
+from assigncore.datasets import InputFileError
+from assigncore.datasets.reading import FORMATS, Format
 from assigncore.inspect.display import plural, shown
 from assigncore.terminal import HeldOutput, OutputError, write_text
 from assigncore.whole_files import write_whole
@@ -233,8 +234,8 @@ def audit(
 ) -> None:
     """Show what a label assigner makes of annotations, before anything is trained.
 
-    ANNOTATIONS are a COCO or LVIS file, YOLO's data.yaml or folder, a folder of Pascal VOC's XML files, or a
-    CrowdHuman file, any of them packed by gzip.
+    ANNOTATIONS are a COCO or LVIS file, YOLO's data.yaml or folder, a folder of Pascal VOC's XML files or of
+    DOTA's labels, or a CrowdHuman file, any of them packed by gzip.
 
     Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
     """

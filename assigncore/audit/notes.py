@@ -14,7 +14,11 @@ from assigncore.audit.inputs import (
 from assigncore.audit.predictions import Predictor
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
+from assigncore.audit.statistics import PriorCounts
 from assigncore.datasets import Dataset
+
+MANY_IGNORED = 0.5
+"""Share of ignored priors from which on it is said."""
 
 
 def collect_notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
@@ -43,6 +47,19 @@ def collect_notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str
         regions = "the crowd region changes" if crowds == 1 else f"the {crowds:,} crowd regions change"
         notes.append(f"{regions} nothing: {why}")
     return tuple(notes)
+
+
+def about_counts(plan: Plan, priors: PriorCounts) -> tuple[str, ...]:
+    """Say where most of the priors learn nothing."""
+    if priors.ignored <= MANY_IGNORED * priors.total:
+        return ()
+    share = priors.ignored / priors.total
+    note = f"{share:.0%} of the priors are ignored: they learn nothing, not even background"
+    bounds = getattr(plan.assigner, "neg_iou_thr", None)
+    if isinstance(bounds, tuple):
+        low, high = bounds
+        note += f"; by neg_iou_thr only those with a best IoU from {low:g} to {high:g} are background"
+    return (note,)
 
 
 def _about_predictions(plan: Plan, dataset: Dataset, settings: Settings) -> list[str]:

@@ -15,6 +15,7 @@ from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.runs import Run
 from assigncore.audit.style import new_figure, save, slugs
 from assigncore.datasets import Dataset
+from assigncore.inspect.display import plural
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 from assigncore.plot import INK, SIZE_COLORS, drawable
 
@@ -59,7 +60,7 @@ def positives_figure(run: Run) -> Any:
     figure, axes = new_figure(8, 0.7 + 2.1 * len(shown), rows=len(shown), sharex=True)
     for ax, s in zip(axes[:, 0], shown, strict=True):
         row = run.statistics.sizes[s]
-        text = f"{SIZE_TEXT[s]}: {row.objects:,} objects, median {row.median_positives:g} positives"
+        text = f"{SIZE_TEXT[s]}: {plural(row.objects, 'object')}, median {row.median_positives:g} positives"
         plot.positives_histogram(totals[sizes == s], color=SIZE_COLORS[s], title=text, ax=ax)
         ax.label_outer()
     figure.suptitle(f"{drawable(run.plan.name)}: positives of each object", fontsize=12, color=INK)
@@ -73,9 +74,9 @@ def levels_figure(run: Run) -> Any:
     shares = [level.share_of_positives for level in levels]
     plot.positives_by_level(
         {text: [level.positives_by_size[s] for level in levels] for s, text in enumerate(SIZE_TEXT)},
-        level_names=[f"{level.name}\n{level.priors:,} priors" for level in levels],
+        level_names=[f"{level.name}\n{plural(level.priors, 'prior')}" for level in levels],
         notes=[
-            f"{level.positives:,}{f' ({share:.0%})' if share else ''}\n{level.objects:,} objects"
+            f"{level.positives:,}{f' ({share:.0%})' if share else ''}\n{plural(level.objects, 'object')}"
             for level, share in zip(levels, shares, strict=True)
         ],
         title=f"{drawable(run.plan.name)}: positives by feature level",
@@ -110,7 +111,7 @@ def comparison_figure(runs: Sequence[Run]) -> Any:
     )
     plot.comparison(
         [drawable(run.plan.name) for run in runs],
-        groups=[f"{sizes[i].name}: {sizes[i].objects:,} objects" for i in shown],
+        groups=[f"{sizes[i].name}: {plural(sizes[i].objects, 'object')}" for i in shown],
         without_positives=[[run.statistics.sizes[i].share_without or 0 for i in shown] for run in runs],
         mean_positives=[[run.statistics.sizes[i].mean_positives or 0 for i in shown] for run in runs],
         axes=axes,

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from assigncore.inspect.display import plural
+
 __all__ = ["shown_progress"]
 
 FIRST = 1.0
@@ -74,7 +76,7 @@ class _Progress:
         now = time.monotonic()
         if not self.total:
             return f"reading annotations, {clock(now - self.began)}"
-        text = f"{self.done:,} of {self.total:,} images ({self.done / self.total:.0%})"
+        text = f"{self.done:,} of {plural(self.total, 'image')} ({self.done / self.total:.0%})"
         if self.done:
             seconds = max(now - self.counting_since, 1e-9)
             left = (self.total - self.done) * seconds / self.done

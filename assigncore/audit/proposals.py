@@ -10,6 +10,7 @@ import numpy as np
 from assigncore.audit.results import Results
 from assigncore.checks import shortened
 from assigncore.datasets import Dataset, Image
+from assigncore.inspect.display import plural
 
 POSITION_NOISE = 0.2
 SIZE_NOISE = 0.3
@@ -68,8 +69,9 @@ class Proposals:
     def describe(self, source: Results | None, seed: int) -> str:
         """Say in one sentence where the proposals come from."""
         if source is not None:
-            unused = f"; {source.num_unusable:,} of its entries are not used" if source.num_unusable else ""
-            return f"proposals: the {self.max_per_image} best of each image in {source.path}{unused}"
+            used = f"proposals: the {self.max_per_image} best of each image in {source.path}"
+            unused = source.num_unusable
+            return used + (f"; {plural(unused, 'entry', 'entries')} not used" if unused else "")
         return (
             f"proposals are SIMULATED (no --proposals): {self.per_object} jittered copies of every object "
             f"(centre noise {POSITION_NOISE:g} of a side, side noise {SIZE_NOISE:g} in log) and random "

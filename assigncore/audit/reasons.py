@@ -11,7 +11,7 @@ import numpy as np
 
 from assigncore.assigners import CenterRegionAssigner
 from assigncore.audit.frames import Batch
-from assigncore.audit.inputs import places
+from assigncore.audit.inputs import ground_truth_boxes, places
 from assigncore.audit.layouts import Laid
 from assigncore.backend import Array, ArrayBackend
 from assigncore.backend.fast_path import without_numpy_fast_path
@@ -91,11 +91,13 @@ def find_reasons(
     """
 
     def cut(name: str, x: Array) -> Any:
-        host = backend.to_numpy(x)
+        host = x if isinstance(x, np.ndarray) else backend.to_numpy(x)
         batched = host.ndim > DIMENSIONS[name]
-        return host[min(image, len(host) - 1)] if batched else host
+        own = host[min(image, len(host) - 1)] if batched else host
+        # Padding would be most of what the steps say.
+        return own[: len(batch.objects[image])] if name.startswith("gt_") else own
 
-    given = {**places(plan, laid.priors, batch.gt_bboxes), **arrays}
+    given = {**places(plan, laid.priors, ground_truth_boxes(plan, batch)), **arrays}
     alone = {name: cut(name, x) for name, x in given.items()}
     if isinstance(plan.assigner, EACH_PRIOR_ALONE):
         alone = _near(alone, objects)

@@ -131,6 +131,7 @@ def _results_section(results: Results) -> dict[str, Any]:
         "num_broken": len(results.broken),
         "broken": results.broken,
         "unknown_images": images,
+        "suspicions": results.suspicions,
     }
 
 

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from assigncore.audit.errors import AuditError
+from assigncore.audit.suspicions import suspect
 from assigncore.datasets import Dataset, Image
-from assigncore.datasets.files import is_id, is_number, read_json
+from assigncore.datasets.files import as_id, id_of_other_type, is_id, is_number, read_json
+from assigncore.inspect.display import plural
 
 MAX_NAMED = 10
 
@@ -28,19 +30,23 @@ class Detections:
     scores : NumPy array, shape (n,)
     labels : NumPy array of int, shape (n,)
         Class labels of the data set, -1 for a category that it does not have.
+    oriented : NumPy array, shape (n, 5), or None
+        Oriented boxes cx, cy, w, h, angle. None: they are upright.
     """
 
     boxes: Any
     scores: Any
     labels: Any
+    oriented: Any = None
 
     @classmethod
-    def ordered(cls, boxes: Any, scores: Any, labels: Any) -> Detections:
+    def ordered(cls, boxes: Any, scores: Any, labels: Any, oriented: Any = None) -> Detections:
         """Put the best scores first."""
         scores = np.asarray(scores, dtype=np.float64).reshape(-1)
         order = np.argsort(-scores, kind="stable")
         boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-        return cls(boxes[order], scores[order], np.asarray(labels, dtype=np.int64).reshape(-1)[order])
+        labels = np.asarray(labels, dtype=np.int64).reshape(-1)[order]
+        return cls(boxes[order], scores[order], labels, None if oriented is None else oriented[order])
 
     def __len__(self) -> int:
         """Count the boxes."""
@@ -62,6 +68,8 @@ class Results:
         What is wrong with the entries that cannot be read, in the file's order.
     unknown_images : mapping of image id to int
         Number of entries of each image that the data set does not have.
+    suspicions : tuple of str
+        What boxes or classes seem to mean instead of what they should.
     """
 
     path: Path
@@ -69,6 +77,7 @@ class Results:
     detections: Mapping[int | str, Detections]
     broken: tuple[str, ...]
     unknown_images: Mapping[int | str, int]
+    suspicions: tuple[str, ...] = ()
 
     @property
     def num_used(self) -> int:
@@ -107,15 +116,17 @@ class Results:
         """Say what is not used, a line for each broken entry and one for all unknown images."""
         lines = [f"{self.path}: {reason}; skipped" for reason in self.broken[:MAX_NAMED]]
         if len(self.broken) > MAX_NAMED:
-            lines.append(f"{self.path}: {len(self.broken) - MAX_NAMED} more broken entries skipped")
+            more = plural(len(self.broken) - MAX_NAMED, "more broken entry", "more broken entries")
+            lines.append(f"{self.path}: {more} skipped")
         if self.unknown_images:
             names = ", ".join(str(image_id) for image_id in list(self.unknown_images)[:MAX_NAMED])
-            more = len(self.unknown_images) - MAX_NAMED
+            others = len(self.unknown_images) - MAX_NAMED
+            count = plural(sum(self.unknown_images.values()), "entry", "entries")
             lines.append(
-                f"{self.path}: {sum(self.unknown_images.values()):,} entries of images that the annotations "
-                f"do not list are not used: {names}" + (f" and {more:,} more" if more > 0 else "")
+                f"{self.path}: {count} of images that the annotations do not list, not used: {names}"
+                + (f" and {others:,} more" if others > 0 else "")
             )
-        return lines
+        return [*lines, *(f"{self.path}: {suspicion}" for suspicion in self.suspicions)]
 
 
 def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: bool = False) -> Results:
@@ -141,50 +152,70 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
         raise AuditError(
             f"{option} {path}: expected a COCO results file, a list of boxes with image_id and score"
         )
-    known = {image.id for image in dataset.images}
+    index_of = dataset.index_of
     found: dict[int | str, list[tuple[tuple[float, ...], float, int]]] = {}
     broken: list[str] = []
     unknown: dict[int | str, int] = {}
+    sample: list[tuple[int, tuple[float, ...], float, Any]] = []
     for index, entry in enumerate(document):
         read = _read_entry(entry, dataset, with_classes)
-        if isinstance(read, str):
-            broken.append(f"entry at index {index}: {read}")
-        elif entry["image_id"] not in known:
-            unknown[entry["image_id"]] = unknown.get(entry["image_id"], 0) + 1
+        image_id: Any = as_id(entry.get("image_id")) if isinstance(entry, dict) else None
+        if not isinstance(read, Broken) and image_id not in index_of:
+            unknown[image_id] = unknown.get(image_id, 0) + 1
+            continue
+        if isinstance(read, Broken):
+            broken.append(f"entry at index {index}: {read.reason}")
         else:
-            found.setdefault(entry["image_id"], []).append(read)
+            found.setdefault(image_id, []).append(read)
+        if not isinstance(read, Broken) or read.has_box:
+            category = as_id(entry.get("category_id"))
+            category = category if is_id(category) else None
+            sample.append((index_of[image_id], tuple(entry["bbox"]), entry["score"], category))
+    suspicions = suspect(sample, dataset, with_classes=with_classes)
+    for image_id in unknown:
+        if (other := id_of_other_type(image_id, index_of)) is not None:
+            suspicions.append(f"image_id {image_id!r} is not {other!r}, which the annotations have")
+            break
     if not found:
-        first = f"; the first: {broken[0]}" if broken else ""
-        raise AuditError(
-            f"{option} {path}: none of the {len(document)} entries is a box of an image of this run{first}"
-        )
+        first = "; ".join([f"; the first: {broken[0]}" if broken else "", *suspicions])
+        entries = plural(len(document), "entry", "entries")
+        raise AuditError(f"{option} {path}: none of {entries} is a box of an image of this run{first}")
     detections = {
         image_id: Detections.ordered(*zip(*entries, strict=True)) for image_id, entries in found.items()
     }
-    return Results(path, tuple(dataset.categories), detections, tuple(broken), unknown)
+    return Results(path, tuple(dataset.categories), detections, tuple(broken), unknown, tuple(suspicions))
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Why an entry cannot be read, and whether there is a box and a score in it all the same."""
+
+    reason: str
+    has_box: bool = False
 
 
 def _read_entry(
     entry: Any, dataset: Dataset, with_classes: bool
-) -> tuple[tuple[float, ...], float, int] | str:
+) -> tuple[tuple[float, ...], float, int] | Broken:
     """Read box, score and label of an entry, or say what is wrong with it."""
     if not isinstance(entry, dict):
-        return "expected an object with image_id, bbox and score"
+        return Broken("expected an object with image_id, bbox and score")
     for name in ("image_id", "bbox", "score", *(("category_id",) if with_classes else ())):
         if name not in entry:
-            return f"the field '{name}' is missing"
-    if not is_id(entry["image_id"]):
-        return f"image_id: expected a number or a name, got {entry['image_id']!r}"
-    box, score, category = entry["bbox"], entry["score"], entry.get("category_id")
+            return Broken(f"the field '{name}' is missing")
+    if not is_id(as_id(entry["image_id"])):
+        return Broken(f"image_id: expected a number or a name, got {entry['image_id']!r}")
+    box, score, category = entry["bbox"], entry["score"], as_id(entry.get("category_id"))
     if not isinstance(box, list) or len(box) != 4 or not all(is_number(v) for v in box):
-        return f"bbox: expected four finite numbers x y width height, got {box!r}"
-    x, y, width, height = box
+        return Broken(f"bbox: expected four finite numbers x y width height, got {box!r}")
+    x, y, width, height = map(float, box)
     if width < 0 or height < 0 or not math.isfinite(x + width + y + height):
-        return f"bbox: expected width and height of at least 0, got {box!r}"
+        return Broken(f"bbox: expected width and height of at least 0, got {box!r}")
     if not is_number(score) or (with_classes and not 0 <= score <= 1):
         wanted = "a probability from 0 to 1" if with_classes else "a finite number"
-        return f"score: expected {wanted}, got {score!r}"
-    label = dataset.labels.get(category, -1) if isinstance(category, int) else -1
+        return Broken(f"score: expected {wanted}, got {score!r}")
+    label = dataset.labels.get(category, -1) if is_id(category) else -1
     if with_classes and label < 0:
-        return f"there is no category {category!r}"
-    return (x, y, x + width, y + height), score, label
+        known = as_id(entry["image_id"]) in dataset.index_of
+        return Broken(f"there is no category {category!r}", has_box=known)
+    return (x, y, x + width, y + height), float(score), label

@@ -16,6 +16,7 @@ from assigncore.audit.reasons import reason_text
 from assigncore.audit.statistics import Findings, SizeRow, Statistics, category_rows
 from assigncore.audit.what_if import Variations
 from assigncore.datasets import Annotation, Dataset, Image
+from assigncore.inspect.display import plural
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 
 __all__ = ["Run", "Table"]
@@ -89,7 +90,7 @@ class Run:
     def __repr__(self) -> str:
         """Say the most important numbers."""
         whole = self.statistics.sizes[-1]
-        return f"Run({self.name}: {whole.objects:,} objects, {whole.without:,} without positives)"
+        return f"Run({self.name}: {plural(whole.objects, 'object')}, {whole.without:,} without positives)"
 
     def image(self, row: int) -> Image:
         """Give the image of an object, by the object's row in ``findings.objects``."""

@@ -186,7 +186,9 @@ def _headline(audit: Audit, size: str) -> Text:
     counts += f", {plural(crowds, 'crowd region')}" if crowds else ""
     text = Text.assemble((shown(dataset.source, MAX_NOTICE), "bold"), f"\n{counts}; {size}, on {backend}")
     if not audit.is_complete:
-        text.append(f"; interrupted after {audit.images_done:,} images, which all below is about", style=LOUD)
+        text.append(
+            f"; interrupted after {plural(audit.images_done, 'image')}, which all below is about", style=LOUD
+        )
     if dataset.num_clipped:
         text.append(f"; {plural(dataset.num_clipped, 'box', 'boxes')} cut at the edge")
     if dataset.dropped:

@@ -132,7 +132,7 @@ def _num_images(given: Mapping[str, Any]) -> int:
     for name, x in given.items():
         if not hasattr(x, "shape"):
             continue
-        own = DIMENSIONS.get(name)
+        own = _own_dimensions(name, x)
         if own is None or not own <= x.ndim <= own + 1:
             return 1
         if x.ndim > own and x.shape[0] != 1:
@@ -152,8 +152,17 @@ def _is_worthwhile(given: Mapping[str, Any]) -> bool:
 
 
 def _images_of(name: str, x: Any, start: int, end: int, images: int) -> Any:
-    has_own = hasattr(x, "shape") and x.ndim > DIMENSIONS[name] and x.shape[0] == images
+    if not hasattr(x, "shape"):
+        return x
+    own = _own_dimensions(name, x)
+    has_own = own is not None and x.ndim > own and x.shape[0] == images
     return x[start:end] if has_own else x
+
+
+def _own_dimensions(name: str, x: Any) -> int | None:
+    """Return the dimensions of one image's part of an input: labels may be masks of classes."""
+    own = DIMENSIONS.get(name)
+    return own + 1 if own is not None and name == "gt_labels" and x.dtype == bool else own
 
 
 def _joined(results: list[AssignResult]) -> AssignResult:

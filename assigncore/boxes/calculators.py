@@ -43,6 +43,7 @@ __all__ = [
     "KLD",
     "NWD",
     "BboxOverlaps2D",
+    "CheckedCalculator",
     "OverlapCalculator",
     "PositiveCIoU",
     "ProbIoU",
@@ -246,7 +247,7 @@ def zero_when_disjoint(calculator: Any) -> bool:
     return bool(getattr(calculator, "zero_when_disjoint", False))
 
 
-class _Checked(Configured):
+class CheckedCalculator(Configured):
     """A calculator that checks its boxes, then computes: of one kind of overlap, unless it has more modes."""
 
     zero_when_disjoint: ClassVar[bool] = True
@@ -312,7 +313,7 @@ class _Checked(Configured):
 
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class SmoothedIoU(_Checked):
+class SmoothedIoU(CheckedCalculator):
     """Intersection over union with a small number added to the union, as YOLOv6 compares predictions.
 
     Parameters
@@ -355,7 +356,7 @@ class SmoothedIoU(_Checked):
 
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class PositiveCIoU(_Checked):
+class PositiveCIoU(CheckedCalculator):
     """Complete IoU, and 0 where its penalties exceed it, as YOLOv8 compares predictions.
 
     It has no knobs; how to call it says `__call__`.
@@ -383,7 +384,7 @@ class PositiveCIoU(_Checked):
 
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class RotatedIoU(_Checked):
+class RotatedIoU(CheckedCalculator):
     """Exact overlaps of oriented boxes, intersection over union or over foreground.
 
     Boxes are cx, cy, w, h and the angle in radians: see :mod:`assigncore.boxes`. How to call it says
@@ -438,7 +439,7 @@ class RotatedIoU(_Checked):
 
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class ProbIoU(_Checked):
+class ProbIoU(CheckedCalculator):
     """Probabilistic IoU of oriented boxes, as YOLOv8-OBB and its successors compare predictions.
 
     One minus the Hellinger distance of the normal distributions that have the boxes' centres, axes and
@@ -487,7 +488,7 @@ class ProbIoU(_Checked):
         return partial(probiou, eps=float(self.eps))
 
 
-class _Gaussian(_Checked):
+class _Gaussian(CheckedCalculator):
     """A similarity of the distributions of oriented boxes whose standard deviations are half the sides."""
 
     tau: float
@@ -607,7 +608,7 @@ class KLD(_Gaussian):
 
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class NWD(_Checked):
+class NWD(CheckedCalculator):
     """Normalised Gaussian Wasserstein distance of axis-aligned boxes, for small objects.
 
     Boxes are x1, y1, x2, y2. One that moves by a pixel loses as much wherever it is: unlike the IoU, which is

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from assigncore.backend import Array, get_backend
@@ -219,6 +219,11 @@ class BoxOverlap:
 
     mode: Mode
     of_prior: bool = False
+
+    @property
+    def turned(self) -> BoxOverlap:
+        """The overlap that gives the same where ground truths and priors change places."""
+        return replace(self, of_prior=not self.of_prior) if self.mode == "iof" else self
 
     def __call__(self, gt_bboxes: Array, priors: Array) -> Array:
         """Compute the overlaps (..., G, N) of checked boxes (..., G, 4) and (..., N, 4)."""

@@ -17,8 +17,10 @@ from assigncore.costs.combine import (
     needed_inputs,
     weighted_sum,
 )
+from assigncore.costs.keypoints import KeypointL1Cost, OKSCost
 from assigncore.costs.masks import CrossEntropyLossCost, DiceCost
 from assigncore.costs.points import point_sample, resize_masks
+from assigncore.costs.position import PositionModulatedCost
 
 __all__ = [
     "AlignmentCost",
@@ -29,8 +31,11 @@ __all__ = [
     "DiceCost",
     "FocalLossCost",
     "IoUCost",
+    "KeypointL1Cost",
     "MatchCost",
+    "OKSCost",
     "OverlapCost",
+    "PositionModulatedCost",
     "TokenFocalLossCost",
     "box_columns_of",
     "build_costs",

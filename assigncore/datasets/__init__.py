@@ -1,4 +1,4 @@
-"""Annotation files as data sets: COCO, LVIS, YOLO, Pascal VOC, CrowdHuman, and a small sample.
+"""Annotation files as data sets: COCO, LVIS, YOLO, Pascal VOC, CrowdHuman, DOTA, and a small sample.
 
 What a format's reader finds goes through one check of boxes, and comes out as columns, so that a million
 annotations fit easily. The formats' own modules know files alone.
@@ -13,15 +13,13 @@ from assigncore.datasets.dataset import (
     Skipped,
 )
 from assigncore.datasets.files import InputFileError
-from assigncore.datasets.reading import FORMATS, Format, read_coco, read_dataset, sample_dataset
+from assigncore.datasets.reading import read_coco, read_dataset, sample_dataset
 
 __all__ = [
-    "FORMATS",
     "AnnotatedImage",
     "Annotation",
     "Annotations",
     "Dataset",
-    "Format",
     "Image",
     "InputFileError",
     "Skipped",

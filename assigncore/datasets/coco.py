@@ -21,6 +21,7 @@ from assigncore.datasets.files import (
     compare_sizes,
     decode_text,
     describe,
+    id_of_other_type,
     is_id,
     is_number,
     parse_json,
@@ -55,8 +56,10 @@ def read(path: Path, source: str, images: ImageFiles | None) -> Dataset:
     found, broken = _read_images(path, document["images"], images)
     if not entries:
         raise InputFileError(f"{path}: the list 'annotations' is empty, there is nothing to read")
-    categories = _read_categories(path, document.get("categories"))
-    rows, skipped, notices = _read_annotations(entries, found, categories, {b.annotation_id for b in broken})
+    notices: list[str] = []
+    categories = _read_categories(path, document.get("categories"), notices)
+    rows, skipped, said = _read_annotations(entries, found, categories, {b.annotation_id for b in broken})
+    notices += said
     if images is not None:
         notices += compare_sizes(images, found)
     if encoding is not None:
@@ -134,7 +137,8 @@ def _what_is_wrong(document: Any) -> str:
         for name in ("annotations", "images"):
             value = document.get(name)
             if isinstance(value, dict):
-                return f"{name!r} is an object of {len(value):,} entries by key, expected a list of them"
+                entries = plural(len(value), "entry", "entries")
+                return f"{name!r} is an object of {entries} by key, expected a list of them"
             if name in document and not isinstance(value, list):
                 return f"{name!r} is {describe(value)}, expected a list"
     first = document[0] if isinstance(document, list) and document else None
@@ -174,7 +178,7 @@ def _read_images(
         images[found] = Image(found, int(size[0]), int(size[1]), name)
     if not images:
         raise InputFileError(
-            f"{path}: none of the {len(entries)} images can be used, the first is {broken[0]}"
+            f"{path}: none of {plural(len(entries), 'image')} can be used, the first is {broken[0]}"
         )
     return list(images.values()), broken
 
@@ -198,7 +202,7 @@ def _file_name(entry: Any, found: int | str) -> str:
     return "/".join(address.split("/")[-2:]) if isinstance(address, str) and address else str(found)
 
 
-def _read_categories(path: Path, entries: Any) -> dict[int | str, str]:
+def _read_categories(path: Path, entries: Any, notices: list[str]) -> dict[int | str, str]:
     if entries is None:
         return {}
     if not isinstance(entries, list):
@@ -206,8 +210,12 @@ def _read_categories(path: Path, entries: Any) -> dict[int | str, str]:
     categories: dict[int | str, str] = {}
     for entry in entries:
         found: Any = as_id(entry.get("id")) if isinstance(entry, dict) else None
-        if is_id(found):
-            categories[found] = str(entry.get("name", found))
+        if is_id(found) and found not in categories:
+            name = entry.get("name")
+            categories[found] = str(found if name is None else name)
+    if len(categories) < len(entries):
+        count = plural(len(entries) - len(categories), "entry", "entries")
+        notices.append(f"not used: {count} of 'categories' without an own id")
     return categories
 
 
@@ -285,7 +293,7 @@ def _find_images(
         why = f"there is no image {value!r}"
         if value in broken:
             why = f"its image {value!r} cannot be used"
-        elif (other := _of_other_type(value, index_of)) is not None:
+        elif (other := id_of_other_type(value, index_of)) is not None:
             why += f"; there is {other!r}, which is not the same"
         reasons.setdefault(i, why)
     return index
@@ -309,13 +317,6 @@ class _NotAnId:
         return repr(self.value)
 
 
-def _of_other_type(value: Any, known: Mapping[int | str, Any]) -> int | str | None:
-    """Find the id that a value would be as text in place of a number, or as a number in place of text."""
-    if isinstance(value, str):
-        return int(value) if value.isascii() and value.isdigit() and int(value) in known else None
-    return str(value) if is_id(value) and str(value) in known else None
-
-
 def _find_categories(
     ids: Sequence[Any], categories: dict[int | str, str], reasons: dict[int, str], notices: list[str]
 ) -> Any:
@@ -328,7 +329,7 @@ def _find_categories(
     for i in unlisted:
         value = ids[i]
         if isinstance(value, _NotAnId) or (isinstance(value, str) and listed):
-            other = _of_other_type(value, label_of)
+            other = id_of_other_type(value, label_of)
             hint = "" if other is None else f"; there is {other!r}, which is not the same"
             reasons.setdefault(i, f"category_id: expected an id of 'categories', got {value!r}{hint}")
         elif i not in reasons:

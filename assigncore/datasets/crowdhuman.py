@@ -8,6 +8,7 @@ from typing import Any
 
 from assigncore.datasets.dataset import Dataset, Image, Rows, Skipped, make_dataset
 from assigncore.datasets.files import ImageFiles, InputFileError, describe, is_id, is_number, read_text
+from assigncore.inspect.display import plural
 
 IMAGE_FOLDERS = ("Images", "images")
 
@@ -42,7 +43,9 @@ def read(path: Path, source: str, files: ImageFiles | None) -> Dataset:
                 continue
             rows.add(index, box, 0, position, crowd=crowd)
     if not images:
-        raise InputFileError(f"{path}: none of the {len(lines)} lines can be used, the first is {skipped[0]}")
+        raise InputFileError(
+            f"{path}: none of {plural(len(lines), 'line')} can be used, the first is {skipped[0]}"
+        )
     notices = ["objects are the whole bodies ('fbox'); masked and ignored ones are regions to ignore"]
     return make_dataset(
         source,

@@ -8,7 +8,7 @@ import json
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -131,6 +131,13 @@ def is_id(value: Any) -> bool:
 def as_id(value: Any) -> Any:
     """Take 1.0 for 1; anything else is as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def id_of_other_type(value: Any, known: Mapping[int | str, Any]) -> int | str | None:
+    """Find the id that a value would be as text in place of a number, or as a number in place of text."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() and int(value) in known else None
+    return str(value) if is_id(value) and str(value) in known else None
 
 
 def is_number(value: Any) -> bool:

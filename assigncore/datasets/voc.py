@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +19,7 @@ from assigncore.datasets.files import (
     read_bytes,
     read_text,
 )
+from assigncore.inspect.display import plural
 
 IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 
@@ -33,33 +37,34 @@ def read(path: Path, source: str, images: ImageFiles | None, split: str | None) 
     paths = [path] if path.is_file() else _list_files(root, path, split)
     folder = next((root / name for name in IMAGE_FOLDERS if (root / name).is_dir()), None)
     files = images or (None if folder is None else ImageFiles(folder))
-    found: list[tuple[Path, Image, ElementTree.Element]] = []
+    rows, kinds = Rows(), []
+    found: list[Image] = []
+    names: list[str] = []
     skipped: list[Skipped] = []
     for file in paths:
         shown = os.path.relpath(file, root)
         try:
-            found.append((file, *_read_file(file, files)))
-        except (InputFileError, OSError, ElementTree.ParseError) as error:
+            image, tree = _read_file(file, files)
+        except (ValueError, OSError, ElementTree.ParseError) as error:
             skipped.append(Skipped(None, None, _why(file, error), shown))
-    if not found:
-        raise InputFileError(f"{path}: none of the {len(paths)} files can be used, the first is {skipped[0]}")
-    names = [image.file_name for _, image, _ in found]
-    ids = ids_of_files(names if len(set(names)) == len(names) else [str(file) for file, _, _ in found])
-    pictures = [
-        Image(id, image.width, image.height, image.file_name)
-        for id, (_, image, _) in zip(ids, found, strict=True)
-    ]
-    shown_files = [os.path.relpath(file, root) for file, _, _ in found]
-    rows, kinds = Rows(), []
-    for index, ((_, _, tree), shown) in enumerate(zip(found, shown_files, strict=True)):
+            continue
         for number, entry in enumerate(tree.iter("object"), start=1):
             try:
-                name, box, hard = _read_object(entry)
+                kind, box, hard = _read_object(entry)
             except ValueError as error:
                 skipped.append(Skipped(None, number, str(error), shown, "object"))
                 continue
-            kinds.append(name)
-            rows.add(index, box, 0, number, crowd=hard)
+            kinds.append(kind)
+            rows.add(len(found), box, 0, number, crowd=hard)
+        found.append(image)
+        names.append(shown)
+    if not found:
+        raise InputFileError(
+            f"{path}: none of {plural(len(paths), 'file')} can be used, the first is {skipped[0]}"
+        )
+    pictures = [image.file_name for image in found]
+    ids = ids_of_files(pictures if len(set(pictures)) == len(pictures) else names)
+    found = [replace(image, id=id) for id, image in zip(ids, found, strict=True)]
     categories = sorted(set(kinds))
     label_of = {name: label for label, name in enumerate(categories)}
     rows.labels = [label_of[name] for name in kinds]
@@ -72,17 +77,17 @@ def read(path: Path, source: str, images: ImageFiles | None, split: str | None) 
     elif rows.boxes:
         notices.append("there are coordinates below 1, so pixels are counted from 0, not from 1 as VOC does")
     if files is not None:
-        notices += compare_sizes(files, pictures)
+        notices += compare_sizes(files, found)
     return make_dataset(
         source,
         "voc",
-        pictures,
+        found,
         {label: name for name, label in label_of.items()},
         rows,
         noun="object",
         skipped=skipped,
         notices=notices,
-        files=shown_files,
+        files=names,
         image_folder=files.folder if files is not None else None,
     )
 
@@ -111,7 +116,7 @@ def _read_file(file: Path, files: ImageFiles | None) -> tuple[Image, ElementTree
     data = read_bytes(file, "an XML file")
     if not data.strip():
         raise InputFileError(f"{file}: is empty, expected an XML file")
-    tree = ElementTree.fromstring(data)
+    tree = _parse(data)
     if tree.tag != "annotation":
         raise InputFileError(f"{file}: expected an <annotation>, got a <{tree.tag}>")
     name = (tree.findtext("filename") or "").strip() or file.stem
@@ -128,6 +133,22 @@ def _read_file(file: Path, files: ImageFiles | None) -> tuple[Image, ElementTree
     return Image(0, width, height, name), tree
 
 
+def _parse(data: bytes) -> ElementTree.Element:
+    """Parse XML in whatever encoding it declares; the parser itself knows none of several bytes."""
+    declared = re.match(rb"\s*<\?xml[^>]*encoding=[\"']([\w.-]+)[\"'][^>]*\?>", data)
+    try:
+        return ElementTree.fromstring(data)
+    except (ValueError, LookupError, ElementTree.ParseError):
+        if declared is None:
+            raise
+    try:
+        return ElementTree.fromstring(data[declared.end() :].decode(declared[1].decode("ascii")))
+    except LookupError:
+        raise ValueError(
+            f"declares the encoding {declared[1].decode('ascii')!r}, which is not known"
+        ) from None
+
+
 def _number(text: str | None) -> float | None:
     try:
         return float(text) if text is not None else None
@@ -140,11 +161,13 @@ def _read_object(entry: ElementTree.Element) -> tuple[str, Sequence[float], bool
     name = (entry.findtext("name") or "").strip()
     if not name:
         raise ValueError("the <name> is missing")
-    if entry.find("bndbox") is None and entry.find("robndbox") is not None:
+    outline = entry.find("bndbox")
+    if outline is None and entry.find("robndbox") is not None:
         raise ValueError("<robndbox> is an oriented box; expected an upright <bndbox>")
-    sides = [entry.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+    bounds = {child.tag: child.text for child in (() if outline is None else outline)}
+    sides = [bounds.get(side) for side in ("xmin", "ymin", "xmax", "ymax")]
     box = [_number(side) for side in sides]
-    if any(value is None or abs(value) == float("inf") or value != value for value in box):
+    if any(value is None or not math.isfinite(value) for value in box):
         raise ValueError(
             f"bndbox: expected the numbers xmin ymin xmax ymax, got {', '.join(map(str, sides))}"
         )

@@ -12,7 +12,16 @@ from assigncore.inspect.trace import is_recording
 from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_tiles
 
-__all__ = ["Inside", "Near", "Relation", "Touching", "decided_by_pairs", "holds_for_any", "largest_code"]
+__all__ = [
+    "Inside",
+    "InsideOfSize",
+    "Near",
+    "Relation",
+    "Touching",
+    "decided_by_pairs",
+    "holds_for_any",
+    "largest_code",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +71,8 @@ class Inside(Relation):
     ----------
     points : array (B or 1, N, 2)
         x, y in pixels, or in any other unit that is also that of the boxes.
-    boxes : array (B, G, 4)
-        Boxes x1, y1, x2, y2.
+    boxes : array (B, G, 4) or (B, G, 5)
+        Boxes x1, y1, x2, y2, or oriented ones.
     margin : float, optional
         By more than how much a point must be inside, measured by subtraction.
     closed : bool, default False
@@ -77,8 +86,48 @@ class Inside(Relation):
 
     def of(self, pairs: Pairs) -> Array:
         """Compare coordinates."""
+        return super().of(pairs) & self.holds(pairs)
+
+    def holds(self, pairs: Pairs) -> Array:
+        """Compare coordinates, whether or not the pairs are valid."""
         points, boxes = pairs.of_priors(self.points), pairs.of_gts(self.boxes)
-        return super().of(pairs) & inside(points, boxes, margin=self.margin, closed=self.closed)
+        return inside(points, boxes, margin=self.margin, closed=self.closed)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InsideOfSize(Inside):
+    """The prior's point lies in the ground truth's box, which is of a size that suits the prior.
+
+    Attributes
+    ----------
+    least, most : array (B or 1, N)
+        From what to what size a ground truth may be.
+    size : array (B, G)
+        Sizes of the ground truths.
+    anywhere : array (B, G) of bool
+        True where a ground truth may have priors for any size.
+    """
+
+    least: Array
+    most: Array
+    size: Array
+    anywhere: Array
+
+    def holds(self, pairs: Pairs) -> Array:
+        """Compare coordinates and sizes."""
+        size = pairs.of_gts(self.size)
+        fits = (pairs.of_priors(self.least) <= size) & (size <= pairs.of_priors(self.most))
+        return super().holds(pairs) & (fits | pairs.of_gts(self.anywhere))
+
+    def at(self, prior: Array) -> InsideOfSize:
+        """Return the same of some priors (B, E) in place of all."""
+
+        def pick(x: Array) -> Array:
+            picked = self.backend.gather_rows(x if x.ndim == 3 else x[..., None], prior)
+            return picked if x.ndim == 3 else picked[..., 0]
+
+        own = {name: pick(getattr(self, name)) for name in ("points", "eligible", "least", "most")}
+        return replace(self, **own)
 
 
 @dataclass(frozen=True, eq=False)

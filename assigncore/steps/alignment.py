@@ -10,10 +10,11 @@ from assigncore.backend import Array, get_backend
 from assigncore.boxes.calculators import measure_of, zero_when_disjoint
 from assigncore.boxes.formulas import enclosing_boxes, inside
 from assigncore.inputs import Scene
-from assigncore.numerics import power
+from assigncore.numerics import power, quotient
 from assigncore.pairs.listed import Pairs
 from assigncore.pairs.relations import Inside, Relation, Touching
 from assigncore.steps.candidates import UNFIT, Candidates, gather_priors, k_best
+from assigncore.steps.scores import sum_of_classes
 
 __all__ = ["Alignment", "aligned", "best_aligned"]
 
@@ -38,8 +39,8 @@ class Alignment:
         Where the centres of a ground truth's priors must lie.
     margin : float, optional
         How far inside, in pixels. Not given: sides belong to a region.
-    label : array (B, G) of integers
-        Classes of the ground truths, each a column of the scores.
+    label : array (B, G) of integers, or (B, G, C) of bool
+        Classes of the ground truths, each a column of the scores; or masks of their classes.
     calculator : OverlapCalculator
         Computes the overlaps.
     alpha, beta : float
@@ -93,9 +94,22 @@ class Alignment:
             return overlaps
         return self.scene.xp.where(overlaps == overlaps, overlaps, 0.0)
 
+    def scores(self, pairs: Pairs) -> Array:
+        """Return what predictions say of the ground truths' classes, (b, g, n): of several, the mean."""
+        if self.label.ndim == 2:
+            return pairs.of_classes(self.pred_scores, self.label)
+        total = sum_of_classes(
+            lambda each: pairs.of_priors(self.pred_scores[..., each]),
+            lambda each: pairs.of_gts(self.label[..., each]),
+            int(self.label.shape[-1]),
+        )
+        xp = self.scene.xp
+        count = xp.sum(xp.astype(pairs.of_gts(self.label), total.dtype), axis=-1)
+        return quotient(total, xp.where(count > 0, count, 1.0))
+
     def metrics(self, pairs: Pairs, overlaps: Array) -> Array:
         """Return the metrics of pairs with these overlaps, (b, g, n)."""
-        scores = pairs.of_classes(self.pred_scores, self.label)
+        scores = self.scores(pairs)
         return aligned(scores, overlaps, self.alpha, self.beta)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from assigncore.backend import Array
-from assigncore.boxes.calculators import measure_of, zero_when_disjoint
-from assigncore.inputs import Scene
+from assigncore.backend import Array, get_backend
+from assigncore.boxes.calculators import BboxOverlaps2D, RotatedIoU, measure_of, zero_when_disjoint
+from assigncore.boxes.formulas import ORIENTED, drop_broken
+from assigncore.inputs import MatchScene, Scene
 from assigncore.steps.overlaps import PairwiseOverlaps, best_of_priors
 
-__all__ = ["in_ignore_region"]
+__all__ = ["in_ignore_region", "spared_negatives", "spared_predictions"]
 
 
 def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candidates: bool = True) -> Array:
@@ -31,19 +32,105 @@ def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candi
     array (B or 1, N) of bool
         Only priors that take part and are not broken.
     """
-    xp = scene.xp
-    regions = scene.ignore_bboxes
-    if regions is None or regions.shape[-2] == 0 or iof_thr <= 0 or scene.is_empty:
-        return xp.zeros_like(scene.prior_whole)
+    if iof_thr <= 0 or scene.is_empty:
+        return scene.xp.zeros_like(scene.prior_whole)
+    return _covered(scene, scene.priors, scene.prior_whole, calculator, iof_thr, of_prior=wrt_candidates)
+
+
+def spared_negatives(scene: Scene, gt_inds: Array, iof_thr: float, *, of_cells: bool = False) -> Array | None:
+    """Tell which priors are ignored in place of being background, since they lie in an ignore region.
+
+    Positive priors stay what they are. Unlike with :class:`assigncore.MaxIoUAssigner` they may lie there, and
+    an image without ground truths has its ignored priors too.
+
+    Parameters
+    ----------
+    scene : Scene
+        The inputs.
+    gt_inds : array (B, N) of integers
+        What is decided of the priors.
+    iof_thr : float
+        A prior is inside where a region covers more than this fraction of it. Not positive: none is.
+    of_cells : bool, default False
+        Whether priors are points with strides, of which the cells count, else boxes.
+
+    Returns
+    -------
+    array (B, N) of bool or None
+        None where nothing is ignored: there are no regions, or they have no effect.
+    """
+    if iof_thr <= 0 or scene.ignore_bboxes is None:
+        return None
+    form = int(scene.ignore_bboxes.shape[-1])
+    boxes = _cells(scene.priors, form) if of_cells else scene.priors
+    calculator = _calculator(scene.ignore_bboxes)
+    covered = _covered(scene, boxes, scene.prior_whole, calculator, iof_thr, of_prior=True)
+    return covered & (gt_inds <= 0)
+
+
+def spared_predictions(scene: MatchScene, matched: Array, iof_thr: float) -> Array | None:
+    """Tell which predictions without a match are ignored, since their boxes lie in an ignore region.
+
+    Parameters
+    ----------
+    scene : MatchScene
+        The inputs.
+    matched : array (B, N) of integers
+        Ground truth of each prediction from 0, -1 where it has none.
+    iof_thr : float
+        A prediction is inside where a region covers more than this fraction of it. Not positive: none is.
+
+    Returns
+    -------
+    array (B, N) of bool or None
+        None where nothing is ignored.
+    """
+    if iof_thr <= 0 or scene.ignore_bboxes is None:
+        return None
+    boxes, whole = drop_broken(scene.arrays["pred_bboxes"])
+    whole = whole & scene.prior_valid
+    calculator = _calculator(scene.ignore_bboxes)
+    return _covered(scene, boxes, whole, calculator, iof_thr, of_prior=True) & (matched < 0)
+
+
+def _calculator(regions: Array) -> BboxOverlaps2D | RotatedIoU:
+    """Return what computes by how much regions of their form cover boxes."""
+    return RotatedIoU() if int(regions.shape[-1]) == ORIENTED else BboxOverlaps2D()
+
+
+def _cells(points: Array, columns: int) -> Array:
+    """Return the cells of points x, y and their strides, (..., N, 3) or (..., N, 4), as boxes of a form."""
+    xp = get_backend(points, "priors").xp
+    centers, strides = points[..., :2], points[..., 2:]
+    strides = xp.concat([strides, strides], axis=-1) if int(strides.shape[-1]) == 1 else strides
+    if columns == ORIENTED:
+        return xp.concat([centers, strides, xp.zeros_like(strides[..., :1])], axis=-1)
+    half = strides * 0.5
+    return xp.concat([centers - half, centers + half], axis=-1)
+
+
+def _covered(
+    scene: Scene | MatchScene,
+    boxes: Array,
+    counted: Array,
+    calculator: Any,
+    iof_thr: float,
+    *,
+    of_prior: bool,
+) -> Array:
+    """Tell which boxes (B or 1, N, D) that count lie in a region, (B or 1, N)."""
+    regions, n_boxes = scene.ignore_bboxes, int(boxes.shape[-2])
+    if regions is None or scene.ignore_valid is None or 0 in (*regions.shape[:2], n_boxes):
+        return scene.xp.zeros_like(counted)
     best = best_of_priors(
         PairwiseOverlaps(
             backend=scene.backend,
-            measure=measure_of(calculator, "iof", of_prior=wrt_candidates),
+            measure=measure_of(calculator, "iof", of_prior=of_prior),
             zero_when_disjoint=zero_when_disjoint(calculator),
-            priors=scene.priors,
+            priors=boxes,
             gt_bboxes=regions,
-            counted=scene.prior_whole,
+            counted=counted,
             gt_valid=scene.ignore_valid,
         )
     )
-    return scene.prior_whole & (best > float(iof_thr))
+    return counted & (best > float(iof_thr))

@@ -10,7 +10,7 @@ from assigncore.numerics import rounded_product
 from assigncore.pairs.listed import Pairs
 from assigncore.steps.candidates import Candidates
 
-__all__ = ["SizeRank", "emptied", "rank_by_size", "scaled_boxes"]
+__all__ = ["SizeRank", "emptied", "rank_by", "rank_by_size", "scaled_boxes"]
 
 
 def scaled_boxes(boxes: Array, scale: float) -> Array:
@@ -69,10 +69,15 @@ class SizeRank:
 
 def rank_by_size(backend: ArrayBackend, boxes: Array, *, first_of_equals: bool) -> SizeRank:
     """Rank boxes (B, G, 4) by area, the smallest highest; of equal ones the first, or else the last."""
-    xp, area = backend.xp, box_area(boxes)
+    return rank_by(backend, box_area(boxes), first_of_equals=first_of_equals)
+
+
+def rank_by(backend: ArrayBackend, size: Array, *, first_of_equals: bool) -> SizeRank:
+    """Rank by any size (B, G), the smallest highest; of equal ones the first, or else the last."""
+    xp = backend.xp
     if first_of_equals:
-        order = xp.flip(xp.argsort(area, axis=-1, stable=True), axis=-1)
+        order = xp.flip(xp.argsort(size, axis=-1, stable=True), axis=-1)
     else:
-        order = xp.argsort(-area, axis=-1, stable=True)
+        order = xp.argsort(-size, axis=-1, stable=True)
     rank = xp.argsort(order, axis=-1, stable=True) + 1
     return SizeRank(backend, xp.astype(rank, xp.int32), order)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from assigncore.backend import Array, get_backend
 from assigncore.inputs import Scene
 from assigncore.numerics import at_least, log, power, rounded_product
@@ -14,6 +16,7 @@ __all__ = [
     "known_labels",
     "label_rows",
     "pairwise_sum",
+    "sum_of_classes",
 ]
 
 LEAST_LOG = -100.0
@@ -52,8 +55,13 @@ def label_rows(columns: Array, labels: Array) -> Array:
 
 
 def known_labels(scene: Scene, n_classes: int) -> Array:
-    """Return the labels (B, G) of valid ground truths, 0 where there is none or it is no class."""
+    """Return the labels (B, G) of valid ground truths, 0 where there is none or it is no class.
+
+    Where labels were given as masks of classes, these: (B, G, C) of bool.
+    """
     xp = scene.xp
+    if scene.gt_classes is not None:
+        return scene.gt_classes
     label = xp.where(scene.gt_valid, scene.gt_labels, 0)
     return xp.where((label >= 0) & (label < n_classes), label, 0)
 
@@ -70,18 +78,48 @@ def pairwise_sum(x: Array) -> Array:
     return x[:, 0, :] if rest is None else x[:, 0, :] + rest
 
 
-def entropy_cost(scores: Array, labels: Array) -> Array:
-    """Sum the binary cross-entropies of scores (b, n, C) over all classes, for labels (b, g): (b, g, n).
+def sum_of_classes(values: Callable[[int], Array], classes: Callable[[int], Array], n_classes: int) -> Array:
+    """Sum what is said of each class over the classes of ground truths, from the first to the last.
 
-    The sum for a prediction of no class is common to all ground truths; each changes one term of it, so that
-    no array of ground truths, priors and classes is ever made. Infinite where a score is no finite number.
+    Parameters
+    ----------
+    values : callable
+        Maps a class to what priors say of it, (b, 1 or g, n).
+    classes : callable
+        Maps a class to which ground truths are of it, (b, g, 1) of bool.
+    n_classes : int
+        How many classes there are, at least 1.
+
+    Returns
+    -------
+    array (b, g, n)
+    """
+    xp = get_backend(values(0)).xp
+    total = xp.where(classes(0), values(0), 0.0)
+    for each in range(1, n_classes):
+        total = total + xp.where(classes(each), values(each), 0.0)
+    return total
+
+
+def entropy_cost(scores: Array, labels: Array) -> Array:
+    """Sum the binary cross-entropies of scores (b, n, C) over all classes: (b, g, n).
+
+    Labels are (b, g) of integers, or masks of classes (b, g, C) of bool. The sum for a prediction of no class
+    is common to all ground truths; each changes the terms of its classes, so that no array of ground truths,
+    priors and classes is ever made. Infinite where a score is no finite number.
     """
     p, whole = class_columns(scores)
     xp = get_backend(p).xp
     p = xp.minimum(p, xp.ones_like(p[:1, :1, :1]))
     absent = _clamped_log(1 - p)
-    present = _clamped_log(label_rows(p, labels))
     common = xp.where(whole, -pairwise_sum(absent), float("inf"))
+    if labels.ndim == 3:
+        change = absent - _clamped_log(p)
+        own = sum_of_classes(
+            lambda each: change[:, None, each, :], lambda each: labels[..., each, None], int(labels.shape[-1])
+        )
+        return own + common[:, None, :]
+    present = _clamped_log(label_rows(p, labels))
     return (label_rows(absent, labels) - present) + common[:, None, :]
 
 

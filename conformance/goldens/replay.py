@@ -22,6 +22,7 @@ from assigncore.conformance.goldens.replay_matching import MATCHING_REPLAYS
 from assigncore.conformance.goldens.replay_mmdet import MMDET_REPLAYS
 from assigncore.conformance.goldens.replay_set_matchers import SET_MATCHER_REPLAYS
 from assigncore.conformance.goldens.replay_task_aligned import TASK_ALIGNED_REPLAYS
+from assigncore.conformance.goldens.replay_torchvision import TORCHVISION_REPLAYS
 from assigncore.registry import build_overlap_calculator
 
 __all__ = ["REPLAYS", "Call", "Refusal", "Replay"]
@@ -90,6 +91,7 @@ REPLAYS: Mapping[str, Replay] = MappingProxyType(
         **MATCHING_REPLAYS,
         **TASK_ALIGNED_REPLAYS,
         **SET_MATCHER_REPLAYS,
+        **TORCHVISION_REPLAYS,
     }
 )
 """The variants whose goldens can be replayed. A variant that is not here is reported as not covered yet."""

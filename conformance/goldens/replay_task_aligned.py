@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.assigners.task_aligned_presets import yolov6, yolov8, yolov8_obb
+from assigncore.assigners.task_aligned_presets import yolo26_pose, yolov6, yolov8, yolov8_obb
 from assigncore.backend import get_backend
 from assigncore.boxes.calculators import PositiveCIoU, SmoothedIoU
 from assigncore.conformance.goldens.calls import Call, Outputs, Refusal, Replay
@@ -57,20 +57,32 @@ def _task_aligned(case: GoldenCase) -> Call:
     return Call(assign, inputs)
 
 
+_ULTRA_INPUTS = {
+    "gt_kpts": "gt_keypoints",
+    "pred_coef": "pred_coefficients",
+    "pred_kpts": "pred_keypoints",
+    "proto": "mask_prototypes",
+}
+
+
 def _ultralytics(case: GoldenCase) -> Call:
     """Translate the assigner of YOLOv8, whose defaults are TOOD's and whose strides say what is small.
 
-    Or its twin for oriented boxes.
+    Or its twins for oriented boxes, for poses and for masks.
     """
-    preset = yolov8_obb if "Rotated" in case.variant else yolov8
+    kind = case.variant.partition("Task")[0]
+    preset = {"UltraRotated": yolov8_obb, "UltraPose": yolo26_pose}.get(kind, yolov8)
     init = dict(case.init)
     n_classes, strides = int(init.pop("num_classes")), init.pop("stride", [8, 16, 32])
     if init.get("topk2") == init.get("topk", 13):
         init.pop("topk2")
+    if kind == "UltraSeg":
+        init["mask_ranks"] = 3 * init.get("topk", 13)
     assigner = preset(**{"topk": 13, "alpha": 1.0, "smallest_side": strides[:2][-1], **init})
     inputs = _batched_inputs(case)
     inputs["priors"] = inputs["priors"][:, :3]
     inputs["gt_labels"] = case.inputs["gt_labels"][..., 0].astype(np.int64)
+    inputs = {_ULTRA_INPUTS.get(name, name): x for name, x in inputs.items()}
 
     def assign(gt_labels: Array, **arrays: Array) -> Outputs:
         # A negative label reads the score of a class counted from the end, and comes back as 0.
@@ -194,7 +206,9 @@ TASK_ALIGNED_REPLAYS: Mapping[str, Replay] = MappingProxyType(
             _expect(lambda case: batch_task_aligned(case.inputs, case.init)),
             batches=True,
         ),
+        "UltraPoseTaskAlignedAssigner": Replay(_ultralytics, _expect_known_labels, batches=True),
         "UltraRotatedTaskAlignedAssigner": Replay(_ultralytics, _expect_known_labels, batches=True),
+        "UltraSegTaskAlignedAssigner": Replay(_ultralytics, _expect_known_labels, batches=True),
         "UltraTaskAlignedAssigner": Replay(_ultralytics, _expect_known_labels, batches=True),
     }
 )

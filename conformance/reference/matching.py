@@ -6,6 +6,7 @@ definitions, dense, in plain NumPy, a pair at a time, with nothing of the core i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -74,6 +75,19 @@ def _alignment(config: Mapping[str, Any], x: Mapping[str, AnyArray]) -> Pair:
     return of_pair
 
 
+def _position_modulated(config: Mapping[str, Any], x: Mapping[str, AnyArray]) -> Pair:
+    fits = np.array([[(_giou(a, b) + 1) / 2 for b in x["gt_bboxes"]] for a in x["bboxes"]])
+    fits *= max(1, 1 / (fits.max() + 1e-8))
+    alpha, gamma = config.get("alpha", 0.25), config.get("gamma", 2)
+
+    def of_pair(n: int, g: int) -> float:
+        p = fits[n, g] ** config.get("beta", 0.5) / (1 + math.exp(-x["scores"][n, x["gt_labels"][g]]))
+        true = -alpha * (1 - p) ** gamma * math.log(p + 1e-8)
+        return float(true + (1 - alpha) * p**gamma * math.log(1 - p + 1e-8))
+
+    return of_pair
+
+
 def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[float, float]) -> Pair:
     """Return the unweighted cost of prediction n with ground truth g by the config of a cost.
 
@@ -124,6 +138,8 @@ def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[
         return of_masks(_cross_entropy)
     if kind == "AlignmentCost":
         return _alignment(config, x)
+    if kind == "PositionModulatedCost":
+        return _position_modulated(config, x)
     if kind == "TokenFocalLossCost":
         knobs = {"eps": 1e-8, **config}
 
@@ -136,7 +152,28 @@ def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[
     if kind == "BinaryFocalLossCost":
         tokens = x["text_token_mask"][0]
         return lambda n, g: _focal(x["scores"][n, tokens], x["positive_maps"][g, tokens], config)
+    if kind in ("OKSCost", "KeypointL1Cost"):
+        return lambda n, g: _of_poses(
+            x["pred_keypoints"][n], x["gt_keypoints"][g], x["gt_bboxes"][g], size, config
+        )
     raise NotImplementedError(f"no reference for {kind}")
+
+
+def _of_poses(
+    pred: AnyArray, gt: AnyArray, box: AnyArray, size: tuple[float, float], config: Mapping[str, Any]
+) -> float:
+    counts = [k for k in range(len(gt)) if gt[k, 2] != 0]
+    if config["type"] == "KeypointL1Cost":
+        height, width = size
+        apart = [abs(pred[k, 0] - gt[k, 0]) / width + abs(pred[k, 1] - gt[k, 1]) / height for k in counts]
+        return float(sum(apart) / max(len(counts), 1))
+    area = (box[2] - box[0]) * (box[3] - box[1]) * config.get("area_share", 1.0)
+    alike = [
+        math.exp(-(math.dist(pred[k], gt[k, :2]) ** 2) / (2 * (2 * config["sigmas"][k]) ** 2 * area))
+        for k in counts
+    ]
+    similarity = sum(alike) / max(len(counts), 1)
+    return -similarity if config.get("form", "linear") == "linear" else -math.log(similarity + 1e-7)
 
 
 def _answer(

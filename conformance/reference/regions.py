@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assigncore.conformance.reference.ignore import cell, spare_negatives
 from assigncore.conformance.reference.image import Image, Outputs, area, center, holds, iof, scaled
 from assigncore.conformance.reference.min_positives import add_positives
 
@@ -92,7 +93,10 @@ def fcos(
             codes[n] = 1 + min(claims, key=lambda g: (area(image.gts[g]), g))
     points = {n: (x, y) for n, (x, y, _) in image.eligible().items()}
     _add_nearest(image, codes, points, knobs, last=False, among=regressed)
-    return image.codes_alone(codes)
+    cells = [None if point is None else cell(point) for point in image.priors]
+    found = image.codes_alone(codes)
+    spared = spare_negatives(image, found["gt_inds"].tolist(), cells, knobs.get("ignore_iof_thr", -1))
+    return {**found, "gt_inds": np.array(spared, dtype=np.int64)}
 
 
 def _add_nearest(

@@ -36,6 +36,7 @@ NAVIGATION = {
         "guide/compiling",
         "guide/explanations",
         "guide/small_objects",
+        "guide/set_predictors",
         "guide/errors",
     ),
     "How to": (
@@ -47,7 +48,7 @@ NAVIGATION = {
         "notebooks/index",
     ),
     "Reference": ("assigners/index", "reference/index", "support", "ties"),
-    "Evidence": ("conformance", "golden-cases", "benchmarks", "gpu", "clients"),
+    "Evidence": ("conformance", "golden-cases", "published_configs", "benchmarks", "gpu", "clients"),
     "Project": ("architecture", "contributing", "changelog"),
 }
 """What the side of each page lists, by heading."""

@@ -9,7 +9,7 @@ from mmengine.registry import Registry
 
 from assigncore.adapters import mmdet, mmyolo, transformers, ultralytics
 from assigncore.adapters.switching import Switched, classes_of, replace_name
-from assigncore.assigners import yolov8_obb
+from assigncore.assigners import yolo26_pose, yolov8, yolov8_obb
 
 from .modules import assert_same
 
@@ -92,12 +92,23 @@ def test_an_assigner_of_oriented_boxes_gets_one_of_its_kind():
     assert criterion.assigner.assigner == yolov8_obb(topk=10, alpha=0.5)
 
 
+def test_assigners_of_poses_and_masks_get_ones_of_their_kinds():
+    poses = SimpleNamespace(assigner=theirs("PoseTaskAlignedAssigner", sigmas=torch.tensor([0.1, 0.5])))
+    assert ultralytics.use_in(poses).replaced == ("assigner",)
+    assert poses.assigner.assigner == yolo26_pose(topk=10, smallest_side=0.0, sigmas=poses.assigner.sigmas)
+    masks = SimpleNamespace(assigner=theirs("SegTaskAlignedAssigner"))
+    assert ultralytics.use_in(masks).replaced == ("assigner",)
+    assert masks.assigner.assigner == yolov8(topk=10, smallest_side=0.0, mask_ranks=30)
+    lacking = SimpleNamespace(assigner=theirs("PoseTaskAlignedAssigner"))
+    assert ultralytics.use_in(lacking).left == {"assigner": "has no attribute sigmas"}
+
+
 def test_what_decides_by_more_is_left_and_said():
-    poses = theirs("PoseTaskAlignedAssigner")
+    poses = theirs("DepthTaskAlignedAssigner")
     criterion = SimpleNamespace(assigner=theirs(), head=SimpleNamespace(assigner=poses))
     found = ultralytics.use_in(criterion)
     assert found.replaced == ("assigner",)
-    assert found.left == {"head.assigner": "a PoseTaskAlignedAssigner decides by more than boxes and scores"}
+    assert found.left == {"head.assigner": "a DepthTaskAlignedAssigner decides by more than boxes and scores"}
     assert criterion.head.assigner is poses
     del poses.topk
     lacking = theirs()
@@ -143,9 +154,13 @@ def losses(modules):
     """Let there be a package of that name, with some of its losses and matchers."""
     matcher = type("RTDetrHungarianMatcher", (), {})
     of_masks = type("MaskFormerHungarianMatcher", (torch.nn.Module,), {})
+    of_rt_detr = published_loss("RTDetrLoss")
     contents = {
-        "loss.loss_rt_detr": {"RTDetrHungarianMatcher": matcher, "RTDetrLoss": published_loss("RTDetrLoss")},
-        "loss.loss_d_fine": {"RTDetrHungarianMatcher": matcher},
+        "loss.loss_rt_detr": {"RTDetrHungarianMatcher": matcher, "RTDetrLoss": of_rt_detr},
+        "loss.loss_d_fine": {
+            "RTDetrHungarianMatcher": matcher,
+            "DFineLoss": type("DFineLoss", (of_rt_detr,), {}),
+        },
         "loss.loss_lw_detr": {"LwDetrImageLoss": published_loss("LwDetrImageLoss")},
         "models.maskformer.modeling_maskformer": {"MaskFormerHungarianMatcher": of_masks},
     }
@@ -216,6 +231,18 @@ def test_a_model_gets_matchers_with_the_weights_of_its_own(losses):
         found.undo()
     assert model.criterion.matcher is published
     assert losses["models.maskformer.modeling_maskformer"].MaskFormerHungarianMatcher is of_masks
+
+
+def test_a_model_is_known_by_a_loss_that_derives_from_one_that_matches(losses):
+    def loss_function():
+        """Stand for the one of D-FINE."""
+
+    loss_function.__module__ = losses["loss.loss_d_fine"].__name__
+    model = torch.nn.Module()
+    model.loss_function = loss_function
+    found = transformers.use_in(model)
+    assert f"{loss_function.__module__}.RTDetrHungarianMatcher" in found.replaced
+    found.undo()
 
 
 def test_a_model_without_a_matcher_is_refused_and_nothing_stays_switched(losses):

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from assigncore.adapters.ultralytics import RotatedTaskAlignedAssigner, TaskAlignedAssigner
+from assigncore.adapters.ultralytics import (
+    PoseTaskAlignedAssigner,
+    RotatedTaskAlignedAssigner,
+    SegTaskAlignedAssigner,
+    TaskAlignedAssigner,
+)
 
 from .golden import cases, check, tensors
 from .modules import check_module
@@ -32,6 +37,22 @@ def test_targets_are_the_published_ones(case):
 @pytest.mark.parametrize("case", ROTATED, ids=str)
 def test_targets_of_oriented_boxes_are_the_published_ones(case):
     got = RotatedTaskAlignedAssigner(**case.init).forward(*arguments(case))
+    check(case, dict(zip(NAMES, got, strict=True)))
+
+
+@pytest.mark.parametrize("case", cases("UltraPoseTaskAlignedAssigner"), ids=str)
+def test_targets_of_poses_are_the_published_ones(case):
+    x, assigner = tensors(case), PoseTaskAlignedAssigner(**case.init)
+    keypoints = {"pd_kpts": x["pred_kpts"], "gt_kpts": x["gt_kpts"]}
+    got = assigner.forward(*arguments(case), x["priors"][:, 2], **keypoints)
+    check(case, dict(zip(NAMES, got, strict=True)))
+
+
+@pytest.mark.parametrize("case", cases("UltraSegTaskAlignedAssigner"), ids=str)
+def test_targets_of_masks_are_the_published_ones(case):
+    x = tensors(case)
+    masks = {"pd_coef": x["pred_coef"], **{name: x[name] for name in ("mask_scale", "proto", "gt_masks")}}
+    got = SegTaskAlignedAssigner(**case.init).forward(*arguments(case), **masks)
     check(case, dict(zip(NAMES, got, strict=True)))
 
 

@@ -121,6 +121,6 @@ def test_an_interrupt_keeps_the_audit(command, monkeypatch, document, write):
 
 
 def test_objects_on_the_edge_of_nothing_do_not_stop_the_advice(document, write, command):
-    document["annotations"] = [{"id": 1, "image_id": 7, "category_id": 4, "bbox": [0, 0, 0.01, 200]}]
+    document["annotations"] = [{"id": 1, "image_id": 7, "category_id": 4, "bbox": [0, 0, 1, 200]}]
     result = command("audit", write(document), "--suggest", "--assigner", "rpn", "--assigner", "yolov7")
     assert result.exit_code == 0, result.output

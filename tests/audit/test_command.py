@@ -208,8 +208,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(case, command, document, write, t
 
 
 FIELDS = {
-    "a field missing in all": ({"bbox": None}, "none of the 5 annotations can be used.*'bbox' is missing"),
-    "negative width in all": ({"bbox": [9, 9, -1, 5]}, "none of the 5.*expected width and height above 0"),
+    "a field missing in all": ({"bbox": None}, "none of 5 annotations can be used.*'bbox' is missing"),
+    "negative width in all": ({"bbox": [9, 9, -1, 5]}, "none of 5.*expected width and height above 0"),
 }
 
 

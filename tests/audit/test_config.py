@@ -1,9 +1,11 @@
 """Presets, config files and overrides."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from assigncore import audit
 from assigncore.audit.config import Override, make_plans, read_preset
 from assigncore.audit.errors import AuditError
 from assigncore.audit.presets import PRESETS
@@ -256,3 +258,13 @@ def test_more_boxes_than_any_training_holds_are_refused(name, value):
 def test_integers_beyond_floats_are_refused(override):
     with pytest.raises(AuditError, match=r"rpn: \w+: expected"):
         make_plans(["rpn"], [], [override.format(10**400)])
+
+
+def test_the_example_of_the_page_trains_on_most_priors(write):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    (run,) = audit.run(assigners=write(example, "dense.toml"))
+    assert run.name == "dense"
+    assert run.plan.priors.ratios == PRESETS["retinanet"].priors["ratios"]
+    assert run.statistics.priors.ignored < 0.05 * run.statistics.priors.total
+    assert run.statistics.sizes[-1].share_without < 0.05

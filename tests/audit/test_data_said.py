@@ -32,7 +32,7 @@ def test_predictions_of_the_rest_are_passed_over(command, document, write):
     result = command("audit", write(document), *given, "--category", "ape", "--image-id", 3)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
-    assert "the 1 detections" in lines(result) or "the 1 detection " in lines(result)
+    assert "the 1 detection of" in lines(result)
 
 
 def test_clipped_boxes_and_objects_left_out_are_counted(command, document, write, tmp_path):
@@ -79,6 +79,22 @@ def test_control_characters_do_not_reach_the_terminal(where, command, document, 
     assert result.exit_code == 0, result.output
     assert not set("\x1b\x07\u202e\ud800") & set(result.output)
     assert r"\x1b[31m" in lines(result)
+
+
+def test_that_most_priors_are_ignored_is_said(command, document, write):
+    path = write(document)
+    said = lines(command("audit", path, "--set", "neg_iou_thr=[0.1, 0.3]"))
+    assert "% of the priors are ignored: they learn nothing, not even background; by neg_iou_thr only" in said
+    assert "priors are ignored" not in lines(command("audit", path))
+
+
+def test_one_of_a_kind_is_said_in_english(command, document, write):
+    document["images"] = document["images"][:1]
+    document["annotations"] = document["annotations"][1:2]
+    said = lines(command("audit", write(document)))
+    assert "1 image, 1 object; " in said
+    assert "1 objects" not in said
+    assert "1 images" not in said
 
 
 def test_control_characters_of_mistakes_do_not_reach_the_terminal(command, document, write):

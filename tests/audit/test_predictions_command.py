@@ -12,7 +12,7 @@ def said(result):
 
 NOT_USED = [
     "entry at index 1: bbox: expected four finite numbers x y width height, got [20, 30]; skipped",
-    "1 entries of images that the annotations do not list are not used: 99",
+    "1 entry of images that the annotations do not list, not used: 99",
 ]
 
 
@@ -29,7 +29,7 @@ def test_what_is_not_used_of_a_results_file_is_named_once(options, command, docu
     result = command("audit", write(document), *names, *given)
     assert result.exit_code == 0
     assert said(result) == [f"Warning: {path}: {line}" for line in NOT_USED]
-    assert "2 of its entries are not used" in " ".join(result.stdout.split())
+    assert "2 entries not used" in " ".join(result.stdout.split())
 
 
 def test_predictions_are_simulated_or_given_and_the_report_says_which(command, document, write, tmp_path):
@@ -53,7 +53,7 @@ def test_predictions_are_simulated_or_given_and_the_report_says_which(command, d
     assert "IoU of objects with their predictions" in given.stdout
     assert [line.partition("results.json: ")[2] for line in said(given)] == [
         "entry at index 2: bbox: expected four finite numbers x y width height, got [20, 30]; skipped",
-        "3 entries of images that the annotations do not list are not used: 99, 98",
+        "3 entries of images that the annotations do not list, not used: 99, 98",
     ]
     report = json.loads((tmp_path / "given" / "report.json").read_text())
     assert report["predictions"] == {

@@ -91,7 +91,7 @@ def test_entries_of_unknown_images_are_counted_and_named(read):
     assert found.unknown_images == {99: 2, "x": 1}
     assert found.num_unusable == 3
     (line,) = found.warnings()
-    assert line.endswith("3 entries of images that the annotations do not list are not used: 99, x")
+    assert line.endswith("3 entries of images that the annotations do not list, not used: 99, x")
 
 
 def test_many_are_named_up_to_ten(read):
@@ -103,11 +103,11 @@ def test_many_are_named_up_to_ten(read):
 
 
 def test_a_file_without_a_usable_box_is_refused(read):
-    with pytest.raises(AuditError, match=r"none of the 1 entries is a box of an image of this run$"):
+    with pytest.raises(AuditError, match=r"none of 1 entry is a box of an image of this run$"):
         read([entry(99, 0.5)])
-    with pytest.raises(AuditError, match=r"none of the 0 entries"):
+    with pytest.raises(AuditError, match=r"none of 0 entries"):
         read([])
-    with pytest.raises(AuditError, match=r"none of the 1 entries .*; the first: entry at index 0: there is"):
+    with pytest.raises(AuditError, match=r"none of 1 entry .*; the first: entry at index 0: there is"):
         read([entry(7, 0.5, category_id=1)], with_classes=True)
     with pytest.raises(AuditError, match=r"--boxes .*results.json: expected a COCO results file"):
         read({"boxes": []})

@@ -25,11 +25,16 @@ CONFIGS = [
     {"type": "TokenFocalLossCost", "weight": 2.0},
     {"type": "AlignmentCost", "alpha": 0.5, "beta": 3, "weight": 2.0},
     {"type": "AlignmentCost", "use_sigmoid": False},
+    {"type": "PositionModulatedCost", "weight": 2.0},
+    {"type": "PositionModulatedCost", "beta": 1.5, "alpha": 0.5, "gamma": 1},
     {"type": "BinaryFocalLossCost", "weight": 2.0},
     {"type": "BBoxL1Cost", "weight": 5.0},
     {"type": "BBoxL1Cost", "box_format": "xywh"},
     {"type": "IoUCost", "weight": 2.0},
     {"type": "OverlapCost", "weight": 2.0},
+    {"type": "OKSCost", "sigmas": (0.1, 0.5, 1.0), "weight": 7.0},
+    {"type": "OKSCost", "sigmas": [0.2, 0.3, 0.4], "form": "log", "area_share": 0.53},
+    {"type": "KeypointL1Cost", "weight": 70.0},
     {"type": "DiceCost"},
     {"type": "DiceCost", "pred_act": True, "eps": 1.0, "weight": 5.0},
     {"type": "DiceCost", "pred_act": True, "naive_dice": False},
@@ -58,6 +63,10 @@ def draw(seed=0, n=7, g=3, classes=6, lead=(), dtype=np.float32):
         "gt_bboxes": boxes(rng, *lead, g),
         "positive_maps": _named(rng, *lead, g, classes),
     }
+    keypoints = np.random.default_rng(seed + 1)
+    arrays["pred_keypoints"] = keypoints.uniform(0, 80, (*lead, n, 3, 2))
+    visible = keypoints.integers(0, 3, (*lead, g, 3, 1))
+    arrays["gt_keypoints"] = np.concatenate([keypoints.uniform(0, 80, (*lead, g, 3, 2)), visible], axis=-1)
     return {
         **{name: x.astype(dtype) for name, x in arrays.items()},
         "gt_labels": rng.integers(0, classes, (*lead, g)),

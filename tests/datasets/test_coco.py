@@ -148,7 +148,7 @@ def test_an_image_that_cannot_be_used_is_named(case, document, write):
 def test_nothing_usable_is_an_error_that_shows_the_first(document, write):
     for annotation in document["annotations"]:
         del annotation["bbox"]
-    with pytest.raises(InputFileError, match=r"none of the 5.*annotation 11: the field 'bbox' is missing"):
+    with pytest.raises(InputFileError, match=r"none of 5.*annotation 11: the field 'bbox' is missing"):
         read_coco(write(document))
     with pytest.raises(InputFileError, match="'annotations' is empty"):
         read_coco(write({**document, "annotations": []}))

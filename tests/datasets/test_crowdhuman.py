@@ -57,7 +57,7 @@ def test_whole_bodies_are_objects_and_what_is_ignored_are_regions(path):
 
 def test_sizes_come_from_the_images(path, tmp_path):
     (tmp_path / "Images").rename(tmp_path / "elsewhere")
-    with pytest.raises(InputFileError, match=r"none of the 2 lines can be used.*--images DIR"):
+    with pytest.raises(InputFileError, match=r"none of 2 lines can be used.*--images DIR"):
         read_dataset(path)
     assert len(read_dataset(path, images=tmp_path / "elsewhere").all_objects) == 2
     told = save(tmp_path / "told.odgt", {**LINES[0], "width": 100, "height": 90})

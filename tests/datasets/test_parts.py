@@ -102,7 +102,7 @@ def test_a_folder_with_one_file_is_that_file(document, write, tmp_path):
 def test_a_format_that_is_said_is_taken(document, write):
     path = write(document, "annotations.txt")
     assert read_dataset(path, "coco").format == "coco"
-    with pytest.raises(InputFileError, match="none of the 1 lines can be used"):
+    with pytest.raises(InputFileError, match="none of 1 line can be used"):
         read_dataset(path, "crowdhuman")
     with pytest.raises(
         ValueError, match="format: expected one of coco, lvis, yolo, voc, crowdhuman, got 'csv'"

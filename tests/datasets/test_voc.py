@@ -117,10 +117,17 @@ def test_a_broken_object_is_named_skipped_and_counted(case, folder):
     assert reason in str(dataset.skipped[0])
 
 
-def test_other_encodings_are_read_as_xml_declares_them(folder):
-    text = '<?xml version="1.0" encoding="latin-1"?>' + xml("7.jpg", ("zèbre", (5, 9, 20, 18)))
-    (folder / "Annotations" / "000007.xml").write_bytes(text.encode("latin-1"))
-    assert "zèbre" in read_dataset(folder).class_names
+@pytest.mark.parametrize(("encoding", "name"), [("latin-1", "zèbre"), ("utf-16", "zèbre"), ("gbk", "斑马")])
+def test_other_encodings_are_read_as_xml_declares_them(encoding, name, folder):
+    text = f'<?xml version="1.0" encoding="{encoding}"?>' + xml("7.jpg", (name, (5, 9, 20, 18)))
+    (folder / "Annotations" / "000007.xml").write_bytes(text.encode(encoding))
+    assert name in read_dataset(folder).class_names
+
+
+def test_an_encoding_that_nobody_knows_is_named(folder):
+    text = '<?xml version="1.0" encoding="zebra-8"?>' + xml("7.jpg", ("cat", (5, 9, 20, 18)))
+    (folder / "Annotations" / "000007.xml").write_bytes(text.encode())
+    assert "declares the encoding 'zebra-8', which is not known" in str(read_dataset(folder).skipped[0])
 
 
 def test_oriented_boxes_are_said(folder):
@@ -132,6 +139,6 @@ def test_oriented_boxes_are_said(folder):
 def test_nothing_that_can_be_used_is_refused(tmp_path):
     (tmp_path / "a.xml").write_text("<")
     with pytest.raises(
-        InputFileError, match=r"none of the 1 files can be used, the first is a\.xml: is not valid"
+        InputFileError, match=r"none of 1 file can be used, the first is a\.xml: is not valid"
     ):
         read_dataset(tmp_path)

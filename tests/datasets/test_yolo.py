@@ -105,7 +105,7 @@ def test_labels_alone_need_the_images(folder, tmp_path):
     moved = tmp_path / "elsewhere"
     (folder / "images").rename(moved)
     (folder / "data.yaml").unlink()
-    with pytest.raises(InputFileError, match=r"none of the 3 images .*--images DIR"):
+    with pytest.raises(InputFileError, match=r"none of 3 images .*--images DIR"):
         read_dataset(folder)
     assert len(read_dataset(folder, images=moved).all_objects) == 4
 

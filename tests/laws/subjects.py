@@ -24,6 +24,18 @@ LARGE_MAPS = {"featmap_sizes": ((8192, 8192),) * 3, "anchor_strides": (1, 2, 4),
 """Of `RegionAssigner`: the scenes' boxes are anywhere, so that its maps are to cover them all."""
 
 
+class WithClasses(Recipe):
+    """A recipe whose labels are masks: of the scene's class, and of the next one for every second object."""
+
+    def arrays(self, scene):
+        """Give the array arguments."""
+        given = super().arrays(scene)
+        labels, n_classes = given["gt_labels"], given["pred_scores"].shape[-1]
+        masks = labels[:, None] == np.arange(n_classes)
+        more = (labels[:, None] + 1) % n_classes == np.arange(n_classes)
+        return {**given, "gt_labels": masks | (more & (labels % 2 == 0)[:, None])}
+
+
 class OnLargeMaps(Recipe):
     """A recipe whose feature maps do not end where the scene's priors do."""
 
@@ -226,6 +238,8 @@ BY_PREDICTIONS = (
     _soft_label("soft_label-rotated", _knobs(iou_calculator=RotatedIoU()), like=OfOrientedBoxes),
     _soft_label("soft_label-outside", _knobs(own_class_only=True, select_outside=True, topk=4)),
     _soft_label("soft_label-masks", _knobs(soft_center_radius=1.0), reads=("gt_masks",)),
+    _kind("TaskAlignedAssigner", like=WithClasses)("task_aligned-classes", _knobs(topk=3)),
+    _kind("SimOTAAssigner", like=WithClasses)("sim_ota-classes"),
     _kind("TaskAlignedAssigner")("task_aligned-min_positives", _knobs(topk=2, **TWO), repeats=True),
     _kind("SimOTAAssigner")(
         "sim_ota-min_positives", _knobs(center_radius=1.0, candidate_topk=2, **TWO), repeats=True

@@ -1,0 +1,171 @@
+"""Poses: how alike keypoints are, and which levels an object may be learned on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from assigncore.backend import Array, get_backend
+from assigncore.boxes.formulas import box_area, columns, drop_broken
+from assigncore.inputs import Scene
+from assigncore.numerics import exp, quotient, rounded_product, running_sum, sqrt
+from assigncore.pairs.listed import Pairs
+from assigncore.pairs.relations import InsideOfSize, Relation
+from assigncore.steps.alignment import Alignment
+from assigncore.steps.candidates import gather_priors, k_best
+
+__all__ = ["AREA_SHARE", "PoseAlignment", "flat_keypoints", "keypoint_similarity", "level_gate"]
+
+AREA_SHARE = 0.53
+"""What share of its box an object covers, as COCO's keypoint detectors assume."""
+
+
+def keypoint_similarity(gt: Array, pred: Array, area: Array, sigmas: Sequence[float]) -> Array:
+    """Compute the object keypoint similarity (OKS) of keypoints that broadcast.
+
+    Parameters
+    ----------
+    gt : array (..., 3 K)
+        x, y and visibility of each keypoint in turn; 0 is one that does not count.
+    pred : array (..., 2 K)
+        x, y of each.
+    area : array (...)
+        Of the object, in square pixels.
+    sigmas : sequence of float
+        Tolerance of each keypoint, relative to the root of the area.
+
+    Returns
+    -------
+    array (...)
+        The mean over the keypoints that count of ``exp(-d**2 / (2 (2 sigma)**2 area))``; 0 where none does.
+    """
+    backend = get_backend(gt)
+    xp = backend.xp
+    alike, counts = [], []
+    for k, sigma in enumerate(sigmas):
+        dx, dy = pred[..., 2 * k] - gt[..., 3 * k], pred[..., 2 * k + 1] - gt[..., 3 * k + 1]
+        squared = rounded_product(dx, dx) + rounded_product(dy, dy)
+        scale = rounded_product(area, 8 * float(sigma) ** 2)
+        counted = gt[..., 3 * k + 2] != 0
+        near = exp(-quotient(squared, xp.where(scale > 0, scale, 1.0)))
+        alike.append(xp.where(counted, near, 0.0))
+        counts.append(xp.astype(counted, near.dtype))
+    count = running_sum(xp.stack(counts, axis=-1))
+    return quotient(running_sum(xp.stack(alike, axis=-1)), xp.where(count > 0, count, 1.0))
+
+
+def flat_keypoints(gt_keypoints: Array, pred_keypoints: Array) -> tuple[Array, Array, Array, Array]:
+    """Bring keypoints to rows of numbers, without broken ones.
+
+    Parameters
+    ----------
+    gt_keypoints, pred_keypoints : array (..., G, K, 3) and (..., N, K, 2)
+        x, y and visibility, and x, y.
+
+    Returns
+    -------
+    gt, gt_whole : array (..., G, 3 K) and (..., G) of bool
+        Zeros and false where a keypoint that counts is broken; what does not count is 0.
+    pred, pred_whole : array (..., N, 2 K) and (..., N) of bool
+        Zeros and false where one is broken.
+    """
+    xp = get_backend(gt_keypoints).xp
+    counts = gt_keypoints[..., 2:] != 0
+    gt_keypoints = xp.where(counts, gt_keypoints, 0.0)
+    gt, gt_whole = drop_broken(_joined(gt_keypoints))
+    pred, pred_whole = drop_broken(_joined(pred_keypoints))
+    return gt, gt_whole, pred, pred_whole
+
+
+def _joined(keypoints: Array) -> Array:
+    shape = keypoints.shape
+    return get_backend(keypoints).xp.reshape(keypoints, (*shape[:-2], int(shape[-2]) * int(shape[-1])))
+
+
+def level_gate(place: Relation, scene: Scene, strides: Array, bounds: tuple[float, float]) -> InsideOfSize:
+    """Restrict which priors are inside to those whose level is made for objects of the size.
+
+    Parameters
+    ----------
+    place : Inside
+        The prior's point lies in the ground truth.
+    scene : Scene
+        The inputs.
+    strides : array (B or 1, N)
+        Strides of the priors in pixels.
+    bounds : (float, float)
+        The least and the largest size of an object, the root of its box's area, in strides of a prior. The
+        least does not hold on the level of the smallest stride, nor the largest on that of the largest.
+
+    Returns
+    -------
+    InsideOfSize
+        A ground truth left without a prior keeps those inside it.
+    """
+    xp = scene.xp
+    low, high = (rounded_product(strides, float(bound)) for bound in bounds)
+    valid = scene.prior_whole
+    smallest = xp.min(xp.where(valid, strides, float("inf")), axis=-1)[:, None]
+    largest = xp.max(xp.where(valid, strides, 0.0), axis=-1)[:, None]
+    gated = InsideOfSize(
+        **vars(place),
+        least=xp.where(strides <= smallest, 0.0, low),
+        most=xp.where(strides >= largest, float("inf"), high),
+        size=sqrt(box_area(scene.gt_bboxes)),
+        anywhere=xp.zeros_like(scene.gt_valid),
+    )
+    found = k_best(gated, lambda pairs: 0.0 * pairs.of_gts(gated.size) + 0.0 * pairs.of_priors(strides), 1)
+    return replace(gated, anywhere=~found.found[..., 0])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PoseAlignment(Alignment):
+    """The metric of predictions that are compared by their keypoints, where a ground truth has some.
+
+    Attributes
+    ----------
+    gt_keypoints, pred_keypoints : array (B, G, 3 K) and (B or 1, N, 2 K)
+        x, y and visibility, and x, y, of each keypoint in turn.
+    sigmas : tuple of float
+        Tolerance of each keypoint.
+    gate : InsideOfSize, optional
+        Where the centres of a ground truth's priors must lie, and on which levels.
+    """
+
+    gt_keypoints: Array
+    pred_keypoints: Array
+    sigmas: tuple[float, ...]
+    gate: InsideOfSize | None = None
+
+    def candidates(self, only_inside: bool) -> Relation:
+        """Return what candidates fulfil."""
+        if self.gate is not None and only_inside:
+            return self.gate
+        if only_inside:
+            return super().candidates(only_inside)
+        scene = self.scene
+        return Relation(scene.backend, scene.gt_valid, self.counted)
+
+    def of_entries(self, prior: Array) -> PoseAlignment:
+        """Return the places of some priors (B, E) in place of all."""
+        backend = self.scene.backend
+        some = super().of_entries(prior)
+        pred_keypoints = gather_priors(backend, self.pred_keypoints, prior)
+        gate = None if self.gate is None else self.gate.at(prior)
+        return replace(some, pred_keypoints=pred_keypoints, gate=gate)  # type: ignore[return-value, call-arg]
+
+    def inside(self, pairs: Pairs) -> Array:
+        """Tell of which pairs the prior's centre lies inside, on a level that fits."""
+        return super().inside(pairs) if self.gate is None else self.gate.holds(pairs)
+
+    def overlaps(self, pairs: Pairs) -> Array:
+        """Return the similarities of the keypoints, or of boxes where a ground truth has no keypoint."""
+        xp = self.scene.xp
+        gt, pred = pairs.of_gts(self.gt_keypoints), pairs.of_priors(self.pred_keypoints)
+        area = rounded_product(box_area(pairs.of_gts(self.scene.gt_bboxes)), AREA_SHARE)
+        visible = [x != 0 for x in columns(gt)[2::3]]
+        any_visible = visible[0]
+        for each in visible[1:]:
+            any_visible = any_visible | each
+        alike = keypoint_similarity(gt, pred, area, self.sigmas)
+        return xp.where(any_visible, alike, super().overlaps(pairs))
