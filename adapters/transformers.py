@@ -6,6 +6,7 @@ Its losses look their matcher up by name, some in a module of their own: `use_in
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from importlib import import_module
@@ -98,6 +99,12 @@ class DeformableDetrHungarianMatcher(HungarianMatcher):
     focal: Mapping[str, float] | None = detr.FocalHungarianMatcher.focal
 
 
+def _check_as_many(name: str, given: Sequence[Any], of: str, others: Sequence[Any]) -> None:
+    """Check that there is one of each for every image."""
+    if len(given) != len(others):
+        raise ValueError(f"{name}: expected {len(others)}, as many as {of}, got {len(given)}")
+
+
 class GroundingDinoHungarianMatcher(HungarianMatcher):
     """The matcher of Grounding DINO and MM Grounding DINO: a focal cost of the tokens that name a class.
 
@@ -124,6 +131,7 @@ class GroundingDinoHungarianMatcher(HungarianMatcher):
         self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target], *further: Any
     ) -> list[Any]:
         maps = layers[0]["label_maps"]
+        _check_as_many("label_maps", maps, "targets", targets)
         named = [
             {**target, "positive_maps": of_image[target["class_labels"]]}
             for target, of_image in zip(targets, maps, strict=True)
@@ -306,6 +314,7 @@ class MaskMatcher(SetMatcher):
 
     def _match(self, layers: Sequence[Mapping[str, Any]], targets: Any, *further: Any) -> list[Any]:
         predicted = layers[0]["masks_queries_logits"]
+        _check_as_many("mask_labels", targets[0], "class_labels", targets[1])
         named = [
             {
                 "class_labels": labels.to(predicted.device),
@@ -557,8 +566,7 @@ def use_in(model: torch.nn.Module) -> Switched:
             replaced[where] = replace_attribute(module, "matcher", OURS[type(old).__name__].like(old))
         elif old is not None:
             left[where] = f"there is none for a {type(old).__name__}"
-    loss = getattr(getattr(model, "loss_function", None), "__module__", "")
-    if not (replaced or left or any(f"transformers.{place}".startswith(f"{loss}.") for place in MATCHERS)):
+    if not (replaced or left or _loss_matches(model)):
         names.undo()
         raise ValueError(f"model: expected one that matches queries, got a {type(model).__name__}")
     return Switched((*replaced, *names.replaced), {**left, **names.left}, (names.undo, *replaced.values()))
@@ -566,6 +574,15 @@ def use_in(model: torch.nn.Module) -> Switched:
 
 OURS = {place.rpartition(".")[2]: ours for place, ours in MATCHERS.items()}
 """The drop-ins by name."""
+
+
+def _loss_matches(model: Any) -> bool:
+    """Tell whether the module of a model's loss knows a loss that matches."""
+    module = sys.modules.get(getattr(getattr(model, "loss_function", None), "__module__", ""))
+    known = tuple(filter(None, map(_find, CRITERIA)))
+    return (
+        any(isinstance(x, type) and issubclass(x, known) for x in vars(module).values()) if module else False
+    )
 
 
 def in_one_solve(forward: Callable[..., Any]) -> Callable[..., Any]:

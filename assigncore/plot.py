@@ -33,6 +33,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from assigncore.backend import Array, get_backend
+from assigncore.boxes import xywhr_to_corners, xywhr_to_xyxy
 from assigncore.inspect.display import MAX_NAME, plural, shown
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 from assigncore.inspect.summary import per_level
@@ -76,6 +77,9 @@ COUNT_EDGES = (1, 2, 4, 8, 16)
 COUNT_LABELS = ("1", "2-3", "4-7", "8-15", "16+")
 COUNT_COLORS = ("#7fb8dd", "#4a94c9", "#2273b3", "#0b5394", "#07305c")
 
+BOX_COLUMNS = (4, 5)
+"""Of boxes x1, y1, x2, y2, and of oriented ones."""
+
 MOST_OUTLINES = 150
 """Positives up to which their boxes are drawn; more would hide each other, and become dots."""
 
@@ -108,10 +112,11 @@ def assignment(
     ----------
     result : AssignResult
         Of one image: of a batch, ``result[0]`` is its first.
-    priors : array (N, 4), (N, 3) or (N, 2)
-        Boxes x1, y1, x2, y2 in pixels; with other widths, or with `points`, points that begin with x, y.
-    gt_bboxes : array (G, 4)
-        Boxes x1, y1, x2, y2 in pixels.
+    priors : array (N, 5), (N, 4), (N, 3) or (N, 2)
+        Boxes x1, y1, x2, y2 in pixels, or oriented ones; with other widths, or with `points`, points that
+        begin with x, y.
+    gt_bboxes : array (G, 4) or (G, 5)
+        Boxes x1, y1, x2, y2 in pixels, or oriented ones.
     num_level_priors : sequence of int, optional
         Priors of each feature level. Not given: one colour for all.
     level_names : sequence of str, optional
@@ -161,15 +166,17 @@ def assignment(
             f"got {len(rows)} and {len(boxes)}"
         )
     valid = np.ones(len(boxes), dtype=bool) if gt_valid is None else _host(gt_valid, "gt_valid")
-    are_boxes = rows.shape[-1] == 4 and not points
+    are_boxes = rows.shape[-1] in BOX_COLUMNS and not points
     totals = np.bincount(codes[codes > 0] - 1, minlength=len(boxes))
     num_positives = int(np.sum(codes > 0))
     if outlines is None:
         outlines = num_positives <= max(MOST_OUTLINES, 2 * len(boxes))
-    centers = (rows[:, :2] + rows[:, 2:]) / 2 if are_boxes else rows[:, :2]
+    are_corners = are_boxes and rows.shape[-1] == 4
+    centers = (rows[:, :2] + rows[:, 2:]) / 2 if are_corners else rows[:, :2]
 
     ax = _axes(ax, (8.0, 8.0))
-    reach = np.concatenate([boxes[valid], rows[codes > 0] if are_boxes else np.empty((0, 4))])
+    taken = _upright(rows[codes > 0].astype(np.float64)) if are_boxes else np.empty((0, 4))
+    reach = np.concatenate([_upright(boxes[valid]), taken])
     width, height = _canvas(ax, image, image_shape, reach)
     line = _line_width(int(valid.sum()))
     levels = [slice(0, len(rows))]
@@ -221,7 +228,7 @@ def objects(
 
     Parameters
     ----------
-    gt_bboxes : array (G, 4)
+    gt_bboxes : array (G, 4) or (G, 5)
         Boxes x1, y1, x2, y2 in pixels.
     positives : AssignResult of one image, or array (G,) of integers
         Positives of each ground truth.
@@ -253,7 +260,7 @@ def objects(
         raise ValueError(f"positives: expected one for each of {len(boxes)} boxes, got {len(totals)}")
     ax = _axes(ax, (8.0, 8.0))
     crowds = np.empty((0, 4)) if ignore_bboxes is None else _boxes(ignore_bboxes, "ignore_bboxes")
-    _canvas(ax, image, image_shape, np.concatenate([boxes, crowds]))
+    _canvas(ax, image, image_shape, np.concatenate([_upright(boxes), _upright(crowds)]))
     line = _line_width(len(boxes))
     handles: list[Any] = [_unmatched_handle(f"none: {plural(int(np.sum(totals == 0)), 'object')}")]
     bins = np.searchsorted(COUNT_EDGES, totals, side="right") - 1
@@ -680,7 +687,7 @@ def side_by_side(
         One for each assigner, of one image, by the name to be shown.
     priors : array, or mapping of str to array
         As in :func:`assignment`; a mapping where the assigners have priors of their own.
-    gt_bboxes : array (G, 4)
+    gt_bboxes : array (G, 4) or (G, 5)
         Boxes x1, y1, x2, y2 in pixels.
     num_level_priors : sequence of int, or mapping of str to sequence of int, optional
         Priors of each feature level.
@@ -857,9 +864,16 @@ def _host(x: Array, name: str) -> HostArray:
 
 def _boxes(x: Array, name: str = "gt_bboxes") -> HostArray:
     boxes = np.asarray(_host(x, name), dtype=np.float64)
-    if boxes.ndim != 2 or boxes.shape[-1] != 4:
-        raise ValueError(f"{name}: expected shape (n, 4), the boxes of one image, got {boxes.shape}")
+    if boxes.ndim != 2 or boxes.shape[-1] not in BOX_COLUMNS:
+        raise ValueError(
+            f"{name}: expected shape (n, 4) or (n, 5), the boxes of one image, got {boxes.shape}"
+        )
     return boxes
+
+
+def _upright(boxes: HostArray) -> HostArray:
+    """Return boxes x1, y1, x2, y2 (n, 4) around boxes of either form."""
+    return boxes if boxes.shape[-1] == 4 else np.asarray(xywhr_to_xyxy(boxes))
 
 
 def _one_image(result: AssignResult) -> HostArray:
@@ -926,7 +940,9 @@ def _line_width(count: int) -> float:
 
 
 def _outlines(boxes: HostArray) -> Any:
-    """Corners of boxes as closed lines, shape (n, 5, 2)."""
+    """Corners of boxes of either form as closed lines, shape (n, 5, 2)."""
+    if boxes.shape[-1] != 4:
+        return np.asarray(xywhr_to_corners(boxes))[:, [0, 1, 2, 3, 0]]
     return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 5, 2)
 
 

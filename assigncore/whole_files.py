@@ -48,15 +48,16 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any
     (False, 'all of it', 1)
     """
     place = Path(os.path.realpath(path))
-    encoding = None if "b" in mode else "utf-8"
+    # JSON may hold halves of surrogate pairs, which no file of text can: they become escapes.
+    encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
     if place.exists() and not place.is_file():
-        with open(place, mode, encoding=encoding) as file:
+        with open(place, mode, encoding=encoding, errors=errors) as file:
             yield file
         return
     # Hidden, short whatever the name is, and of nobody else.
     beside = place.parent / f".{secrets.token_hex(8)}.part"
     try:
-        with open(beside, mode.replace("w", "x"), encoding=encoding) as file:
+        with open(beside, mode.replace("w", "x"), encoding=encoding, errors=errors) as file:
             yield file
         os.replace(beside, place)
     except BaseException:

@@ -179,6 +179,9 @@ def ties_to_the_lowest_index() -> Iterator[None]:
     def stable(x: torch.Tensor, dim: int = -1, descending: bool = False, **_: Any) -> Any:
         return sort(x, dim=dim, descending=descending, stable=True)
 
+    def argsort(x: torch.Tensor, dim: int = -1, descending: bool = False, **_: Any) -> torch.Tensor:
+        return stable(x, dim, descending).indices  # type: ignore[no-any-return]
+
     def topk(x: torch.Tensor, k: int, dim: int = -1, largest: bool = True, **others: Any) -> Any:
         dim = others.get("axis", dim)
         values, order = sort(x, dim=dim, descending=largest, stable=True)
@@ -187,5 +190,6 @@ def ties_to_the_lowest_index() -> Iterator[None]:
     with ExitStack() as stack:
         for owner in (torch, torch.Tensor):
             stack.enter_context(mock.patch.object(owner, "sort", stable))
+            stack.enter_context(mock.patch.object(owner, "argsort", argsort))
             stack.enter_context(mock.patch.object(owner, "topk", topk))
         yield

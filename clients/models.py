@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import detectors
+import set_predictors
 import torch
 import wheels
 from calls import ties_to_the_lowest_index
@@ -31,7 +32,6 @@ ULTRALYTICS = (
     "yolov8n", "yolov8n-p2", "yolov10n", "yolo11n", "yolo26n", "yolov8n-seg", "yolov8n-pose", "yolo26n-seg",
     "yolo26n-pose", "yolov8n-obb",
 )  # fmt: skip
-TRANSFORMERS = ("deformable_detr", "rt_detr", "d_fine", "mask2former", "conditional_detr")
 MMYOLO = (
     "yolov7/yolov7_tiny_syncbn_fast_8x16b-300e_coco", "yolov8/yolov8_n_syncbn_fast_8xb16-500e_coco",
     "yolox/yolox_tiny_fast_8xb8-300e_coco", "rtmdet/rtmdet_tiny_syncbn_fast_8xb32-300e_coco",
@@ -99,49 +99,14 @@ def transformers(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
     """Build a small model of transformers and its step."""
     import transformers as framework
 
-    from assigncore.adapters.transformers import use_in_transformers
+    from assigncore.adapters.transformers import use_in
 
-    switched = use_in_transformers() if ours else None
-    resnet = framework.ResNetConfig(
-        embedding_size=16, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1],
-        out_features=["stage2", "stage3", "stage4"],
-    )  # fmt: skip
-    small = {"d_model": 64, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 30, "num_labels": 5}
-    no_hub = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
-    if name == "deformable_detr":
-        config = framework.DeformableDetrConfig(backbone_config=resnet, **no_hub, **small)
-        model = framework.DeformableDetrForObjectDetection(config)
-    elif name == "conditional_detr":
-        config = framework.ConditionalDetrConfig(backbone_config=resnet, **no_hub, **small)
-        model = framework.ConditionalDetrForObjectDetection(config)
-    elif name == "rt_detr":
-        model = framework.RTDetrForObjectDetection(framework.RTDetrConfig(num_labels=5, num_queries=30))
-    elif name == "d_fine":
-        model = framework.DFineForObjectDetection(framework.DFineConfig(num_labels=5, num_queries=30))
-    else:
-        swin = framework.SwinConfig(
-            embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 4],
-            out_features=["stage1", "stage2", "stage3", "stage4"],
-        )  # fmt: skip
-        config = framework.Mask2FormerConfig(
-            backbone_config=swin, num_labels=5, num_queries=20, hidden_dim=64, mask_feature_size=64,
-            feature_size=64, encoder_layers=1, decoder_layers=2, num_attention_heads=4,
-        )  # fmt: skip
-        model = framework.Mask2FormerForUniversalSegmentation(config)
-    model.train()
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.rand(2, 3, 128, 128, generator=generator)
-    counts = (3, 5)
-    labels = [torch.randint(0, 5, (count,), generator=generator) for count in counts]
-    if name == "mask2former":
-        masks = [(torch.rand(count, 128, 128, generator=generator) < 0.3).float() for count in counts]
-        given = {"mask_labels": masks, "class_labels": labels}
-    else:
-        boxes = [torch.rand(count, 4, generator=generator) * 0.3 + 0.2 for count in counts]
-        given = {"labels": [{"class_labels": c, "boxes": b} for c, b in zip(labels, boxes, strict=True)]}
+    model = set_predictors.build(name, framework)
+    switched = use_in(model) if ours else None
+    given = set_predictors.inputs(name)
 
     def step() -> dict[str, torch.Tensor]:
-        return {"loss": model(pixel_values=pixels, **given).loss}
+        return {"loss": model(**given).loss.sum()}
 
     return model, step, switched
 
@@ -149,6 +114,8 @@ def transformers(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
 def torchvision(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
     """Build a detector of torchvision and its step."""
     from torchvision.models import detection
+
+    from assigncore.adapters.torchvision import use_in
 
     small = {} if name.startswith("ssd") else {"min_size": 160, "max_size": 160}
     if "rcnn" in name:
@@ -174,32 +141,13 @@ def torchvision(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
                 "keypoints": torch.cat([marks, torch.ones(count, 17, 1)], dim=-1),
             }
         )
-    switched = switch_torchvision(model) if ours else None
+    switched = use_in(model) if ours else None
 
     def step() -> dict[str, torch.Tensor]:
         losses: dict[str, torch.Tensor] = model(pixels, [dict(target) for target in targets])
         return losses
 
     return model, step, switched
-
-
-def switch_torchvision(model: torch.nn.Module) -> Any:
-    """Put our matchers where a detector has torchvision's, with their knobs."""
-    from assigncore.adapters.switching import Switched
-    from assigncore.adapters.torchvision import Matcher, SSDMatcher
-
-    replaced = []
-    for place, module in model.named_modules():
-        old = getattr(module, "proposal_matcher", None)
-        if type(old).__name__ == "SSDMatcher":
-            module.proposal_matcher = SSDMatcher(old.high_threshold)
-        elif old is not None:
-            knobs = (old.high_threshold, old.low_threshold, old.allow_low_quality_matches)
-            module.proposal_matcher = Matcher(*knobs)
-        if old is not None:
-            replaced.append(f"{place}.proposal_matcher".lstrip("."))
-    left = {} if replaced else {"compute_loss": "matches points in its own code, without a matcher"}
-    return Switched(tuple(replaced), left)
 
 
 def mmdet(name: str, ours: bool) -> tuple[torch.nn.Module, Step, Any]:
@@ -253,7 +201,7 @@ def mmyolo_of(config: Any) -> tuple[torch.nn.Module, Step]:
 
 CLIENTS: dict[str, tuple[Callable[..., Any], tuple[str, ...], tuple[str, ...]]] = {
     "ultralytics": (ultralytics, ULTRALYTICS, ("ultralytics.nn.tasks",)),
-    "transformers": (transformers, TRANSFORMERS, ("transformers", "transformers.loss.loss_utils")),
+    "transformers": (transformers, set_predictors.NAMES, ("transformers", "transformers.loss.loss_utils")),
     "torchvision": (torchvision, TORCHVISION, ("torchvision.models.detection",)),
     "mmdet": (mmdet, detectors.NAMES, ("mmdet.models",)),
     "mmyolo": (mmyolo, MMYOLO, ("mmyolo.models",)),

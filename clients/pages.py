@@ -167,6 +167,23 @@ def _switched_yolov6(code: str, *expected: str) -> str:
     return same(theirs, trained(lambda: mmyolo_of(config)))
 
 
+def torchvision_use_in(code: str) -> str:
+    """Let one call switch each kind of detector of torchvision."""
+    from models import torchvision
+
+    told = []
+    for name in ("fasterrcnn_mobilenet_v3_large_320_fpn", "fcos_resnet50_fpn"):
+        theirs = trained(lambda name=name: torchvision(name, False)[:2])
+        torch.manual_seed(0)
+        model, step, _ = torchvision(name, False)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(code, {"model": model})
+        if "replaced: " not in printed.getvalue():
+            raise AssertionError(f"printed {printed.getvalue()!r}")
+        told.append(f"{name} {same(theirs, trained(lambda pair=(model, step): pair))}")
+    return "; ".join(told)
+
+
 def torchvision_matchers(code: str) -> str:
     """Assign to the matchers of three detectors."""
     from models import torchvision
@@ -311,16 +328,18 @@ def _same_losses(theirs: dict[str, torch.Tensor], ours: dict[str, torch.Tensor])
     return f"{len(theirs)} losses within {apart:.1e}"
 
 
-def transformers_switch(code: str) -> str:
-    """Let one call switch transformers."""
+def transformers_use_in(code: str) -> str:
+    """Let one call switch a model of transformers."""
     from models import transformers
+    from transformers import RTDetrConfig
 
     theirs = trained(lambda: transformers("rt_detr", False)[:2])
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(code, {})
+        exec(code, {"config": RTDetrConfig(num_labels=5, num_queries=30)})
     if "replaced: transformers.loss.loss_rt_detr.RTDetrHungarianMatcher" not in printed.getvalue():
         raise AssertionError(f"printed {printed.getvalue()!r}")
+    # The name that the loss looks up is switched for every model.
     return "RT-DETR " + same(theirs, trained(lambda: transformers("rt_detr", False)[:2]))
 
 
@@ -417,12 +436,13 @@ PARTS: dict[str, tuple[str, int | str, Part | str]] = {
     ),
     "mmyolo by name": ("mmyolo", 0, mmyolo_name),
     "mmyolo config": ("mmyolo", 1, mmyolo_import),
-    "torchvision": ("torchvision", 0, torchvision_matchers),
+    "torchvision": ("torchvision", 0, torchvision_use_in),
+    "torchvision matchers": ("torchvision", 1, torchvision_matchers),
     "ultralytics": ("ultralytics", 0, ultralytics_use_in),
     "ultralytics trainer": ("ultralytics", "yolo.add_callback", ultralytics_callback),
     "detr criterion": ("detr", 0, detr_criterion),
-    "transformers": ("detr", 1, transformers_switch),
-    "detr layers": ("detr", 2, detr_layers),
+    "transformers": ("transformers", 0, transformers_use_in),
+    "detr layers": ("detr", 1, detr_layers),
     "detectron2 import": ("detectron2", 0, detectron2_import),
     "detectron2 attribute": ("detectron2", 1, detectron2_attribute),
 }

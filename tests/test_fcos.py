@@ -223,7 +223,6 @@ def test_the_published_ranges_are_the_default():
     [
         ({"num_level_priors": (2,)}, ValueError),
         ({"num_level_priors": (1, 1, 1)}, ValueError),
-        ({"ignore_bboxes": np.zeros((1, 4))}, TypeError),
         ({"priors": np.zeros((2, 4))}, ValueError),
     ],
 )

@@ -11,7 +11,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-from assigncore import AssignResult, MaxIoUAssigner, Monitor, plot
+from assigncore import AssignResult, MaxIoUAssigner, Monitor, RotatedIoU, plot
+from assigncore.boxes import xywhr_to_corners
 from assigncore.conformance import get_target
 from assigncore.priors import fcos_points, retinanet_anchors
 
@@ -252,3 +253,17 @@ def test_a_comparison_has_a_bar_for_each_assigner_and_group():
         ValueError, match=r"mean_positives: expected a number for each .* \(1, 2\), got \(1, 1\)"
     ):
         plot.comparison(["rpn"], groups=["a", "b"], without_positives=[[0, 0]], mean_positives=[[1]])
+
+
+def test_oriented_boxes_are_drawn_by_their_corners():
+    boxes = np.array([[30.0, 30.0, 20.0, 8.0, 0.6], [60.0, 40.0, 10.0, 20.0, -0.3]])
+    result = MaxIoUAssigner(0.5, 0.4, iou_calculator=RotatedIoU()).assign(boxes + 0.5, boxes)
+    ax = plot.assignment(result, boxes + 0.5, boxes)
+    drawn = [path.vertices for lines in ax.collections for path in lines.get_paths()]
+    for corners in xywhr_to_corners(boxes):
+        assert any(len(path) == 5 and np.allclose(path[:4], corners) for path in drawn)
+    assert ax.get_xlim()[1] >= xywhr_to_corners(boxes)[..., 0].max()
+    ax = plot.objects(boxes, result, image_shape=(80, 100))
+    assert len(ax.get_legend().get_texts()) >= 1
+    with pytest.raises(ValueError, match=r"expected shape \(n, 4\) or \(n, 5\)"):
+        plot.objects(boxes[:, :3], result)

@@ -9,6 +9,7 @@ from assigncore.assigners.fcos import FCOSAssigner
 from assigncore.assigners.greedy import GreedyMatcher
 from assigncore.assigners.grid import GridAssigner
 from assigncore.assigners.hungarian import HungarianAssigner
+from assigncore.assigners.keep_best import keep_best
 from assigncore.assigners.mask_hungarian import MaskHungarianAssigner
 from assigncore.assigners.matcher import Matcher, to_detectron2, to_torchvision
 from assigncore.assigners.max_iou import MaxIoUAssigner
@@ -48,6 +49,7 @@ __all__ = [
     "TopkHungarianAssigner",
     "UniformAssigner",
     "YOLOv7Assigner",
+    "keep_best",
     "reassign_by_losses",
     "shadowed_labels",
     "to_detectron2",

@@ -15,7 +15,9 @@ from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import Batch, Frame, make_batches
 from assigncore.audit.inputs import (
     compared_boxes,
+    compares_oriented,
     gather_inputs,
+    ground_truth_boxes,
     places,
     predicts_own_priors,
     reads_predictions,
@@ -28,7 +30,7 @@ from assigncore.audit.queries import Queries, QueryLayout
 from assigncore.audit.reasons import Reason, find_reasons
 from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
-from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.boxes.calculators import BboxOverlaps2D, RotatedIoU, box_columns
 from assigncore.datasets import Annotations, Dataset
 from assigncore.inputs import read_scene
 from assigncore.priors import PointGenerator
@@ -36,6 +38,8 @@ from assigncore.steps.overlaps import k_largest_overlaps, overlaps_with_gts
 
 # Libraries that compile every operation anew for each new shape; compiling the whole is much quicker there.
 COMPILED = ("jax",)
+
+DEFAULT_OVERLAPS = BboxOverlaps2D()
 
 BATCH_SIZE = 8
 """Images at a time by default: more share the reading of a grid, but no longer the caches."""
@@ -128,7 +132,8 @@ def make_layout(plan: Plan, dataset: Dataset, settings: Settings) -> Layout:
         layout = GridLayout(plan.priors, plan.settings.allowed_border, plan.approxs)
     if not spreads_predictions(plan, settings):
         return layout
-    return PredictingLayout(layout, predictor, points=isinstance(plan.priors, PointGenerator))
+    points = isinstance(plan.priors, PointGenerator)
+    return PredictingLayout(layout, predictor, points, compares_oriented(plan))
 
 
 def spreads_predictions(plan: Plan, settings: Settings) -> bool:
@@ -173,7 +178,7 @@ def assign_images(
     for batch in make_batches(dataset, frames, settings.batch_size):
         laid = layout.lay(batch, settings.backend, settings.device)
         arrays, static = gather_inputs(plan, batch, laid, settings.backend, settings.device)
-        gt_bboxes = settings.backend.from_numpy(batch.gt_bboxes, settings.device)
+        gt_bboxes = settings.backend.from_numpy(ground_truth_boxes(plan, batch), settings.device)
         key = tuple(static.items())
         if key not in deciders:
             deciders[key] = _decider(plan, static, settings.backend)
@@ -185,7 +190,9 @@ def assign_images(
         yield from _split(batch, laid, gt_inds, best, settings.backend, asked if settings.reasons else None)
 
 
-def find_best_overlaps(priors: Array, gt_bboxes: Array, flags: Mapping[str, Array]) -> Array:
+def find_best_overlaps(
+    priors: Array, gt_bboxes: Array, flags: Mapping[str, Array], calculator: Any = DEFAULT_OVERLAPS
+) -> Array:
     """Find each object's best IoU with any prior that takes part.
 
     Parameters
@@ -195,16 +202,18 @@ def find_best_overlaps(priors: Array, gt_bboxes: Array, flags: Mapping[str, Arra
     gt_bboxes : array, shape (B, G, 4)
     flags : mapping
         ``gt_valid`` (B, G) and ``prior_valid`` (B, N), where there are any.
+    calculator : OverlapCalculator, optional
+        Of boxes of another form.
 
     Returns
     -------
     array, shape (B, G)
         0 where there is no prior, and in padding.
     """
-    scene = read_scene(priors, gt_bboxes, **flags)
+    scene = read_scene(priors, gt_bboxes, **flags, columns=box_columns(calculator))
     if scene.is_empty:
         return scene.xp.zeros_like(gt_bboxes[..., 0])
-    pairs = overlaps_with_gts(scene, BboxOverlaps2D(), scene.priors, scene.prior_whole)
+    pairs = overlaps_with_gts(scene, calculator, scene.priors, scene.prior_whole)
     return k_largest_overlaps(pairs, 1)[..., 0]
 
 
@@ -221,6 +230,7 @@ def spread_approxs(xp: Any, approxs: Array, flags: Mapping[str, Array]) -> tuple
 def _decider(plan: Plan, static: Mapping[str, Any], backend: ArrayBackend) -> Decider:
     """Make the function that does all the computing for a batch: assign, and find the best overlaps."""
     compared = compared_boxes(plan)
+    overlaps = RotatedIoU() if compares_oriented(plan) else DEFAULT_OVERLAPS
 
     def decide(priors: Array, gt_bboxes: Array, arrays: Mapping[str, Array]) -> tuple[Array, Array | None]:
         result = plan.assigner.assign(**places(plan, priors, gt_bboxes), **arrays, **static)
@@ -231,7 +241,7 @@ def _decider(plan: Plan, static: Mapping[str, Any], backend: ArrayBackend) -> De
             priors = arrays["pred_bboxes"]
         elif "approxs" in arrays:
             priors, flags = spread_approxs(backend.xp, arrays["approxs"], flags)
-        return result.gt_inds, find_best_overlaps(priors, gt_bboxes, flags)
+        return result.gt_inds, find_best_overlaps(priors, gt_bboxes, flags, overlaps)
 
     return backend.compile(decide) if backend.name in COMPILED else decide
 
@@ -256,8 +266,10 @@ def _split(
         found = None if overlaps is None else overlaps[i, : len(objects)]
         matched = None
         if laid.predicted is not None:
-            gt_bboxes = batch.gt_bboxes[i, : len(objects)]
-            matched = matched_overlaps(gt_inds[i, :n], laid.predicted.boxes[i, :n], gt_bboxes)
+            is_oriented = laid.predicted.oriented is not None
+            predicted = laid.predicted.oriented if is_oriented else laid.predicted.boxes
+            gt_bboxes = frame.oriented(objects) if is_oriented else batch.gt_bboxes[i, : len(objects)]
+            matched = matched_overlaps(gt_inds[i, :n], predicted[i, :n], gt_bboxes)
         taken = gt_inds[i, np.flatnonzero(gt_inds[i, :n] > 0)] - 1
         without = np.flatnonzero(np.bincount(taken, minlength=len(objects)) == 0).tolist()
         yield Assigned(

@@ -12,6 +12,7 @@ from assigncore.audit.layouts import Laid, Layout, Predicted
 from assigncore.audit.predictions import LOW_SCORE, Predictor
 from assigncore.audit.results import Detections
 from assigncore.backend import ArrayBackend
+from assigncore.boxes import xyxy_to_xywhr
 
 POINT_SIDE = 4.0
 """Side, in strides, of the square that stands for a point: about what each level of a pyramid serves."""
@@ -45,11 +46,14 @@ class PredictingLayout:
     predictor : Predictor
     points : bool
         Whether the priors are points.
+    oriented : bool, default False
+        Whether oriented boxes are predicted too.
     """
 
     layout: Layout
     predictor: Predictor
     points: bool
+    oriented: bool = False
 
     @property
     def level_names(self) -> tuple[str, ...]:
@@ -60,15 +64,19 @@ class PredictingLayout:
         """Lay the priors, and predict for each."""
         laid = self.layout.lay(batch, backend, device)
         priors, num_classes = laid.host_priors, len(self.predictor.dataset.categories)
-        boxes, scores = [], []
+        boxes, scores, oriented = [], [], []
         for i, frame in enumerate(batch.frames):
             own = own_boxes(priors[i] if priors.ndim == 3 else priors, self.points)
             found = self.predictor.detect(frame.image)
             scaled = replace(found, boxes=frame.scale(found.boxes))
-            predicted = spread(own, scaled, num_classes)
-            boxes.append(predicted[0])
-            scores.append(predicted[1])
-        return replace(laid, predicted=Predicted(np.stack(boxes), np.stack(scores)))
+            chosen, of_classes = speakers(own, scaled, num_classes)
+            boxes.append(_predicted_boxes(own, scaled.boxes, chosen))
+            scores.append(of_classes)
+            if self.oriented:
+                turned = xyxy_to_xywhr(scaled.boxes) if found.oriented is None else frame.turn(found.oriented)
+                oriented.append(_predicted_boxes(xyxy_to_xywhr(own), turned, chosen))
+        turned = np.stack(oriented) if self.oriented else None
+        return replace(laid, predicted=Predicted(np.stack(boxes), np.stack(scores), turned))
 
 
 def own_boxes(priors: Any, points: bool) -> Any:
@@ -105,13 +113,18 @@ def spread(own: Any, found: Detections, num_classes: int) -> tuple[Any, Any]:
     >>> (1000 * scores).round().astype(int).tolist()
     [[1, 800], [1, 179], [1, 1]]
     """
-    boxes = np.array(own, dtype=np.float32)
+    chosen, scores = speakers(own, found, num_classes)
+    return _predicted_boxes(own, found.boxes, chosen), scores
+
+
+def speakers(own: Any, found: Detections, num_classes: int) -> tuple[Any, Any]:
+    """Find which detection each prior speaks for, -1 for none, (N,), and its scores (N, C): see `spread`."""
+    chosen = np.full(len(own), -1)
     scores = np.full((len(own), num_classes), LOW_SCORE, dtype=np.float32)
     if not len(own) or not len(found):
-        return boxes, scores
+        return chosen, scores
     own_places, places = _places(own), _places(found.boxes)
     strongest = np.full(len(own), LOW_SCORE)
-    chosen = np.full(len(own), -1)
     nearest = np.empty(len(found), dtype=np.int64)
     for i, (place, score, label) in enumerate(zip(places, found.scores, found.labels, strict=True)):
         squared = _squared_deltas(own_places, place)
@@ -123,9 +136,15 @@ def spread(own: Any, found: Detections, num_classes: int) -> tuple[Any, Any]:
         np.maximum(scores[:, label], strength, out=scores[:, label], casting="same_kind")
     # From the worst to the best, so that of two with the same nearest prior the better has it.
     chosen[nearest[::-1]] = np.arange(len(found))[::-1]
+    return chosen, scores
+
+
+def _predicted_boxes(own: Any, found: Any, chosen: Any) -> Any:
+    """Give each prior the box of the detection it speaks for, else its own, (N, D), float32."""
+    boxes = np.array(own, dtype=np.float32)
     speaking = chosen >= 0
-    boxes[speaking] = found.boxes[chosen[speaking]]
-    return boxes, scores
+    boxes[speaking] = found[chosen[speaking]]
+    return boxes
 
 
 def _places(boxes: Any) -> Any:

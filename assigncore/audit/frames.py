@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from assigncore.audit.errors import AuditError
+from assigncore.boxes import corners_to_xywhr, xywhr_to_corners, xyxy_to_xywhr
 from assigncore.datasets import Annotations, Dataset, Image
 
 # Rows are padded to multiples of this, so that a library which compiles for each new shape meets few of them.
@@ -120,6 +121,21 @@ class Frame:
         """Boxes of annotations at training size, shape (n, 4), float32."""
         return self.scale(annotations.bboxes)
 
+    def outlines(self, annotations: Annotations) -> Any:
+        """Boxes at training size as they are drawn: oriented, shape (n, 5), where the format has such."""
+        return self.boxes(annotations) if annotations.oriented is None else self.turn(annotations.oriented)
+
+    def oriented(self, annotations: Annotations) -> Any:
+        """Oriented boxes of annotations at training size, shape (n, 5); upright where there are no others."""
+        found = annotations.oriented
+        return xyxy_to_xywhr(self.boxes(annotations)) if found is None else self.turn(found)
+
+    def turn(self, oriented: Any) -> Any:
+        """Bring oriented boxes, shape (n, 5), from original pixels to training size, float32."""
+        height, width = self.shape
+        factors = np.asarray([width / self.image.width, height / self.image.height])
+        return corners_to_xywhr(xywhr_to_corners(oriented) * factors).astype(np.float32)
+
     def scale(self, boxes: Any) -> Any:
         """Bring boxes x1 y1 x2 y2, shape (n, 4), from original pixels to training size, float32."""
         height, width = self.shape
@@ -158,6 +174,14 @@ class Batch:
     def image_shapes(self) -> Any:
         """Height and width of each image's pixels, shape (B, 2), float32."""
         return np.asarray([f.shape for f in self.frames], dtype=np.float32)
+
+    @property
+    def gt_oriented(self) -> Any:
+        """Oriented boxes of the objects, shape (B, G, 5)."""
+        boxes = np.zeros((*self.gt_valid.shape, 5), dtype=np.float32)
+        for row, frame, objects in zip(boxes, self.frames, self.objects, strict=True):
+            row[: len(objects)] = frame.oriented(objects)
+        return boxes
 
 
 def make_batch(dataset: Dataset, frames: Sequence[Frame]) -> Batch:

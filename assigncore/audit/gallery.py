@@ -97,7 +97,7 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
     panel_height = float(np.clip(PANEL * height / width, 2.0, 2 * PANEL))
     figure, axes = new_figure(2 * PANEL + 0.3, panel_height + 1.3, columns=2, layout="compressed")
     picture = _read_picture(images, one.frame.image.file_name)
-    boxes = one.frame.boxes(one.objects)
+    boxes = one.frame.outlines(one.objects)
     # Proposals come in the order of their scores.
     order = np.argsort(one.level, kind="stable")
     result = AssignResult(one.gt_inds[order], None, None, len(boxes))

@@ -23,6 +23,9 @@ from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
 from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
 from assigncore.backend import Array, ArrayBackend
+from assigncore.boxes import xyxy_to_xywhr
+from assigncore.boxes.calculators import columns_of_boxes
+from assigncore.boxes.formulas import ORIENTED
 from assigncore.costs import ClassificationCost, MatchCost, needed_inputs
 from assigncore.priors import BoxGenerator
 
@@ -62,7 +65,9 @@ def gather_inputs(
         takes = {name: parameter for name, parameter in takes.items() if name != "gt_labels"}
     host = {"gt_labels": batch.gt_labels, "gt_valid": batch.gt_valid, "image_shape": batch.image_shapes}
     if batch.ignore_valid.any():
-        host |= {"ignore_bboxes": batch.ignore_bboxes, "ignore_valid": batch.ignore_valid}
+        regions = batch.ignore_bboxes
+        regions = xyxy_to_xywhr(regions) if compares_oriented(plan) else regions
+        host |= {"ignore_bboxes": regions, "ignore_valid": batch.ignore_valid}
     if laid.predicted is not None:
         host |= _predictions(plan, batch, laid.predicted)
     if isinstance(plan.priors, YOLOAnchorGenerator):
@@ -113,6 +118,16 @@ def compares_masks(plan: Plan) -> bool:
     return "pred_masks" in needed_inputs(_costs(plan))
 
 
+def compares_oriented(plan: Plan) -> bool:
+    """Tell whether the method compares oriented boxes."""
+    return columns_of_boxes(getattr(plan.assigner, "iou_calculator", None)) == ORIENTED
+
+
+def ground_truth_boxes(plan: Plan, batch: Batch) -> Any:
+    """Give the objects' boxes in the form that the method compares, (B, G, 4) or (B, G, 5)."""
+    return batch.gt_oriented if compares_oriented(plan) else batch.gt_bboxes
+
+
 def has_outlines(plan: Plan) -> bool:
     """Tell whether the priors' shapes say something, so that they are worth drawing."""
     return isinstance(plan.priors, Queries) or compared_boxes(plan) == "priors"
@@ -138,7 +153,8 @@ def uses_crowds(plan: Plan) -> bool:
 
 def _predictions(plan: Plan, batch: Batch, predicted: Predicted) -> dict[str, Any]:
     """Name the predictions as assigners do; scores as logits only where they are wanted."""
-    found = {"pred_bboxes": predicted.boxes, "pred_scores": predicted.scores}
+    boxes = predicted.oriented if compares_oriented(plan) else predicted.boxes
+    found = {"pred_bboxes": boxes, "pred_scores": predicted.scores}
     if "pred_logits" in plan.parameters:
         softmax = any(isinstance(cost, SOFTMAX_COSTS) for cost in _costs(plan))
         found["pred_logits"] = (as_softmax_logits if softmax else as_logits)(predicted.scores)

@@ -29,10 +29,13 @@ class Predicted:
         x1 y1 x2 y2 at training size.
     scores : array, shape (B, N, C)
         Probabilities of the classes.
+    oriented : array, shape (B, N, 5), or None
+        Oriented boxes in place of the boxes, at training size. None: they are not asked for.
     """
 
     boxes: Any
     scores: Any
+    oriented: Any = None
 
 
 @dataclass(frozen=True)

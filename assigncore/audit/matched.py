@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from assigncore.boxes import aligned_iou
+from assigncore.boxes.calculators import RotatedIoU
 
 POOR = 0.5
 """COCO counts a prediction of less overlap as a miss, even leniently."""
@@ -44,8 +46,8 @@ def matched_overlaps(gt_inds: Any, pred_bboxes: Any, gt_bboxes: Any) -> Any:
     Parameters
     ----------
     gt_inds : NumPy array of int, shape (N,)
-    pred_bboxes : NumPy array, shape (N, 4)
-    gt_bboxes : NumPy array, shape (G, 4)
+    pred_bboxes : NumPy array, shape (N, 4) or (N, 5)
+    gt_bboxes : NumPy array, shape (G, 4) or (G, 5)
 
     Returns
     -------
@@ -60,7 +62,8 @@ def matched_overlaps(gt_inds: Any, pred_bboxes: Any, gt_bboxes: Any) -> Any:
     """
     positive = gt_inds > 0
     index = gt_inds[positive] - 1
-    overlaps = aligned_iou(pred_bboxes[positive], gt_bboxes[index])
+    overlap = aligned_iou if gt_bboxes.shape[-1] == 4 else partial(RotatedIoU(), is_aligned=True)
+    overlaps = overlap(pred_bboxes[positive], gt_bboxes[index])
     counts = np.bincount(index, minlength=len(gt_bboxes))
     sums = np.bincount(index, weights=overlaps, minlength=len(gt_bboxes))
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -13,6 +13,7 @@ _BOX_COSTS = (
     {"type": "BBoxL1Cost", "weight": 5.0, "box_format": "xywh"},
     {"type": "IoUCost", "iou_mode": "giou", "weight": 2.0},
 )
+_FOCAL_AS_DETR = {"type": "FocalLossCost", "weight": 2.0, "eps": 1e-8}
 _ONE_TO_ONE = "each object takes one query, whatever it predicts; only objects beyond the queries get none"
 
 
@@ -79,6 +80,25 @@ PREDICTING = (
         image_scale="640x640",
     ),
     Preset(
+        name="yolo11-obb",
+        source="Jocher et al., Ultralytics YOLOv8-OBB and YOLO11-OBB (2024): YOLOv8's rule for oriented "
+        "boxes, by the probabilistic IoU of Llerena et al. (2021)",
+        priors=_points(0.5, stride_xy=False),
+        assigner={
+            "type": "TaskAlignedAssigner",
+            "topk": 10,
+            "alpha": 0.5,
+            "beta": 6.0,
+            "iou_calculator": {"type": "ProbIoU"},
+            "topk_inside": True,
+            "inside_margin": None,
+            "smallest_side": 16.0,
+            "conflicts": "inside",
+        },
+        image_scale="1024x1024",
+        note="where annotations have no angles, boxes are taken as upright; overlaps told are rotated IoU",
+    ),
+    Preset(
         name="ddod",
         source="Chen et al., Disentangle Your Dense Object Detector (2021), classification; knobs as in "
         "MMDetection 3.3, configs/ddod/ddod_r50_fpn_1x_coco.py",
@@ -141,6 +161,35 @@ PREDICTING = (
             "match_costs": ({"type": "FocalLossCost", "weight": 2.0}, *_BOX_COSTS),
         },
         note=_ONE_TO_ONE,
+    ),
+    Preset(
+        name="rt-detr",
+        source="Zhao et al., DETRs Beat YOLOs on Real-time Object Detection (2024); knobs as in "
+        "transformers 5.24, RTDetrConfig",
+        priors=_queries(300),
+        assigner={"type": "HungarianAssigner", "match_costs": (_FOCAL_AS_DETR, *_BOX_COSTS)},
+        image_scale="640x640",
+        note=_ONE_TO_ONE,
+    ),
+    Preset(
+        name="d-fine",
+        source="Peng et al., D-FINE (2024); knobs as in transformers 5.24, DFineConfig",
+        priors=_queries(300),
+        assigner={"type": "HungarianAssigner", "match_costs": (_FOCAL_AS_DETR, *_BOX_COSTS)},
+        image_scale="640x640",
+        note=f"the matching of one layer: {_ONE_TO_ONE}",
+    ),
+    Preset(
+        name="lw-detr",
+        source="Chen et al., LW-DETR (2024); knobs as in transformers 5.24, LwDetrConfig",
+        priors=_queries(13 * 300),
+        assigner={
+            "type": "HungarianAssigner",
+            "match_costs": (_FOCAL_AS_DETR, *_BOX_COSTS),
+            "groups": 13,
+        },
+        image_scale="640x640",
+        note="13 groups of 300 queries while it trains: each object takes one query of each group",
     ),
     Preset(
         name="mask2former",

@@ -68,11 +68,23 @@ def simulate(dataset: Dataset, image: Image, seed: int) -> Detections:
     objects = dataset.objects(image)
     boxes = objects.bboxes
     sides = boxes[:, 2:] - boxes[:, :2]
-    centers = (boxes[:, :2] + boxes[:, 2:]) / 2 + sides * rng.normal(0, POSITION_NOISE, sides.shape)
-    sides = sides * np.exp(rng.normal(0, SIZE_NOISE, sides.shape))
+    moves = rng.normal(0, POSITION_NOISE, sides.shape)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2 + sides * moves
+    growth = np.exp(rng.normal(0, SIZE_NOISE, sides.shape))
+    sides = sides * growth
     drawn = clip_to(image, np.concatenate([centers - sides / 2, centers + sides / 2], axis=1))
     scores = rng.uniform(*SCORE_RANGE, len(objects))
-    return Detections.ordered(drawn, scores, objects.labels)
+    turned = None if objects.oriented is None else _moved(objects.oriented, moves, growth)
+    return Detections.ordered(drawn, scores, objects.labels, turned)
+
+
+def _moved(oriented: Any, moves: Any, growth: Any) -> Any:
+    """Move oriented boxes along their own axes, by shares of their sides, and scale these."""
+    x, y, w, h, angle = oriented.T
+    along, across = w * moves[:, 0], h * moves[:, 1]
+    c, s = np.cos(angle), np.sin(angle)
+    places = x + c * along - s * across, y + s * along + c * across
+    return np.stack([*places, w * growth[:, 0], h * growth[:, 1], angle], axis=1)
 
 
 def as_logits(scores: Any) -> Any:

@@ -112,7 +112,9 @@ def write_objects(run: Run, folder: Path) -> None:
     if find_spec("pyarrow") is not None:
         arrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
         typed = {
-            name: list(map(str, column)) if table[name].dtype == object else column
+            name: [str(x).encode(errors="backslashreplace").decode() for x in column]
+            if table[name].dtype == object
+            else column
             for name, column in columns.items()
         }
         with whole_file(folder / "objects.parquet", "wb") as file:

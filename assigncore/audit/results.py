@@ -30,19 +30,23 @@ class Detections:
     scores : NumPy array, shape (n,)
     labels : NumPy array of int, shape (n,)
         Class labels of the data set, -1 for a category that it does not have.
+    oriented : NumPy array, shape (n, 5), or None
+        Oriented boxes cx, cy, w, h, angle. None: they are upright.
     """
 
     boxes: Any
     scores: Any
     labels: Any
+    oriented: Any = None
 
     @classmethod
-    def ordered(cls, boxes: Any, scores: Any, labels: Any) -> Detections:
+    def ordered(cls, boxes: Any, scores: Any, labels: Any, oriented: Any = None) -> Detections:
         """Put the best scores first."""
         scores = np.asarray(scores, dtype=np.float64).reshape(-1)
         order = np.argsort(-scores, kind="stable")
         boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-        return cls(boxes[order], scores[order], np.asarray(labels, dtype=np.int64).reshape(-1)[order])
+        labels = np.asarray(labels, dtype=np.int64).reshape(-1)[order]
+        return cls(boxes[order], scores[order], labels, None if oriented is None else oriented[order])
 
     def __len__(self) -> int:
         """Count the boxes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from shlex import quote
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -103,7 +102,7 @@ def comparison(runs: Sequence[Run], images: int) -> RenderableType:
 
 def variations_table(name: str, variations: Variations) -> RenderableType:
     """Tell what every variation of a setting gives."""
-    title = f"{name} with other knobs, on {plural(variations.images, 'image')}"
+    title = f"{shown(name)} with other knobs, on {plural(variations.images, 'image')}"
     return _what_ifs_table(title, variations.today, variations.what_ifs)
 
 
@@ -114,10 +113,10 @@ def advice_text(run: Run, *, named: bool) -> RenderableType:
     """
     advice = run.advice
     assert advice is not None
-    title = f"What other knobs of {run.name} would do, on {plural(advice.images, 'image')}"
+    title = f"What other knobs of {shown(run.name)} would do, on {plural(advice.images, 'image')}"
     parts: list[RenderableType] = [
         *(
-            Padding(Text(f"- {cause}"), (1 if i == 0 else 0, 0, 0, 0))
+            Padding(Text(f"- {shown(cause, MAX_NOTICE)}"), (1 if i == 0 else 0, 0, 0, 0))
             for i, cause in enumerate(advice.causes)
         ),
         _what_ifs_table(title, advice.today, advice.what_ifs),
@@ -133,7 +132,7 @@ def advice_text(run: Run, *, named: bool) -> RenderableType:
     parts.append(
         Padding(
             Text.assemble(
-                (f"Advice for {run.name}: {names}.", "bold"),
+                (f"Advice for {shown(run.name)}: {names}.", "bold"),
                 f"\nIt leaves {plural(after.without, 'object')} without positives in place of "
                 f"{before.without:,}, "
                 f"and gives {after.mean_positives:.1f} positives an object in place of "
@@ -155,7 +154,7 @@ def _what_ifs_table(title: str, today: Outcome, what_ifs: Sequence[WhatIf]) -> T
     table.add_row("as it is", *_outcome_cells(today), "", style="bold")
     table.add_section()
     for one in what_ifs:
-        change = Text(" ".join(one.overrides))
+        change = Text(shown(" ".join(one.overrides), MAX_NOTICE))
         if one.name:
             change = Text.assemble(one.name, "\n", (str(change), "dim"))
         if one.outcome is None:
@@ -165,7 +164,9 @@ def _what_ifs_table(title: str, today: Outcome, what_ifs: Sequence[WhatIf]) -> T
         style = "green" if more < 0 else LOUD if more > 0 else ""
         table.add_row(change, *_outcome_cells(one.outcome), Text(f"{more:+,}" if more else "0", style=style))
     errors = list(dict.fromkeys(one.error for one in what_ifs if one.error))
-    table.caption = "\n".join(f"not possible: {error}" for error in errors) or None
+    if errors:
+        lines = "\n".join(f"not possible: {shown(error, MAX_NOTICE)}" for error in errors)
+        table.caption = Text(lines, style="table.caption")
     return table
 
 
@@ -243,7 +244,7 @@ def _sizes_table(title: str, first: str, rows: Sequence[SizeRow]) -> Table:
         if row.name == "all":
             table.add_section()
         table.add_row(
-            Text(row.name),
+            Text(shown(row.name)),
             f"{row.objects:,}",
             _number(row.mean_positives),
             _number(row.median_positives),
@@ -332,10 +333,11 @@ def _unmatched_table(run: Run) -> RenderableType:
     return table
 
 
-def _table(title: str, first: str, *, wrap: bool = False, **kwargs: Any) -> Table:
+def _table(title: str, first: str, *, wrap: bool = False, title_style: str = "bold") -> Table:
     """Make a table; where it is too wide its first column is broken if `wrap`, else the others are."""
-    style = {"title_style": "bold", **kwargs}
-    table = Table(title=f"\n{title}", title_justify="left", caption_justify="left", **style)
+    # As text, since brackets in a name would be markup.
+    heading = Text(f"\n{title}", style=title_style)
+    table = Table(title=heading, title_justify="left", caption_justify="left")
     table.add_column(first, no_wrap=not wrap, overflow="fold" if wrap else "ellipsis")
     return table
 

@@ -20,6 +20,7 @@ from assigncore.costs.combine import (
 from assigncore.costs.keypoints import KeypointL1Cost, OKSCost
 from assigncore.costs.masks import CrossEntropyLossCost, DiceCost
 from assigncore.costs.points import point_sample, resize_masks
+from assigncore.costs.position import PositionModulatedCost
 
 __all__ = [
     "AlignmentCost",
@@ -34,6 +35,7 @@ __all__ = [
     "MatchCost",
     "OKSCost",
     "OverlapCost",
+    "PositionModulatedCost",
     "TokenFocalLossCost",
     "box_columns_of",
     "build_costs",

@@ -44,6 +44,10 @@ class MatchCost(Configured, ABC):
         """Whether masks are logits to it: it then reads ``mask_decay`` too, ``exp(-|pred_masks|)``."""
         return False
 
+    def of_images(self, scene: MatchScene) -> Mapping[str, Array]:
+        """Compute what it must know of all pairs of an image beforehand: arrays (B, ...) by name."""
+        return {}
+
     @abstractmethod
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the cost (b, n, G) of checked arrays, each (b or 1, ...), before it is weighted.

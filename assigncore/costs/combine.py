@@ -227,12 +227,13 @@ def _in_blocks(
         return [scene.full(scene.shape, 0.0) for _ in costs[:1]] * max(1, len(costs))
     needed = {name for cost in costs for name in cost.needs}
     arrays = {name: x for name, x in scene.arrays.items() if name in needed or name == "mask_points"}
+    of_images = {name: x for cost in costs for name, x in cost.of_images(scene).items()}
     images: list[list[Array]] = []
     for _, tiles in groupby(_tiles(scene, arrays), key=lambda tile: tile.first_image):
         blocks: list[list[Array]] = []
         shared: Mapping[str, Array] | None = None
         for tile in tiles:
-            shared = _of_images(scene, arrays, tile) if shared is None else shared
+            shared = _of_images(scene, {**arrays, **of_images}, tile) if shared is None else shared
             shape = (tile.last_image - tile.first_image, tile.num_priors, scene.shape[2])
             with scene.backend.unwarned():
                 own = _of_predictions(scene, arrays, tile)

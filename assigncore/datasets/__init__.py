@@ -1,4 +1,4 @@
-"""Annotation files as data sets: COCO, LVIS, YOLO, Pascal VOC, CrowdHuman, and a small sample.
+"""Annotation files as data sets: COCO, LVIS, YOLO, Pascal VOC, CrowdHuman, DOTA, and a small sample.
 
 What a format's reader finds goes through one check of boxes, and comes out as columns, so that a million
 annotations fit easily. The formats' own modules know files alone.

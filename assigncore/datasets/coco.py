@@ -56,8 +56,10 @@ def read(path: Path, source: str, images: ImageFiles | None) -> Dataset:
     found, broken = _read_images(path, document["images"], images)
     if not entries:
         raise InputFileError(f"{path}: the list 'annotations' is empty, there is nothing to read")
-    categories = _read_categories(path, document.get("categories"))
-    rows, skipped, notices = _read_annotations(entries, found, categories, {b.annotation_id for b in broken})
+    notices: list[str] = []
+    categories = _read_categories(path, document.get("categories"), notices)
+    rows, skipped, said = _read_annotations(entries, found, categories, {b.annotation_id for b in broken})
+    notices += said
     if images is not None:
         notices += compare_sizes(images, found)
     if encoding is not None:
@@ -200,7 +202,7 @@ def _file_name(entry: Any, found: int | str) -> str:
     return "/".join(address.split("/")[-2:]) if isinstance(address, str) and address else str(found)
 
 
-def _read_categories(path: Path, entries: Any) -> dict[int | str, str]:
+def _read_categories(path: Path, entries: Any, notices: list[str]) -> dict[int | str, str]:
     if entries is None:
         return {}
     if not isinstance(entries, list):
@@ -208,8 +210,12 @@ def _read_categories(path: Path, entries: Any) -> dict[int | str, str]:
     categories: dict[int | str, str] = {}
     for entry in entries:
         found: Any = as_id(entry.get("id")) if isinstance(entry, dict) else None
-        if is_id(found):
-            categories[found] = str(entry.get("name", found))
+        if is_id(found) and found not in categories:
+            name = entry.get("name")
+            categories[found] = str(found if name is None else name)
+    if len(categories) < len(entries):
+        count = plural(len(entries) - len(categories), "entry", "entries")
+        notices.append(f"not used: {count} of 'categories' without an own id")
     return categories
 
 

@@ -103,6 +103,9 @@ class Annotations(Sequence[Annotation]):
         What ``positions`` count: ``index``, ``line`` or ``object``.
     crowd : bool
         Whether they are crowd regions.
+    oriented : array (A, 5) of float64 or None
+        Oriented boxes cx, cy, w, h in pixels and the angle in radians, not clipped, in place of which
+        ``bboxes`` are those around them. None: the format has none.
     """
 
     images: tuple[Image, ...]
@@ -115,6 +118,7 @@ class Annotations(Sequence[Annotation]):
     ids: Any = None
     noun: str = "index"
     crowd: bool = False
+    oriented: Any = None
 
     def __len__(self) -> int:
         """Count the annotations."""
@@ -149,8 +153,10 @@ class Annotations(Sequence[Annotation]):
     def take(self, rows: Any) -> Annotations:
         """Give some rows: a slice, indices, or a mask."""
         columns = ("image_index", "bboxes", "labels", "areas", "positions")
-        ids = None if self.ids is None else self.ids[rows]
-        return replace(self, ids=ids, **{name: getattr(self, name)[rows] for name in columns})
+        some = {name: getattr(self, name)[rows] for name in columns}
+        rare = {name: getattr(self, name) for name in ("ids", "oriented")}
+        some |= {name: None if column is None else column[rows] for name, column in rare.items()}
+        return replace(self, **some)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,12 +173,16 @@ class AnnotatedImage:
         Classes counted from 0: indices into ``Dataset.class_names``.
     ignore_bboxes : array (I, 4) of float32
         Crowd regions, boxes x1 y1 x2 y2 in pixels.
+    gt_oriented : array (G, 5) of float32 or None
+        Oriented boxes of the objects, cx, cy, w, h in pixels and the angle in radians. None: the format has
+        none.
     """
 
     image: Image
     gt_bboxes: Any
     gt_labels: Any
     ignore_bboxes: Any
+    gt_oriented: Any = None
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -194,7 +204,7 @@ class Dataset(Sequence[AnnotatedImage]):
     source : str
         Path, or the name of the bundled sample.
     format : str
-        ``coco``, ``lvis``, ``yolo``, ``voc`` or ``crowdhuman``.
+        ``coco``, ``lvis``, ``yolo``, ``voc``, ``crowdhuman`` or ``dota``.
     images : tuple of Image
         In the file's order.
     categories : mapping of category id to name
@@ -272,9 +282,9 @@ class Dataset(Sequence[AnnotatedImage]):
             return tuple(self[i] for i in range(*index.indices(len(self))))
         image = self.images[index]
         objects, crowds = self.objects(image), self.crowds(image)
-        return AnnotatedImage(
-            image, objects.bboxes.astype(np.float32), objects.labels, crowds.bboxes.astype(np.float32)
-        )
+        boxes, crowded = (found.bboxes.astype(np.float32) for found in (objects, crowds))
+        oriented = None if objects.oriented is None else objects.oriented.astype(np.float32)
+        return AnnotatedImage(image, boxes, objects.labels, crowded, oriented)
 
     def __repr__(self) -> str:
         """Say what there is, not every annotation."""
@@ -415,6 +425,8 @@ class Rows:
         None: the boxes' own.
     ids : list or None
         As in `Annotations`.
+    oriented : array (A, 5) or None
+        As in `Annotations`.
     """
 
     image_index: Any = field(default_factory=list)
@@ -425,6 +437,7 @@ class Rows:
     ignore: Any = field(default_factory=list)
     areas: Any = None
     ids: Any = None
+    oriented: Any = None
 
     def add(
         self,
@@ -536,6 +549,7 @@ def make_dataset(
             None if rows.ids is None else rows.ids[chosen],
             noun,
             crowd,
+            None if rows.oriented is None else rows.oriented[chosen],
         )
 
     return Dataset(

@@ -7,13 +7,13 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from assigncore.datasets import coco, crowdhuman, voc, yolo
+from assigncore.datasets import coco, crowdhuman, dota, voc, yolo
 from assigncore.datasets.dataset import Dataset
 from assigncore.datasets.files import ImageFiles, InputFileError
 
 SAMPLE = "neon_trees.json"
 
-Format: TypeAlias = Literal["coco", "lvis", "yolo", "voc", "crowdhuman"]
+Format: TypeAlias = Literal["coco", "lvis", "yolo", "voc", "crowdhuman", "dota"]
 """A format of annotations, by its name."""
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -34,12 +34,13 @@ def read_dataset(
     ----------
     path : str or path
         A COCO or LVIS file (JSON; it may be packed by gzip), a YOLO ``data.yaml`` or a folder with images and
-        labels, a folder of Pascal VOC's XML files or the one above it, or a CrowdHuman file (odgt).
-    format : {"coco", "lvis", "yolo", "voc", "crowdhuman"}, optional
+        labels, a folder of Pascal VOC's XML files or the one above it, a CrowdHuman file (odgt), or a folder
+        of DOTA's label files or the one above it.
+    format : {"coco", "lvis", "yolo", "voc", "crowdhuman", "dota"}, optional
         What it is. Default: what it looks like.
     images : str or path, optional
         Folder of the image files, from which sizes are taken that the annotations do not tell. Default: for
-        YOLO, VOC and CrowdHuman where they usually are.
+        YOLO, VOC, CrowdHuman and DOTA where they usually are.
     split : str, optional
         YOLO: which of the splits in ``data.yaml``; default ``train``, or the first there is. VOC: which list
         in ``ImageSets/Main``; default: all files.
@@ -49,7 +50,8 @@ def read_dataset(
     Returns
     -------
     Dataset
-        A sequence: ``dataset[0].gt_bboxes``, ``gt_labels`` and ``ignore_bboxes`` are what an assigner takes.
+        A sequence: ``dataset[0].gt_bboxes``, ``gt_labels`` and ``ignore_bboxes`` are what an assigner takes;
+        for one of oriented boxes ``gt_oriented``, which those of DOTA and of YOLO-OBB have.
 
     Raises
     ------
@@ -98,6 +100,8 @@ def read_dataset(
         return coco.read(path, named, folder)
     if format == "crowdhuman":
         return crowdhuman.read(path, named, folder)
+    if format == "dota":
+        return dota.read(path, named, folder)
     if format == "yolo":
         return yolo.read(path, named, folder, split)
     return voc.read(path, named, folder, split)
@@ -191,6 +195,8 @@ def find_format(path: Path) -> tuple[Path, Format]:
 def _format_of_folder(folder: Path) -> tuple[Path, Format]:
     if voc.is_root(folder):
         return folder, "voc"
+    if dota.is_root(folder):
+        return folder, "dota"
     for place in (folder, folder / "annotations"):
         if not place.is_dir():
             continue
@@ -202,7 +208,8 @@ def _format_of_folder(folder: Path) -> tuple[Path, Format]:
         return folder, "yolo"
     raise InputFileError(
         f"{folder}: is a folder of no format that is known: expected one of YOLO (data.yaml, or images and "
-        "labels), of Pascal VOC (XML files, or Annotations), or with a COCO or CrowdHuman file"
+        "labels), of Pascal VOC (XML files, or Annotations), of DOTA (labelTxt), or with a COCO or "
+        "CrowdHuman file"
     )
 
 

@@ -10,6 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from assigncore.boxes import corners_to_xywhr
 from assigncore.datasets.dataset import Dataset, Image, Rows, Skipped, make_dataset
 from assigncore.datasets.files import (
     IMAGE_SUFFIXES,
@@ -31,6 +34,9 @@ NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 """Where tools that write no YAML file leave the names of the classes."""
 
 MAX_CLASSES = 1_000_000
+
+CORNERS = 8
+"""Coordinates of an oriented box."""
 
 SLACK = 0.01
 """Fractions may miss 0 and 1 by rounding."""
@@ -181,6 +187,8 @@ def _labels_of(image: Path) -> Path:
 
 def _pair_folder(root: Path, split: str | None) -> list[Pair]:
     """Pair the images of a folder with labels, where no file describes it; else take the labels alone."""
+    if root.name == "labels" and (root.parent / "images").is_dir():
+        root = root.parent
 
     def part(folder: Path) -> Path:
         if split is not None and not (folder / split).is_dir():
@@ -212,6 +220,7 @@ def _read_labels(
     listed = bool(names)
     images: list[Image] = []
     rows, label_files, skipped = Rows(), [], []
+    corners: list[list[float]] = []
     counts = Counter[str]()
     for pair, name, image_id in zip(pairs, named, ids_of_files(named), strict=True):
         shown = os.path.relpath(pair.labels, root)
@@ -242,13 +251,20 @@ def _read_labels(
             seen.add(line)
             label, box = read
             counts["polygons"] += len(parts) > 5
-            counts["four corners"] += len(parts) == 9
+            if len(parts) == 1 + CORNERS:
+                counts["four corners"] += 1
+                sides = [width, height] * (CORNERS // 2)
+                corners.append([float(x) * side for x, side in zip(parts[1:], sides, strict=True)])
             if not listed:
                 names.setdefault(label, str(label))
             rows.add(index, box, label, number)
     if not images:
         raise InputFileError(
             f"{path}: none of {plural(len(pairs), 'image')} can be used, the first is {skipped[0]}"
+        )
+    if counts["without labels"] == len(images):
+        raise InputFileError(
+            f"{path}: none of {plural(len(images), 'image')} has a label file: there is no {pairs[0].labels}"
         )
     if not listed:
         names = dict(sorted(names.items()))
@@ -260,9 +276,10 @@ def _read_labels(
     if keypoints:
         notices.append("the lines have keypoints, which are not used")
     elif counts["four corners"] and counts["four corners"] == counts["polygons"] == len(rows.labels):
+        rows.oriented = corners_to_xywhr(np.asarray(corners).reshape(-1, 4, 2))
         notices.append(
-            "every object has exactly four corners, so these are oriented boxes: "
-            "the upright boxes around them are taken"
+            "every object has exactly four corners, so these are oriented boxes; "
+            "where upright ones are asked for, those around them are taken"
         )
     elif counts["polygons"]:
         what = plural(counts["polygons"], "object is a polygon", "objects are polygons")

@@ -63,7 +63,7 @@ def spared_negatives(scene: Scene, gt_inds: Array, iof_thr: float, *, of_cells: 
         return None
     form = int(scene.ignore_bboxes.shape[-1])
     boxes = _cells(scene.priors, form) if of_cells else scene.priors
-    calculator = RotatedIoU() if form == ORIENTED else BboxOverlaps2D()
+    calculator = _calculator(scene.ignore_bboxes)
     covered = _covered(scene, boxes, scene.prior_whole, calculator, iof_thr, of_prior=True)
     return covered & (gt_inds <= 0)
 
@@ -89,8 +89,13 @@ def spared_predictions(scene: MatchScene, matched: Array, iof_thr: float) -> Arr
         return None
     boxes, whole = drop_broken(scene.arrays["pred_bboxes"])
     whole = whole & scene.prior_valid
-    covered = _covered(scene, boxes, whole, BboxOverlaps2D(), iof_thr, of_prior=True)
-    return covered & (matched < 0)
+    calculator = _calculator(scene.ignore_bboxes)
+    return _covered(scene, boxes, whole, calculator, iof_thr, of_prior=True) & (matched < 0)
+
+
+def _calculator(regions: Array) -> BboxOverlaps2D | RotatedIoU:
+    """Return what computes by how much regions of their form cover boxes."""
+    return RotatedIoU() if int(regions.shape[-1]) == ORIENTED else BboxOverlaps2D()
 
 
 def _cells(points: Array, columns: int) -> Array:

@@ -75,6 +75,19 @@ def _alignment(config: Mapping[str, Any], x: Mapping[str, AnyArray]) -> Pair:
     return of_pair
 
 
+def _position_modulated(config: Mapping[str, Any], x: Mapping[str, AnyArray]) -> Pair:
+    fits = np.array([[(_giou(a, b) + 1) / 2 for b in x["gt_bboxes"]] for a in x["bboxes"]])
+    fits *= max(1, 1 / (fits.max() + 1e-8))
+    alpha, gamma = config.get("alpha", 0.25), config.get("gamma", 2)
+
+    def of_pair(n: int, g: int) -> float:
+        p = fits[n, g] ** config.get("beta", 0.5) / (1 + math.exp(-x["scores"][n, x["gt_labels"][g]]))
+        true = -alpha * (1 - p) ** gamma * math.log(p + 1e-8)
+        return float(true + (1 - alpha) * p**gamma * math.log(1 - p + 1e-8))
+
+    return of_pair
+
+
 def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[float, float]) -> Pair:
     """Return the unweighted cost of prediction n with ground truth g by the config of a cost.
 
@@ -125,6 +138,8 @@ def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[
         return of_masks(_cross_entropy)
     if kind == "AlignmentCost":
         return _alignment(config, x)
+    if kind == "PositionModulatedCost":
+        return _position_modulated(config, x)
     if kind == "TokenFocalLossCost":
         knobs = {"eps": 1e-8, **config}
 

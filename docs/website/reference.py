@@ -70,8 +70,9 @@ TOPICS = (
     ),
     Topic("priors", "Priors", modules=("assigncore.priors",)),
     Topic("costs", "Match costs", modules=("assigncore.costs",)),
-    Topic("matching", "Matching", modules=("assigncore.matching",)),
+    Topic("matching", "Matching", modules=("assigncore.matching", "assigncore.matching.mixture")),
     Topic("presets", "Presets of YOLO", modules=("assigncore.assigners.task_aligned_presets",)),
+    Topic("set_presets", "Presets of set predictors", modules=("assigncore.assigners.set_presets",)),
     Topic(
         "backends",
         "Backends and memory",

@@ -154,9 +154,13 @@ def losses(modules):
     """Let there be a package of that name, with some of its losses and matchers."""
     matcher = type("RTDetrHungarianMatcher", (), {})
     of_masks = type("MaskFormerHungarianMatcher", (torch.nn.Module,), {})
+    of_rt_detr = published_loss("RTDetrLoss")
     contents = {
-        "loss.loss_rt_detr": {"RTDetrHungarianMatcher": matcher, "RTDetrLoss": published_loss("RTDetrLoss")},
-        "loss.loss_d_fine": {"RTDetrHungarianMatcher": matcher},
+        "loss.loss_rt_detr": {"RTDetrHungarianMatcher": matcher, "RTDetrLoss": of_rt_detr},
+        "loss.loss_d_fine": {
+            "RTDetrHungarianMatcher": matcher,
+            "DFineLoss": type("DFineLoss", (of_rt_detr,), {}),
+        },
         "loss.loss_lw_detr": {"LwDetrImageLoss": published_loss("LwDetrImageLoss")},
         "models.maskformer.modeling_maskformer": {"MaskFormerHungarianMatcher": of_masks},
     }
@@ -227,6 +231,18 @@ def test_a_model_gets_matchers_with_the_weights_of_its_own(losses):
         found.undo()
     assert model.criterion.matcher is published
     assert losses["models.maskformer.modeling_maskformer"].MaskFormerHungarianMatcher is of_masks
+
+
+def test_a_model_is_known_by_a_loss_that_derives_from_one_that_matches(losses):
+    def loss_function():
+        """Stand for the one of D-FINE."""
+
+    loss_function.__module__ = losses["loss.loss_d_fine"].__name__
+    model = torch.nn.Module()
+    model.loss_function = loss_function
+    found = transformers.use_in(model)
+    assert f"{loss_function.__module__}.RTDetrHungarianMatcher" in found.replaced
+    found.undo()
 
 
 def test_a_model_without_a_matcher_is_refused_and_nothing_stays_switched(losses):

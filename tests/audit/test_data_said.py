@@ -104,6 +104,22 @@ def test_control_characters_of_mistakes_do_not_reach_the_terminal(command, docum
     assert "\x1b" not in command("audit", write(document), "--assigner", "rpn\x1b[31m").output
 
 
+@pytest.mark.parametrize("name", ["[bold]", "[/]", "a[/b]c", "[link=x]y"])
+def test_brackets_are_no_markup(name, command, document, write):
+    document["categories"][0]["name"] = name
+    for image in document["images"]:
+        image["id"] = f"{image['id']}{name}"
+    for annotation in document["annotations"]:
+        annotation["image_id"] = f"{annotation['image_id']}{name}"
+    config = write({"name": name, "assigner": {"pos_iou_thr": 0.99, "match_low_quality": False}}, "own.json")
+    alone = command("audit", write(document), "--config", config, "--suggest")
+    assert alone.exit_code == 0, alone.output
+    assert lines(alone).count(name) >= 5
+    beside = command("audit", write(document), "--config", config, "--assigner", "rpn")
+    assert beside.exit_code == 0, beside.output
+    assert name in lines(beside)
+
+
 def test_a_name_of_5000_characters_is_cut(command, document, write):
     document["categories"][0]["name"] = "z" * 5000
     document["images"][0]["id"] = "i" * 5000
@@ -131,3 +147,14 @@ def test_pictures_take_names_as_they_are(command, document, write, tmp_path):
     assert result.exit_code == 0, result.output
     assert [str(w.message) for w in caught if "lyph" in str(w.message)] == []
     assert len(list((tmp_path / "out").rglob("*.png"))) == 11
+
+
+def test_halves_of_surrogate_pairs_reach_every_file_as_escapes(command, document, write, tmp_path):
+    document["categories"][0]["name"] = "\ud800</script>"
+    document["images"][0] |= {"id": "\udfff", "file_name": "\ud800/\udc00a.png"}
+    for annotation in document["annotations"]:
+        annotation["image_id"] = "\udfff" if annotation["image_id"] == 7 else annotation["image_id"]
+    result = command("audit", write(document), "--out", tmp_path / "out", "--gallery", 1)
+    assert result.exit_code == 0, result.output
+    assert "\\ud800" in (tmp_path / "out" / "rpn" / "objects.csv").read_text(encoding="utf-8")
+    assert "<html" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from assigncore.assigners import (
     TaskAlignedAssigner,
     YOLOv7Assigner,
     yolov8,
+    yolov8_obb,
 )
 from assigncore.audit import masks
 from assigncore.audit.assigning import Settings, assign_images
@@ -22,7 +23,7 @@ from assigncore.audit.devices import open_backend
 from assigncore.audit.predicting_presets import PREDICTING
 from assigncore.audit.predictions import LOW_SCORE, as_logits, as_softmax_logits, simulate
 from assigncore.audit.presets import PRESETS
-from assigncore.boxes import pairwise_iou
+from assigncore.boxes import pairwise_iou, xyxy_to_xywhr
 
 FROM_P3 = (8, 16, 32, 64, 128)
 OF_YOLO = (8, 16, 32)
@@ -31,6 +32,7 @@ BOX_COSTS = (
     {"type": "IoUCost", "iou_mode": "giou", "weight": 2.0},
 )
 FOCAL = ({"type": "FocalLossCost", "weight": 2.0}, *BOX_COSTS)
+FOCAL_AS_DETR = ({"type": "FocalLossCost", "weight": 2.0, "eps": 1e-8}, *BOX_COSTS)
 SOFTMAX = ({"type": "ClassificationCost", "weight": 1.0}, *BOX_COSTS)
 MASKS = (
     {"type": "ClassificationCost", "weight": 2.0},
@@ -83,6 +85,11 @@ def call_yolov8(laid, counts, gt, boxes, scores, labels):
     return yolov8().assign(laid, gt, gt_labels=labels, pred_bboxes=boxes, pred_scores=scores)
 
 
+def call_obb(laid, counts, gt, boxes, scores, labels):
+    gt, boxes = (xyxy_to_xywhr(x.astype(np.float32)) for x in (gt, boxes))
+    return yolov8_obb().assign(laid, gt, gt_labels=labels, pred_bboxes=boxes, pred_scores=scores)
+
+
 # Strides, offset in a cell, side of a prior's own box in strides, and the assigner called by hand.
 DENSE = {
     "ddod": (FROM_P3, 0.0, 8, call_ddod),
@@ -90,14 +97,20 @@ DENSE = {
     "yolox": (OF_YOLO, 0.5, 4, call_yolox),
     "rtmdet": (OF_YOLO, 0.0, 4, call_rtmdet),
     "yolov8": (OF_YOLO, 0.5, 4, call_yolov8),
+    "yolo11-obb": (OF_YOLO, 0.5, 4, call_obb),
 }
 # Number of queries, costs, and what makes logits of scores.
 MATCHED = {
     "detr": (100, SOFTMAX, as_softmax_logits),
     "deformable-detr": (300, FOCAL, as_logits),
     "dino": (900, FOCAL, as_logits),
+    "rt-detr": (300, FOCAL_AS_DETR, as_logits),
+    "d-fine": (300, FOCAL_AS_DETR, as_logits),
+    "lw-detr": (3900, FOCAL_AS_DETR, as_logits),
     "mask2former": (100, MASKS, as_softmax_logits),
 }
+GROUPS = {"lw-detr": 13}
+OTHER_SOURCES = ("yolov7", "yolov8", "yolo11-obb", "rt-detr", "d-fine", "lw-detr")
 
 
 NAMES = [*DENSE, *MATCHED, "yolov7"]
@@ -159,7 +172,7 @@ def test_every_preset_that_reads_predictions_is_checked_by_hand():
 def test_a_preset_names_its_paper(name):
     assert "et al." in PRESETS[name].source
     assert "(20" in PRESETS[name].source
-    assert "MMDetection 3.3, configs/" in PRESETS[name].source or name in ("yolov7", "yolov8")
+    assert "MMDetection 3.3, configs/" in PRESETS[name].source or name in OTHER_SOURCES
 
 
 @pytest.mark.parametrize("name", DENSE)
@@ -195,11 +208,12 @@ def test_a_matching_preset_is_its_assigner_called_by_hand(name, rivals, frames_o
         if name == "mask2former":
             given["pred_masks"] = as_logits(masks.box_masks(one.priors[None], shape)[0])
             given["gt_masks"] = masks.box_masks(gt[None], shape)[0]
-        assigner = HungarianAssigner(match_costs=costs)
+        groups = GROUPS.get(name, 1)
+        assigner = HungarianAssigner(match_costs=costs, groups=groups)
         labels = labels_of(rivals, one)
         result = assigner.assign(gt, gt_labels=labels, image_shape=shape[0], **given)
         np.testing.assert_array_equal(one.gt_inds, result.gt_inds)
-        assert sorted(one.gt_inds[one.gt_inds > 0]) == list(range(1, len(gt) + 1))
+        assert sorted(one.gt_inds[one.gt_inds > 0]) == sorted([*range(1, len(gt) + 1)] * groups)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -224,3 +238,27 @@ def test_jax_decides_the_same(name, rivals, frames_of, plan, settings):
     expected = by_image(assign_images(preset, rivals, wide, settings))
     for image_id, one in by_image(assign_images(preset, rivals, wide, Settings(backend, device))).items():
         np.testing.assert_array_equal(one.gt_inds, expected[image_id].gt_inds)
+
+
+def test_oriented_boxes_are_assigned_by_their_angle(rivals, frames_of, plan, settings):
+    preset = plan("yolo11-obb")
+    turned = np.concatenate(
+        [xyxy_to_xywhr(rivals.all_objects.bboxes)[:, :4], np.full((len(rivals.all_objects), 1), 0.5)], axis=-1
+    )
+    tilted = dataclasses.replace(rivals, all_objects=dataclasses.replace(rivals.all_objects, oriented=turned))
+    upright = by_image(assign_images(preset, rivals, frames_of(preset), settings))
+    differ = 0
+    for name, one in by_image(assign_images(preset, tilted, frames_of(preset), settings)).items():
+        boxes = one.frame.oriented(one.objects)
+        positive = one.gt_inds > 0
+        if not positive.any():
+            continue
+        own = boxes[one.gt_inds[positive] - 1]
+        wide = np.concatenate([own[:, :2], np.maximum(own[:, 2:4], 16), own[:, 4:]], axis=-1)
+        c, s = np.cos(wide[:, 4]), np.sin(wide[:, 4])
+        dx, dy = (one.priors[positive, :2] - wide[:, :2]).T
+        assert (np.abs(c * dx + s * dy) <= wide[:, 2] / 2 + 1e-3).all()
+        assert (np.abs(c * dy - s * dx) <= wide[:, 3] / 2 + 1e-3).all()
+        assert 0.4 < np.nanmean(one.matched_overlaps) <= 1
+        differ += int(np.sum(one.gt_inds != upright[name].gt_inds))
+    assert differ > 0

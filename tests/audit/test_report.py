@@ -41,6 +41,7 @@ def test_unmatched_objects_are_listed_with_all_that_is_asked_for(audit):
             "training_width": 6.0,
             "training_height": 7.0,
             "best_overlap": 0.041,
+            "reason": "no prior: best overlap of the ground truth at least min_pos_iou (0.04102, limit 0.3)",
         }
     ]
     assert unmatched_rows(audit("retinanet")["retinanet"]) == []

@@ -25,6 +25,8 @@ CONFIGS = [
     {"type": "TokenFocalLossCost", "weight": 2.0},
     {"type": "AlignmentCost", "alpha": 0.5, "beta": 3, "weight": 2.0},
     {"type": "AlignmentCost", "use_sigmoid": False},
+    {"type": "PositionModulatedCost", "weight": 2.0},
+    {"type": "PositionModulatedCost", "beta": 1.5, "alpha": 0.5, "gamma": 1},
     {"type": "BinaryFocalLossCost", "weight": 2.0},
     {"type": "BBoxL1Cost", "weight": 5.0},
     {"type": "BBoxL1Cost", "box_format": "xywh"},

@@ -99,6 +99,19 @@ def test_categories_that_are_not_listed_are_said(document, write):
     assert "1 annotation is of categories that 'categories' does not list: 77" in notices(dataset)
 
 
+@pytest.mark.parametrize("entry", ["zebra", {"name": "zebra"}, {"id": 4, "name": "another"}, None])
+def test_categories_that_cannot_be_read_are_said(entry, document, write):
+    document["categories"].append(entry)
+    dataset = read_coco(write(document))
+    assert dataset.categories == {9: "zebra", 4: "ape"}
+    assert "not used: 1 entry of 'categories' without an own id" in notices(dataset)
+
+
+def test_a_category_without_name_is_called_by_its_id(document, write):
+    document["categories"][1]["name"] = None
+    assert read_coco(write(document)).categories == {9: "zebra", 4: "4"}
+
+
 @pytest.mark.parametrize("more", [{"rotation": 30}, {"attributes": {"rotation": 12.5, "occluded": False}}])
 def test_a_rotation_is_said(more, document, write):
     document["annotations"][1] |= more

@@ -105,7 +105,7 @@ def test_a_format_that_is_said_is_taken(document, write):
     with pytest.raises(InputFileError, match="none of 1 line can be used"):
         read_dataset(path, "crowdhuman")
     with pytest.raises(
-        ValueError, match="format: expected one of coco, lvis, yolo, voc, crowdhuman, got 'csv'"
+        ValueError, match="format: expected one of coco, lvis, yolo, voc, crowdhuman, dota, got 'csv'"
     ):
         read_dataset(path, "csv")
     with pytest.raises(ValueError, match="split: coco has no splits"):

@@ -93,6 +93,18 @@ def test_without_a_description_images_are_paired_with_labels(folder):
     assert read_dataset(folder).class_names == ("cat", "dog", "emu")
 
 
+def test_the_folder_of_labels_is_enough(folder):
+    assert len(read_dataset(folder / "labels").images) == 4
+
+
+def test_images_without_any_label_file_are_refused(folder):
+    (folder / "labels").rename(folder / "annotations")
+    with pytest.raises(
+        InputFileError, match=r"none of 3 images has a label file: there is no .*labels.train"
+    ):
+        read_dataset(folder)
+
+
 def test_labels_beside_their_images(tmp_path):
     write_image(tmp_path / "a.png", 10, 20)
     (tmp_path / "a.txt").write_text("3 .5 .5 .4 .4")

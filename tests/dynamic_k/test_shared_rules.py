@@ -192,7 +192,6 @@ def test_compiled_by_jax_is_eager(subject):
         ({"priors": np.zeros((45, 3))}, ValueError, "priors"),
         ({"predictions": np.zeros((45, 0))}, ValueError, "at least one class"),
         ({"predictions": np.zeros((44, 4))}, ValueError, r"expected \(..., 45, C\)|expected shape"),
-        ({"ignore_bboxes": np.zeros((1, 4))}, TypeError, "ignore_bboxes"),
     ],
 )
 def test_wrong_calls_are_refused(subject, change, error, words):

@@ -114,7 +114,6 @@ def test_wrong_knobs_are_refused(knobs, named):
         ({"pred_scores": np.zeros((59, 3))}, "pred_scores"),
         ({"gt_labels": np.zeros(5)}, "gt_labels"),
         ({"priors": np.zeros((60, 5))}, "priors"),
-        ({"ignore_bboxes": np.zeros((1, 4))}, "ignore_bboxes"),
     ],
 )
 def test_wrong_calls_are_refused(change, named):
