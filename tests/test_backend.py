@@ -1,6 +1,7 @@
 """Each adapter's primitives agree with the portable ones; libraries are found by their arrays."""
 
 import os
+import pickle
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -317,3 +318,8 @@ def test_rows_with_fewer_finite_values_than_are_sought_name_no_place_twice(targe
         values, index = target.to_numpy(values), target.to_numpy(index)
     np.testing.assert_array_equal(values, [[-1, np.inf, np.inf], [-np.inf, 3, np.inf]])
     np.testing.assert_array_equal(index, [[0, 1, 2], [3, 2, 0]])
+
+
+def test_another_process_finds_the_same_backend():
+    backend = load_backend("numpy")
+    assert pickle.loads(pickle.dumps(backend)) is backend
