@@ -47,7 +47,7 @@ def test_an_own_file_with_every_option(command, document, write, tmp_path):
     assert report["settings"]["size_divisor"] == 64
     assert report["settings"]["batch_size"] == 3
     assert report["runs"][1]["num_unmatched"] == 3
-    assert f"Wrote {out / 'report.json'} and 13 pictures" in result.stdout
+    assert f"Wrote {out / 'report.html'}, {out / 'report.json'} and 13 pictures" in result.stdout
     assert len(list(out.rglob("*.png"))) == 13
 
 
