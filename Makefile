@@ -81,6 +81,9 @@ $(CLIENTS)/.ready: Makefile
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmdet mmdet==3.3.0
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmyolo mmyolo==0.6.0
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/detr detr==0.1.4
+	# Of MMRotate the config files alone are read.
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmrotate mmrotate==0.3.4
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --target build/clients/mmrotate1 mmrotate==1.0.0rc1
 	# MMCV 1 asks setuptools for what later versions have not, so it is built with the one installed above.
 	$(CLIENTS)/bin/python -m pip install --quiet --no-deps --no-build-isolation --target build/clients/mmdet2 \
 		mmcv==1.7.2 mmdet==2.28.2

@@ -202,6 +202,8 @@ class SetMatcher(torch.nn.Module):
     def _prepared(self, name: str, x: Tensor) -> Tensor:
         """Bring an entry to the core's form: boxes in pixels, corner to corner."""
         x = x.detach()
+        if name == "gt_labels" and x.numel() == 0:
+            return x.new_zeros(0, dtype=torch.int64)
         if not name.endswith("bboxes"):
             return x
         if x.ndim == 1 and len(x) == 0:

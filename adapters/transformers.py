@@ -99,6 +99,12 @@ class DeformableDetrHungarianMatcher(HungarianMatcher):
     focal: Mapping[str, float] | None = detr.FocalHungarianMatcher.focal
 
 
+def _check_as_many(name: str, given: Sequence[Any], of: str, others: Sequence[Any]) -> None:
+    """Check that there is one of each for every image."""
+    if len(given) != len(others):
+        raise ValueError(f"{name}: expected {len(others)}, as many as {of}, got {len(given)}")
+
+
 class GroundingDinoHungarianMatcher(HungarianMatcher):
     """The matcher of Grounding DINO and MM Grounding DINO: a focal cost of the tokens that name a class.
 
@@ -125,6 +131,7 @@ class GroundingDinoHungarianMatcher(HungarianMatcher):
         self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target], *further: Any
     ) -> list[Any]:
         maps = layers[0]["label_maps"]
+        _check_as_many("label_maps", maps, "targets", targets)
         named = [
             {**target, "positive_maps": of_image[target["class_labels"]]}
             for target, of_image in zip(targets, maps, strict=True)
@@ -307,6 +314,7 @@ class MaskMatcher(SetMatcher):
 
     def _match(self, layers: Sequence[Mapping[str, Any]], targets: Any, *further: Any) -> list[Any]:
         predicted = layers[0]["masks_queries_logits"]
+        _check_as_many("mask_labels", targets[0], "class_labels", targets[1])
         named = [
             {
                 "class_labels": labels.to(predicted.device),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["max_iou", "pairwise_iou"]
+__all__ = ["assign_by_overlaps", "max_iou", "pairwise_iou"]
 
 
 def pairwise_iou(gts: Tensor, priors: Tensor) -> Tensor:
@@ -34,14 +34,22 @@ def max_iou(
     min_pos_iou: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Assign by overlap thresholds; returns `gt_inds`, `max_overlaps` and `labels`, each (N,)."""
-    overlaps = pairwise_iou(gt_bboxes, priors)
+    return assign_by_overlaps(
+        pairwise_iou(gt_bboxes, priors), gt_labels, pos_iou_thr, neg_iou_thr, min_pos_iou
+    )
+
+
+def assign_by_overlaps(
+    overlaps: Tensor, gt_labels: Tensor, pos_iou_thr: float, neg_iou_thr: float, min_pos_iou: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Do so with overlaps (G, N)."""
     best, best_gt = overlaps.max(dim=0)
     best_of_gt, _ = overlaps.max(dim=1)
     gt_inds = torch.full_like(best_gt, -1)
     gt_inds[(best >= 0) & (best < neg_iou_thr)] = 0
     positive = best >= pos_iou_thr
     gt_inds[positive] = best_gt[positive] + 1
-    for i in range(len(gt_bboxes)):
+    for i in range(len(gt_labels)):
         if best_of_gt[i] >= min_pos_iou:
             gt_inds[overlaps[i] == best_of_gt[i]] = i + 1
     labels = torch.full_like(gt_inds, -1)

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 from cases import Case, Inputs, Row
-from rows_predictions import PREDICTION_ROWS
+from rows_predictions import PREDICTION_ROWS, Floats
 from scenes import STRIDES, draw_boxes, jitter, retinanet_anchors, square_anchors
 
+from assigncore.boxes import xyxy_to_xywhr
 from assigncore.priors import PointGenerator, PriorGrid
 
 __all__ = ["ROWS"]
@@ -26,6 +27,19 @@ def with_boxes(case: Case, grid: PriorGrid) -> Inputs:
     """Share the priors of a grid among all images, and draw boxes with classes on each."""
     gt_bboxes, gt_labels = draw_boxes(case.rng(), case.image, case.images, case.boxes)
     return Inputs({"priors": grid.priors}, {"gt_bboxes": gt_bboxes, "gt_labels": gt_labels})
+
+
+def turned_anchors(case: Case) -> Inputs:
+    """Lay one anchor a cell, each and every box turned by an angle of its own."""
+    grid, rng = square_anchors(case.image, scale=4.0), case.rng()
+    inputs = with_boxes(case, grid)
+
+    def turned(boxes: Floats) -> Floats:
+        angle = rng.uniform(-np.pi / 2, np.pi / 2, (*boxes.shape[:-1], 1))
+        return np.concatenate([xyxy_to_xywhr(boxes)[..., :4], angle], axis=-1).astype(boxes.dtype)
+
+    gts = {**inputs.per_image, "gt_bboxes": turned(inputs.per_image["gt_bboxes"])}
+    return Inputs({"priors": turned(inputs.shared["priors"])}, gts)
 
 
 def by_level(lay: Callable[[tuple[int, int]], PriorGrid]) -> Callable[[Case], Inputs]:
@@ -89,6 +103,22 @@ ROWS = {
             boxes=(5, 20, 100, 500),
             images=(1, 8),
             memory_boxes=2000,
+        ),
+        Row(
+            name="max_iou_rotated",
+            title="MaxIoUAssigner, oriented anchors and ground truths, by the exact rotated IoU",
+            assigner={
+                "type": "MaxIoUAssigner",
+                "pos_iou_thr": 0.5,
+                "neg_iou_thr": 0.4,
+                "min_pos_iou": 0.1,
+                "iou_calculator": {"type": "RotatedIoU"},
+            },
+            inputs=turned_anchors,
+            dense="dense_torch_oriented.max_iou",
+            boxes=(20,),
+            images=(1,),
+            memory_boxes=100,
         ),
         Row(
             name="atss",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import torch
 import wheels
 from calls import CALLS, CLASSES, answer, scene, ties_to_the_lowest_index
+from published import distinct, name_of, read
 
 SCENES = 3
 
@@ -25,43 +26,6 @@ LEFT = {
 """Types in a dict that is not compared, and why."""
 
 Build = Callable[[dict[str, Any]], Any]
-
-
-def name_of(kind: Any) -> str:
-    """Return the name of a type, which may be given as a class."""
-    return str(getattr(kind, "__name__", kind))
-
-
-def assigners_of(node: Any) -> Iterator[dict[str, Any]]:
-    """Find the assigner dicts of a config, whatever key they stand under."""
-    if isinstance(node, dict):
-        if name_of(node.get("type")).endswith("Assigner"):
-            yield node
-        for value in node.values():
-            yield from assigners_of(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from assigners_of(value)
-
-
-def published(framework: str) -> tuple[dict[str, tuple[dict[str, Any], str]], list[str]]:
-    """Return the distinct assigner dicts with the first config of each, and the configs nobody can read."""
-    from mmengine.config import Config
-
-    folder = wheels.CONFIGS[framework]
-    found: dict[str, tuple[dict[str, Any], str]] = {}
-    unread = []
-    for file in sorted(folder.rglob("*.py")):
-        name = str(file.relative_to(folder))
-        try:
-            # What a config imports besides, such as a backbone of another package, says nothing of assigners.
-            config = Config.fromfile(str(file), import_custom_modules=False)._cfg_dict.to_dict()
-        except Exception as error:
-            unread.append(f"{name}: {type(error).__name__}")
-            continue
-        for each in assigners_of(config):
-            found.setdefault(json.dumps(each, sort_keys=True, default=name_of), (each, name))
-    return found, unread
 
 
 def builders_of_mmdet() -> tuple[Build, Build]:
@@ -151,7 +115,8 @@ def held_together(framework: str, sides: tuple[Any, Any], kind: str, classes: in
 def main(framework: str) -> None:
     """Compare all, and print what was found."""
     wheels.use(framework)
-    found, unread = published(framework)
+    configs, unread = read(framework)
+    found = distinct(configs, "Assigner")
     theirs, ours = BUILDERS[framework]()
     answers: dict[str, dict[str, Any]] = {}
     for key, (config, file) in found.items():

@@ -11,20 +11,33 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 WHEELS = HERE.parent / "build" / "clients"
 
-FOLDERS = {"mmdet": ("mmdet",), "mmdet2": ("mmdet2",), "mmyolo": ("mmdet", "mmyolo")}
-"""The folders each framework is imported from."""
+FOLDERS = {
+    "mmdet": ("mmdet",),
+    "mmdet2": ("mmdet2",),
+    "mmyolo": ("mmdet", "mmyolo"),
+    "mmrotate": ("mmdet2", "mmrotate"),
+    "mmrotate1": ("mmdet", "mmrotate1"),
+}
+"""The folders each framework is imported from. MMRotate's configs are read, it is not imported."""
 
 CONFIGS = {
     "mmdet": WHEELS / "mmdet" / "mmdet" / ".mim" / "configs",
     "mmdet2": WHEELS / "mmdet2" / "mmdet" / ".mim" / "configs",
     "mmyolo": WHEELS / "mmyolo" / "mmyolo" / ".mim" / "configs",
+    "mmrotate": WHEELS / "mmrotate" / "mmrotate" / ".mim" / "configs",
+    "mmrotate1": WHEELS / "mmrotate1" / "mmrotate" / ".mim" / "configs",
 }
 """The folder of each framework's own config files."""
 
 
+def reach(framework: str) -> None:
+    """Let a framework be found."""
+    sys.path[:0] = [str(WHEELS / folder) for folder in FOLDERS[framework]]
+
+
 def use(framework: str) -> None:
     """Let a framework be imported, with what stands in for the compiled operations."""
-    sys.path[:0] = [str(WHEELS / folder) for folder in FOLDERS[framework]]
+    reach(framework)
     import operations
 
     operations.stand_in()

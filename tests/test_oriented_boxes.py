@@ -19,7 +19,7 @@ from assigncore.boxes import (
     xywhr_to_xyxy,
     xyxy_to_xywhr,
 )
-from assigncore.boxes.calculators import GWD, KLD, NWD, ProbIoU, RotatedIoU
+from assigncore.boxes.calculators import GWD, KLD, NWD, RFD, ProbIoU, RotatedIoU
 from assigncore.conformance import get_target
 
 ORIENTED = (RotatedIoU(), ProbIoU(), GWD(), GWD(function="sqrt"), KLD(), KLD(tau=2.0))
@@ -210,7 +210,18 @@ def test_the_normalised_wasserstein_distance_is_that_of_upright_gaussians():
     np.testing.assert_allclose(NWD(constant=9.0)(a, b), np.exp(-distance / 9), rtol=1e-7)
 
 
-@pytest.mark.parametrize("calculator", [*ORIENTED, NWD()], ids=repr)
+def test_receptive_fields_diverge_as_upright_gaussians_do():
+    gts, fields = (xywhr_to_xyxy(_some(6, seed)) for seed in (0, 1))
+    smaller = xyxy_to_xywhr(fields) * np.array([1, 1, 0.5, 0.5, 1])
+    divergence = np.expm1(1 / KLD()(smaller, xyxy_to_xywhr(gts)) - 1)
+    np.testing.assert_allclose(RFD(decay=0.5)(gts, fields), 1 / (1 + divergence.T), rtol=1e-6)
+    assert RFD()(gts[:, [0, 1, 0, 1]], fields).max() < 1e-6
+    for wrong in (0, -1.0):
+        with pytest.raises(ValueError, match="decay: expected a positive number"):
+            RFD(decay=wrong)
+
+
+@pytest.mark.parametrize("calculator", [*ORIENTED, NWD(), RFD()], ids=repr)
 def test_broken_boxes_overlap_nothing(calculator):
     a, b = _some(4, 0), _some(3, 1)
     a, b = a[:, : calculator.columns], b[:, : calculator.columns]

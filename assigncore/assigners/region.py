@@ -186,7 +186,7 @@ class RegionAssigner(Configured):
             self._name_steps(scene, points, regions, levels)
         code = xp.astype(xp.concat(codes, axis=-1), scene.backend.integer_dtype(scene.priors))
         unassigned = xp.where(code > 0, -1, scene.full(0, integers=True))
-        gt_inds = xp.where(code % 2 == 1, code // 2, unassigned)
+        gt_inds = xp.where((code & 1) == 1, code >> 1, unassigned)
         within = scene.prior_whole
         if allowed_border >= 0:
             within = within & inside_image(scene.priors, size, allowed_border=allowed_border)
@@ -240,7 +240,7 @@ class RegionAssigner(Configured):
         code = scene.xp.where(scene.prior_whole[:, None, :], scene.xp.concat(codes, axis=-1), 0)
         condition("centre in the central or the surrounding region", code > 0)
         contest("central regions before surrounding ones, later objects before earlier", by=code)
-        condition("centre in the central region", code % 2 == 1, otherwise=-1)
+        condition("centre in the central region", (code & 1) == 1, otherwise=-1)
 
     def _regions(self, scene: Scene, grids: Sequence[Grid], anchor_scale: float) -> _Regions:
         """Lay out the regions of all ground truths on the level of each and on the next ones."""

@@ -62,6 +62,11 @@ class Objects:
     most: int
     scale: ImageScale | ExactSize
 
+    @property
+    def fitted(self) -> Any:
+        """Those of some extent at training size, which anchors can be fitted to."""
+        return self.gt_bboxes[np.all(self.gt_bboxes[:, :2] < self.gt_bboxes[:, 2:], axis=1)]
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -163,24 +168,24 @@ def _fitted(plan: Plan, objects: Objects) -> Iterator[Proposed]:
     """Fit the anchors that there are: their number and places stay."""
     section, anchors = _anchors(plan)
     if isinstance(anchors, AnchorGenerator):
-        fitted = fit_anchors(anchors, objects.gt_bboxes)
+        fitted = fit_anchors(anchors, objects.fitted)
         if fitted == anchors:
             return
         scales = as_override(f"{section}.scales", fitted.all_scales)
         ratios = as_override(f"{section}.ratios", tuple(fitted.ratios))
-        alone = fit_anchors(anchors, objects.gt_bboxes, ratios=False)
+        alone = fit_anchors(anchors, objects.fitted, ratios=False)
         if alone != anchors:
             yield "scales fitted", (as_override(f"{section}.scales", alone.all_scales),)
         if fitted.ratios != anchors.ratios:
             yield "scales and ratios fitted", (scales, ratios)
     elif isinstance(anchors, SSDAnchorGenerator):
-        made = fit_anchors(anchors, objects.gt_bboxes)
+        made = fit_anchors(anchors, objects.fitted)
         if made != anchors:
             sizes = {"min_sizes": made.min_sizes, "max_sizes": made.max_sizes}
             yield "sizes fitted", tuple(as_override(f"{section}.{k}", tuple(v)) for k, v in sizes.items())
     elif isinstance(anchors, YOLOAnchorGenerator):
         levels, each = len(anchors.strides), len(anchors.base_sizes[0])
-        shapes = fit_shapes(objects.gt_bboxes[:, 2:] - objects.gt_bboxes[:, :2], levels * each)
+        shapes = fit_shapes(objects.fitted[:, 2:] - objects.fitted[:, :2], levels * each)
         if len(shapes) == levels * each:
             yield (
                 "sizes fitted",
@@ -198,8 +203,8 @@ def _finer(plan: Plan, objects: Objects) -> Iterator[Proposed]:
                 (as_override("priors.num_queries", objects.most),),
             )
         return
-    if isinstance(anchors, AnchorGenerator):
-        more = _with_one_more_scale(anchors, objects.gt_bboxes)
+    if isinstance(anchors, AnchorGenerator) and len(objects.fitted):
+        more = _with_one_more_scale(anchors, objects.fitted)
         yield "one more scale, all fitted", (as_override(f"{section}.scales", more.all_scales),)
     if not isinstance(plan.priors, PriorGenerator) or any(
         s % 2 for xy in plan.priors.stride_pairs for s in xy
@@ -298,7 +303,7 @@ def _causes(plan: Plan, findings: Findings, objects: Objects, without: Any) -> I
             f"Too few queries: an image has up to {plural(objects.most, 'object')}, "
             f"and there are {plan.priors.num_queries:,} queries."
         )
-    if not len(gt_bboxes):
+    if not len(objects.fitted):
         return
     _, anchors = _anchors(plan)
     if anchors is not None:
@@ -339,7 +344,8 @@ def _sizes_compared(anchors: BoxGenerator, gt_bboxes: Any, without: Any) -> Iter
         if np.any(without):
             text += f"; so are {of_without:,} of the {int(np.sum(without)):,} without positives"
         yield f"{text} {named}."
-    own = _ratio(gt_bboxes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own = _ratio(gt_bboxes)
     beyond = (own < ratios.min() / 2) | (own > ratios.max() * 2)
     if np.sum(beyond & without) > WORTH_IT * np.sum(without):
         yield (

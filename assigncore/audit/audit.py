@@ -231,6 +231,7 @@ def run(
     proposals: PathLike | None = None,
     predictions: PathLike | None = None,
     seed: int = 0,
+    reasons: bool = True,
     backend: str = "numpy",
     device: str | None = None,
     batch_size: int = BATCH_SIZE,
@@ -264,6 +265,8 @@ def run(
         COCO results for second stages, and for assigners that read predictions. Default: simulated.
     seed : int, default 0
         Of what is simulated.
+    reasons : bool, default True
+        Whether to find out why objects have no positives, which assigns images with such objects twice.
     backend : {"numpy", "torch", "jax", "cupy"}
         Array library that computes.
     device : str, optional
@@ -325,7 +328,7 @@ def run(
     if predictions is not None:
         detections = load_results("--predictions", Path(predictions), whole, with_classes=True)
         detections = detections.of_part(dataset)
-    settings = Settings(library, at, batch_size, boxes, detections, seed)
+    settings = Settings(library, at, batch_size, boxes, detections, seed, reasons)
     return assign_dataset(plans, dataset, scale, settings, jobs=jobs, executor=executor, progress=progress)
 
 

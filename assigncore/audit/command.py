@@ -175,6 +175,12 @@ def cli(context: click.Context) -> None:
     help="Compute on a Dask cluster instead: the address of its scheduler, such as tcp://host:8786.",
 )
 @click.option(
+    "--reasons/--no-reasons",
+    default=True,
+    show_default=True,
+    help="Whether to find out why objects have no positives; images with such objects are assigned twice.",
+)
+@click.option(
     "--suggest",
     is_flag=True,
     help="Fit the anchors to the objects, try that and other changes, and advise what to change.",
@@ -219,6 +225,7 @@ def audit(
     seed: int,
     jobs: int | None,
     scheduler: str | None,
+    reasons: bool,
     suggest: bool,
     variations: tuple[str, ...],
     out: Path | None,
@@ -258,6 +265,7 @@ def audit(
             proposals=proposals,
             predictions=predictions,
             seed=seed,
+            reasons=reasons,
             backend=backend,
             device=device,
             batch_size=batch_size,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assigncore.assigners import CenterRegionAssigner
 from assigncore.audit.frames import Batch
 from assigncore.audit.inputs import ground_truth_boxes, places
 from assigncore.audit.layouts import Laid
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Reason", "ReasonKind", "find_reasons", "reason_text"]
 
+
+# These decide about each prior alone, and hold all pairs while their steps are read.
+EACH_PRIOR_ALONE = (CenterRegionAssigner,)
 
 # What steps say is recorded for one thread at a time.
 _one_at_a_time = Lock()
@@ -95,6 +99,8 @@ def find_reasons(
 
     given = {**places(plan, laid.priors, ground_truth_boxes(plan, batch)), **arrays}
     alone = {name: cut(name, x) for name, x in given.items()}
+    if isinstance(plan.assigner, EACH_PRIOR_ALONE):
+        alone = _near(alone, objects)
     with _one_at_a_time, without_numpy_fast_path(), recorded() as trace, np.errstate(all="ignore"):
         result = plan.assigner.assign(**alone, **static)
     if not trace.rounds and trace.matching is None:
@@ -107,6 +113,16 @@ def find_reasons(
         rival = -1 if pair.winner is None else pair.winner
         found[index] = Reason(ReasonKind(pair.outcome, pair.step), value, limit, rival)
     return found
+
+
+def _near(inputs: dict[str, Any], objects: Sequence[int]) -> dict[str, Any]:
+    """Keep the priors that touch one of some objects; the first one in any case."""
+    priors, gt_bboxes = inputs["priors"], inputs["gt_bboxes"][list(objects)]
+    touch = np.zeros(len(priors), dtype=bool)
+    touch[:1] = True
+    for box in gt_bboxes:
+        touch |= np.all((priors[:, :2] <= box[2:]) & (priors[:, 2:] >= box[:2]), axis=1)
+    return {name: x[touch] if name in ("priors", "prior_valid") else x for name, x in inputs.items()}
 
 
 def reason_text(kind: ReasonKind, value: float, limit: float, rival: str) -> str:

@@ -35,13 +35,14 @@ from assigncore.checks import (
     common_backend,
     raise_precision,
 )
-from assigncore.numerics import at_least, divided, exp, rounded_product, sqrt
+from assigncore.numerics import at_least, divided, exp, log, quotient, rounded_product, sqrt
 from assigncore.registry import OVERLAP_CALCULATORS, Configured
 
 __all__ = [
     "GWD",
     "KLD",
     "NWD",
+    "RFD",
     "BboxOverlaps2D",
     "CheckedCalculator",
     "OverlapCalculator",
@@ -664,3 +665,72 @@ def _normalized_wasserstein(b1: Array, b2: Array, *, constant: float) -> Array:
         return rounded_product(apart, apart) + rounded_product(sides, sides)
 
     return exp(-divided(sqrt(along(0, 2) + along(1, 3)), constant))
+
+
+@OVERLAP_CALCULATORS.register
+@dataclass(frozen=True)
+class RFD(CheckedCalculator):
+    """Receptive-field distance of axis-aligned boxes, for small objects: ``1 / (1 + D)``.
+
+    D is the Kullback-Leibler divergence of the normal distribution that stands for a prior's receptive field
+    from that of an object. Boxes are x1, y1, x2, y2, the second ones' centred squares as wide as the field;
+    both have half their sides for standard deviations. How to call it says `__call__`.
+
+    Parameters
+    ----------
+    decay : float, default 1.0
+        The receptive fields' sides are so many times as long: the effective field is smaller than the
+        theoretical.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `decay` is no finite number, or not positive.
+
+    Notes
+    -----
+    A prior that is far from an object, or of another size, has little, but never nothing. A side counts as
+    1e-6 pixels at least. The only mode is ``"iou"``.
+
+    References
+    ----------
+    Xu et al., "RFLA: Gaussian Receptive Field based Label Assignment for Tiny Object Detection", 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> boxes = np.array([[0.0, 0.0, 8.0, 8.0], [4.0, 0.0, 12.0, 8.0], [0.0, 0.0, 16.0, 16.0]])
+    >>> RFD()(boxes[:1], boxes).round(4)
+    array([[1.    , 0.6667, 0.2767]])
+    """
+
+    decay: float = 1.0
+    zero_when_disjoint: ClassVar[bool] = False
+
+    def _check_knobs(self) -> None:
+        check_knob("decay", self.decay)
+        if self.decay <= 0:
+            raise ValueError(f"decay: expected a positive number, got {self.decay!r}")
+
+    def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
+        return partial(_receptive_field_similarity, decay=float(self.decay))
+
+
+LEAST_SIDE = 1e-6
+"""What a shorter side counts as where logarithms are taken, in pixels."""
+
+
+def _receptive_field_similarity(gt: Array, field: Array, *, decay: float) -> Array:
+    """Compute it of boxes that broadcast, (..., 4) and (..., 4), to (...)."""
+
+    def along(low: int, high: int) -> Array:
+        own = at_least(gt[..., high] - gt[..., low], LEAST_SIDE)
+        other = at_least(rounded_product(field[..., high] - field[..., low], decay), LEAST_SIDE)
+        apart = (gt[..., low] + gt[..., high]) - (field[..., low] + field[..., high])
+        size = quotient(other, own)
+        shift = quotient(apart, own)
+        squares = rounded_product(size, size) + rounded_product(shift, shift)
+        return squares - rounded_product(log(size), 2.0)
+
+    divergence = at_least(rounded_product(along(0, 2) + along(1, 3), 0.5) - 1.0, 0.0)
+    return quotient(get_backend(gt).xp.ones_like(divergence), divergence + 1.0)

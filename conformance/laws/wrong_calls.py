@@ -107,7 +107,7 @@ def _knobs(bench: Bench) -> None:
         value = getattr(assigner, knob.name)
         rebuild = partial(replace, assigner)
         if isinstance(value, float):
-            none = () if knob.default is None else (None,)
+            none = () if "None" in str(knob.type) else (None,)
             for wrong in (*NO_NUMBERS, *none):
                 words = (knob.name, repr(wrong))
                 call = partial(rebuild, **{knob.name: wrong})

@@ -36,6 +36,7 @@ NAVIGATION = {
         "guide/compiling",
         "guide/explanations",
         "guide/small_objects",
+        "guide/oriented_boxes",
         "guide/set_predictors",
         "guide/errors",
     ),

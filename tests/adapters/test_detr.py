@@ -399,3 +399,17 @@ def test_the_forks_matchers_are_modules_without_state(kind):
     matcher = kind(WEIGHT_DICT) if kind is detr.DFINEMatcher else kind(*WEIGHTS)
     arguments = draw(4)
     check_module(matcher, lambda module: module(*arguments))
+
+
+@pytest.mark.parametrize("boxes", [torch.zeros(0, 4), torch.empty(0)], ids=["(0, 4)", "(0,)"])
+@pytest.mark.parametrize("labels", [torch.zeros(0, dtype=torch.int64), torch.empty(0), torch.zeros(0, 2)])
+def test_targets_without_an_object_match_nothing_in_whatever_shape_they_come(boxes, labels):
+    outputs, targets = draw(9, sizes=(3, 2))
+    (expected, _), nothing = (
+        detr.HungarianMatcher(*WEIGHTS)(outputs, targets),
+        {"labels": labels, "boxes": boxes},
+    )
+    found = detr.HungarianMatcher(*WEIGHTS)(outputs, [targets[0], nothing])
+    assert torch.equal(found[0][0], expected[0])
+    assert [len(x) for x in found[1]] == [0, 0]
+    assert [len(i) for i, _ in detr.HungarianMatcher(*WEIGHTS)(outputs, [nothing] * 2)] == [0, 0]

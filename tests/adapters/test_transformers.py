@@ -72,3 +72,14 @@ def test_modules_have_no_state_and_their_weights_are_attributes():
     assert (matcher.class_cost, matcher.bbox_cost, matcher.giou_cost) == (2, 5, 3)
     with pytest.raises(ValueError, match="at least one that is not 0"):
         transformers.HungarianMatcher(0, 0, 0)
+
+
+def test_lists_of_different_length_are_named():
+    outputs, targets = renamed(*draw(1))
+    outputs["label_maps"] = (torch.ones(7, 7),) * 2
+    with pytest.raises(ValueError, match="label_maps: expected 3, as many as targets, got 2"):
+        transformers.GroundingDinoHungarianMatcher()(outputs, targets)
+    predicted, of_targets = draw_masks(2)
+    lists = [target["masks"] for target in of_targets], [target["labels"] for target in of_targets][:2]
+    with pytest.raises(ValueError, match="mask_labels: expected 2, as many as class_labels, got 3"):
+        transformers.MaskFormerHungarianMatcher()(predicted["pred_masks"], predicted["pred_logits"], *lists)

@@ -8,6 +8,7 @@ import pytest
 
 import assigncore
 from assigncore import audit
+from assigncore.audit import reasons
 from assigncore.audit.assigning import assign_images
 from assigncore.audit.config import make_plans
 from assigncore.audit.reasons import ReasonKind, reason_text
@@ -64,7 +65,7 @@ def test_the_best_overlap_that_is_said_is_the_audits(rivals):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_agrees_with_the_whole_explanation(name, rivals, settings):
+def test_a_reason_names_who_has_positives_and_no_object_that_has_some(name, rivals, settings):
     plan = make_plans([name], [], [])[0]
     frames = [(plan.scale or audit.audit.parse_scale("original", "")).frame(image) for image in rivals.images]
     for one in assign_images(plan, rivals, frames, settings):
@@ -93,6 +94,21 @@ def test_without_priors_there_is_nothing_to_compare():
     reason = assigncore.explain(assigncore.MaxIoUAssigner(0.5, 0.4, min_pos_iou=0.2), far, boxes).why_none(0)
     assert (reason.outcome, reason.value, reason.limit) == ("failed", 0, pytest.approx(0.2))
     assert assigncore.explain(assigner, far[:0], boxes).why_none(0).step == "anything to compare"
+
+
+def test_reasons_are_left_out_where_nobody_wants_them(rivals):
+    run = audit.run(rivals, "rpn", image_scale="original", reasons=False)[0]
+    assert run.statistics.reasons == ()
+    assert set(run.objects_table()["reason"].tolist()) == {""}
+
+
+def test_priors_that_touch_no_such_object_change_no_reason(rivals, monkeypatch):
+    overrides = ["min_pos_iof=0.9"]
+    near = audit.run(rivals, "fsaf", image_scale="original", overrides=overrides)[0]
+    monkeypatch.setattr(reasons, "EACH_PRIOR_ALONE", ())
+    every = audit.run(rivals, "fsaf", image_scale="original", overrides=overrides)[0]
+    assert every.statistics.reasons
+    assert near.objects_table()["reason"].tolist() == every.objects_table()["reason"].tolist()
 
 
 def test_equal_values_are_not_compared_in_words():

@@ -180,3 +180,30 @@ def test_a_matching_of_another_cost_or_with_foreign_labels_is_different(matching
     assert compare_case(matching, got).agreement is Agreement.DIFFERENT
     got["labels"] = matching.expected["labels"] + 1
     assert compare_case(replace(matching, cost=cost), got).agreement is Agreement.DIFFERENT
+
+
+def several(**changes):
+    """Make a case of two layers of two images, three predictions and two ground truths each, in one group."""
+    cost = np.array([[0.0, 1.0], [1.0, 0.0], [5.0, 5.0]])
+    codes = np.tile([1, 2, 0], (2, 2, 1))
+    case = load_packed("HungarianAssigner")[0]
+    made = {"expected": {"gt_inds": codes}, "cost": (cost,) * 4, "opt_cost": (0.0,) * 4}
+    return replace(case, none_outputs=("labels",), f64_diff=0, **{**made, **changes})
+
+
+def test_of_several_matchings_each_may_be_another_of_its_own_cost():
+    free = np.array([[1.0, 1.0], [1.0, 1.0], [5.0, 5.0]])
+    case = several(cost=(several().cost[0], free, *several().cost[2:]), opt_cost=(0.0, 2.0, 0.0, 0.0))
+    got = case.expected["gt_inds"].copy()
+    got[0, 1] = [2, 1, 0]
+    assert compare_case(case, {"gt_inds": got}).agreement is Agreement.EQUIVALENT
+    got[0, 0] = [2, 1, 0]
+    assert compare_case(case, {"gt_inds": got}).agreement is Agreement.DIFFERENT
+
+
+def test_groups_of_predictions_are_matchings_of_their_own():
+    same, other = np.array([[0.0], [9.0]]), np.array([[2.0], [2.0]])
+    codes = np.array([[[1, 0, 1, 0]]])
+    case = several(expected={"gt_inds": codes}, cost=(same, other), opt_cost=(0.0, 2.0))
+    assert compare_case(case, {"gt_inds": np.array([[[1, 0, 0, 1]]])}).agreement is Agreement.EQUIVALENT
+    assert compare_case(case, {"gt_inds": np.array([[[0, 1, 1, 0]]])}).agreement is Agreement.DIFFERENT
