@@ -352,3 +352,9 @@ def test_a_grid_says_how_many_priors_each_level_has():
 def test_a_number_beyond_floats_is_refused_at_construction(make):
     with pytest.raises(ValueError, match="expected"):
         make(10**400)
+
+
+@pytest.mark.parametrize("border", [10**400, float("nan"), float("inf")])
+def test_a_border_that_is_not_finite_is_refused(border):
+    with pytest.raises(ValueError, match="allowed_border: expected a finite number"):
+        inside_image(np.zeros((1, 4), dtype=np.float32), (4, 4), allowed_border=border)

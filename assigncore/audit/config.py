@@ -20,8 +20,8 @@ from assigncore.audit.presets import DEFAULT_PRESET, PRESETS, Preset
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
 from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
-from assigncore.checks import LARGEST
-from assigncore.datasets.files import read_json
+from assigncore.checks import LARGEST, shortened
+from assigncore.datasets.files import is_number, read_json
 from assigncore.priors import (
     AnchorGenerator,
     BoxGenerator,
@@ -281,8 +281,10 @@ def _inherit(base: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, An
 def _build(preset: Preset) -> Plan:
     """Build the priors and the assigner, with a wrong knob's error in one line."""
     border, text, scale = preset.allowed_border, preset.image_scale, None
-    if isinstance(border, bool) or not isinstance(border, int | float):
-        raise AuditError(f"{preset.name}: allowed_border: expected a number of pixels, got {border!r}")
+    if not is_number(border):
+        raise AuditError(
+            f"{preset.name}: allowed_border: expected a finite number of pixels, got {shortened(border)}"
+        )
     if text is not None:
         scale = parse_scale(text, f"{preset.name}: image_scale")
     try:

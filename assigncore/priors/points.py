@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array, get_backend
+from assigncore.checks import check_knob
 from assigncore.priors.grid import PriorGenerator, Size, cells, check_number
 
 __all__ = ["PointGenerator", "inside_image"]
@@ -82,7 +83,7 @@ def inside_image(anchors: Array, image_shape: Any, *, allowed_border: float = 0.
     Raises
     ------
     ValueError
-        If the shapes are others.
+        If the shapes are others, or the border is not finite.
 
     References
     ----------
@@ -102,6 +103,7 @@ def inside_image(anchors: Array, image_shape: Any, *, allowed_border: float = 0.
             f"anchors, image_shape: expected shapes (..., N, 4) and (..., 2), "
             f"got {tuple(anchors.shape)} and {tuple(shape.shape)}"
         )
+    check_knob("allowed_border", allowed_border)
     height, width = shape[..., 0, None] + allowed_border, shape[..., 1, None] + allowed_border
     inside = (anchors[..., 0] >= -allowed_border) & (anchors[..., 1] >= -allowed_border)
     inside = inside & (anchors[..., 2] < width) & (anchors[..., 3] < height)

@@ -210,7 +210,10 @@ WRONG_OVERRIDES = {
     "priors.ratio=[1]": r"rpn: priors: unknown knob of AnchorGenerator 'ratio'; did you mean 'ratios'",
     "priors.type=Anchors": r"rpn: priors: unknown type 'Anchors'; did you mean 'AnchorGenerator'",
     "priors.ratios=[]": "rpn: ratios: expected at least one entry",
-    "allowed_border=wide": "rpn: allowed_border: expected a number of pixels",
+    "allowed_border=wide": "rpn: allowed_border: expected a finite number of pixels, got 'wide'",
+    "allowed_border=true": "rpn: allowed_border: expected a finite number of pixels, got True",
+    "allowed_border=NaN": "rpn: allowed_border: expected a finite number of pixels, got nan",
+    f"allowed_border={10**400}": "rpn: allowed_border: expected a finite number of pixels, got an integer of",
     "fcos:pos_iou_thr=0.5": r"unknown assigner of this run 'fcos'; known are 'rpn'",
     "image_scale=large": "rpn: image_scale: expected two edges like 1333x800",
 }

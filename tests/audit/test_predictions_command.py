@@ -63,6 +63,7 @@ def test_predictions_are_simulated_or_given_and_the_report_says_which(command, d
         "num_broken": 1,
         "broken": ["entry at index 2: bbox: expected four finite numbers x y width height, got [20, 30]"],
         "unknown_images": [{"image_id": 99, "entries": 2}, {"image_id": 98, "entries": 1}],
+        "suspicions": [],
     }
     tood, detr = report["runs"]
     assert tood["matched_overlap"]["objects"] >= 1

@@ -58,7 +58,7 @@ def test_what_a_reader_must_know_is_said(name, rivals, plan, settings):
 
 
 WRONG = {
-    "levels without a range": ("fcos", "priors.strides=[8, 16]", "fcos: num_level_priors: expected 5 levels"),
+    "levels without a range": ("fcos", "priors.strides=[8, 16]", ": num_level_priors: expected 5 levels"),
     "uneven strides": ("guided-anchoring", "priors.strides=[[8, 4]]", "needs 'anchor_strides'"),
     "a scale of images": ("ssd", "image_scale=big", "ssd: image_scale: expected two edges like 1333x800"),
     "a scale that is no text": ("rpn", "image_scale=300", "rpn: image_scale: expected two edges"),
