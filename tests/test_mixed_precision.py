@@ -34,6 +34,8 @@ def drawn(rng):
         "pred_masks": rng.normal(0, 2, (n, 128, 128)),
         "gt_bboxes": boxes(rng, g),
         "positive_maps": rng.integers(0, 2, (g, classes)),
+        "pred_keypoints": rng.uniform(0, 80, (n, 3, 2)),
+        "gt_keypoints": rng.uniform(0, 80, (g, 3, 3)),
     }
     return {
         **{name: torch.from_numpy(x.astype(np.float32)) for name, x in arrays.items()},

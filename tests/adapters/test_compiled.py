@@ -28,7 +28,14 @@ def quality():
     return torch.rand((2, 3, 30), generator=torch.Generator().manual_seed(0))
 
 
+def oriented(boxes):
+    """Turn boxes by an angle of their own."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return torch.cat([(low + high) / 2, high - low, boxes[..., :1] / 10], dim=-1)
+
+
 BOXES, SCORES = predictions()
+LABELS, OBJECTS, VALID = ground_truths()
 CALLS = {
     "mmyolo_task_aligned": (
         mmyolo.BatchTaskAlignedAssigner(3, topk=5),
@@ -43,16 +50,45 @@ CALLS = {
         ultralytics.TaskAlignedAssigner(topk=5, num_classes=3),
         (SCORES, BOXES, POINTS, *ground_truths()),
     ),
+    "ultralytics_oriented": (
+        ultralytics.RotatedTaskAlignedAssigner(topk=5, num_classes=3),
+        (SCORES, oriented(BOXES), POINTS, LABELS, oriented(OBJECTS), VALID),
+    ),
     "torchvision": (torchvision.Matcher(0.7, 0.4, True), (quality(),)),
     "torchvision_ssd": (torchvision.SSDMatcher(0.5), (quality(),)),
     "detectron2": (detectron2.Matcher([0.4, 0.7], [0, -1, 1], True), (quality(),)),
 }
 
+CALLS_BY_NAME = {
+    "ultralytics_pose": (
+        ultralytics.PoseTaskAlignedAssigner([0.1, 0.2], topk=5, num_classes=3),
+        (SCORES, BOXES, POINTS, LABELS, OBJECTS, VALID, torch.full((16,), 8.0)),
+        {
+            "pd_kpts": BOXES.reshape(2, 16, 2, 2),
+            "gt_kpts": torch.cat([OBJECTS.reshape(2, 2, 2, 2), torch.ones(2, 2, 2, 1)], dim=-1),
+        },
+    ),
+    "ultralytics_segmentation": (
+        ultralytics.SegTaskAlignedAssigner(topk=5, num_classes=3),
+        (SCORES, BOXES, POINTS, LABELS, OBJECTS, VALID),
+        {
+            "pd_coef": BOXES - 10,
+            "mask_scale": torch.full((2, 1), 0.25),
+            "proto": torch.rand((2, 4, 8, 8), generator=torch.Generator().manual_seed(1)),
+            "gt_masks": torch.ones(2, 2, 8, 8),
+        },
+    ),
+}
 
-@pytest.mark.parametrize(("function", "arguments"), CALLS.values(), ids=CALLS)
-def test_a_compiler_sees_one_graph(function, arguments):
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "named"),
+    [*((*call, {}) for call in CALLS.values()), *CALLS_BY_NAME.values()],
+    ids=[*CALLS, *CALLS_BY_NAME],
+)
+def test_a_compiler_sees_one_graph(function, arguments, named):
     torch.compiler.reset()
-    compiled = torch.compile(lambda *args: function(*args), fullgraph=True, backend="eager")
+    compiled = torch.compile(lambda *args, **named: function(*args, **named), fullgraph=True, backend="eager")
     # NumPy's arc tangent, of CIoU, rounds otherwise.
     with without_numpy_fast_path():
-        assert_same(compiled(*arguments), function(*arguments))
+        assert_same(compiled(*arguments, **named), function(*arguments, **named))

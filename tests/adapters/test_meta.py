@@ -15,6 +15,7 @@ from assigncore.conformance.goldens.dropins import CALLS, CALLS_2, call_2, call_
 from .golden import cases, tensors
 from .instances import Instances
 from .test_compiled import CALLS as BATCHED
+from .test_compiled import CALLS_BY_NAME
 
 READ_VALUES = {
     "HungarianAssigner": "matches on the host",
@@ -87,6 +88,13 @@ def test_batched_drop_ins_read_nothing(function, arguments, some):
     assert described(function(*on_meta(given))) == described(function(*given))
 
 
+@pytest.mark.parametrize(("function", "arguments", "named"), CALLS_BY_NAME.values(), ids=CALLS_BY_NAME)
+def test_what_is_given_by_name_is_not_read(function, arguments, named):
+    assert described(function(*on_meta(arguments), **on_meta(named))) == described(
+        function(*arguments, **named)
+    )
+
+
 def drop_ins():
     """Find the classes of all modules of adapters that assign or match, by their names."""
     for found in pkgutil.iter_modules(adapters.__path__):
@@ -102,7 +110,7 @@ def drop_ins():
 def test_every_drop_in_is_swept():
     for module, calls in ((mmdet, CALLS), (mmdet2, CALLS_2)):
         assert set(module.ASSIGNERS) == {name.removesuffix("2x") for name in calls}
-    swept = {type(function) for function, _ in BATCHED.values()}
+    swept = {type(function) for function, *_ in (*BATCHED.values(), *CALLS_BY_NAME.values())}
     left = {
         f"{module}.{cls.__name__}"
         for module, cls in drop_ins()
