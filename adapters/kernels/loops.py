@@ -107,12 +107,15 @@ def smaller(a: Any, b: Any) -> Any:
 
 @inlined
 def corners(boxes: Host, image: int, row: int) -> Any:
-    """Return the sides of a box, or of the one around an oriented box, its area, and its row."""
+    """Return the sides of a box, or of the one around an oriented box, its area, and its other planes."""
     x1, y1, x2, y2 = boxes[image, row, 0], boxes[image, row, 1], boxes[image, row, 2], boxes[image, row, 3]
     area = (x2 - x1) * (y2 - y1)
+    x = y = half_w = half_h = c = s = boxes.dtype.type(0)
     if boxes.shape[2] > SIDES:
-        area = boxes[image, row, SIDES]
-    return x1, y1, x2, y2, area, boxes[image, row]
+        area, x, y = boxes[image, row, 4], boxes[image, row, 5], boxes[image, row, 6]
+        half_w, half_h = boxes[image, row, 7], boxes[image, row, 8]
+        c, s = boxes[image, row, 9], boxes[image, row, 10]
+    return x1, y1, x2, y2, area, x, y, half_w, half_h, c, s
 
 
 @inlined
@@ -160,8 +163,8 @@ def beneath(
 
 
 @inlined
-def shared_rotated_area(a: Host, b: Host, i: int, zero: Any, one: Any) -> Any:
-    """Compute the area that an oriented box, a row, and one of a block, a column of `b`, have in common."""
+def shared_rotated_area(a: Any, b: Host, i: int, zero: Any, one: Any) -> Any:
+    """Compute the area that an oriented box and one of a block, a column of `b`, have in common."""
     apart = (a[0] >= b[2, i]) | (a[2] <= b[0, i]) | (a[1] >= b[3, i]) | (a[3] <= b[1, i])
     if apart:
         return zero
@@ -194,7 +197,7 @@ def shared_rotated_area(a: Host, b: Host, i: int, zero: Any, one: Any) -> Any:
 
 
 @inlined
-def fill_rotated_row(formula: int, a: Host, b: Host, n: int, zero: Any, values: Host) -> None:
+def fill_rotated_row(formula: int, a: Any, b: Host, n: int, zero: Any, values: Host) -> None:
     """Compute the overlaps of one oriented box with `n` priors, by their planes."""
     one = values.dtype.type(1)
     for i in range(n):
@@ -212,7 +215,7 @@ def fill_rotated_row(formula: int, a: Host, b: Host, n: int, zero: Any, values: 
 def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, eps: Any, values: Host) -> None:
     """Compute the overlaps of one box with `n` priors, whose sides and areas are the columns of `c`."""
     if formula >= ROTATED_IOU:
-        fill_rotated_row(formula, g[5], c, n, zero, values)
+        fill_rotated_row(formula, g, c, n, zero, values)
     elif formula == IOU:
         for i in range(n):
             shared = shared_area(g, c, i, zero)
@@ -624,18 +627,13 @@ def pairwise(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Host
 
 @compiled
 def row_by_row(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Host) -> None:
-    """Fill `overlaps` (P,) of `boxes` (P, 4) with `priors` (P, 4), each with its own."""
+    """Fill `overlaps` (P,) of `boxes` (1, P, 4) with `priors` (1, P, 1, 4), each with its own."""
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
-    c = np.empty((max(priors.shape[1], 5), 1), priors.dtype)
-    for row in range(boxes.shape[0]):
-        for column in range(priors.shape[1]):
-            c[column, 0] = priors[row, column]
-        if priors.shape[1] == SIDES:
-            c[4, 0] = (c[2, 0] - c[0, 0]) * (c[3, 0] - c[1, 0])
-        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-        box = x1, y1, x2, y2, (x2 - x1) * (y2 - y1), boxes[row]
-        fill_row(formula, box, c, 1, zero, floor, overlaps[row : row + 1])
+    c = np.empty((max(priors.shape[3], 5), 1), priors.dtype)
+    for row in range(overlaps.shape[0]):
+        load_block(priors, 0, 0, row, 1, c)
+        fill_row(formula, corners(boxes, 0, row), c, 1, zero, floor, overlaps[row : row + 1])
 
 
 @compiled
