@@ -78,7 +78,8 @@ def test_control_characters_do_not_reach_the_terminal(where, command, document, 
     result = command("audit", path, "--set", "pos_iou_thr=0.99", "--set", "match_low_quality=false")
     assert result.exit_code == 0, result.output
     assert not set("\x1b\x07\u202e\ud800") & set(result.output)
-    assert r"\x1b[31m" in lines(result)
+    # A path that is long enough is broken anywhere.
+    assert r"\x1b[31m" in lines(result).replace(" ", "")
 
 
 def test_that_most_priors_are_ignored_is_said(command, document, write):
