@@ -244,14 +244,18 @@ def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, eps: Any, values:
 def rows_within(rows: Host, limit: float, whole: Host) -> bool:
     """Fill `whole` (R,) with which of `rows` (R, D) have no NaN and nothing beyond `limit`: maybe all."""
     bound = rows.dtype.type(limit)
-    all_whole = True
+    # Numbers one after another are compared in vectors, rows are not; and hardly ever is one beyond.
+    numbers = rows.reshape(rows.size)
+    beyond = 0
+    for i in range(numbers.shape[0]):
+        beyond += not abs(numbers[i]) <= bound
+    whole[:] = True
+    if beyond == 0:
+        return True
     for row in range(rows.shape[0]):
-        is_whole = True
         for column in range(rows.shape[1]):
-            is_whole &= abs(rows[row, column]) <= bound
-        whole[row] = is_whole
-        all_whole &= is_whole
-    return all_whole
+            whole[row] &= abs(rows[row, column]) <= bound
+    return False
 
 
 # -- What is kept in order -----------------------------------------------------------------------------------
