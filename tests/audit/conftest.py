@@ -94,3 +94,19 @@ def results(rivals, write):
                 {"image_id": image.id, "category_id": 4, "bbox": [x2, y2, 0.0, 0.0], "score": 0.001},
             ]
     return load_results("--predictions", write(entries, "results.json"), rivals, with_classes=True)
+
+
+@pytest.fixture
+def repeated(document):
+    """Give a function that repeats the document, every image and object with an id of its own."""
+
+    def repeat(times):
+        images = [{**image, "id": image["id"] + 10 * i} for i in range(times) for image in document["images"]]
+        annotations = [
+            {**a, "id": a["id"] + 100 * i, "image_id": a["image_id"] + 10 * i}
+            for i in range(times)
+            for a in document["annotations"]
+        ]
+        return {"images": images, "annotations": annotations, "categories": document["categories"]}
+
+    return repeat

@@ -16,17 +16,10 @@ NAMES = ("rpn", "faster-rcnn-rcnn", "tood")
 
 
 @pytest.fixture
-def many(document, write, monkeypatch):
+def many(repeated, write, monkeypatch):
     """Read the document five times over, in chunks of four images."""
     monkeypatch.setattr(chunks, "CHUNK_SIZE", 4)
-    repeated = {"images": [], "annotations": [], "categories": document["categories"]}
-    for i in range(5):
-        repeated["images"] += [{**image, "id": image["id"] + 10 * i} for image in document["images"]]
-        repeated["annotations"] += [
-            {**a, "id": a["id"] + 100 * i, "image_id": a["image_id"] + 10 * i}
-            for a in document["annotations"]
-        ]
-    return read_coco(write(repeated))
+    return read_coco(write(repeated(5)))
 
 
 def bytes_of(found):

@@ -26,17 +26,10 @@ def cluster():
 
 
 @pytest.fixture
-def many(document, write, monkeypatch):
+def many(repeated, write, monkeypatch):
     """Read the document fifteen times over, in chunks of two images."""
     monkeypatch.setattr(chunks, "CHUNK_SIZE", 2)
-    repeated = {"images": [], "annotations": [], "categories": document["categories"]}
-    for i in range(15):
-        repeated["images"] += [{**image, "id": image["id"] + 10 * i} for image in document["images"]]
-        repeated["annotations"] += [
-            {**a, "id": a["id"] + 100 * i, "image_id": a["image_id"] + 10 * i}
-            for a in document["annotations"]
-        ]
-    return read_coco(write(repeated))
+    return read_coco(write(repeated(15)))
 
 
 def bytes_of(found):
