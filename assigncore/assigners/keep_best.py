@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from assigncore.backend import Array
-from assigncore.checks import check_dtype, check_knob, check_shape, common_backend, raise_precision
-from assigncore.pairs.tiles import TileView, cut_tiles
+from assigncore.checks import check_knob
 from assigncore.result import AssignResult
-from assigncore.steps.candidates import FAR, k_smallest_per_gt
+from assigncore.steps.positives import read_positives
 
 __all__ = ["keep_best"]
 
@@ -54,30 +53,8 @@ def keep_best(result: AssignResult, values: Array, k: int) -> AssignResult:
     array([0, 1, 1, 2, 0])
     """
     check_knob("k", k, at_least=1, integer=True)
-    backend = common_backend({"gt_inds": result.gt_inds, "values": values})
-    xp, lead, n_gts = backend.xp, tuple(result.gt_inds.shape[:-1]), result.num_gts
-    n_priors = int(result.gt_inds.shape[-1])
-    check_shape("values", values, "(..., N)", n_priors)
-    check_dtype("values", values, backend, "real floating")
-    if 0 in (*result.gt_inds.shape, n_gts):
+    positives = read_positives(result, "values", values)
+    if positives is None:
         return result
-    (values,) = raise_precision(backend, backend.stop_gradient(values))
-    values = xp.broadcast_to(values, (*lead, n_priors))
-    codes, values = (xp.reshape(x, (-1, n_priors)) for x in (result.gt_inds, values))
-    images = int(codes.shape[0])
-    like = xp.broadcast_to(xp.arange(n_gts, device=backend.device_of(codes))[None, :], (images, n_gts))
-
-    def negated(view: TileView) -> Array:
-        own = view.of_priors(codes)[:, None, :] == view.gt_numbers(codes)
-        value = view.of_priors(values)[:, None, :]
-        return xp.where(own & xp.isfinite(value), -value, FAR)
-
-    tiles = cut_tiles(backend, (values, codes), images, n_priors, n_gts)
-    best = k_smallest_per_gt(backend, tiles, like, k, negated)
-    flat = (images, -1)
-    kept = backend.scatter_max(
-        xp.reshape(best.index, flat), xp.reshape(xp.astype(best.found, codes.dtype), flat), n_priors
-    )
-    dropped = xp.reshape((codes > 0) & (kept == 0), (*lead, n_priors))
-    labels = None if result.labels is None else xp.where(dropped, -1, result.labels)
-    return replace(result, gt_inds=xp.where(dropped, 0, result.gt_inds), labels=labels)
+    best = replace(positives, values=-positives.values).k_least(k)
+    return positives.keep(best.index, best.found)

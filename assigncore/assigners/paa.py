@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from assigncore.backend import Array
-from assigncore.checks import check_dtype, check_knob, check_shape, common_backend, raise_precision
+from assigncore.checks import check_knob
 from assigncore.matching.mixture import two_gaussians
-from assigncore.pairs.tiles import TileView, cut_tiles
 from assigncore.result import AssignResult
-from assigncore.steps.candidates import FAR, check_levels, k_smallest_per_gt
+from assigncore.steps.candidates import FAR, check_levels
+from assigncore.steps.positives import read_positives
 
 __all__ = ["reassign_by_losses"]
 
@@ -67,35 +66,13 @@ def reassign_by_losses(
     array([1, 0, 0, 0, 1, 0])
     """
     check_knob("topk", topk, at_least=1, integer=True)
-    backend = common_backend({"gt_inds": result.gt_inds, "losses": losses})
-    xp, lead, n_gts = backend.xp, tuple(result.gt_inds.shape[:-1]), result.num_gts
-    n_priors = int(result.gt_inds.shape[-1])
-    check_shape("losses", losses, "(..., N)", n_priors)
-    check_dtype("losses", losses, backend, "real floating")
-    levels = [level for level in check_levels(num_level_priors, n_priors) if level.stop > level.start]
-    if 0 in (*result.gt_inds.shape, n_gts):
+    positives = read_positives(result, "losses", losses)
+    levels = check_levels(num_level_priors, int(result.gt_inds.shape[-1]))
+    if positives is None:
         return result
-    (losses,) = raise_precision(backend, backend.stop_gradient(losses))
-    losses = xp.broadcast_to(losses, (*lead, n_priors))
-    codes, losses = (xp.reshape(x, (-1, n_priors)) for x in (result.gt_inds, losses))
-    images, device = int(codes.shape[0]), backend.device_of(codes)
-    like = xp.broadcast_to(xp.arange(n_gts, device=device)[None, :], (images, n_gts))
-
-    def of_positives(view: TileView) -> Array:
-        own = view.of_priors(codes)[:, None, :] == view.gt_numbers(codes)
-        loss = view.of_priors(losses)[:, None, :]
-        return xp.where(own & xp.isfinite(loss), loss, FAR)
-
-    parts = []
-    for level in levels:
-        tiles = [
-            tile._replace(
-                first_prior=tile.first_prior + level.start, last_prior=tile.last_prior + level.start
-            )
-            for tile in cut_tiles(backend, (losses, codes), images, level.stop - level.start, n_gts)
-        ]
-        k = min(topk, level.stop - level.start)
-        parts.append(k_smallest_per_gt(backend, tiles, like, k, of_positives))
+    backend, xp = positives.backend, positives.backend.xp
+    lengths = [(level, level.stop - level.start) for level in levels]
+    parts = [positives.k_least(min(topk, length), level) for level, length in lengths if length]
     index = xp.concat([part.index for part in parts], axis=-1)
     loss, order = backend.k_smallest(xp.concat([part.value for part in parts], axis=-1), int(index.shape[-1]))
     index, found = xp.take_along_axis(index, order, axis=-1), loss < FAR
@@ -103,12 +80,5 @@ def reassign_by_losses(
     several = xp.sum(xp.astype(found, index.dtype), axis=-1)[..., None] > 1
     likely = fit.is_first & several
     _, densest = backend.max_and_argmax(xp.where(likely, fit.log_density, -FAR), axis=-1)
-    rank = xp.arange(int(index.shape[-1]), dtype=densest.dtype, device=device)
-    kept = likely & (rank <= densest[..., None])
-    flat = (images, -1)
-    stays = backend.scatter_max(
-        xp.reshape(index, flat), xp.reshape(xp.astype(kept, codes.dtype), flat), n_priors
-    )
-    dropped = xp.reshape((codes > 0) & (stays == 0), (*lead, n_priors))
-    labels = None if result.labels is None else xp.where(dropped, -1, result.labels)
-    return replace(result, gt_inds=xp.where(dropped, 0, result.gt_inds), labels=labels)
+    rank = xp.arange(int(index.shape[-1]), dtype=densest.dtype, device=backend.device_of(index))
+    return positives.keep(index, likely & (rank <= densest[..., None]))
