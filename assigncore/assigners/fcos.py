@@ -19,7 +19,7 @@ from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import FAR, Candidates, PointDistances, check_levels, k_smallest_per_gt
 from assigncore.steps.ignore import spared_negatives
-from assigncore.steps.min_positives import Added, add_positives, free_priors
+from assigncore.steps.min_positives import Added, add_positives, free_priors, with_added
 from assigncore.steps.regions import SizeRank, rank_by_size
 
 __all__ = ["FCOSAssigner"]
@@ -179,7 +179,7 @@ class FCOSAssigner(Configured):
 
         gt_inds = rank.gt_inds(largest_code(inside, claimed_rank))
         added = self._added(scene, rank, ranges, gt_inds)
-        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
+        gt_inds = with_added(gt_inds, added)
         return scene.result(gt_inds, None, ignored=self._spared(scene, gt_inds))
 
     def _spared(self, scene: Scene, gt_inds: Array) -> Array | None:

@@ -12,7 +12,7 @@ from assigncore.boxes.calculators import BboxOverlaps2D, box_columns
 from assigncore.inputs import InputSpec, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.min_positives import add_by_overlap
+from assigncore.steps.min_positives import add_by_overlap, with_added
 from assigncore.steps.overlaps import (
     best_of_priors,
     best_overlaps,
@@ -158,7 +158,7 @@ class GridAssigner(Configured):
         taken = low_quality_gt(scene, best, eligible, assign_all=assign_all)
         gt_inds = scene.backend.overwrite(gt_inds, taken > 0, taken)
         added = add_by_overlap(overlaps, gt_inds, self.min_positives)
-        return scene.result(gt_inds if added is None else added.overwrite(gt_inds), max_overlaps)
+        return scene.result(with_added(gt_inds, added), max_overlaps)
 
     def _is_background(self, max_overlaps: Array) -> Array:
         if isinstance(self.neg_iou_thr, tuple):

@@ -14,7 +14,7 @@ from assigncore.inputs import Scene, read_scene
 from assigncore.inspect.trace import is_recording, mark
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.min_positives import add_by_overlap
+from assigncore.steps.min_positives import add_by_overlap, with_added
 from assigncore.steps.overlaps import (
     PairwiseOverlaps,
     best_overlaps,
@@ -226,7 +226,7 @@ class Matcher(Configured):
             name_best(best, "the best overlap of any ground truth", at_best, float("nan"))
         gt_inds = xp.where(label == 1, xp.where(counted, best.gt_of_prior + 1, -1), label)
         added = add_by_overlap(pairs, gt_inds, self.min_positives)
-        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
+        gt_inds = with_added(gt_inds, added)
         max_overlaps = xp.where(scene.prior_valid, max_overlaps, -1.0)
         first_gt = xp.argmax(xp.astype(scene.gt_valid, gt_inds.dtype), axis=-1)[:, None]
         best_gt = xp.where(counted, best.gt_of_prior, first_gt)

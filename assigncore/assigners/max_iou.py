@@ -14,7 +14,7 @@ from assigncore.inputs import Scene, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.ignore import in_ignore_region
-from assigncore.steps.min_positives import add_by_overlap
+from assigncore.steps.min_positives import add_by_overlap, with_added
 from assigncore.steps.overlaps import (
     BestOverlaps,
     best_overlaps,
@@ -186,7 +186,7 @@ class MaxIoUAssigner(Configured):
             taken = self._low_quality(scene, best)
             gt_inds = overwrite(gt_inds, taken > 0, taken)
         added = add_by_overlap(overlaps, gt_inds, self.min_positives)
-        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
+        gt_inds = with_added(gt_inds, added)
         return scene.result(gt_inds, max_overlaps)
 
     def _ignored(self, scene: Scene) -> Array:

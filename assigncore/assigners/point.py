@@ -15,7 +15,7 @@ from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import HIGHEST_POWER, PointDistances, k_nearest, truncated_log
 from assigncore.steps.conflicts import best_claim
-from assigncore.steps.min_positives import add_positives, free_priors
+from assigncore.steps.min_positives import add_positives, free_priors, with_added
 
 __all__ = ["PointAssigner"]
 
@@ -150,7 +150,7 @@ class PointAssigner(Configured):
             self.min_positives,
             lambda k: k_nearest(replace(distances, counted=free), k),
         )
-        return scene.result(gt_inds if added is None else added.overwrite(gt_inds), None)
+        return scene.result(with_added(gt_inds, added), None)
 
     def _levels(self, scene: Scene) -> tuple[Array, Array]:
         """Return the levels of the points (B or 1, N) and of the ground truths (B, G)."""

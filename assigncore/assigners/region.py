@@ -20,7 +20,7 @@ from assigncore.priors import inside_image
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import Candidates, PointDistances, check_levels, k_nearest
-from assigncore.steps.min_positives import Added, add_positives, free_priors
+from assigncore.steps.min_positives import Added, add_positives, free_priors, with_added
 from assigncore.steps.regions import emptied
 
 __all__ = [
@@ -195,7 +195,7 @@ class RegionAssigner(Configured):
             gt_inds = xp.where(within, gt_inds, -1)
         side = anchor_scale * grids[0].stride
         added = self._added(scene, levels, side, free_priors(within, gt_inds), gt_inds)
-        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
+        gt_inds = with_added(gt_inds, added)
         return _with_labels_from_0(scene, scene.result(gt_inds, None))
 
     def _added(

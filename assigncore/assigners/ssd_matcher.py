@@ -13,7 +13,7 @@ from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.min_positives import add_by_overlap
+from assigncore.steps.min_positives import add_by_overlap, with_added
 from assigncore.steps.overlaps import (
     PairwiseOverlaps,
     best_overlaps,
@@ -168,6 +168,6 @@ class SSDMatcher(Configured):
         gt_inds = xp.where(above, best.gt_of_prior + 1, scene.full(0, integers=True))
         gt_inds = xp.where(taken > 0, taken, gt_inds)
         added = add_by_overlap(pairs, gt_inds, self.min_positives)
-        gt_inds = gt_inds if added is None else added.overwrite(gt_inds)
+        gt_inds = with_added(gt_inds, added)
         max_overlaps = xp.where(counted, best.of_prior, 0.0)
         return scene.result(gt_inds, xp.where(scene.prior_valid, max_overlaps, -1.0))

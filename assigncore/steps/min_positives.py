@@ -17,7 +17,14 @@ from assigncore.steps.candidates import FAR, Candidates, PointDistances, k_neare
 from assigncore.steps.conflicts import claim_winners
 from assigncore.steps.overlaps import PairwiseOverlaps
 
-__all__ = ["Added", "add_by_overlap", "add_positives", "free_priors", "nearest_centers"]
+__all__ = [
+    "Added",
+    "add_by_overlap",
+    "add_positives",
+    "free_priors",
+    "nearest_centers",
+    "with_added",
+]
 
 REACH = 8
 """Priors a ground truth may ask for in place of each positive it lacks."""
@@ -156,6 +163,11 @@ def add_positives(
         condition("asked for by the object, and by none that has fewer positives", asked, index=index)
         contest(what, by=value, index=index, last=last)
     return Added(backend, taken, index, value, asked & (holders(taken) == number))
+
+
+def with_added(gt_inds: Array, added: Added | None) -> Array:
+    """Return codes (B, N) with those of the added priors, if there are any; they may be overwritten."""
+    return gt_inds if added is None else added.overwrite(gt_inds)
 
 
 def free_priors(eligible: Array, gt_inds: Array) -> Array:
