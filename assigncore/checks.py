@@ -16,6 +16,7 @@ __all__ = [
     "check_choice",
     "check_dtype",
     "check_knob",
+    "check_numbers",
     "check_shape",
     "check_switches",
     "common_backend",
@@ -125,15 +126,22 @@ def plain_knobs(knobs: Any) -> None:
         object.__setattr__(knobs, knob.name, plain(getattr(knobs, knob.name)))
 
 
-def check_knob(name: str, value: Any, *, at_least: float | None = None, integer: bool = False) -> None:
-    """Check that a knob is a finite number, an integer where it must be, and not too small.
+def check_knob(
+    name: str,
+    value: Any,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    integer: bool = False,
+) -> None:
+    """Check that a knob is a finite number, an integer where it must be, and within its bounds.
 
     Raises
     ------
     TypeError
         If it is no number of the right kind.
     ValueError
-        If it is not finite, or below `at_least`.
+        If it is not finite, below `at_least`, or above `at_most`.
     """
     number = plain(value)
     wanted = "an integer" if integer else "a number"
@@ -145,6 +153,25 @@ def check_knob(name: str, value: Any, *, at_least: float | None = None, integer:
         raise ValueError(f"{name}: expected a finite number, got {shortened(value)}")
     if at_least is not None and number < at_least:
         raise ValueError(f"{name}: expected at least {at_least}, got {value!r}")
+    if at_most is not None and number > at_most:
+        raise ValueError(f"{name}: expected at most {at_most}, got {value!r}")
+
+
+def check_numbers(name: str, values: Any, *, at_least: float | None = None, pair: bool = False) -> None:
+    """Check that a knob is a tuple of such numbers: of two if it is a `pair`, else of at least one.
+
+    Raises
+    ------
+    TypeError
+        If it is no tuple, of another length, or holds what is no number.
+    ValueError
+        If one is not finite, or below `at_least`.
+    """
+    if not isinstance(values, tuple) or not values or (pair and len(values) != 2):
+        wanted = "two numbers" if pair else "numbers, at least one"
+        raise TypeError(f"{name}: expected {wanted}, got {values!r}")
+    for value in values:
+        check_knob(name, value, at_least=at_least)
 
 
 def shortened(value: Any) -> str:

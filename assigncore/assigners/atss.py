@@ -101,9 +101,7 @@ class ATSSAssigner(Configured):
     def _check_knobs(self) -> None:
         check_knob("topk", self.topk, at_least=1, integer=True)
         if self.alpha is not None:
-            check_knob("alpha", self.alpha, at_least=0)
-            if self.alpha > 1:
-                raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
+            check_knob("alpha", self.alpha, at_least=0, at_most=1)
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
         check_knob("inside_margin", self.inside_margin, at_least=0)
         allowed = COMPETITORS if self.alpha is None else COMPETITORS[:1]

@@ -118,9 +118,7 @@ class SinkhornAssigner(Configured):
         check_knob("center_radius", self.center_radius, at_least=0)
         check_knob("candidate_topk", self.candidate_topk, at_least=1, integer=True)
         check_knob("iou_weight", self.iou_weight, at_least=0)
-        check_knob("alpha", self.alpha, at_least=0)
-        if self.alpha > 1:
-            raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
+        check_knob("alpha", self.alpha, at_least=0, at_most=1)
         check_knob("gamma", self.gamma, at_least=0)
         check_knob("eps", self.eps)
         if self.eps <= 0:

@@ -10,7 +10,7 @@ from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
 from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_broken
-from assigncore.checks import check_choice, check_knob
+from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
 from assigncore.inspect.trace import condition, is_recording
 from assigncore.numerics import at_least, quotient
@@ -158,15 +158,10 @@ class TaskAlignedAssigner(Configured):
     def _check_poses(self) -> None:
         if self.level_sizes is not None and self.sigmas is None:
             raise ValueError("level_sizes: expected sigmas with it, got None")
-        for name, length in (("sigmas", None), ("level_sizes", 2)):
-            numbers = getattr(self, name)
-            if numbers is None:
-                continue
-            if not isinstance(numbers, tuple) or len(numbers) != (length or max(1, len(numbers))):
-                expected = "numbers, at least one" if length is None else "two numbers"
-                raise TypeError(f"{name}: expected {expected}, got {numbers!r}")
-            for number in numbers:
-                check_knob(name, number, at_least=0)
+        if self.sigmas is not None:
+            check_numbers("sigmas", self.sigmas, at_least=0)
+        if self.level_sizes is not None:
+            check_numbers("level_sizes", self.level_sizes, at_least=0, pair=True)
 
     @numpy_fast_path
     def assign(

@@ -121,9 +121,7 @@ class _Focal(MatchCost):
     eps: float = 1e-12
 
     def _check_knobs(self) -> None:
-        check_knob("alpha", self.alpha, at_least=0)
-        if self.alpha > 1:
-            raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
+        check_knob("alpha", self.alpha, at_least=0, at_most=1)
         check_knob("gamma", self.gamma, at_least=0)
         check_knob("eps", self.eps, at_least=0)
         check_knob("weight", self.weight)

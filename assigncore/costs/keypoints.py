@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from assigncore.backend import Array
 from assigncore.boxes.formulas import box_area, drop_broken
-from assigncore.checks import check_choice, check_knob
+from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.costs.base import MatchCost
 from assigncore.inputs import MatchScene
 from assigncore.numerics import divided, log, quotient, rounded_product
@@ -69,10 +69,7 @@ class OKSCost(MatchCost):
     weight: float = 1.0
 
     def _check_knobs(self) -> None:
-        if not isinstance(self.sigmas, tuple) or not self.sigmas:
-            raise TypeError(f"sigmas: expected numbers, at least one, got {self.sigmas!r}")
-        for sigma in self.sigmas:
-            check_knob("sigmas", sigma, at_least=0)
+        check_numbers("sigmas", self.sigmas, at_least=0)
         check_knob("area_share", self.area_share, at_least=0)
         check_choice("form", self.form, ("linear", "log"))
         check_knob("eps", self.eps, at_least=1e-30)

@@ -72,9 +72,7 @@ class PositionModulatedCost(MatchCost):
     weight: float = 1.0
 
     def _check_knobs(self) -> None:
-        check_knob("alpha", self.alpha, at_least=0)
-        if self.alpha > 1:
-            raise ValueError(f"alpha: expected at most 1, got {self.alpha!r}")
+        check_knob("alpha", self.alpha, at_least=0, at_most=1)
         for name in ("beta", "gamma"):
             check_knob(name, getattr(self, name), at_least=0)
         check_knob("weight", self.weight)
