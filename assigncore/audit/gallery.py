@@ -13,6 +13,7 @@ from assigncore import plot
 from assigncore.audit.assigning import Assigned, Settings, assign_images
 from assigncore.audit.inputs import has_outlines
 from assigncore.audit.runs import Run
+from assigncore.audit.statistics import worst_images
 from assigncore.audit.style import is_drawn, new_figure, save, slug
 from assigncore.datasets import Dataset, Image
 from assigncore.datasets.files import ImageFiles
@@ -81,13 +82,7 @@ def _place(folder: Path, stem: str) -> Path:
 
 def choose(runs: Sequence[Run], dataset: Dataset, count: int) -> list[Image]:
     """Pick the images with most objects without positives over all runs, then with most objects."""
-    count_of = np.zeros((2, len(dataset.images)), dtype=np.int64)
-    for run in runs:
-        objects = run.findings.objects
-        np.add.at(count_of[0], objects.image, objects.totals == 0)
-        np.add.at(count_of[1], objects.image, 1)
-    without, objects_in = count_of
-    order = np.lexsort((-objects_in, -without))
+    order, _, objects_in = worst_images([run.findings.objects for run in runs], len(dataset.images))
     return [dataset.images[i] for i in order[objects_in[order] > 0][:count].tolist()]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from assigncore.audit.advice import Advice
 from assigncore.audit.runs import Run
-from assigncore.audit.statistics import SizeRow
+from assigncore.audit.statistics import SizeRow, worst_images
 from assigncore.audit.what_if import Outcome, WhatIf
 from assigncore.inspect.display import cell_text, plural
 from assigncore.inspect.object_sizes import SIZE_CLASSES
@@ -135,7 +135,7 @@ def make_page(audit: Audit, folders: Sequence[Path] = ()) -> str:
     each = max(1, MAX_IMAGES // len(audit.runs))
     for number, run in enumerate(audit.runs):
         folder = folders[number] if number < len(folders) else None
-        parts += _run_section(number, run, folder, room, each)
+        parts += _run_section(number, run, folder, room, each, named=len(audit.runs) > 1)
     parts.append(f"<script>{SCRIPT}</script></body></html>\n")
     return "\n".join(parts)
 
@@ -168,7 +168,9 @@ def _side_by_side(runs: Sequence[Run]) -> str:
     return _table("Mean positives of an object, and share of objects without any", heads, rows)
 
 
-def _run_section(number: int, run: Run, folder: Path | None, room: list[int], most: int) -> Iterator[str]:
+def _run_section(
+    number: int, run: Run, folder: Path | None, room: list[int], most: int, *, named: bool
+) -> Iterator[str]:
     statistics = run.statistics
     yield f'<section id="run-{number}"><h2>{_name(run.name)}</h2>'
     yield f'<p class="quiet">{_name(run.plan.settings.source, MAX_SENTENCE)}</p>'
@@ -194,7 +196,7 @@ def _run_section(number: int, run: Run, folder: Path | None, room: list[int], mo
     if run.variations is not None:
         yield _what_ifs("With other knobs", run.variations.today, run.variations.what_ifs)
     if run.advice is not None:
-        yield from _advice(run.advice)
+        yield from _advice(run, run.advice, named=named)
     if folder is not None:
         yield from _pictures(folder, room)
     yield from _images(run, most)
@@ -217,13 +219,13 @@ def _sizes_table(title: str, first: str, rows: Sequence[SizeRow]) -> str:
     return _table(title, heads, cells)
 
 
-def _advice(advice: Advice) -> Iterator[str]:
+def _advice(run: Run, advice: Advice, *, named: bool) -> Iterator[str]:
     yield "<h3>What leaves objects out, and what to change</h3><ul>"
     yield from (f"<li>{_name(cause, MAX_SENTENCE)}</li>" for cause in advice.causes)
     yield "</ul>"
     if advice.steps:
         before, after = advice.today, advice.outcome
-        options = " ".join(f"--set '{override}'" for override in advice.overrides)
+        options = run.advised_options(named=named)
         yield (
             f'<p>Advised: <strong class="good">{plural(after.without, "object")} without positives in place '
             f"of {before.without:,}</strong>, by adding</p><pre>{escape(options)}</pre>"
@@ -276,9 +278,7 @@ def _images(run: Run, most: int) -> Iterator[str]:
     """Draw the images where most objects go without, and list their objects."""
     rows = run.findings.objects
     totals, count = rows.totals, len(run.dataset.images)
-    without = np.bincount(rows.image[totals == 0], minlength=count)
-    objects = np.bincount(rows.image, minlength=count)
-    order = np.lexsort((np.arange(count), -objects, -without))
+    order, without, objects = worst_images([rows], count)
     shown = [i for i in order[:most].tolist() if without[i]]
     if not shown:
         yield '<p class="good">Every object has at least one positive.</p>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, fields
 from functools import cached_property
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,12 @@ class Run:
             name = str(objects.id_of(int(self.dataset.object_starts[rows.image[row]]) + rival))
         compared = float(rows.reason_value[row]), float(rows.reason_limit[row])
         return reason_text(self.findings.reasons[number], *compared, name)
+
+    def advised_options(self, *, named: bool) -> str:
+        """Write what is advised as options of the command; `named` says which assigner they are for."""
+        prefix = f"{self.plan.settings.name}:" if named else ""
+        advised = () if self.advice is None else self.advice.overrides
+        return " ".join(f"--set {quote(prefix + override)}" for override in advised)
 
     @cached_property
     def categories(self) -> tuple[SizeRow, ...]:

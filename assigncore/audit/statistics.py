@@ -267,6 +267,23 @@ def collect(stream: Iterable[Assigned], order: Mapping[Any, int], num_levels: in
     return Findings.merged([Findings(merged, totals, tuple(map(int, by_level)), tuple(kinds))])
 
 
+def worst_images(runs: Sequence[ObjectRows], num_images: int) -> tuple[Any, Any, Any]:
+    """Order images by their objects without positives over all runs, then by their objects, most first.
+
+    Returns
+    -------
+    order : array of int, shape (I,)
+        Indices of the images, the first ones first of equals.
+    without, objects : array of int, shape (I,)
+        Objects without positives and all objects of each image.
+    """
+    without, objects = np.zeros((2, num_images), dtype=np.int64)
+    for rows in runs:
+        without += np.bincount(rows.image[rows.totals == 0], minlength=num_images)
+        objects += np.bincount(rows.image, minlength=num_images)
+    return np.lexsort((-objects, -without)), without, objects
+
+
 def summarize(findings: Findings, level_names: tuple[str, ...]) -> Statistics:
     """Compute all statistics."""
     objects = findings.objects

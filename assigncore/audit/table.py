@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from shlex import quote
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -141,9 +140,8 @@ def advice_text(run: Run, *, named: bool) -> RenderableType:
             (1, 0, 0, 0),
         )
     )
-    prefix = f"{run.plan.settings.name}:" if named else ""
-    options = " ".join(f"--set {quote(prefix + override)}" for override in advice.overrides)
-    parts.append(Padding(Text(options, style="cyan", overflow="fold"), (0, 0, 1, 2)))
+    options = Text(run.advised_options(named=named), style="cyan", overflow="fold")
+    parts.append(Padding(options, (0, 0, 1, 2)))
     return Group(*parts)
 
 

@@ -140,3 +140,10 @@ def test_the_command_writes_it_with_the_pictures_in_it(command, document, write,
     assert result.exit_code == 0, result.output
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert text.count("data:image/png;base64,") == 3 + len(list(tmp_path.glob("atss/gallery/*.png")))
+
+
+def test_what_is_advised_names_its_assigner_where_there_are_several():
+    alone = audit.run(assigners="detr").suggest()
+    beside = audit.run(assigners=["detr", "fcos"]).suggest()
+    assert "<pre>--set priors.num_queries=574</pre>" in make_page(alone)
+    assert "<pre>--set detr:priors.num_queries=574</pre>" in make_page(beside)
