@@ -185,19 +185,8 @@ class RotatedTaskAlignedAssigner(TaskAlignedAssigner):
 
     Parameters
     ----------
-    topk : int, default 13
-        Priors each ground truth may take; all of them where there are fewer.
-    num_classes : int, default 80
-        Number of classes: C.
-    alpha, beta : float, default 1.0 and 6.0
-        Exponents of score and overlap.
-    stride : sequence of float, default (8, 16, 32)
-        Strides of the levels. Sides of ground truths that are shorter than the second, or the only one, count
-        as that long when it is decided which points are inside.
-    eps : float, default 1e-9
-        Added to the largest metric where it is divided by.
-    topk2 : int, optional
-        Of what a ground truth has got, keep so many; by default `topk`, that is all.
+    topk, num_classes, alpha, beta, stride, eps, topk2
+        As of :class:`TaskAlignedAssigner`; of `stride` either side of a ground truth is made as long.
 
     Examples
     --------
