@@ -204,6 +204,12 @@ BY_RULE = (
         "center_region-rotated", _knobs(pos_scale=0.5, neg_scale=0.8, **TURNED),
         rule=partial(CAPABILITIES["CenterRegionAssigner"].rule, **ROTATED), **_ROTATED,
     ),
+    _kind("RFLAAssigner")("rfla"),
+    _kind("RFLAAssigner")("rfla-one_round", _knobs(topk=(2, 0), neg_iou_thr=0.5)),
+    _kind("RFLAAssigner")(
+        "rfla-rotated", _knobs(topk=(2, 1), iou_calculator=ProbIoU()), like=OfOrientedBoxes, rule=None
+    ),
+    _kind("RFLAAssigner")("rfla-min_positives", _knobs(topk=(1, 1), **TWO), repeats=True),
     _kind("FCOSAssigner")("fcos", _RANGES),
     _kind("FCOSAssigner")(
         "fcos-center_sampling", _knobs(**_RANGES, center_sampling=True, center_sample_radius=0.8)
