@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from assigncore.assigners.task_aligned_presets import COCO_SIGMAS
 from assigncore.audit.preset import Preset
 from assigncore.priors import published
 
@@ -97,6 +98,28 @@ PREDICTING = (
         },
         image_scale="1024x1024",
         note="where annotations have no angles, boxes are taken as upright; overlaps told are rotated IoU",
+    ),
+    Preset(
+        name="yolo26-pose",
+        source="Jocher et al., Ultralytics YOLO26-pose (2026): YOLOv8's rule by the similarity of keypoints, "
+        "on the levels that suit an object",
+        priors=_points(0.5, stride_xy=False),
+        assigner={
+            "type": "TaskAlignedAssigner",
+            "topk": 10,
+            "alpha": 0.5,
+            "beta": 6.0,
+            "iou_calculator": {"type": "PositiveCIoU"},
+            "topk_inside": True,
+            "inside_margin": 1e-9,
+            "smallest_side": 16.0,
+            "conflicts": "inside",
+            "sigmas": COCO_SIGMAS,
+            "level_sizes": (2.0, 12.0),
+        },
+        image_scale="640x640",
+        note="objects without labelled keypoints are compared by boxes, and overlaps told are of boxes; "
+        "YOLO11-pose assigns by boxes alone, as yolov8 does",
     ),
     Preset(
         name="ddod",
