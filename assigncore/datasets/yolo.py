@@ -298,6 +298,7 @@ def _read_labels(
         rows.keypoints = np.asarray(keypoints, dtype=np.float64).reshape(-1, shape[0], 3)
     elif counts["four corners"] and counts["four corners"] == counts["polygons"] == len(rows.labels):
         rows.oriented = corners_to_xywhr(np.asarray(corners).reshape(-1, 4, 2))
+        rows.areas = rows.oriented[:, 2] * rows.oriented[:, 3]
         notices.append(
             "every object has exactly four corners, so these are oriented boxes; "
             "where upright ones are asked for, those around them are taken"
