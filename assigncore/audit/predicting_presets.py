@@ -15,6 +15,7 @@ _BOX_COSTS = (
     {"type": "IoUCost", "iou_mode": "giou", "weight": 2.0},
 )
 _FOCAL_AS_DETR = {"type": "FocalLossCost", "weight": 2.0, "eps": 1e-8}
+_UPRIGHT = "where annotations have no angles, boxes are taken as upright; overlaps told are rotated IoU"
 _ONE_TO_ONE = "each object takes one query, whatever it predicts; only objects beyond the queries get none"
 
 
@@ -63,6 +64,21 @@ PREDICTING = (
         image_scale="640x640",
     ),
     Preset(
+        name="rotated-rtmdet",
+        source="Lyu et al., RTMDet (2022), of oriented boxes; knobs as in MMRotate 1.0, "
+        "configs/rotated_rtmdet/rotated_rtmdet_l-3x-dota.py",
+        priors=_points(0.0, stride_xy=True),
+        assigner={
+            "type": "DynamicSoftLabelAssigner",
+            "soft_center_radius": 3.0,
+            "topk": 13,
+            "iou_weight": 3.0,
+            "iou_calculator": {"type": "RotatedIoU", "min_side": 1e-3},
+        },
+        image_scale="1024x1024",
+        note=_UPRIGHT,
+    ),
+    Preset(
         name="yolov8",
         source="Jocher et al., Ultralytics YOLOv8 (2023), after Feng et al., TOOD (2021): the ten best "
         "priors inside, by complete IoU",
@@ -97,7 +113,7 @@ PREDICTING = (
             "conflicts": "inside",
         },
         image_scale="1024x1024",
-        note="where annotations have no angles, boxes are taken as upright; overlaps told are rotated IoU",
+        note=_UPRIGHT,
     ),
     Preset(
         name="yolo26-pose",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from functools import wraps
 
 import numpy as np
@@ -28,6 +29,7 @@ from assigncore.audit.predictions import LOW_SCORE, as_logits, as_softmax_logits
 from assigncore.audit.presets import PRESETS
 from assigncore.audit.results import load_results
 from assigncore.boxes import pairwise_iou, xyxy_to_xywhr
+from assigncore.boxes.calculators import RotatedIoU
 
 FROM_P3 = (8, 16, 32, 64, 128)
 OF_YOLO = (8, 16, 32)
@@ -94,6 +96,14 @@ def call_obb(laid, counts, gt, boxes, scores, labels):
     return yolov8_obb().assign(laid, gt, gt_labels=labels, pred_bboxes=boxes, pred_scores=scores)
 
 
+def call_rotated_rtmdet(laid, counts, gt, boxes, scores, labels):
+    gt, boxes = (xyxy_to_xywhr(x.astype(np.float32)) for x in (gt, boxes))
+    points = np.concatenate([laid, laid[:, 2:]], axis=-1)
+    given = {"gt_labels": labels, "pred_bboxes": boxes, "pred_logits": as_logits(scores)}
+    calculator = RotatedIoU(min_side=1e-3)
+    return DynamicSoftLabelAssigner(topk=13, iou_calculator=calculator).assign(points, gt, **given)
+
+
 def call_pose(laid, counts, gt, boxes, scores, labels):
     # Without keypoints boxes are compared, on the levels that suit the objects.
     given = {"pred_keypoints": np.zeros((len(laid), 17, 2)), "gt_keypoints": np.zeros((len(gt), 17, 3))}
@@ -109,6 +119,7 @@ DENSE = {
     "yolov8": (OF_YOLO, 0.5, 4, call_yolov8),
     "yolo11-obb": (OF_YOLO, 0.5, 4, call_obb),
     "yolo26-pose": (OF_YOLO, 0.5, 4, call_pose),
+    "rotated-rtmdet": (OF_YOLO, 0.0, 4, call_rotated_rtmdet),
 }
 # Number of queries, costs, and what makes logits of scores.
 MATCHED = {
@@ -183,7 +194,8 @@ def test_every_preset_that_reads_predictions_is_checked_by_hand():
 def test_a_preset_names_its_paper(name):
     assert "et al." in PRESETS[name].source
     assert "(20" in PRESETS[name].source
-    assert "MMDetection 3.3, configs/" in PRESETS[name].source or name in OTHER_SOURCES
+    source = PRESETS[name].source
+    assert re.search(r"(MMDetection 3.3|MMRotate 1.0), configs/", source) or name in OTHER_SOURCES
 
 
 @pytest.mark.parametrize("name", DENSE)
