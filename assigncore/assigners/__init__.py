@@ -17,6 +17,7 @@ from assigncore.assigners.multi_instance import MultiInstanceAssigner
 from assigncore.assigners.paa import reassign_by_losses
 from assigncore.assigners.point import PointAssigner
 from assigncore.assigners.region import RegionAssigner
+from assigncore.assigners.rfla import RFLAAssigner
 from assigncore.assigners.sim_ota import SimOTAAssigner
 from assigncore.assigners.sim_ota_presets import rtmo, yolox_pose
 from assigncore.assigners.sinkhorn import SinkhornAssigner
@@ -42,6 +43,7 @@ __all__ = [
     "MaxIoUAssigner",
     "MultiInstanceAssigner",
     "PointAssigner",
+    "RFLAAssigner",
     "RegionAssigner",
     "SSDMatcher",
     "SimOTAAssigner",

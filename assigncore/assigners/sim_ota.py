@@ -9,7 +9,7 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
 from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
 from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
@@ -220,7 +220,7 @@ class SimOTAAssigner(Configured):
         where the host can see it; elsewhere its ground truth takes no part. The method has no ignore regions;
         `ignore_iof_thr` is ours, and counts in images without ground truths too.
         """
-        form = columns_of_boxes(self.iou_calculator)
+        form = columns_in_plane(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,

@@ -8,7 +8,7 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
 from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_broken
 from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
@@ -245,7 +245,7 @@ class TaskAlignedAssigner(Configured):
         """
         if gt_labels is None:
             raise ValueError("gt_labels: expected an array, since the metric reads their scores, got None")
-        form = columns_of_boxes(self.iou_calculator)
+        form = columns_in_plane(self.iou_calculator)
         further = self._further(
             pred_keypoints=pred_keypoints,
             gt_keypoints=gt_keypoints,

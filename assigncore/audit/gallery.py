@@ -98,7 +98,7 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
     """Draw one image twice: its positive priors by level, and its objects by their number of positives."""
     height, width = one.frame.shape
     figure = Figure(facecolor="white")
-    axes = [figure.add_axes((0, 0, 1, 1)) for _ in range(2)]
+    axes: list[Any] = [figure.add_axes((0, 0, 1, 1)) for _ in range(2)]
     _place_panels(figure, axes, width / height)
     picture = _read_picture(images, one.frame.image.file_name)
     boxes = one.frame.outlines(one.objects)
@@ -118,7 +118,8 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
         ax=axes[0],
         **beneath,
     )
-    plot.objects(boxes, result, ignore_bboxes=crowds, ax=axes[1], **beneath)
+    keypoints = one.frame.keypoints(one.objects)
+    plot.objects(boxes, result, ignore_bboxes=crowds, gt_keypoints=keypoints, ax=axes[1], **beneath)
     image, without = one.frame.image, int(np.sum(result.positives_per_gt == 0))
     title = figure.suptitle(
         f"{drawable(run.plan.name)}   image {drawable(str(image.id), 40)}: {drawable(image.file_name)}   "
