@@ -183,8 +183,7 @@ def k_best(relation: Relation, values: Callable[[Pairs], Array], k: int) -> Cand
         tiles = cut_tiles(backend, list(relation.arrays.values()), *relation.shape)
         best = k_smallest_per_gt(backend, tiles, relation.gt_valid, k, in_tile)
         return Candidates(best.index, xp.where(best.value < UNFIT, best.value, FAR))
-    counts = backend.count(listed.row, images * n_gts)[0, :]
-    value, place = backend.k_smallest_of_lists(xp.reshape(values(listed), (-1,)), counts, k)
+    value, place = backend.k_smallest_of_lists(xp.reshape(values(listed), (-1,)), listed.counts, k)
     if listed.row.shape[1]:
         place = xp.take(xp.reshape(listed.index, (-1,)), xp.reshape(place, (-1,)), axis=0)
     index, value = (xp.reshape(x, (images, n_gts, k)) for x in (place, value))
