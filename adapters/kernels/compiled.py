@@ -121,7 +121,7 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
     others = b2.reshape(1, *b2.shape[-2:]) if own == 1 else _of_each(b2, lead)
     overlaps = np.empty((count, boxes.shape[1], others.shape[1]), b1.dtype)
     if own == count and boxes.shape[1] == others.shape[1] == 1:
-        boxes, others = _contiguous(boxes[None, :, 0]), _contiguous(others[None, :, 0, None])
+        boxes, others = (_contiguous(x[None]) for x in (boxes, others))
         loops.row_by_row(formula, boxes, others, EPS, overlaps[:, 0, 0])
     elif overlaps.size:
         boxes, others = _contiguous(boxes), _contiguous(others[:, :, None])

@@ -15,7 +15,7 @@ from assigncore.inspect.trace import condition, is_recording
 from assigncore.numerics import at_least, log, rounded_product, running_sum
 from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs, all_rows
 from assigncore.pairs.tiles import cut_tiles
-from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt
+from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt, places_of
 from assigncore.steps.conflicts import pairs_of, settle_among_all
 from assigncore.steps.keypoints import Poses
 from assigncore.steps.min_positives import add_positives, free_priors
@@ -254,15 +254,11 @@ def _cheapest_among(costs: PairCosts, k: int, eligible: Array) -> Candidates:
     """Find the `k` cheapest of the eligible priors (B, N), on the host, which leaves the others out."""
     scene, backend, xp = costs.scene, costs.scene.backend, costs.scene.xp
     host = backend.to_numpy(eligible)
-    counts = host.sum(axis=-1)
-    if counts.sum() > WORTHWHILE * host.size:
+    if np.count_nonzero(host) > WORTHWHILE * host.size:
         return replace(costs, scene=replace(scene, prior_whole=eligible)).k_cheapest(k)
-    # An image with fewer than the most is filled up, but not below k, as many as there always are.
-    is_row = np.arange(max(int(counts.max()), min(k, scene.shape[1]))) < counts[:, None]
-    rows = np.zeros(is_row.shape, dtype=np.int64)
-    rows[is_row] = np.nonzero(host)[1]
-    index = backend.host_indices(rows, eligible)
-    found = costs.at(index, backend.from_numpy(is_row, backend.device_of(eligible))).k_cheapest(k)
+    # Filled up, but not below k, as many as there always are.
+    index, is_place = places_of(backend, eligible, least=min(k, scene.shape[1]))
+    found = costs.at(index, is_place).k_cheapest(k)
     flat = xp.reshape(found.index, (found.index.shape[0], -1))
     places = xp.reshape(xp.take_along_axis(index, flat, axis=-1), found.index.shape)
     return Candidates(places, found.value)

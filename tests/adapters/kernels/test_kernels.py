@@ -276,6 +276,18 @@ def test_pairwise_overlaps_have_the_bits_of_the_portable_version(mode):
             assert (got.shape, got.tobytes()) == (expected.shape, expected.tobytes())
 
 
+@pytest.mark.parametrize("mode", ["iou", "iof", "giou"])
+def test_overlaps_of_listed_pairs_have_the_bits_of_the_portable_version(mode):
+    backend = load_backend("numpy")
+    for seed in range(0, 100, 5):
+        drawn = Drawn(seed)
+        first, _ = backend.bounded_rows(drawn.priors, 1e18)
+        second = first[..., ::-1, :]
+        got = backend.overlaps_of_boxes(first[..., None, :], second[..., None, :], mode)
+        expected = overlaps_of_checked(first, second, mode, is_aligned=True)
+        assert got[..., 0, 0].tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("mode", ["iou", "iof"])
 @pytest.mark.parametrize("of_prior", [False, True])
 def test_rotated_overlaps_have_the_bits_of_the_portable_version(mode, of_prior):
