@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assigncore.assigners.task_aligned_presets import COCO_SIGMAS
 from assigncore.audit.preset import Preset
 from assigncore.priors import published
+from assigncore.steps.keypoints import COCO_SIGMAS
 
 _ONE_ANCHOR = {"type": "AnchorGenerator", **published.ATSS}
 _BOX_COSTS = (
