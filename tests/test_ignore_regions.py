@@ -35,7 +35,7 @@ def boxes_of(subject, given, statics):
     """Give what is compared with the regions: priors as boxes, or cells of points, or predictions."""
     if "base_sizes" in given:
         grid = read_grid(given["base_sizes"], statics["featmap_strides"], statics["featmap_sizes"])
-        rows = anchors_of_grid(load_backend("numpy"), given["base_sizes"][None], grid)[0]
+        rows = anchors_of_grid(load_backend("numpy"), given["base_sizes"][None], grid, 4)[0]
     else:
         rows = given["priors" if "priors" in given else "pred_bboxes"]
     image = Image({"gt_bboxes": given["gt_bboxes"], "priors": rows})

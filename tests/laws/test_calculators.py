@@ -44,8 +44,10 @@ def knows_fractions(calculator):
 
 
 def config_of(assigner, calculator):
-    # Whether a region covers a prior is asked in the mode "iof", which not all calculators know.
-    knobs = {name: x for name, x in CAPABILITIES[assigner].knobs.items() if name != "ignore_iof_thr"}
+    knobs = dict(CAPABILITIES[assigner].knobs)
+    if not knows_fractions(calculator):
+        # Whether a region covers a prior is a question to them.
+        knobs.pop("ignore_iof_thr", None)
     if assigner == "TopkHungarianAssigner" and OVERLAP_CALCULATORS.get(calculator).columns == 5:
         knobs |= COSTS_OF_ORIENTED
     return {"type": assigner, **knobs, "iou_calculator": {"type": calculator}}
