@@ -20,7 +20,7 @@ from assigncore.adapters.mmdet2.costs import (
     build_match_cost,
 )
 from assigncore.backend import Array, get_backend
-from assigncore.boxes import cxcywh_to_xyxy
+from assigncore.checks import check_shape, raise_precision
 
 __all__ = ["HungarianAssigner", "MaskHungarianAssigner"]
 
@@ -100,15 +100,24 @@ class HungarianAssigner:
         if n_priors == 0 or n_gts == 0:
             return unmatched(labels, n_priors, n_gts)
         height, width = img_meta["img_shape"][:2]
-        xp = get_backend(bbox_pred, "bbox_pred").xp
-        sizes = (width, height, width, height)
-        corners = cxcywh_to_xyxy(bbox_pred)
-        scaled = xp.stack([corners[:, i] * float(size) for i, size in enumerate(sizes)], axis=-1)
+        scaled = _corners_in_pixels(bbox_pred, float(height), float(width))
         costs = tuple(cost.core() for cost in (self.cls_cost, self.reg_cost, self.iou_cost))
         result = hungarian_of(costs).assign(
             boxes, gt_labels=labels, pred_bboxes=scaled, pred_logits=cls_pred, image_shape=(height, width)
         )
         return AssignResult.of(result)
+
+
+def _corners_in_pixels(boxes: Array, height: float, width: float) -> Array:
+    """Turn centres and sizes (N, 4), relative to the image, into corners in pixels."""
+    backend = get_backend(boxes, "bbox_pred")
+    xp, device = backend.xp, backend.device_of(boxes)
+    check_shape("bbox_pred", boxes, "(N, 4)", None, 4)
+    (boxes,) = raise_precision(backend, boxes)
+    # A corner at a time: small scenes cost what it takes to call functions.
+    center, half = boxes[:, :2], boxes[:, 2:] * 0.5
+    size = xp.stack([xp.full((), side, dtype=boxes.dtype, device=device) for side in (width, height)])
+    return xp.concat([(center - half) * size, (center + half) * size], axis=-1)
 
 
 @dataclass(eq=False)

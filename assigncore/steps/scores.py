@@ -124,8 +124,8 @@ def entropy_cost(scores: Array, labels: Array) -> Array:
 
 
 def _clamped_log(x: Array) -> Array:
-    """Return the logarithm, -100 where it is less or where there is none."""
-    return at_least(log(at_least(x, LEAST_POSITIVE)), LEAST_LOG)
+    """Return the logarithm, -100 where it is less or where there is none; `x` may be overwritten."""
+    return at_least(log(at_least(x, LEAST_POSITIVE, own=True)), LEAST_LOG, own=True)
 
 
 def check_classes(name: str, x: Array) -> int:
