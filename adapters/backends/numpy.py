@@ -102,6 +102,14 @@ class NumpyBackend(ArrayBackend):
         """Return a tile that fits the cache."""
         return cached_pairs_per_tile(self.most_pairs(x))
 
+    def numbers(self, values: Sequence[float], counts: Sequence[int], like: Array) -> Array:
+        """Repeat them."""
+        return np.repeat(np.asarray(values, like.dtype), counts)
+
+    def running_sum(self, x: Array) -> Array:
+        """Take the last of the partial sums, which NumPy adds up in this order."""
+        return np.add.accumulate(x, axis=-1)[..., -1]
+
     def integer_dtype(self, x: Array) -> Any:
         """Return what NumPy counts by."""
         return np.dtype(np.int_)

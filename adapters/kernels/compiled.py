@@ -108,8 +108,8 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
     if loops is None or b2.dtype != b1.dtype:
         return None
     # Loops run along the second boxes: along few of them they are slow.
-    across = isinstance(overlap, BoxOverlap) and b2.shape[-2] < min(b1.shape[-2], loops.BLOCK)
-    if across:
+    is_short = b2.shape[-2] < min(b1.shape[-2], loops.BLOCK)
+    if across := is_short and isinstance(overlap, BoxOverlap):
         b1, b2, overlap = b2, b1, overlap.turned
     formula = _formula(loops, overlap)
     if formula is None:
@@ -270,12 +270,13 @@ def _k_nearest_points(
     resort = NONE_AT_ALL if resort is None or not resort.any() else _contiguous(resort)
     scale = np.zeros((0, 0, 0), values.dtype) if scale is None else _contiguous(scale)
     points, counted = _planes(distances.points), _contiguous(distances.counted)
+    masked = not counted.all()
     integers = np.empty(0, INTEGERS[points.dtype])
     centers, ends = _contiguous(distances.centers), np.asarray([level.stop for level in levels], np.int64)
 
     def find(start: int, end: int) -> None:
         own = slice(start, end)
-        of_points = (_own(x, own) for x in (points, counted, resort, groups))
+        of_points = _own(points, own), _own(counted, own), masked, _own(resort, own), _own(groups, own)
         of_gts = centers[own], scale[own], gt_groups[own]
         loops.k_nearest_points(*of_points, *of_gts, integers, LAST_RESORT, ends, k, values[own], places[own])
 

@@ -904,8 +904,8 @@ def over(offset: Any, unit: Any) -> Any:
 
 @compiled
 def k_nearest_points(
-    points: Host, counted: Host, resort: Host, groups: Host, centers: Host, scale: Host, gt_groups: Host,
-    integers: Host, last_resort: float, ends: Host, k: int, values: Host, places: Host,
+    points: Host, counted: Host, masked: bool, resort: Host, groups: Host, centers: Host, scale: Host,
+    gt_groups: Host, integers: Host, last_resort: float, ends: Host, k: int, values: Host, places: Host,
 ) -> None:  # fmt: skip
     """Find the nearest points of each centre on each level, the first of equally near ones.
 
@@ -919,6 +919,8 @@ def k_nearest_points(
     counted, resort : array (B or 1, N) of bool
         Whether a point may be found; whether for want of others alone: its squared distance is `last_resort`.
         `resort` may be (0, 0).
+    masked : bool
+        Whether `counted` is false somewhere.
     groups, gt_groups : array (B or 1, N) and (B, G) of integers, or (0, 0)
         A centre finds points of its own group alone.
     integers : array (0,)
@@ -944,7 +946,9 @@ def k_nearest_points(
         begin = ends[level]
     words = np.empty((4, most), integers.dtype)
     sides, bits = words.view(points.dtype), points.view(integers.dtype)
-    bound = np.empty(most, points.dtype)
+    reach_words = np.empty(most + 1, integers.dtype)
+    reach, bound = reach_words.view(points.dtype), np.empty(most, points.dtype)
+    distance = np.empty(POINTS, points.dtype)
     first_group, last_group = np.zeros(most, np.int64), np.zeros(most, np.int64)
     for image in range(images):
         own = min(image, points.shape[0] - 1)
@@ -969,20 +973,32 @@ def k_nearest_points(
                 width, height = (scale[image, g, 0], scale[image, g, 1]) if scaled else (one, one)
                 own_values = values[image, g, column : column + found]
                 own_places = places[image, g, column : column + found]
-                nearest, at = infinity, 0
                 for b in range(blocks):
                     dx = outside(sides[0, b], sides[1, b], gx, zero)
                     dy = outside(sides[2, b], sides[3, b], gy, zero)
-                    if scaled:
-                        dx, dy = over(dx, width), over(dy, height)
                     bound[b] = dx * dx + dy * dy
-                    if resorts:
+                if scaled:
+                    for b in range(blocks):
+                        dx = over(outside(sides[0, b], sides[1, b], gx, zero), width)
+                        dy = over(outside(sides[2, b], sides[3, b], gy, zero), height)
+                        bound[b] = dx * dx + dy * dy
+                if resorts:
+                    for b in range(blocks):
                         bound[b] = smaller(bound[b], far)
-                    if grouped and not first_group[b] <= gt_groups[image, g] <= last_group[b]:
-                        bound[b] = infinity
-                    if bound[b] < nearest:
-                        nearest, at = bound[b], b
-                # The k-th of the nearest blocks bounds the k-th of all; then all blocks in their order.
+                # Bounds say little of a row's end with the next one's beginning: the farthest corner tells.
+                for b in range(blocks):
+                    dx = larger(abs(sides[0, b] - gx), abs(sides[1, b] - gx))
+                    dy = larger(abs(sides[2, b] - gy), abs(sides[3, b] - gy))
+                    reach[b] = dx * dx + dy * dy
+                if grouped:
+                    for b in range(blocks):
+                        if not first_group[b] <= gt_groups[image, g] <= last_group[b]:
+                            bound[b] = reach[b] = infinity
+                reach_words[blocks] = lowest(reach_words, blocks)
+                at = 0
+                while reach[at] != reach[blocks]:
+                    at += 1
+                # The k-th of the closest block bounds the k-th of all; then all blocks in their order.
                 limit = infinity
                 count = 0
                 for scan in range(2):
@@ -997,20 +1013,34 @@ def k_nearest_points(
                             continue
                         if count == found and (found == 0 or bound[b] >= own_values[found - 1]):
                             continue
-                        for i in range(begin + b * POINTS, min(end, begin + (b + 1) * POINTS)):
-                            if not own_counted[i]:
-                                continue
-                            if grouped and groups[min(image, groups.shape[0] - 1), i] != gt_groups[image, g]:
-                                continue
-                            dx, dy = x[i] - gx, y[i] - gy
-                            if scaled:
-                                dx, dy = over(dx, width), over(dy, height)
-                            distance = dx * dx + dy * dy
-                            if resorts and own_resort[i]:
-                                distance = far
-                            last_value = own_values[found - 1] if count == found else infinity
-                            if distance < last_value:
-                                count = insert(own_values, own_places, count, distance, i)
+                        start, n = begin + b * POINTS, min(POINTS, end - begin - b * POINTS)
+                        for i in range(n):
+                            dx, dy = x[start + i] - gx, y[start + i] - gy
+                            distance[i] = dx * dx + dy * dy
+                        if scaled:
+                            for i in range(n):
+                                dx, dy = over(x[start + i] - gx, width), over(y[start + i] - gy, height)
+                                distance[i] = dx * dx + dy * dy
+                        if resorts:
+                            for i in range(n):
+                                distance[i] = far if own_resort[start + i] else distance[i]
+                        if masked:
+                            for i in range(n):
+                                distance[i] = distance[i] if own_counted[start + i] else infinity
+                        if grouped:
+                            of_points = groups[min(image, groups.shape[0] - 1), start : start + n]
+                            for i in range(n):
+                                distance[i] = distance[i] if of_points[i] == gt_groups[image, g] else infinity
+                        last_value = own_values[found - 1] if count == found else infinity
+                        near = 0
+                        for i in range(n):
+                            near += (distance[i] < last_value) & (distance[i] <= limit)
+                        if near == 0:
+                            continue
+                        for i in range(n):
+                            if distance[i] < last_value and distance[i] <= limit:
+                                count = insert(own_values, own_places, count, distance[i], start + i)
+                                last_value = own_values[found - 1] if count == found else infinity
                 fill_up(own_values, own_places, count, begin)
             begin = end
             column += found
