@@ -846,10 +846,13 @@ def list_pairs(
                 n = min(POINTS, n_priors - start)
                 if fill_holds(relation, c, start, n, box, by, holds) == 0:
                     continue
+                if masked:
+                    for i in range(n):
+                        holds[i] &= own_eligible[start + i]
                 for i in range(n):
                     rows[count] = image * n_gts + g
                     places[count] = start + i
-                    count += holds[i] != 0 and (not masked or own_eligible[start + i])
+                    count += holds[i]
                 if count > most:
                     return count
     return count
