@@ -86,6 +86,9 @@ MOST_OUTLINES = 150
 DOT_POINTS = (2.4, 9.0)
 """Smallest and largest diameter of a dot, in points."""
 
+KEYPOINT_SHARE, KEYPOINT_POINTS = 0.05, (1.0, 5.0)
+"""Diameter of a keypoint's dot as a share of its object, and the smallest and the largest, in points."""
+
 
 def assignment(
     result: AssignResult,
@@ -219,6 +222,7 @@ def objects(
     *,
     gt_valid: Array | None = None,
     ignore_bboxes: Array | None = None,
+    gt_keypoints: Array | None = None,
     image: Any = None,
     image_shape: tuple[int, int] | None = None,
     title: str = "objects, by their number of positives",
@@ -236,6 +240,8 @@ def objects(
         False where a ground truth is padding, which is not drawn. Not given: all true.
     ignore_bboxes : array (I, 4), optional
         Crowd regions, drawn dashed.
+    gt_keypoints : array (G, K, 3), optional
+        x, y in pixels and visibility of each keypoint, dots in the object's colour; not where it is 0.
     image, image_shape, ax
         As in :func:`assignment`.
     title : str
@@ -253,9 +259,12 @@ def objects(
     'none: 1 object'
     """
     boxes, totals = _boxes(gt_bboxes), _totals(positives)
+    poses = np.zeros((len(boxes), 0, 3)) if gt_keypoints is None else _host(gt_keypoints, "gt_keypoints")
+    if poses.ndim != 3 or poses.shape[::2] != (len(boxes), 3):
+        raise ValueError(f"gt_keypoints: expected shape ({len(boxes)}, K, 3), got {poses.shape}")
     if gt_valid is not None:
         valid = _host(gt_valid, "gt_valid")
-        boxes, totals = boxes[valid], totals[valid]
+        boxes, totals, poses = boxes[valid], totals[valid], poses[valid]
     if len(boxes) != len(totals):
         raise ValueError(f"positives: expected one for each of {len(boxes)} boxes, got {len(totals)}")
     ax = _axes(ax, (8.0, 8.0))
@@ -267,9 +276,11 @@ def objects(
     for i, label in enumerate(COUNT_LABELS):
         at, color = boxes[bins == i], COUNT_COLORS[i]
         ax.add_collection(LineCollection(_outlines(at), colors=color, linewidths=line))
+        _draw_keypoints(ax, poses[bins == i], at, color)
         name = f"{label}: {plural(len(at), 'object')}"
         handles.append(Line2D([], [], color=color, linewidth=2, label=name))
     _draw_unmatched(ax, boxes[totals == 0], line)
+    _draw_keypoints(ax, poses[totals == 0], boxes[totals == 0], UNMATCHED)
     if len(crowds):
         ax.add_collection(LineCollection(_outlines(crowds), colors=FAINT, linewidths=line, linestyles="--"))
         handles.append(Line2D([], [], color=FAINT, linestyle="--", label=f"crowd regions: {len(crowds):,}"))
@@ -979,6 +990,18 @@ def _draw_unmatched(ax: Axes, boxes: HostArray, line: float) -> None:
     shapes = PolyCollection(_outlines(boxes), facecolors=UNMATCHED + "55", edgecolors=UNMATCHED, zorder=5)
     shapes.set_linewidth(line + 0.4)
     ax.add_collection(shapes)
+
+
+def _draw_keypoints(ax: Axes, poses: HostArray, boxes: HostArray, color: str) -> None:
+    """Draw the keypoints x, y, visibility (n, K, 3) that are labelled, as dots, smaller in smaller boxes."""
+    labelled = poses[..., 2] != 0
+    x, y = poses[labelled][:, :2].T
+    upright = _upright(boxes)
+    sides = np.max(upright[:, 2:] - upright[:, :2], axis=1, initial=0)
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    scale = _points_per_pixel(ax, abs(right - left), abs(top - bottom))
+    diameter = np.repeat(np.clip(KEYPOINT_SHARE * sides * scale, *KEYPOINT_POINTS), labelled.sum(axis=1))
+    ax.scatter(x, y, s=diameter**2, color=color, edgecolors="white", linewidths=diameter / 12, zorder=6)
 
 
 def _unmatched_handle(label: str) -> Patch:

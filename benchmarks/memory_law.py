@@ -33,6 +33,7 @@ KNOBS: dict[str, dict[str, Any]] = {
     "MaxIoUAssigner": OVERLAP_RULE,
     "MultiInstanceAssigner": {},
     "PointAssigner": {},
+    "RFLAAssigner": {},
     "SimOTAAssigner": {},
     "SSDMatcher": {},
     "TaskAlignedAssigner": {"topk": 13},

@@ -16,6 +16,7 @@ from typing import Any
 from assigncore.conformance.reference import nearest, regions, thresholds
 from assigncore.conformance.reference.image import Outputs
 from assigncore.conformance.reference.multi_instance import multi_instance
+from assigncore.conformance.reference.receptive_fields import rfla
 from assigncore.conformance.targets.target import Mode
 from assigncore.registry import ASSIGNERS
 
@@ -239,6 +240,10 @@ CAPABILITIES: Mapping[str, Capabilities] = MappingProxyType(
             outputs={"box_inds": Holds.BOXES, "box_labels": Holds.LOOKED_UP},
         ),
         "PointAssigner": Capabilities({}, Priors.POINTS, rule=nearest.point),
+        "RFLAAssigner": Capabilities(
+            _SPARED, ties=Ties.IN_TURN, ignores=True, ignores_alone=True, rule=rfla,
+            rounding=Rounding.NUMBERS,
+        ),
         "RegionAssigner": Capabilities(
             {"center_ratio": 0.6, "ignore_ratio": 0.9}, no_label=0, ties=Ties.LATER, rule=regions.region
         ),

@@ -67,8 +67,8 @@ def in_numpy(value):
     return value
 
 
-def test_there_are_22_assigners():
-    assert len(ASSIGNERS.names()) == 22
+def test_there_are_23_assigners():
+    assert len(ASSIGNERS.names()) == 23
 
 
 @pytest.mark.parametrize("name", sorted(BUILT))

@@ -267,3 +267,15 @@ def test_oriented_boxes_are_drawn_by_their_corners():
     assert len(ax.get_legend().get_texts()) >= 1
     with pytest.raises(ValueError, match=r"expected shape \(n, 4\) or \(n, 5\)"):
         plot.objects(boxes[:, :3], result)
+
+
+def test_labelled_keypoints_are_dots_in_the_colour_of_their_object(ax):
+    poses = np.zeros((3, 2, 3))
+    poses[0] = [[30, 40, 2], [50, 60, 0]]
+    poses[1] = [[160, 50, 1], [200, 90, 2]]
+    plot.objects(BOXES, np.array([0, 3, 20]), gt_keypoints=poses, ax=ax)
+    dots = [found for found in ax.collections if type(found) is PathCollection and len(found.get_offsets())]
+    places = {to_hex(found.get_facecolor()[0]): found.get_offsets().tolist() for found in dots}
+    assert places == {plot.UNMATCHED: [[30, 40]], plot.COUNT_COLORS[1]: [[160, 50], [200, 90]]}
+    with pytest.raises(ValueError, match=r"gt_keypoints: expected shape \(3, K, 3\), got \(2, 2, 3\)"):
+        plot.objects(BOXES, np.ones(3), gt_keypoints=poses[:2], ax=ax)

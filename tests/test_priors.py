@@ -15,6 +15,7 @@ from assigncore.priors import (
     inside_image,
     level_index,
     retinanet_anchors,
+    rfla_fields,
     rpn_anchors,
     yolo_points,
 )
@@ -307,6 +308,7 @@ def test_wrong_calls_are_named():
     ("lay", "levels"),
     [
         (rpn_anchors, (201600, 50400, 12600, 3150, 819)),
+        (rfla_fields, (201600, 50400, 12600, 3150, 819)),
         (retinanet_anchors, (151200, 37800, 9450, 2457, 693)),
         (atss_anchors, (16800, 4200, 1050, 273, 77)),
         (fcos_points, (16800, 4200, 1050, 273, 77)),

@@ -266,13 +266,11 @@ class NumpyBackend(ArrayBackend):
         return super().k_smallest_of_lists(values, counts, k) if found is None else found
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
-        """Scatter in place of comparing every place with every entry."""
+        """Scatter along one axis, which is much quicker in NumPy than along two."""
         rows = index.shape[0]
         out = np.full(rows * size, fill, dtype=values.dtype)
-        if rows > 1:
-            index = index + size * np.arange(rows)[:, None]
-        # Of one index NumPy makes a loop of its own, which is several times as quick.
-        np.maximum.at(out, index.reshape(-1), values.reshape(-1))
+        place = index if rows == 1 else index + size * np.arange(rows)[:, None]
+        np.maximum.at(out, place.reshape(-1), values.reshape(-1))
         return out.reshape(rows, size)
 
     def count(self, index: Array, size: int) -> Array:

@@ -122,7 +122,7 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
     sides = boxes.shape[1], others.shape[1]
     overlaps = np.empty((count, *(sides[::-1] if across else sides)), b1.dtype)
     if own == count and sides == (1, 1):
-        boxes, others = (_contiguous(x[None, :, 0, None]) for x in (boxes, others))
+        boxes, others = (_contiguous(x[None]) for x in (boxes, others))
         loops.row_by_row(formula, boxes, others, EPS, overlaps[:, 0, 0])
     elif overlaps.size:
         boxes, others = _contiguous(boxes), _contiguous(others[:, :, None])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from assigncore.assigners.max_iou import MaxIoUAssigner
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
+from assigncore.boxes.calculators import box_columns
 from assigncore.boxes.formulas import drop_broken
 from assigncore.inputs import InputSpec, read_scene
 from assigncore.registry import ASSIGNERS
@@ -75,7 +76,7 @@ match_low_quality, iou_calculator, min_positives
         gt_bboxes, gt_labels, gt_valid, prior_valid, ignore_bboxes, ignore_valid
             As in :meth:`MaxIoUAssigner.assign`.
         approxs : array (..., N, A, 4)
-            The approximations of each prior, x1, y1, x2, y2 in pixels.
+            The approximations of each prior, x1, y1, x2, y2 in pixels; of as many columns as the priors.
 
         Returns
         -------
@@ -88,6 +89,7 @@ match_low_quality, iou_calculator, min_positives
         TypeError, ValueError
             As :meth:`MaxIoUAssigner.assign` does.
         """
+        form = box_columns(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,
@@ -96,7 +98,8 @@ match_low_quality, iou_calculator, min_positives
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
-            further={"approxs": InputSpec(approxs, ("N", "A", 4), required=True)},
+            columns=form,
+            further={"approxs": InputSpec(approxs, ("N", "A", form[0]), required=True)},
         )
         if scene.is_empty or approxs.shape[-2] == 0:
             return scene.empty_result(excluded_overlap=-1.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes, measure_of
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of
 from assigncore.boxes.formulas import box_centers, drop_broken, inside
 from assigncore.checks import check_choice, check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
@@ -176,7 +176,7 @@ class ATSSAssigner(Configured):
             for name, x in needed.items():
                 if x is None:
                     raise ValueError(f"{name}: expected an array, since alpha is {self.alpha}, got None")
-        form = columns_of_boxes(self.iou_calculator)
+        form = columns_in_plane(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,

@@ -10,8 +10,8 @@ import numpy as np
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, measure_of, zero_when_disjoint
-from assigncore.boxes.formulas import box_centers, inside
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of, zero_when_disjoint
+from assigncore.boxes.formulas import box_centers, enclosing_boxes, inside
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
 from assigncore.inspect.trace import condition, contest, is_recording
@@ -48,7 +48,8 @@ class CenterRegionAssigner(Configured):
         What becomes of a positive prior in the shadow of another ground truth of its own class: it stays
         positive and the shadow yields, or else it becomes background.
     iou_calculator : callable or config mapping, optional
-        Computes the fractions; default :class:`assigncore.BboxOverlaps2D`.
+        Computes the fractions, in its mode ``"iof"``; default :class:`assigncore.BboxOverlaps2D`. With
+        :class:`assigncore.RotatedIoU` boxes are oriented, and so are cores and shadows.
     min_positives : int, default 0
         Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
         free priors whose centres are nearest to its own. Ours, in no paper: see
@@ -88,6 +89,7 @@ class CenterRegionAssigner(Configured):
         for name in ("pos_scale", "neg_scale", "ignore_gt_scale"):
             check_knob(name, getattr(self, name), at_least=0)
         check_knob("min_pos_iof", self.min_pos_iof)
+        measure_of(self.iou_calculator, "iof")
 
     @numpy_fast_path
     def assign(
@@ -106,7 +108,7 @@ class CenterRegionAssigner(Configured):
         Parameters
         ----------
         priors : array (..., N, 4)
-            Boxes x1, y1, x2, y2 in pixels.
+            Boxes x1, y1, x2, y2 in pixels; of oriented boxes, as all others then are too, (..., N, 5).
         gt_bboxes : array (..., G, 4)
             Boxes x1, y1, x2, y2 in pixels.
         gt_labels : array (..., G) of integers, optional
@@ -143,6 +145,7 @@ class CenterRegionAssigner(Configured):
         ground truths too, and keep their shadows. The two extras take a byte a pair each, twice that while
         they are joined, whatever the memory budget.
         """
+        form = columns_in_plane(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,
@@ -151,6 +154,7 @@ class CenterRegionAssigner(Configured):
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
+            columns=(form, form),
         )
         ignored = self._ignored(scene)
         if scene.is_empty:
@@ -227,11 +231,12 @@ class CenterRegionAssigner(Configured):
         of_scene = (scene.backend, scene.gt_valid, scene.prior_whole)
         if zero_when_disjoint(self.iou_calculator) and self.min_pos_iof >= 0:
             larger = core if self.pos_scale > self.neg_scale else shadow
-            return decided_by_pairs(Touching(*of_scene, scene.priors, larger), decide)
+            around = enclosing_boxes(scene.priors), enclosing_boxes(larger)
+            return decided_by_pairs(Touching(*of_scene, *around), decide)
         return decided_by_pairs(Relation(*of_scene), decide)
 
     def _covered(self, scene: Scene, pairs: Pairs, regions: Array) -> Array:
-        """Tell which regions (B, G, 4) cover enough of which priors, (b, g, n)."""
+        """Tell which regions (B, G, D) cover enough of which priors, (b, g, n)."""
         measure = measure_of(self.iou_calculator, "iof", of_prior=True)
         fraction = measure(pairs.of_gts(regions), pairs.of_priors(scene.priors))[..., 0, :]
         eligible = pairs.of_priors(scene.prior_whole) & pairs.of_gts(scene.gt_valid)

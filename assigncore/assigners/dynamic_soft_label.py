@@ -9,7 +9,7 @@ from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
 from assigncore.boxes.formulas import box_centers, columns, drop_broken
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
@@ -188,7 +188,7 @@ class DynamicSoftLabelAssigner(Configured):
         power of ten is 99 or more costs at least 99, whatever its logits say. The method has no ignore
         regions; `ignore_iof_thr` is ours, and counts in images without ground truths too.
         """
-        form = columns_of_boxes(self.iou_calculator)
+        form = columns_in_plane(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,

@@ -8,7 +8,7 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
+from assigncore.boxes.calculators import BboxOverlaps2D, box_columns, measure_of
 from assigncore.boxes.formulas import Mode
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
@@ -100,7 +100,8 @@ class MultiInstanceAssigner(Configured):
         Parameters
         ----------
         priors : array (..., N, 4)
-            Boxes x1, y1, x2, y2 in pixels, of a real floating dtype.
+            Boxes x1, y1, x2, y2 in pixels, of a real floating dtype; of oriented boxes, as all others then
+            are too, (..., N, 5).
         gt_bboxes : array (..., G, 4)
             Boxes x1, y1, x2, y2 in pixels.
         gt_labels : array (..., G) of integers, optional
@@ -158,23 +159,35 @@ class MultiInstanceAssigner(Configured):
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
+            columns=self._columns(),
             further={"ignore_labels": InputSpec(ignore_labels, ("I",), "integral")},
         )
         boxes = _competitors(scene)
-        rows, takes_part = self._rows(scene, boxes)
-        overlaps, box_inds = self._best_few(scene, rows, boxes)
+        rows, takes_part, whole = self._rows(scene, boxes)
+        overlaps, box_inds = self._best_few(scene, rows, whole, boxes)
         return self._decide(scene, boxes, takes_part, overlaps, box_inds)
 
-    def _rows(self, scene: Scene, boxes: _Boxes) -> tuple[Array, Array]:
-        """Return what is assigned (B or 1, R, 4), and which of it takes part (B or 1, R)."""
-        if not self.append_boxes:
-            return scene.priors, scene.prior_valid
-        xp, images = scene.xp, scene.shape[0]
-        priors = xp.broadcast_to(scene.priors, (images, *scene.priors.shape[1:]))
-        valid = xp.broadcast_to(scene.prior_valid, (images, *scene.prior_valid.shape[1:]))
-        return xp.concat([priors, boxes.bboxes], axis=1), xp.concat([valid, boxes.valid], axis=1)
+    def _columns(self) -> tuple[int | str, int | str]:
+        """Return how many columns priors and boxes have: equally many where both become rows."""
+        of_priors, of_boxes = box_columns(self.iou_calculator)
+        return of_priors, of_priors if self.append_boxes else of_boxes
 
-    def _best_few(self, scene: Scene, rows: Array, boxes: _Boxes) -> tuple[Array, Array]:
+    def _rows(self, scene: Scene, boxes: _Boxes) -> tuple[Array, Array, Array]:
+        """Return what is assigned (B or 1, R, D), which of it takes part and which is whole (B or 1, R)."""
+        if not self.append_boxes:
+            return scene.priors, scene.prior_valid, scene.prior_whole
+        xp, images = scene.xp, scene.shape[0]
+
+        def joined(of_priors: Array, of_boxes: Array) -> Array:
+            return xp.concat([xp.broadcast_to(of_priors, (images, *of_priors.shape[1:])), of_boxes], axis=1)
+
+        return (
+            joined(scene.priors, boxes.bboxes),
+            joined(scene.prior_valid, boxes.valid),
+            joined(scene.prior_whole, boxes.valid),
+        )
+
+    def _best_few(self, scene: Scene, rows: Array, whole: Array, boxes: _Boxes) -> tuple[Array, Array]:
         """Return the overlaps that decide, best first, and the boxes that have them, each (B, M, R)."""
         xp, backend, images = scene.xp, scene.backend, scene.shape[0]
         n_rows, n_boxes = int(rows.shape[1]), int(boxes.bboxes.shape[1])
@@ -186,19 +199,22 @@ class MultiInstanceAssigner(Configured):
         if k == 0:
             return overlaps, box_inds
         tiles = cut_tiles(backend, (rows, boxes.bboxes), images, n_rows, n_boxes)
-        parts = [self._in_tile(TileView(backend, tile, rows), rows, boxes, k) for tile in tiles]
+        parts = [self._in_tile(TileView(backend, tile, rows), rows, whole, boxes, k) for tile in tiles]
         best, at = (join_tiles(xp, tiles, list(part)) for part in zip(*parts, strict=True))
         return xp.concat([best, overlaps], axis=1), xp.concat([at, box_inds], axis=1)
 
-    def _in_tile(self, view: TileView, rows: Array, boxes: _Boxes, k: int) -> tuple[Array, Array]:
+    def _in_tile(
+        self, view: TileView, rows: Array, whole: Array, boxes: _Boxes, k: int
+    ) -> tuple[Array, Array]:
         """Return the overlaps that decide in a tile, and the boxes that have them, each (b, k, n)."""
         xp = view.backend.xp
         priors, bboxes = view.of_priors(rows), view.of_gts(boxes.bboxes)
         regular, valid = view.of_gts(boxes.regular)[:, None, :], view.of_gts(boxes.valid)[:, None, :]
+        whole = view.of_priors(whole)[:, :, None]
 
         def largest(mode: Mode, among: Array) -> tuple[Array, Array]:
             overlaps = measure_of(self.iou_calculator, mode)(priors, bboxes)
-            overlaps = xp.where(among & (overlaps == overlaps), overlaps, 0.0)
+            overlaps = xp.where(whole & among & (overlaps == overlaps), overlaps, 0.0)
             value, index = view.backend.k_smallest(xp.where(valid, -overlaps, -NO_BOX), k)
             return -xp.matrix_transpose(value), xp.matrix_transpose(index)
 
@@ -266,7 +282,7 @@ class _Boxes:
 
     Attributes
     ----------
-    bboxes : array (B, G + I, 4)
+    bboxes : array (B, G + I, D)
         The boxes.
     valid : array (B, G + I) of bool
         False where one is padding or broken.

@@ -9,7 +9,7 @@ from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes, measure_of
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of
 from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
@@ -185,7 +185,7 @@ class SinkhornAssigner(Configured):
         changes too: where two sources send nearly as much, so may the answer. The plan of an image is held
         whole; eagerly, those of as many images at once as the memory budget allows.
         """
-        form = columns_of_boxes(self.iou_calculator)
+        form = columns_in_plane(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,

@@ -8,7 +8,7 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.boxes.calculators import BboxOverlaps2D, box_columns
 from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
 from assigncore.registry import ASSIGNERS, Configured
@@ -124,6 +124,7 @@ class SSDMatcher(Configured):
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
+            columns=box_columns(self.iou_calculator),
         )
         pairs = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole)
         return self._decide(scene, pairs)

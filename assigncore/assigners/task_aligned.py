@@ -8,7 +8,7 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
 from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_broken
 from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
@@ -21,7 +21,7 @@ from assigncore.steps.alignment import Alignment, best_aligned
 from assigncore.steps.candidates import FAR, Candidates
 from assigncore.steps.conflicts import Winners, best_of_winners, fillers_in_reach, settle
 from assigncore.steps.ignore import spared_negatives
-from assigncore.steps.keypoints import PoseAlignment, flat_keypoints, level_gate
+from assigncore.steps.keypoints import PoseAlignment, level_gate, read_poses
 from assigncore.steps.mask_overlaps import PredictedMasks, with_masks
 from assigncore.steps.min_positives import add_positives, free_priors, nearest_centers
 from assigncore.steps.scores import known_labels
@@ -245,7 +245,7 @@ class TaskAlignedAssigner(Configured):
         """
         if gt_labels is None:
             raise ValueError("gt_labels: expected an array, since the metric reads their scores, got None")
-        form = columns_of_boxes(self.iou_calculator)
+        form = columns_in_plane(self.iou_calculator)
         further = self._further(
             pred_keypoints=pred_keypoints,
             gt_keypoints=gt_keypoints,
@@ -339,23 +339,17 @@ class TaskAlignedAssigner(Configured):
 
     def _pose_alignment(self, boxes: Alignment) -> Alignment:
         """Compare keypoints in place of boxes."""
-        scene = boxes.scene
-        gt, gt_whole, pred, whole = flat_keypoints(
-            *(scene.further[name] for name in ("gt_keypoints", "pred_keypoints"))
-        )
-        scene = replace(scene, gt_valid=scene.gt_valid & gt_whole)
+        scene, poses, whole = read_poses(boxes.scene, self.sigmas or ())
         own = {**vars(boxes), "scene": scene, "counted": boxes.counted & whole}
-        poses = PoseAlignment(
-            **own, gt_keypoints=gt, pred_keypoints=pred, sigmas=tuple(map(float, self.sigmas or ()))
-        )
+        by_poses = PoseAlignment(**own, poses=poses)
         if self.level_sizes is None:
-            return poses
+            return by_poses
         if int(scene.priors.shape[-1]) == 3:
             strides = scene.priors[..., 2]
         else:
             strides = scene.priors[..., 2] - scene.priors[..., 0]
-        place = poses.candidates(only_inside=True)
-        return replace(poses, gate=level_gate(place, scene, strides, self.level_sizes))
+        place = by_poses.candidates(only_inside=True)
+        return replace(by_poses, gate=level_gate(place, scene, strides, self.level_sizes))
 
     def _with_more(self, alignment: Alignment, winners: Winners) -> Winners:
         """Add the nearest priors that nobody has to ground truths that have too few."""

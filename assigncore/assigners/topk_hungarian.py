@@ -8,10 +8,18 @@ from typing import Any, cast
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes, measure_of
+from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
 from assigncore.boxes.formulas import drop_broken
 from assigncore.checks import check_knob
-from assigncore.costs import BBoxL1Cost, FocalLossCost, IoUCost, MatchCost, build_match_cost, needed_inputs
+from assigncore.costs import (
+    BBoxL1Cost,
+    FocalLossCost,
+    IoUCost,
+    MatchCost,
+    box_columns_of,
+    build_match_cost,
+    needed_inputs,
+)
 from assigncore.inputs import MatchScene, read_match_scene
 from assigncore.matching import Solver, check_nonfinite, match_scene, repeated
 from assigncore.registry import ASSIGNERS, Configured
@@ -35,7 +43,8 @@ class TopkHungarianAssigner(Configured):
     topk : int
         Predictions each ground truth is matched with, at least 1.
     iou_calculator : callable or config mapping, optional
-        Computes `max_overlaps`; default :class:`assigncore.BboxOverlaps2D`.
+        Computes `max_overlaps`; default :class:`assigncore.BboxOverlaps2D`. Of oriented boxes, as `reg_cost`
+        and `iou_cost` then must be too.
     cls_cost : match cost or config mapping, optional
         Default :class:`assigncore.costs.FocalLossCost` of weight 2.
     reg_cost : match cost or config mapping, optional
@@ -99,6 +108,19 @@ class TopkHungarianAssigner(Configured):
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
         for name in ("cls_cost", "reg_cost", "iou_cost"):
             object.__setattr__(self, name, build_match_cost(getattr(self, name), name))
+        columns = box_columns_of(self._costs, "reg_cost, iou_cost")
+        given = getattr(self.iou_calculator, "columns", columns)
+        if given != columns:
+            kind = type(self.iou_calculator).__name__
+            raise ValueError(
+                f"iou_calculator: expected one of boxes of {columns} columns, as reg_cost and iou_cost read, "
+                f"got {kind} of boxes of {given}"
+            )
+
+    @property
+    def _costs(self) -> tuple[MatchCost, ...]:
+        """The match costs, built."""
+        return cast("tuple[MatchCost, ...]", (self.cls_cost, self.reg_cost, self.iou_cost))
 
     @numpy_fast_path
     def assign(
@@ -119,7 +141,8 @@ class TopkHungarianAssigner(Configured):
         Parameters
         ----------
         gt_bboxes : array (..., G, 4)
-            Boxes x1, y1, x2, y2 in pixels.
+            Boxes x1, y1, x2, y2 in pixels; of costs of oriented boxes, as predictions then are too, (..., G,
+            5).
         gt_labels : array (..., G) of integers
             Classes.
         pred_bboxes : array (..., N, 4)
@@ -156,7 +179,7 @@ class TopkHungarianAssigner(Configured):
         An image with fewer predictions than ground truths has no matches at all, as published.
         :func:`assigncore.matching.linear_sum_assignment` says what is promised of ties, and where it runs.
         """
-        costs = cast("tuple[MatchCost, ...]", (self.cls_cost, self.reg_cost, self.iou_cost))
+        costs = self._costs
         needed = dict.fromkeys(("gt_bboxes", "gt_labels", "pred_bboxes", "pred_scores"), "the assigner")
         needed.update({name: by for name, by in needed_inputs(costs).items() if name != "pred_logits"})
         scene = read_match_scene(
@@ -172,7 +195,7 @@ class TopkHungarianAssigner(Configured):
                 "ignore_valid": ignore_valid,
             },
             needed,
-            columns=columns_of_boxes(self.iou_calculator),
+            columns=box_columns_of(costs),
         )
         scene = replace(scene, arrays={**scene.arrays, "pred_logits": scene.arrays["pred_scores"]})
         at_most = scene.xp.minimum(*self._shares(scene))

@@ -8,8 +8,8 @@ from typing import Any
 
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
-from assigncore.boxes.formulas import by_columns, drop_broken, xyxy_to_cxcywh
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of
+from assigncore.boxes.formulas import box_shapes, by_columns, drop_broken
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, contest, is_recording, mark
@@ -39,7 +39,8 @@ class UniformAssigner(Configured):
     match_times : int, default 4
         Predictions, and as many priors, that each ground truth takes; all where there are fewer.
     iou_calculator : callable or config mapping, optional
-        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`. Where it takes oriented boxes, the
+        distances are of centres, of the longer sides and of the shorter ones.
     min_positives : int, default 0
         Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
         free priors that are nearest to it. Ours, in no paper: see
@@ -90,7 +91,7 @@ class UniformAssigner(Configured):
         Parameters
         ----------
         priors : array (..., N, 4)
-            Boxes x1, y1, x2, y2 in pixels.
+            Boxes x1, y1, x2, y2 in pixels; of oriented boxes, as all others then are too, (..., N, 5).
         gt_bboxes : array (..., G, 4)
             Boxes x1, y1, x2, y2 in pixels.
         pred_bboxes : array (..., N, 4)
@@ -126,13 +127,15 @@ class UniformAssigner(Configured):
         goes by the last of them, even where that one ignores it. Priors that `min_positives` adds are true in
         ``pos_idx`` where they are candidates. The method has no ignore regions.
         """
+        form = columns_in_plane(self.iou_calculator)
         scene = read_scene(
             priors,
             gt_bboxes,
             gt_labels=gt_labels,
             gt_valid=gt_valid,
             prior_valid=prior_valid,
-            further={"pred_bboxes": InputSpec(pred_bboxes, ("N", 4), required=True)},
+            columns=(form, form),
+            further={"pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True)},
         )
         xp = scene.xp
         if 0 in scene.shape[1:]:
@@ -143,7 +146,7 @@ class UniformAssigner(Configured):
         near_priors = self._nearest(scene, scene.priors, scene.prior_whole, self.match_times)
         index, found = in_order_of_writing(scene, near_predictions, near_priors)
         targets = _in_turn(scene, scene.gt_bboxes, index)
-        overlaps = self._aligned_overlaps(gather_priors(scene.backend, scene.priors, index), targets)
+        overlaps = self._aligned_overlaps(scene, index, targets)
         positive = found & ~(overlaps < float(self.pos_ignore_thr))
         with_prediction = best_of_priors(
             overlaps_with_gts(scene, self.iou_calculator, predictions, predicted)
@@ -202,14 +205,18 @@ class UniformAssigner(Configured):
     def _nearest(self, scene: Scene, boxes: Array, counted: Array, k: int) -> Candidates:
         """Find the `k` boxes nearest to each ground truth by the L1 distance of centre and size."""
         # Infinitely far once, in place of a mask over all pairs.
-        shapes = scene.backend.keep(counted[..., None], xyxy_to_cxcywh(boxes), FAR)
-        targets = xyxy_to_cxcywh(scene.gt_bboxes)
+        shapes = scene.backend.keep(counted[..., None], box_shapes(boxes), FAR)
+        targets = box_shapes(scene.gt_bboxes)
         return k_nearest(ShapeDistances(scene.backend, by_columns(shapes), targets), k)
 
-    def _aligned_overlaps(self, boxes: Array, targets: Array) -> Array:
-        """Return the overlap of each box (B, M, 4) with its target (B, M, 4), (B, M)."""
+    def _aligned_overlaps(self, scene: Scene, index: Array, targets: Array) -> Array:
+        """Return the overlap of each prior of `index` (B, M) with its target (B, M, D), (B, M)."""
         measure = measure_of(self.iou_calculator, "iou")
-        return measure(boxes[..., None, :], targets[..., None, :])[..., 0, 0]
+        boxes = gather_priors(scene.backend, scene.priors, index)
+        overlaps = measure(boxes[..., None, :], targets[..., None, :])[..., 0, 0]
+        # A prediction may be a candidate though its prior is broken, which overlaps nothing.
+        whole = gather_priors(scene.backend, scene.prior_whole[..., None], index)[..., 0]
+        return scene.xp.where(whole, overlaps, 0.0)
 
 
 def without_candidates(scene: Scene) -> AssignResult:
@@ -270,8 +277,9 @@ def last_write(scene: Scene, gt_inds: Array, index: Array, found: Array, positiv
 
 
 def _in_turn(scene: Scene, gt_bboxes: Array, index: Array) -> Array:
-    """Repeat the ground truths, all of them in turn, as often as the candidates `index` do, (B, M, 4)."""
+    """Repeat the ground truths, all of them in turn, as often as the candidates `index` do, (B, M, D)."""
     xp, (images, _, n_gts) = scene.xp, scene.shape
     turns = int(index.shape[1]) // n_gts
-    repeated = xp.broadcast_to(gt_bboxes[:, None, :, :], (images, turns, n_gts, 4))
-    return xp.reshape(repeated, (images, turns * n_gts, 4))
+    form = int(gt_bboxes.shape[2])
+    repeated = xp.broadcast_to(gt_bboxes[:, None, :, :], (images, turns, n_gts, form))
+    return xp.reshape(repeated, (images, turns * n_gts, form))

@@ -9,8 +9,8 @@ from typing import Any
 
 from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.calculators import BboxOverlaps2D
-from assigncore.boxes.formulas import box_centers, columns, drop_broken
+from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
+from assigncore.boxes.formulas import ORIENTED, box_centers, box_shapes, columns, drop_broken, longer_first
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_inputs, read_scene
 from assigncore.inspect.trace import begin, is_recording, mark
@@ -55,7 +55,9 @@ class YOLOv7Assigner(Configured):
     cls_weight : float, default 1.0
         Weight of the scores' cost.
     iou_calculator : callable or config mapping, optional
-        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`.
+        Computes the overlaps; default :class:`assigncore.BboxOverlaps2D`. Where it takes oriented boxes, the
+        longer side of an anchor is compared with the longer one of a ground truth, and the shorter with the
+        shorter, whichever way they lie.
     ignore_iof_thr : float, default -1
         An anchor without ground truth is ignored where an ignore region covers more than this fraction of it.
         Not positive: ignore regions have no effect.
@@ -138,7 +140,7 @@ class YOLOv7Assigner(Configured):
         Parameters
         ----------
         gt_bboxes : array (..., G, 4)
-            Boxes x1, y1, x2, y2 in pixels.
+            Boxes x1, y1, x2, y2 in pixels; of oriented boxes, as predictions then are too, (..., G, 5).
         gt_labels : array (..., G) of integers
             Classes, from 0.
         pred_bboxes : array (..., N, 4)
@@ -193,6 +195,7 @@ class YOLOv7Assigner(Configured):
         part. The method has no ignore regions; `ignore_iof_thr` is ours, and counts in images without ground
         truths too.
         """
+        form = columns_in_plane(self.iou_calculator)
         scene = read_scene(
             pred_bboxes,
             gt_bboxes,
@@ -201,6 +204,7 @@ class YOLOv7Assigner(Configured):
             prior_valid=prior_valid,
             ignore_bboxes=ignore_bboxes,
             ignore_valid=ignore_valid,
+            columns=(form, form),
             further={
                 "gt_labels": InputSpec(gt_labels, ("G",), "integral", required=True),
                 "pred_logits": InputSpec(pred_logits, ("N", "C"), required=True),
@@ -251,7 +255,7 @@ class YOLOv7Assigner(Configured):
         """Tell which anchors without ground truth are ignored, (B, N)."""
         if self.ignore_iof_thr <= 0 or scene.ignore_bboxes is None:
             return None
-        anchors = anchors_of_grid(scene.backend, base_sizes, grid)
+        anchors = anchors_of_grid(scene.backend, base_sizes, grid, int(scene.gt_bboxes.shape[-1]))
         return spared_negatives(replace(scene, priors=anchors), gt_inds, self.ignore_iof_thr)
 
     def candidates(
@@ -282,9 +286,10 @@ class YOLOv7Assigner(Configured):
         TypeError, ValueError
             As :meth:`assign` raises.
         """
+        form = columns_in_plane(self.iou_calculator)
         backend, lead, flat = read_inputs(
             {
-                "gt_bboxes": InputSpec(gt_bboxes, ("G", 4), required=True),
+                "gt_bboxes": InputSpec(gt_bboxes, ("G", form), required=True),
                 "base_sizes": InputSpec(base_sizes, ("L", "A", 2), required=True),
                 "gt_valid": InputSpec(gt_valid, ("G",), "bool"),
             }
@@ -376,8 +381,11 @@ def read_grid(base_sizes: Array, strides: Sequence[int], sizes: Sequence[tuple[i
     return Grid(n_anchors, tuple(strides), maps)
 
 
-def anchors_of_grid(backend: ArrayBackend, base_sizes: Array, grid: Grid) -> Array:
-    """Return the anchors of widths and heights (B or 1, L, A, 2) about the cells' centres, (B or 1, N, 4)."""
+def anchors_of_grid(backend: ArrayBackend, base_sizes: Array, grid: Grid, form: int) -> Array:
+    """Return the anchors of widths and heights (B or 1, L, A, 2) about the cells' centres.
+
+    Boxes (B or 1, N, `form`), upright if they are to be oriented ones.
+    """
     xp, device = backend.xp, backend.device_of(base_sizes)
     levels = []
     for level, (stride, (height, width)) in enumerate(zip(grid.strides, grid.sizes, strict=True)):
@@ -385,16 +393,17 @@ def anchors_of_grid(backend: ArrayBackend, base_sizes: Array, grid: Grid) -> Arr
             (xp.arange(length, dtype=base_sizes.dtype, device=device) + 0.5) * stride
             for length in (height, width)
         )
-        half = base_sizes[:, level, :, None, None, :] * 0.5
-        shape = (int(half.shape[0]), grid.n_anchors, height, width)
+        sides = base_sizes[:, level, :, None, None, :]
+        shape = (int(sides.shape[0]), grid.n_anchors, height, width)
         centers = xp.stack(
             [xp.broadcast_to(x[None, :], (height, width)), xp.broadcast_to(y[:, None], (height, width))],
             axis=-1,
         )
-        boxes = xp.concat(
-            [xp.broadcast_to(centers + side * half, (*shape, 2)) for side in (-1.0, 1.0)], axis=-1
-        )
-        levels.append(xp.reshape(boxes, (shape[0], grid.n_anchors * height * width, 4)))
+        parts = [centers - sides * 0.5, centers + sides * 0.5]
+        if form == ORIENTED:
+            parts = [centers, sides, xp.zeros_like(sides[..., :1])]
+        boxes = xp.concat([xp.broadcast_to(part, (*shape, part.shape[-1])) for part in parts], axis=-1)
+        levels.append(xp.reshape(boxes, (shape[0], grid.n_anchors * height * width, form)))
     return xp.concat(levels, axis=1)
 
 
@@ -411,7 +420,8 @@ def _all_priors(scene: Scene, grid: Grid, candidates: GridCandidates | None) -> 
     if given != count:
         raise ValueError(f"pred_bboxes: expected {count} rows, one a candidate, got {given}")
     device = scene.backend.device_of(scene.priors)
-    priors = xp.zeros((1, total, 4), dtype=scene.priors.dtype, device=device)
+    form = int(scene.priors.shape[-1])
+    priors = xp.zeros((1, total, form), dtype=scene.priors.dtype, device=device)
     valid = xp.ones((1, total), dtype=xp.bool, device=device)
     return replace(scene, priors=priors, prior_valid=valid, prior_whole=valid)
 
@@ -470,7 +480,7 @@ def grid_candidates(
     ----------
     backend : ArrayBackend
         The library of the arrays.
-    gt_bboxes : array (B, G, 4)
+    gt_bboxes : array (B, G, 4) or (B, G, 5)
         Boxes of the ground truths in pixels.
     gt_valid : array (B, G) of bool
         Ground truths that are neither padding nor broken.
@@ -509,11 +519,13 @@ def grid_candidates(
 
 
 def _fits(gt_bboxes: Array, base_sizes: Array, factor: float, min_anchors: int) -> Array:
-    """Tell which anchors (B or 1, L, A, 2) fit which ground truths (B, G, 4): (B, L, A, G)."""
+    """Tell which anchors (B or 1, L, A, 2) fit which ground truths (B, G, D): (B, L, A, G)."""
     backend = get_backend(gt_bboxes)
     xp = backend.xp
+    if int(gt_bboxes.shape[-1]) == ORIENTED:
+        base_sizes = xp.stack(longer_first(*columns(base_sizes)), axis=-1)
     base = base_sizes[:, :, :, None, :]
-    sides = (gt_bboxes[..., 2:] - gt_bboxes[..., :2])[:, None, None, :, :]
+    sides = box_shapes(gt_bboxes)[:, None, None, :, 2:]
     there = (base > 0) & (sides > 0)
     ratio = quotient(xp.where(there, sides, 1.0), xp.where(base > 0, base, 1.0))
     inverse = quotient(xp.ones_like(ratio), ratio)

@@ -15,6 +15,7 @@ from assigncore.audit.errors import AuditError
 from assigncore.audit.frames import Batch, Frame, make_batches
 from assigncore.audit.inputs import (
     compared_boxes,
+    compared_keypoints,
     compares_oriented,
     gather_inputs,
     ground_truth_boxes,
@@ -132,8 +133,14 @@ def make_layout(plan: Plan, dataset: Dataset, settings: Settings) -> Layout:
         layout = GridLayout(plan.priors, plan.settings.allowed_border, plan.approxs)
     if not spreads_predictions(plan, settings):
         return layout
-    points = isinstance(plan.priors, PointGenerator)
-    return PredictingLayout(layout, predictor, points, compares_oriented(plan))
+    points, keypoints = isinstance(plan.priors, PointGenerator), compared_keypoints(plan)
+    known = dataset.all_objects.keypoints
+    if keypoints and known is not None and known.shape[1] != keypoints:
+        raise AuditError(
+            f"{plan.name}: sigmas: expected {known.shape[1]}, one for each keypoint of an object, "
+            f"got {keypoints}"
+        )
+    return PredictingLayout(layout, predictor, points, compares_oriented(plan), keypoints)
 
 
 def spreads_predictions(plan: Plan, settings: Settings) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.audit.frames import Batch
+from assigncore.audit.errors import AuditError
+from assigncore.audit.frames import Batch, Frame
 from assigncore.audit.layouts import Laid, Layout, Predicted
 from assigncore.audit.predictions import LOW_SCORE, Predictor
 from assigncore.audit.results import Detections
@@ -48,12 +49,15 @@ class PredictingLayout:
         Whether the priors are points.
     oriented : bool, default False
         Whether oriented boxes are predicted too.
+    keypoints : int, default 0
+        Keypoints that are predicted too.
     """
 
     layout: Layout
     predictor: Predictor
     points: bool
     oriented: bool = False
+    keypoints: int = 0
 
     @property
     def level_names(self) -> tuple[str, ...]:
@@ -64,7 +68,7 @@ class PredictingLayout:
         """Lay the priors, and predict for each."""
         laid = self.layout.lay(batch, backend, device)
         priors, num_classes = laid.host_priors, len(self.predictor.dataset.categories)
-        boxes, scores, oriented = [], [], []
+        boxes, scores, oriented, poses = [], [], [], []
         for i, frame in enumerate(batch.frames):
             own = own_boxes(priors[i] if priors.ndim == 3 else priors, self.points)
             found = self.predictor.detect(frame.image)
@@ -75,8 +79,25 @@ class PredictingLayout:
             if self.oriented:
                 turned = xyxy_to_xywhr(scaled.boxes) if found.oriented is None else frame.turn(found.oriented)
                 oriented.append(_predicted_boxes(xyxy_to_xywhr(own), turned, chosen))
+            if self.keypoints:
+                places = self._keypoints(frame, found, scaled.boxes)
+                poses.append(_predicted_boxes(_at_centers(own, self.keypoints), places, chosen))
         turned = np.stack(oriented) if self.oriented else None
-        return replace(laid, predicted=Predicted(np.stack(boxes), np.stack(scores), turned))
+        keypoints = np.stack(poses) if self.keypoints else None
+        return replace(laid, predicted=Predicted(np.stack(boxes), np.stack(scores), turned, keypoints))
+
+    def _keypoints(self, frame: Frame, found: Detections, boxes: Any) -> Any:
+        """Give the keypoints of detections at training size; of simulated ones without, their centres."""
+        if self.predictor.results is not None and len(found):
+            given = None if found.keypoints is None else found.keypoints.shape[1]
+            if given != self.keypoints:
+                raise AuditError(
+                    f"{self.predictor.results.path}: expected 'keypoints' of every entry, x y score of each "
+                    f"of {self.keypoints}, got {'none' if given is None else given}"
+                )
+        if found.keypoints is None:
+            return _at_centers(boxes, self.keypoints)
+        return frame.scale_points(found.keypoints)
 
 
 def own_boxes(priors: Any, points: bool) -> Any:
@@ -139,8 +160,14 @@ def speakers(own: Any, found: Detections, num_classes: int) -> tuple[Any, Any]:
     return chosen, scores
 
 
+def _at_centers(boxes: Any, count: int) -> Any:
+    """Give keypoints that are all at the centres of boxes (n, 4), (n, count, 2)."""
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return np.repeat(centers[:, None], count, axis=1)
+
+
 def _predicted_boxes(own: Any, found: Any, chosen: Any) -> Any:
-    """Give each prior the box of the detection it speaks for, else its own, (N, D), float32."""
+    """Give each prior what the detection has it speaks for, else its own, (N, ...), float32."""
     boxes = np.array(own, dtype=np.float32)
     speaking = chosen >= 0
     boxes[speaking] = found[chosen[speaking]]

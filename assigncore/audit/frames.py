@@ -130,6 +130,19 @@ class Frame:
         found = annotations.oriented
         return xyxy_to_xywhr(self.boxes(annotations)) if found is None else self.turn(found)
 
+    def keypoints(self, annotations: Annotations) -> Any:
+        """Keypoints x, y, visibility at training size, shape (n, K, 3), float32; None: there are none."""
+        found = annotations.keypoints
+        if found is None:
+            return None
+        return np.concatenate([self.scale_points(found[..., :2]), found[..., 2:]], axis=-1).astype(np.float32)
+
+    def scale_points(self, points: Any) -> Any:
+        """Bring points x y, shape (..., 2), from original pixels to training size, float32."""
+        height, width = self.shape
+        factors = np.asarray([width / self.image.width, height / self.image.height])
+        return (points * factors).astype(np.float32)
+
     def turn(self, oriented: Any) -> Any:
         """Bring oriented boxes, shape (n, 5), from original pixels to training size, float32."""
         height, width = self.shape
@@ -182,6 +195,15 @@ class Batch:
         for row, frame, objects in zip(boxes, self.frames, self.objects, strict=True):
             row[: len(objects)] = frame.oriented(objects)
         return boxes
+
+    def gt_keypoints(self, count: int) -> Any:
+        """Keypoints x, y, visibility of the objects, shape (B, G, K, 3); of unknown ones none is visible."""
+        keypoints = np.zeros((*self.gt_valid.shape, count, 3), dtype=np.float32)
+        for row, frame, objects in zip(keypoints, self.frames, self.objects, strict=True):
+            found = frame.keypoints(objects)
+            if found is not None:
+                row[: len(objects)] = found
+        return keypoints
 
 
 def make_batch(dataset: Dataset, frames: Sequence[Frame]) -> Batch:

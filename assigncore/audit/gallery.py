@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+from matplotlib.figure import Figure
 
 from assigncore import plot
 from assigncore.audit.assigning import Assigned, Settings, assign_images
 from assigncore.audit.inputs import has_outlines
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import worst_images
-from assigncore.audit.style import is_drawn, new_figure, save, slug
+from assigncore.audit.style import is_drawn, save, slug
 from assigncore.datasets import Dataset, Image
 from assigncore.datasets.files import ImageFiles
 from assigncore.inspect.display import plural
@@ -23,6 +24,13 @@ from assigncore.priors import PointGenerator
 from assigncore.result import AssignResult
 
 PANEL = 7.0
+"""Inches that a panel is wide, and half of what it is tall at most."""
+
+LOWEST, NARROWEST = 0.5, 5.0
+"""Inches that a panel is tall at least, and what there is for the width of its titles and legend."""
+
+TITLES, MARGIN, GAP = 0.7, 0.15, 0.2
+"""Inches above the panels, around everything, and between the panels."""
 
 
 def draw_gallery(
@@ -89,8 +97,9 @@ def choose(runs: Sequence[Run], dataset: Dataset, count: int) -> list[Image]:
 def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> Any:
     """Draw one image twice: its positive priors by level, and its objects by their number of positives."""
     height, width = one.frame.shape
-    panel_height = float(np.clip(PANEL * height / width, 2.0, 2 * PANEL))
-    figure, axes = new_figure(2 * PANEL + 0.3, panel_height + 1.3, columns=2, layout="compressed")
+    figure = Figure(facecolor="white")
+    axes: list[Any] = [figure.add_axes((0, 0, 1, 1)) for _ in range(2)]
+    _place_panels(figure, axes, width / height)
     picture = _read_picture(images, one.frame.image.file_name)
     boxes = one.frame.outlines(one.objects)
     # Proposals come in the order of their scores.
@@ -106,19 +115,48 @@ def image_figure(run: Run, one: Assigned, crowds: Any, images: Path | None) -> A
         points=isinstance(run.plan.priors, PointGenerator),
         outlines=None if has_outlines(run.plan) else False,
         title=f"{plural(int(np.sum(one.gt_inds > 0)), 'positive prior')}, by level",
-        ax=axes[0, 0],
+        ax=axes[0],
         **beneath,
     )
-    plot.objects(boxes, result, ignore_bboxes=crowds, ax=axes[0, 1], **beneath)
+    keypoints = one.frame.keypoints(one.objects)
+    plot.objects(boxes, result, ignore_bboxes=crowds, gt_keypoints=keypoints, ax=axes[1], **beneath)
     image, without = one.frame.image, int(np.sum(result.positives_per_gt == 0))
-    figure.suptitle(
+    title = figure.suptitle(
         f"{drawable(run.plan.name)}   image {drawable(str(image.id), 40)}: {drawable(image.file_name)}   "
         f"{image.width} x {image.height} px, trained at {width} x {height}   {plural(len(boxes), 'object')}, "
         f"{without:,} without positives",
         fontsize=11,
         color=INK,
+        verticalalignment="top",
     )
+    _place_panels(
+        figure,
+        axes,
+        width / height,
+        title.get_window_extent().width / figure.dpi,
+        max(ax.get_legend().get_window_extent().height for ax in axes) / figure.dpi,
+    )
+    title.set_y(1 - MARGIN / figure.get_figheight())
     return figure
+
+
+def _place_panels(
+    figure: Figure, axes: Sequence[Any], aspect: float, title: float = 0.0, legends: float = 0.0
+) -> None:
+    """Place two axes of an image's ratio of width to height, on a page that fits them and their texts.
+
+    A layout that is searched for would take longer than all else. `title` is as wide, and `legends` are as
+    tall, as they are drawn, in inches.
+    """
+    tall = float(np.clip(PANEL / aspect, LOWEST, 2 * PANEL))
+    wide = min(PANEL, tall * aspect)
+    column = max(wide, NARROWEST)
+    width = max(2 * column + GAP, title) + 2 * MARGIN
+    height = tall + TITLES + legends + MARGIN
+    figure.set_size_inches(width, height)
+    for i, ax in enumerate(axes):
+        left = (width - GAP) / 2 - column + i * (column + GAP) + (column - wide) / 2
+        ax.set_position((left / width, (legends + MARGIN) / height, wide / width, tall / height))
 
 
 def _read_picture(images: Path | None, file_name: str) -> Any:

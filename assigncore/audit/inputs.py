@@ -123,6 +123,11 @@ def compares_oriented(plan: Plan) -> bool:
     return columns_of_boxes(getattr(plan.assigner, "iou_calculator", None)) == ORIENTED
 
 
+def compared_keypoints(plan: Plan) -> int:
+    """Count the keypoints that the method compares; 0 where it compares none."""
+    return len(getattr(plan.assigner, "sigmas", None) or ())
+
+
 def ground_truth_boxes(plan: Plan, batch: Batch) -> Any:
     """Give the objects' boxes in the form that the method compares, (B, G, 4) or (B, G, 5)."""
     return batch.gt_oriented if compares_oriented(plan) else batch.gt_bboxes
@@ -161,6 +166,8 @@ def _predictions(plan: Plan, batch: Batch, predicted: Predicted) -> dict[str, An
     if "pred_objectness" in plan.parameters:
         # Results hold the product of both; the class's factor is taken for all of it.
         found["pred_objectness"] = as_logits(np.ones_like(predicted.scores[..., 0]))
+    if count := compared_keypoints(plan):
+        found |= {"pred_keypoints": predicted.keypoints, "gt_keypoints": batch.gt_keypoints(count)}
     if compares_masks(plan):
         found["pred_masks"] = as_logits(box_masks(predicted.boxes, batch.image_shapes))
         found["gt_masks"] = box_masks(batch.gt_bboxes, batch.image_shapes)

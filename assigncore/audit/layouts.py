@@ -31,11 +31,14 @@ class Predicted:
         Probabilities of the classes.
     oriented : array, shape (B, N, 5), or None
         Oriented boxes in place of the boxes, at training size. None: they are not asked for.
+    keypoints : array, shape (B, N, K, 2), or None
+        x, y at training size. None: they are not asked for.
     """
 
     boxes: Any
     scores: Any
     oriented: Any = None
+    keypoints: Any = None
 
 
 @dataclass(frozen=True)

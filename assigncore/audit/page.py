@@ -17,6 +17,7 @@ from assigncore.audit.advice import Advice
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import SizeRow, worst_images
 from assigncore.audit.what_if import Outcome, WhatIf
+from assigncore.boxes import xywhr_to_corners
 from assigncore.inspect.display import cell_text, plural
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 
@@ -66,8 +67,8 @@ td.long { overflow-wrap: anywhere; min-width: 15rem; }
 .loud { color: var(--loud); } .good { color: var(--good); } .quiet { opacity: .75; }
 img { max-width: 100%; height: auto; background: #fff; }
 svg { max-width: 100%; max-height: 70vh; height: auto; border: 1px solid var(--line); display: block; }
-rect { fill: none; stroke: var(--good); vector-effect: non-scaling-stroke; stroke-width: 1; }
-rect.without { stroke: var(--loud); stroke-width: 2; }
+rect, polygon { fill: none; stroke: var(--good); vector-effect: non-scaling-stroke; stroke-width: 1; }
+.without { stroke: var(--loud); stroke-width: 2; }
 pre { overflow-x: auto; padding: .6rem; border: 1px solid var(--line); }
 nav { position: sticky; top: 0; background: Canvas; padding: .5rem 0; border-bottom: 1px solid var(--line);
   display: flex; flex-wrap: wrap; gap: .5rem 1rem; z-index: 1; }
@@ -301,33 +302,47 @@ def _images(run: Run, most: int) -> Iterator[str]:
 def _drawing(run: Run, image: int, own: Any) -> str:
     """Draw boxes over an image that is left blank."""
     rows, found = run.findings.objects, run.dataset.images[image]
-    boxes = run.dataset.all_objects.bboxes[run.dataset.object_starts[image] + rows.index[own]]
+    drawn = run.dataset.all_objects.take(run.dataset.object_starts[image] + rows.index[own])
+    shapes = map(_rectangle, drawn.bboxes.tolist())
+    if drawn.oriented is not None:
+        shapes = map(_polygon, xywhr_to_corners(drawn.oriented).tolist())
     parts = []
-    for row, (x1, y1, x2, y2) in reversed(list(zip(own.tolist(), boxes.tolist(), strict=True))):
+    for row, shape in reversed(list(zip(own.tolist(), shapes, strict=True))):
         kind = "" if rows.totals[row] else ' class="without"'
-        parts.append(
-            f'<rect{kind} data-s="{rows.size[row]}" data-c="{rows.label[row]}" x="{x1:.5g}" y="{y1:.5g}" '
-            f'width="{x2 - x1:.5g}" height="{y2 - y1:.5g}"/>'
-        )
+        parts.append(f'<{shape}{kind} data-s="{rows.size[row]}" data-c="{rows.label[row]}"/>')
     return (
         f'<svg role="img" aria-label="objects, those without positives in magenta" '
         f'viewBox="0 0 {found.width} {found.height}" width="{found.width}">{"".join(parts)}</svg>'
     )
 
 
+def _rectangle(box: Sequence[float]) -> str:
+    x1, y1, x2, y2 = box
+    return f'rect x="{x1:.5g}" y="{y1:.5g}" width="{x2 - x1:.5g}" height="{y2 - y1:.5g}"'
+
+
+def _polygon(corners: Sequence[Sequence[float]]) -> str:
+    points = " ".join(f"{x:.5g},{y:.5g}" for x, y in corners)
+    return f'polygon points="{points}"'
+
+
 def _objects(run: Run, own: Sequence[int], count: int) -> str:
-    rows, names = run.findings.objects, run.dataset.class_names
+    rows, names, every = run.findings.objects, run.dataset.class_names, run.dataset.all_objects
     heads = ("object", "category", "size px", "positives", "best IoU", "level", "reason")
     parts = [f"<th{_class(head in NUMBERS)}>{head}</th>" for head in heads]
     lines = [f"<tr>{''.join(parts)}</tr>"]
     for row in own:
         annotation = run.annotation(row)
         x1, y1, x2, y2 = annotation.bbox
+        width, height = x2 - x1, y2 - y1
+        if every.oriented is not None:
+            place = run.dataset.object_starts[rows.image[row]] + rows.index[row]
+            width, height = every.oriented[place, 2:4].tolist()
         level = int(rows.level[row])
         cells = (
             str(annotation.id),
             names[int(rows.label[row])],
-            f"{x2 - x1:.4g} x {y2 - y1:.4g}",
+            f"{width:.4g} x {height:.4g}",
             int(rows.totals[row]),
             None if rows.best_overlaps is None else float(rows.best_overlaps[row]),
             run.level_names[level] if level >= 0 else "",

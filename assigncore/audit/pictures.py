@@ -21,6 +21,9 @@ from assigncore.plot import INK, SIZE_COLORS, drawable
 
 SIZE_TEXT = ("small, below 32² px", "medium, 32² to 96² px", "large, from 96² px")
 
+MARGIN = 0.95
+"""Inches on the left of a chart, for numbers of objects of any size."""
+
 
 def draw_all(
     runs: Sequence[Run],
@@ -57,7 +60,14 @@ def positives_figure(run: Run) -> Any:
     objects = run.findings.objects
     totals, sizes = objects.totals, objects.size
     shown = [s for s in range(len(SIZE_CLASSES)) if np.any(sizes == s)]
-    figure, axes = new_figure(8, 0.7 + 2.1 * len(shown), rows=len(shown), sharex=True)
+    figure, axes = new_figure(
+        8,
+        1.0 + 2.1 * len(shown) - 0.4,
+        rows=len(shown),
+        margins=(MARGIN, 0.5, 0.15, 0.65),
+        space=0.35,
+        sharex=True,
+    )
     for ax, s in zip(axes[:, 0], shown, strict=True):
         row = run.statistics.sizes[s]
         text = f"{SIZE_TEXT[s]}: {plural(row.objects, 'object')}, median {row.median_positives:g} positives"
@@ -70,7 +80,7 @@ def positives_figure(run: Run) -> Any:
 def levels_figure(run: Run) -> Any:
     """Positives on each feature level, stacked by the size class of their objects."""
     levels = run.statistics.levels
-    figure, axes = new_figure(8, 4)
+    figure, axes = new_figure(8, 4, margins=(MARGIN, 0.5, 0.15, 0.4))
     shares = [level.share_of_positives for level in levels]
     plot.positives_by_level(
         {text: [level.positives_by_size[s] for level in levels] for s, text in enumerate(SIZE_TEXT)},
@@ -89,11 +99,12 @@ def overlaps_figure(run: Run) -> Any:
     """Histogram of the objects' best overlaps with any prior or prediction, with the thresholds."""
     histogram = run.statistics.overlaps
     assert histogram is not None
-    figure, axes = new_figure(8, 4)
+    thresholds = _thresholds(run.plan.assigner)
+    figure, axes = new_figure(8, 4.2, margins=(MARGIN, 1.0, 0.15, 0.4))
     plot.best_overlaps(
         dict(zip(SIZE_TEXT, histogram.counts, strict=True)),
         edges=histogram.edges,
-        thresholds=_thresholds(run.plan.assigner),
+        thresholds=thresholds,
         compared=what_is_compared(run.plan),
         title=f"{drawable(run.plan.name)}: best overlap, mean {histogram.mean:.2f}, "
         f"median {histogram.median:.2f}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from assigncore.assigners.task_aligned_presets import COCO_SIGMAS
 from assigncore.audit.preset import Preset
 from assigncore.priors import published
 
@@ -14,6 +15,7 @@ _BOX_COSTS = (
     {"type": "IoUCost", "iou_mode": "giou", "weight": 2.0},
 )
 _FOCAL_AS_DETR = {"type": "FocalLossCost", "weight": 2.0, "eps": 1e-8}
+_UPRIGHT = "where annotations have no angles, boxes are taken as upright; overlaps told are rotated IoU"
 _ONE_TO_ONE = "each object takes one query, whatever it predicts; only objects beyond the queries get none"
 
 
@@ -62,6 +64,21 @@ PREDICTING = (
         image_scale="640x640",
     ),
     Preset(
+        name="rotated-rtmdet",
+        source="Lyu et al., RTMDet (2022), of oriented boxes; knobs as in MMRotate 1.0, "
+        "configs/rotated_rtmdet/rotated_rtmdet_l-3x-dota.py",
+        priors=_points(0.0, stride_xy=True),
+        assigner={
+            "type": "DynamicSoftLabelAssigner",
+            "soft_center_radius": 3.0,
+            "topk": 13,
+            "iou_weight": 3.0,
+            "iou_calculator": {"type": "RotatedIoU", "min_side": 1e-3},
+        },
+        image_scale="1024x1024",
+        note=_UPRIGHT,
+    ),
+    Preset(
         name="yolov8",
         source="Jocher et al., Ultralytics YOLOv8 (2023), after Feng et al., TOOD (2021): the ten best "
         "priors inside, by complete IoU",
@@ -96,7 +113,29 @@ PREDICTING = (
             "conflicts": "inside",
         },
         image_scale="1024x1024",
-        note="where annotations have no angles, boxes are taken as upright; overlaps told are rotated IoU",
+        note=_UPRIGHT,
+    ),
+    Preset(
+        name="yolo26-pose",
+        source="Jocher et al., Ultralytics YOLO26-pose (2026): YOLOv8's rule by the similarity of keypoints, "
+        "on the levels that suit an object",
+        priors=_points(0.5, stride_xy=False),
+        assigner={
+            "type": "TaskAlignedAssigner",
+            "topk": 10,
+            "alpha": 0.5,
+            "beta": 6.0,
+            "iou_calculator": {"type": "PositiveCIoU"},
+            "topk_inside": True,
+            "inside_margin": 1e-9,
+            "smallest_side": 16.0,
+            "conflicts": "inside",
+            "sigmas": COCO_SIGMAS,
+            "level_sizes": (2.0, 12.0),
+        },
+        image_scale="640x640",
+        note="objects without labelled keypoints are compared by boxes, and overlaps told are of boxes; "
+        "YOLO11-pose assigns by boxes alone, as yolov8 does",
     ),
     Preset(
         name="ddod",

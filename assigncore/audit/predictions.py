@@ -15,6 +15,7 @@ from assigncore.inspect.display import plural
 POSITION_NOISE = 0.1
 SIZE_NOISE = 0.1
 SCORE_RANGE = (0.3, 0.9)
+KEYPOINT_NOISE = 0.05
 
 LOW_SCORE = 0.001
 """Score of every class that nothing speaks for; results files are usually cut off there."""
@@ -61,8 +62,9 @@ def simulate(dataset: Dataset, image: Image, seed: int) -> Detections:
 
     Its centre is moved by ``POSITION_NOISE`` of the object's sides and its sides are scaled by
     ``exp(SIZE_NOISE)``, each times a standard normal number; what sticks out of the image is cut off. Its
-    class is the object's, its score uniform over ``SCORE_RANGE``. The same seed and image id give the same
-    detections, whatever else is in the data set.
+    class is the object's, its score uniform over ``SCORE_RANGE``. Its keypoints, if it has some, are each
+    moved by ``KEYPOINT_NOISE`` of the object's sides; those that are not labelled are about its centre. The
+    same seed and image id give the same detections, whatever else is in the data set.
     """
     rng = np.random.default_rng([seed, *str(image.id).encode()])
     objects = dataset.objects(image)
@@ -75,7 +77,15 @@ def simulate(dataset: Dataset, image: Image, seed: int) -> Detections:
     drawn = clip_to(image, np.concatenate([centers - sides / 2, centers + sides / 2], axis=1))
     scores = rng.uniform(*SCORE_RANGE, len(objects))
     turned = None if objects.oriented is None else _moved(objects.oriented, moves, growth)
-    return Detections.ordered(drawn, scores, objects.labels, turned)
+    poses = None if objects.keypoints is None else _posed(objects.keypoints, boxes, rng)
+    return Detections.ordered(drawn, scores, objects.labels, turned, poses)
+
+
+def _posed(keypoints: Any, boxes: Any, rng: np.random.Generator) -> Any:
+    """Move keypoints (n, K, 3) by shares of the sides of boxes (n, 4), to (n, K, 2)."""
+    sides, centers = boxes[:, None, 2:] - boxes[:, None, :2], (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+    places = np.where(keypoints[..., 2:] != 0, keypoints[..., :2], centers)
+    return places + sides * rng.normal(0, KEYPOINT_NOISE, places.shape)
 
 
 def _moved(oriented: Any, moves: Any, growth: Any) -> Any:

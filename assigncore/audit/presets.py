@@ -33,6 +33,31 @@ _ALL = (
         },
     ),
     Preset(
+        name="nwd",
+        source="Xu et al., Detecting Tiny Objects in Aerial Images (2022), its RPN: the rule of rpn by the "
+        "normalized Wasserstein distance; knobs as in the authors' mmdet-aitod",
+        priors={"type": "AnchorGenerator", **published.RPN},
+        assigner={
+            "type": "MaxIoUAssigner",
+            "pos_iou_thr": 0.7,
+            "neg_iou_thr": 0.3,
+            "min_pos_iou": 0.3,
+            "match_low_quality": True,
+            "iou_calculator": {"type": "NWD", "constant": 12.7},
+            "ignore_iof_thr": -1,
+        },
+        note="the distance is in pixels, for objects of some 13; much larger ones find no prior near enough: "
+        "--set iou_calculator.constant=SIZE",
+    ),
+    Preset(
+        name="rfla",
+        source="Xu et al., Gaussian Receptive Field based Label Assignment (2022), its RPN; knobs as in the "
+        "authors' mmdet-rfla, configs/rfla/aitod_faster_r50_rfla_kld_1x.py",
+        priors={"type": "AnchorGenerator", **published.RFLA},
+        assigner={"type": "RFLAAssigner", "topk": (3, 1), "decay": 0.9},
+        note="priors are halves of the receptive fields of ResNet-50's pyramid, in three aspect ratios",
+    ),
+    Preset(
         name="retinanet",
         source="Lin et al., Focal Loss for Dense Object Detection (2017); knobs as in MMDetection 3.3, "
         "configs/_base_/models/retinanet_r50_fpn.py",

@@ -32,21 +32,27 @@ class Detections:
         Class labels of the data set, -1 for a category that it does not have.
     oriented : NumPy array, shape (n, 5), or None
         Oriented boxes cx, cy, w, h, angle. None: they are upright.
+    keypoints : NumPy array, shape (n, K, 2), or None
+        x, y in pixels. None: there are none.
     """
 
     boxes: Any
     scores: Any
     labels: Any
     oriented: Any = None
+    keypoints: Any = None
 
     @classmethod
-    def ordered(cls, boxes: Any, scores: Any, labels: Any, oriented: Any = None) -> Detections:
+    def ordered(
+        cls, boxes: Any, scores: Any, labels: Any, oriented: Any = None, keypoints: Any = None
+    ) -> Detections:
         """Put the best scores first."""
         scores = np.asarray(scores, dtype=np.float64).reshape(-1)
         order = np.argsort(-scores, kind="stable")
         boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         labels = np.asarray(labels, dtype=np.int64).reshape(-1)[order]
-        return cls(boxes[order], scores[order], labels, None if oriented is None else oriented[order])
+        oriented, keypoints = (None if x is None else x[order] for x in (oriented, keypoints))
+        return cls(boxes[order], scores[order], labels, oriented, keypoints)
 
     def __len__(self) -> int:
         """Count the boxes."""
@@ -109,7 +115,10 @@ class Results:
             for image_id, found in self.part(dataset.images).detections.items():
                 labels = relabel[found.labels]
                 known = labels >= 0
-                kept[image_id] = Detections(found.boxes[known], found.scores[known], labels[known])
+                poses = None if found.keypoints is None else found.keypoints[known]
+                kept[image_id] = Detections(
+                    found.boxes[known], found.scores[known], labels[known], keypoints=poses
+                )
         return replace(self, categories=tuple(dataset.categories), detections=kept)
 
     def warnings(self) -> list[str]:
@@ -131,6 +140,8 @@ class Results:
 
 def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: bool = False) -> Results:
     """Read a COCO results file: a list of objects with image_id, bbox (x y width height) and score.
+
+    And keypoints (x y score of each) where every entry has as many.
 
     Parameters
     ----------
@@ -154,6 +165,7 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
         )
     index_of = dataset.index_of
     found: dict[int | str, list[tuple[tuple[float, ...], float, int]]] = {}
+    poses: dict[int | str, list[Any]] = {}
     broken: list[str] = []
     unknown: dict[int | str, int] = {}
     sample: list[tuple[int, tuple[float, ...], float, Any]] = []
@@ -167,6 +179,7 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
             broken.append(f"entry at index {index}: {read.reason}")
         else:
             found.setdefault(image_id, []).append(read)
+            poses.setdefault(image_id, []).append(entry.get("keypoints"))
         if not isinstance(read, Broken) or read.has_box:
             category = as_id(entry.get("category_id"))
             category = category if is_id(category) else None
@@ -180,10 +193,25 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
         first = "; ".join([f"; the first: {broken[0]}" if broken else "", *suspicions])
         entries = plural(len(document), "entry", "entries")
         raise AuditError(f"{option} {path}: none of {entries} is a box of an image of this run{first}")
-    detections = {
-        image_id: Detections.ordered(*zip(*entries, strict=True)) for image_id, entries in found.items()
-    }
+    keypoints = _keypoints_of(poses)
+    detections = {}
+    for image_id, read_entries in found.items():
+        boxes, scores, labels = zip(*read_entries, strict=True)
+        own = keypoints.get(image_id)
+        detections[image_id] = Detections.ordered(boxes, scores, labels, keypoints=own)
     return Results(path, tuple(dataset.categories), detections, tuple(broken), unknown, tuple(suspicions))
+
+
+def _keypoints_of(poses: Mapping[int | str, list[Any]]) -> dict[int | str, Any]:
+    """Give the keypoints of each image's entries, (n, K, 2), if every entry has x, y, score of as many."""
+    every = [pose for of_image in poses.values() for pose in of_image]
+    sizes = {len(pose) if isinstance(pose, list) and all(map(is_number, pose)) else 0 for pose in every}
+    if len(sizes) != 1 or (size := sizes.pop()) == 0 or size % 3:
+        return {}
+    return {
+        image_id: np.asarray(of_image, dtype=np.float64).reshape(len(of_image), -1, 3)[..., :2]
+        for image_id, of_image in poses.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -26,11 +26,38 @@ def new_figure(
     height: float,
     rows: int = 1,
     columns: int = 1,
-    layout: Literal["constrained", "compressed"] = "constrained",
+    margins: tuple[float, float, float, float] | None = None,
+    space: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Figure, Any]:
-    """Make a figure and its axes (always a 2-D array), sizes in inches."""
-    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
+    """Make a figure and its axes (always a 2-D array), sizes in inches.
+
+    Parameters
+    ----------
+    width, height : float
+        Of the page.
+    rows, columns : int
+        Of axes.
+    margins : (float, float, float, float), optional
+        What is kept free on the left, below, on the right and above. Not given: whatever is needed, at the
+        price of a search that takes longer than to draw.
+    space : float
+        Kept free between rows, beside `margins`.
+    **kwargs
+        Of `Figure.subplots`.
+    """
+    figure = Figure(
+        figsize=(width, height), layout="constrained" if margins is None else None, facecolor="white"
+    )
+    if margins is not None:
+        left, below, right, above = margins
+        figure.subplots_adjust(
+            left / width,
+            below / height,
+            1 - right / width,
+            1 - above / height,
+            hspace=space / ((height - below - above - (rows - 1) * space) / rows),
+        )
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
@@ -40,10 +67,10 @@ def new_figure(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, without the empty margin that axes of a fixed aspect ratio leave."""
+    """Write a figure as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path, "wb") as file:
-        figure.savefig(file, dpi=DPI, bbox_inches="tight", pad_inches=0.15, metadata={"Software": DRAWN_BY})
+        figure.savefig(file, dpi=DPI, metadata={"Software": DRAWN_BY})
 
 
 def is_drawn(path: Path) -> bool:

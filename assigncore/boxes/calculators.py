@@ -51,6 +51,7 @@ __all__ = [
     "RotatedIoU",
     "SmoothedIoU",
     "box_columns",
+    "columns_in_plane",
     "columns_of_boxes",
     "measure_of",
     "round_to_half",
@@ -217,7 +218,18 @@ def measure_of(calculator: Any, mode: Mode, *, of_prior: bool = False) -> Callab
 
     With `of_prior`, the foreground of mode ``"iof"`` is the prior, else the ground truth. What the function
     returns is (..., G, N) either way.
+
+    Raises
+    ------
+    ValueError
+        If the calculator says that it does not know the mode.
     """
+    known = getattr(calculator, "modes", (mode,))
+    if mode not in known:
+        told, kind = " and ".join(map(repr, known)), type(calculator).__name__
+        raise ValueError(
+            f"iou_calculator: expected one that knows the mode {mode!r}, got {kind}, which knows {told}"
+        )
     # A subclass may name its arguments otherwise, but computes the same where it leaves this method alone.
     own = getattr(type(calculator), "of_checked", None)
     if own is BboxOverlaps2D.of_checked and calculator.dtype != "fp16":
@@ -239,8 +251,26 @@ def box_columns(calculator: Any) -> tuple[int | str, int | str]:
 
 
 def columns_of_boxes(calculator: Any) -> int:
-    """Return how many columns boxes have whose centres and insides an assigner reads too: 4 if not said."""
+    """Return how many columns the boxes of a calculator have: 4 if not said."""
     return int(getattr(calculator, "columns", None) or 4)
+
+
+def columns_in_plane(calculator: Any) -> int:
+    """Return how many columns boxes have whose centres, sides or insides an assigner reads too.
+
+    Raises
+    ------
+    ValueError
+        If they are no boxes in the plane, so that nothing is known of their centres.
+    """
+    found = columns_of_boxes(calculator)
+    if found not in (4, ORIENTED):
+        kind = type(calculator).__name__
+        raise ValueError(
+            "iou_calculator: expected one of boxes in the plane, of 4 or 5 columns, since their centres or "
+            f"sides are read too, got {kind} of boxes of {found} columns"
+        )
+    return found
 
 
 def zero_when_disjoint(calculator: Any) -> bool:

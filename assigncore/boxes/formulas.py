@@ -22,6 +22,7 @@ __all__ = [
     "Mode",
     "box_area",
     "box_centers",
+    "box_shapes",
     "by_columns",
     "collapse",
     "columns",
@@ -30,6 +31,7 @@ __all__ = [
     "enclosing_boxes",
     "exact_overlaps",
     "inside",
+    "longer_first",
     "near",
     "overlaps_of_checked",
     "pairwise_l1",
@@ -88,7 +90,9 @@ def columns(boxes: Array) -> tuple[Array, ...]:
 
 
 def box_area(boxes: Array) -> Array:
-    """Return the areas (..., N) of boxes (..., N, 4)."""
+    """Return the areas (..., N) of boxes (..., N, 4) or (..., N, 5)."""
+    if int(boxes.shape[-1]) == ORIENTED:
+        return rounded_product(boxes[..., 2], boxes[..., 3])
     x1, y1, x2, y2 = columns(boxes)
     return rounded_product(x2 - x1, y2 - y1)
 
@@ -110,6 +114,23 @@ def xyxy_to_cxcywh(boxes: Array) -> Array:
     """Turn corners x1, y1, x2, y2 into centre and size cx, cy, w, h, (..., N, 4)."""
     x1, y1, x2, y2 = columns(boxes)[:4]
     return _rows((*_centers((x1, y1, x2, y2)), x2 - x1, y2 - y1))
+
+
+def box_shapes(boxes: Array) -> Array:
+    """Return the centres and sides x, y, w, h (..., N, 4) of boxes (..., N, 4) or (..., N, 5).
+
+    Of oriented boxes the longer side comes first, so that it does not matter by which side one is described.
+    """
+    if int(boxes.shape[-1]) != ORIENTED:
+        return xyxy_to_cxcywh(boxes)
+    x, y, w, h, _ = columns(boxes)
+    return _rows((x, y, *longer_first(w, h)))
+
+
+def longer_first(w: Array, h: Array) -> tuple[Array, Array]:
+    """Return the longer and the shorter of two sides, (...) each."""
+    xp = get_backend(w).xp
+    return xp.maximum(w, h), xp.minimum(w, h)
 
 
 def cxcywh_to_xyxy(boxes: Array) -> Array:

@@ -65,8 +65,8 @@ def build_costs(configs: Mapping[str, Any] | MatchCost | Sequence[Any]) -> tuple
     return costs
 
 
-def box_columns_of(costs: Sequence[MatchCost]) -> int:
-    """Return how many columns the boxes have that costs read: 4 where none does.
+def box_columns_of(costs: Sequence[MatchCost], knob: str = "match_costs") -> int:
+    """Return how many columns the boxes have that the costs of a `knob` read: 4 where none does.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def box_columns_of(costs: Sequence[MatchCost]) -> int:
     read = {cost.columns: type(cost).__name__ for cost in costs if "pred_bboxes" in cost.needs}
     if len(read) > 1:
         told = " and ".join(f"{columns} ({name})" for columns, name in sorted(read.items()))
-        raise ValueError(f"match_costs: expected costs of boxes of equally many columns, got {told}")
+        raise ValueError(f"{knob}: expected costs of boxes of equally many columns, got {told}")
     return next(iter(read), 4)
 
 

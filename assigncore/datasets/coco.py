@@ -31,7 +31,9 @@ from assigncore.datasets.masks import segmentation_box
 from assigncore.inspect.display import plural
 
 IMAGE_FIELDS = ("id", "width", "height", "file_name", "coco_url")
-ANNOTATION_FIELDS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "rotation")
+ANNOTATION_FIELDS = (
+    *("id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "rotation", "keypoints"),
+)
 MAX_SIDE = 2**31 - 1
 """No image is so wide or high."""
 
@@ -271,6 +273,7 @@ def _read_annotations(
         ignore=np.asarray(list(map(bool, columns["ignore"])))[chosen],
         areas=areas[chosen],
         ids=ids[chosen],
+        keypoints=_read_keypoints(columns["keypoints"], chosen, notices),
     )
     return rows, skipped, notices
 
@@ -407,6 +410,28 @@ def _read_crowds(values: Sequence[Any], reasons: dict[int, str]) -> Any:
             if not (value is None or isinstance(value, bool) or (is_number(value) and value in (0, 1))):
                 reasons.setdefault(i, f"iscrowd: expected 0 or 1, got {value!r}")
     return np.asarray([value == 1 for value in values], dtype=bool)
+
+
+def _read_keypoints(values: Sequence[Any], chosen: Any, notices: list[str]) -> Any:
+    """Read the keypoints of the annotations that are used, (A, K, 3); None where there are none.
+
+    Where categories have different numbers of them, the rest is not labelled.
+    """
+    if not any(values):
+        return None
+    rows = [values[i] or [] for i in chosen]
+    sound = [isinstance(row, list) and len(row) % 3 == 0 and all(map(is_number, row)) for row in rows]
+    most = max((len(row) // 3 for row, good in zip(rows, sound, strict=True) if good), default=0)
+    if not all(sound):
+        what = plural(sound.count(False), "annotation has", "annotations have")
+        notices.append(f"{what} 'keypoints' that are no list of x, y, visibility of each; they are not used")
+    if most == 0:
+        return None
+    keypoints = np.zeros((len(rows), most, 3))
+    for own, row, good in zip(keypoints, rows, sound, strict=True):
+        if good:
+            own[: len(row) // 3] = np.asarray(row, dtype=np.float64).reshape(-1, 3)
+    return keypoints
 
 
 def _about_rotation(entries: Sequence[Any], rotations: Sequence[Any]) -> list[str]:

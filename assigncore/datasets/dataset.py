@@ -106,6 +106,9 @@ class Annotations(Sequence[Annotation]):
     oriented : array (A, 5) of float64 or None
         Oriented boxes cx, cy, w, h in pixels and the angle in radians, not clipped, in place of which
         ``bboxes`` are those around them. None: the format has none.
+    keypoints : array (A, K, 3) of float64 or None
+        x, y in pixels and visibility of each keypoint, which is 0 for one that is not labelled. None: there
+        are none.
     """
 
     images: tuple[Image, ...]
@@ -119,6 +122,7 @@ class Annotations(Sequence[Annotation]):
     noun: str = "index"
     crowd: bool = False
     oriented: Any = None
+    keypoints: Any = None
 
     def __len__(self) -> int:
         """Count the annotations."""
@@ -154,7 +158,7 @@ class Annotations(Sequence[Annotation]):
         """Give some rows: a slice, indices, or a mask."""
         columns = ("image_index", "bboxes", "labels", "areas", "positions")
         some = {name: getattr(self, name)[rows] for name in columns}
-        rare = {name: getattr(self, name) for name in ("ids", "oriented")}
+        rare = {name: getattr(self, name) for name in ("ids", "oriented", "keypoints")}
         some |= {name: None if column is None else column[rows] for name, column in rare.items()}
         return replace(self, **some)
 
@@ -176,6 +180,8 @@ class AnnotatedImage:
     gt_oriented : array (G, 5) of float32 or None
         Oriented boxes of the objects, cx, cy, w, h in pixels and the angle in radians. None: the format has
         none.
+    gt_keypoints : array (G, K, 3) of float32 or None
+        x, y in pixels and visibility of the objects' keypoints. None: there are none.
     """
 
     image: Image
@@ -183,6 +189,7 @@ class AnnotatedImage:
     gt_labels: Any
     ignore_bboxes: Any
     gt_oriented: Any = None
+    gt_keypoints: Any = None
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -283,8 +290,9 @@ class Dataset(Sequence[AnnotatedImage]):
         image = self.images[index]
         objects, crowds = self.objects(image), self.crowds(image)
         boxes, crowded = (found.bboxes.astype(np.float32) for found in (objects, crowds))
-        oriented = None if objects.oriented is None else objects.oriented.astype(np.float32)
-        return AnnotatedImage(image, boxes, objects.labels, crowded, oriented)
+        rare = (objects.oriented, objects.keypoints)
+        oriented, keypoints = (None if x is None else x.astype(np.float32) for x in rare)
+        return AnnotatedImage(image, boxes, objects.labels, crowded, oriented, keypoints)
 
     def __repr__(self) -> str:
         """Say what there is, not every annotation."""
@@ -427,6 +435,8 @@ class Rows:
         As in `Annotations`.
     oriented : array (A, 5) or None
         As in `Annotations`.
+    keypoints : array (A, K, 3) or None
+        As in `Annotations`.
     """
 
     image_index: Any = field(default_factory=list)
@@ -438,6 +448,7 @@ class Rows:
     areas: Any = None
     ids: Any = None
     oriented: Any = None
+    keypoints: Any = None
 
     def add(
         self,
@@ -550,6 +561,7 @@ def make_dataset(
             noun,
             crowd,
             None if rows.oriented is None else rows.oriented[chosen],
+            None if rows.keypoints is None else rows.keypoints[chosen],
         )
 
     return Dataset(

@@ -75,6 +75,7 @@ def read(path: Path, source: str, images: ImageFiles | None) -> Dataset:
     label_of = {name: label for label, name in enumerate(categories)}
     rows.labels = [label_of[name] for name in names]
     rows.oriented = corners_to_xywhr(np.asarray(corners, dtype=np.float64).reshape(-1, 4, 2))
+    rows.areas = rows.oriented[:, 2] * rows.oriented[:, 3]
     notices = ["boxes are oriented; where upright ones are asked for, those around them are taken"]
     if hard:
         notices.append(

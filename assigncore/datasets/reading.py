@@ -51,7 +51,8 @@ def read_dataset(
     -------
     Dataset
         A sequence: ``dataset[0].gt_bboxes``, ``gt_labels`` and ``ignore_bboxes`` are what an assigner takes;
-        for one of oriented boxes ``gt_oriented``, which those of DOTA and of YOLO-OBB have.
+        for one of oriented boxes ``gt_oriented``, which those of DOTA and of YOLO-OBB have; for one of
+        keypoints ``gt_keypoints``, which those of COCO and of YOLO-pose may have.
 
     Raises
     ------

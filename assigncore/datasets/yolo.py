@@ -63,10 +63,10 @@ def read(path: Path, source: str, images: ImageFiles | None, split: str | None) 
     """Read a data set by its ``data.yaml``, or a folder of images and labels; see `read_dataset`."""
     described = _find_description(path)
     names: dict[int | str, str] = {}
-    keypoints, notices = False, []
+    shape, notices = None, []
     if described is not None:
         config = _read_yaml(described)
-        names, keypoints = _read_names(described, config), "kpt_shape" in config
+        names, shape = _read_names(described, config), _read_keypoint_shape(described, config)
         split, entries = _choose_split(described, config, split)
         notices.append(f"the split {split!r} of {described.name} is read")
         pairs = _pair(_images_of(described, config, entries))
@@ -75,7 +75,7 @@ def read(path: Path, source: str, images: ImageFiles | None, split: str | None) 
         pairs = _pair_folder(path, split)
     if not pairs:
         raise InputFileError(f"{path}: expected images with label files, found none")
-    return _read_labels(path, source, pairs, names, keypoints, images, notices)
+    return _read_labels(path, source, pairs, names, shape, images, notices)
 
 
 def _find_description(path: Path) -> Path | None:
@@ -121,6 +121,24 @@ def _read_names(path: Path, config: dict[str, Any]) -> dict[int | str, str]:
             f"{path}: names: expected a list of the classes' names, or names by number, got {describe(names)}"
         )
     return {as_id(key): str(names[key]) for key in sorted(names)}
+
+
+def _read_keypoint_shape(path: Path, config: dict[str, Any]) -> tuple[int, int] | None:
+    """Read how many keypoints an object has, and whether each has a visibility: 3 numbers in place of 2."""
+    shape = config.get("kpt_shape")
+    if shape is None:
+        return None
+    numbers = [as_id(value) for value in shape] if isinstance(shape, list) else []
+    if (
+        len(numbers) != 2
+        or not all(type(n) is int for n in numbers)
+        or numbers[0] < 1
+        or numbers[1] not in (2, 3)
+    ):
+        raise InputFileError(
+            f"{path}: kpt_shape: expected the number of keypoints and 2 or 3 numbers of each, got {shape!r}"
+        )
+    return numbers[0], numbers[1]
 
 
 def _read_class_list(root: Path) -> dict[int | str, str]:
@@ -207,7 +225,7 @@ def _read_labels(
     source: str,
     pairs: Sequence[Pair],
     names: dict[int | str, str],
-    keypoints: bool,
+    shape: tuple[int, int] | None,
     files: ImageFiles | None,
     notices: list[str],
 ) -> Dataset:
@@ -221,6 +239,7 @@ def _read_labels(
     images: list[Image] = []
     rows, label_files, skipped = Rows(), [], []
     corners: list[list[float]] = []
+    keypoints: list[Any] = []
     counts = Counter[str]()
     for pair, name, image_id in zip(pairs, named, ids_of_files(named), strict=True):
         shown = os.path.relpath(pair.labels, root)
@@ -241,7 +260,7 @@ def _read_labels(
         for number, line in enumerate(lines or (), start=1):
             if not (parts := line.split()):
                 continue
-            read = _read_line(parts, width, height, names if listed else None, keypoints)
+            read = _read_line(parts, width, height, names if listed else None, shape)
             if isinstance(read, str):
                 skipped.append(Skipped(None, number, read, shown, "line"))
                 continue
@@ -250,8 +269,10 @@ def _read_labels(
                 continue
             seen.add(line)
             label, box = read
-            counts["polygons"] += len(parts) > 5
-            if len(parts) == 1 + CORNERS:
+            if shape is not None:
+                keypoints.append(_keypoints_of(parts[5:], width, height, shape))
+            counts["polygons"] += shape is None and len(parts) > 5
+            if shape is None and len(parts) == 1 + CORNERS:
                 counts["four corners"] += 1
                 sides = [width, height] * (CORNERS // 2)
                 corners.append([float(x) * side for x, side in zip(parts[1:], sides, strict=True)])
@@ -273,10 +294,11 @@ def _read_labels(
     if counts["without labels"]:
         what = plural(counts["without labels"], "image has", "images have")
         notices.append(f"{what} no label file, so no object")
-    if keypoints:
-        notices.append("the lines have keypoints, which are not used")
+    if shape is not None:
+        rows.keypoints = np.asarray(keypoints, dtype=np.float64).reshape(-1, shape[0], 3)
     elif counts["four corners"] and counts["four corners"] == counts["polygons"] == len(rows.labels):
         rows.oriented = corners_to_xywhr(np.asarray(corners).reshape(-1, 4, 2))
+        rows.areas = rows.oriented[:, 2] * rows.oriented[:, 3]
         notices.append(
             "every object has exactly four corners, so these are oriented boxes; "
             "where upright ones are asked for, those around them are taken"
@@ -327,7 +349,11 @@ def _lines(path: Path) -> list[str] | None:
 
 
 def _read_line(
-    parts: Sequence[str], width: int, height: int, names: dict[int | str, str] | None, keypoints: bool
+    parts: Sequence[str],
+    width: int,
+    height: int,
+    names: dict[int | str, str] | None,
+    shape: tuple[int, int] | None,
 ) -> tuple[int, tuple[float, ...]] | str:
     """Read class and box x1 y1 x2 y2 in pixels of a line, or say what is wrong with it."""
     try:
@@ -338,14 +364,17 @@ def _read_line(
         wanted = f"a class from 0 to {len(names) - 1}" if names is not None else "a class number"
         return f"expected {wanted}, got {parts[0]}"
     count = len(values)
-    if count == 5 and not keypoints:
+    if shape is not None and count not in (4, 4 + shape[0] * shape[1]):
+        each = f"{shape[0]} keypoints of {shape[1]} numbers"
+        return f"expected class, x, y, width, height and {each}, got {plural(count + 1, 'number')}"
+    if count == 5 and shape is None:
         return "expected class, x, y, width, height, got a sixth number: is it the score of a detection?"
-    if count < 4 or (count > 4 and count % 2 and not keypoints):
+    if count < 4 or (count > 4 and count % 2 and shape is None):
         return (
             f"expected class, x, y, width, height, or class and corners x y of a polygon, got "
             f"{plural(count + 1, 'number')}"
         )
-    if count == 4 or keypoints:
+    if count == 4 or shape is not None:
         x, y, w, h = values[:4]
         fractions: tuple[float, ...] = (x, y, w, h)
         box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
@@ -359,3 +388,17 @@ def _read_line(
         return f"expected fractions of the image from 0 to 1, got {' '.join(parts[1:9])}"
     x1, y1, x2, y2 = box
     return int(kind), (x1 * width, y1 * height, x2 * width, y2 * height)
+
+
+def _keypoints_of(parts: Sequence[str], width: int, height: int, shape: tuple[int, int]) -> Any:
+    """Give x, y in pixels and visibility of an object's keypoints, (K, 3), from what stands behind its box.
+
+    Nothing may: then none is labelled. Without visibilities, one that is not labelled has a negative number.
+    """
+    count, each = shape
+    if not parts:
+        return np.zeros((count, 3))
+    found = np.asarray(parts, dtype=np.float64).reshape(count, each)
+    seen = found[:, 2] if each == 3 else np.all(found >= 0, axis=1).astype(float)
+    seen = np.where(np.all(np.isfinite(found[:, :2]), axis=1), seen, 0)
+    return np.where(seen[:, None] != 0, np.column_stack([found[:, :2] * [width, height], seen]), 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -107,7 +106,7 @@ def linear_sum_assignment(
         counts = counts & column_valid[..., None, :]
     if allowed is not None:
         counts = counts & allowed
-    masked = xp.broadcast_to(_masked(xp, cost, counts, nonfinite), (*lead, n, g))
+    masked = xp.broadcast_to(_masked(backend, cost, counts, nonfinite), (*lead, n, g))
     rows = 1
     for length in lead:
         rows *= length
@@ -119,14 +118,14 @@ def check_nonfinite(nonfinite: str) -> None:
     check_choice("nonfinite", nonfinite, NONFINITE)
 
 
-def _masked(xp: Any, cost: Array, counts: Array | None, nonfinite: str) -> Array:
+def _masked(backend: ArrayBackend, cost: Array, counts: Array | None, nonfinite: str) -> Array:
     """Give pairs that do not count an infinite cost, and NaN to infinite costs that are an error."""
     infinite = float("inf")
     if nonfinite == "forbid":
-        finite = xp.isfinite(cost)
-        return xp.where(finite if counts is None else finite & counts, cost, infinite)
-    sound = xp.where(cost < infinite, cost, float("nan"))
-    return sound if counts is None else xp.where(counts, sound, infinite)
+        finite = backend.xp.isfinite(cost)
+        return backend.keep(finite if counts is None else finite & counts, cost, infinite)
+    sound = backend.keep(cost < infinite, cost, float("nan"))
+    return sound if counts is None else backend.keep(counts, sound, infinite)
 
 
 def _solve(backend: ArrayBackend, cost: Array) -> Array:
@@ -173,10 +172,10 @@ def match_scene(
     """
     if scene.is_empty:
         return scene.unmatched()
-    backend, xp = scene.backend, scene.xp
+    backend = scene.backend
     everything = backend.surely_all(scene.prior_valid) and backend.surely_all(scene.gt_valid)
     cost = weighted_sum(scene, costs)
-    masked = _masked(xp, cost, None if everything else scene.pairs, nonfinite)
+    masked = _masked(backend, cost, None if everything else scene.pairs, nonfinite)
     # Not `or`: compilers of PyTorch before 2.13 cannot tell whether a nested function is true.
     solve = wrap(backend.linear_sum_assignment if solver is None else solver)
     if backend.is_traced(cost):

@@ -111,6 +111,14 @@ class ListedPairs:
     row: Array
     index: Array
 
+    @property
+    def counts(self) -> Array:
+        """How many rows there are of each ground truth, (B G,), where they ascend."""
+        xp, (images, _, n_gts) = self.backend.xp, self.shape
+        numbers = xp.arange(images * n_gts + 1, dtype=self.row.dtype, device=self.backend.device_of(self.row))
+        ends = xp.searchsorted(xp.reshape(self.row, (-1,)), numbers)
+        return ends[1:] - ends[:-1]
+
     def of_gts(self, x: Array) -> Array:
         """Take the rows of the ground truths."""
         flat = (int(x.shape[0]) * int(x.shape[1]), *x.shape[2:])

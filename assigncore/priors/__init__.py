@@ -11,7 +11,14 @@ from assigncore.priors.anchors import AnchorGenerator, BoxGenerator, SSDAnchorGe
 from assigncore.priors.fitting import best_placed_overlaps, fit_anchors, fit_shapes
 from assigncore.priors.grid import PriorGenerator, PriorGrid, level_index
 from assigncore.priors.points import PointGenerator, inside_image
-from assigncore.priors.published import atss_anchors, fcos_points, retinanet_anchors, rpn_anchors, yolo_points
+from assigncore.priors.published import (
+    atss_anchors,
+    fcos_points,
+    retinanet_anchors,
+    rfla_fields,
+    rpn_anchors,
+    yolo_points,
+)
 
 __all__ = [
     "AnchorGenerator",
@@ -28,6 +35,7 @@ __all__ = [
     "inside_image",
     "level_index",
     "retinanet_anchors",
+    "rfla_fields",
     "rpn_anchors",
     "yolo_points",
 ]

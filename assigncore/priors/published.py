@@ -11,12 +11,18 @@ from assigncore.priors.anchors import AnchorGenerator
 from assigncore.priors.grid import PriorGrid, Size
 from assigncore.priors.points import PointGenerator
 
-__all__ = ["atss_anchors", "fcos_points", "retinanet_anchors", "rpn_anchors", "yolo_points"]
+__all__ = ["atss_anchors", "fcos_points", "retinanet_anchors", "rfla_fields", "rpn_anchors", "yolo_points"]
 
 FROM_P2 = (4, 8, 16, 32, 64)
 FROM_P3 = (8, 16, 32, 64, 128)
 
 RPN: Mapping[str, Any] = {"strides": FROM_P2, "ratios": (0.5, 1.0, 2.0), "scales": (8.0,)}
+RFLA: Mapping[str, Any] = {
+    "strides": FROM_P2,
+    "ratios": (0.5, 1.0, 2.0),
+    "scales": (0.5,),
+    "base_sizes": (35, 91, 267, 427, 555),
+}
 RETINANET: Mapping[str, Any] = {
     "strides": FROM_P3,
     "ratios": (0.5, 1.0, 2.0),
@@ -107,6 +113,48 @@ def retinanet_anchors(
     array([33])
     """
     return AnchorGenerator(**RETINANET).for_image(
+        image_shape, size_divisor=size_divisor, xp=xp, dtype=dtype, device=device
+    )
+
+
+def rfla_fields(
+    image_shape: Size,
+    *,
+    size_divisor: int = 32,
+    xp: Any = default_namespace,
+    dtype: Any = None,
+    device: Any = None,
+) -> PriorGrid:
+    """Lay RFLA's receptive fields for a region proposal network: strides 4 to 64, three ratios in a cell.
+
+    They are half as wide as the theoretical receptive fields of ResNet-50's feature pyramid.
+
+    Parameters
+    ----------
+    image_shape, size_divisor, xp, dtype, device
+        As in :func:`rpn_anchors`.
+
+    Returns
+    -------
+    PriorGrid
+        ``priors`` (N, 4) and ``num_level_priors``, as assigners take them.
+
+    References
+    ----------
+    Xu et al., "RFLA: Gaussian Receptive Field based Label Assignment for Tiny Object Detection" (2022).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from assigncore import RFLAAssigner
+    >>> fields = rfla_fields((800, 800))
+    >>> fields.priors[1].tolist()
+    [-8.75, -8.75, 8.75, 8.75]
+    >>> gt_bboxes = np.array([[400, 300, 406, 305]], dtype=np.float32)
+    >>> RFLAAssigner().assign(fields.priors, gt_bboxes).positives_per_gt
+    array([3])
+    """
+    return AnchorGenerator(**RFLA).for_image(
         image_shape, size_divisor=size_divisor, xp=xp, dtype=dtype, device=device
     )
 

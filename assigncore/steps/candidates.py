@@ -32,6 +32,7 @@ __all__ = [
     "k_nearest_in_tiles",
     "k_smallest_per_gt",
     "nearest_per_level",
+    "places_of",
     "truncated_log",
 ]
 
@@ -183,8 +184,7 @@ def k_best(relation: Relation, values: Callable[[Pairs], Array], k: int) -> Cand
         tiles = cut_tiles(backend, list(relation.arrays.values()), *relation.shape)
         best = k_smallest_per_gt(backend, tiles, relation.gt_valid, k, in_tile)
         return Candidates(best.index, xp.where(best.value < UNFIT, best.value, FAR))
-    counts = backend.count(listed.row, images * n_gts)[0, :]
-    value, place = backend.k_smallest_of_lists(xp.reshape(values(listed), (-1,)), counts, k)
+    value, place = backend.k_smallest_of_lists(xp.reshape(values(listed), (-1,)), listed.counts, k)
     if listed.row.shape[1]:
         place = xp.take(xp.reshape(listed.index, (-1,)), xp.reshape(place, (-1,)), axis=0)
     index, value = (xp.reshape(x, (images, n_gts, k)) for x in (place, value))
@@ -336,6 +336,33 @@ def gather_priors(backend: ArrayBackend, x: Array, index: Array) -> Array:
         Values of the candidates.
     """
     return backend.gather_rows(x, index)
+
+
+def places_of(backend: ArrayBackend, mask: Array, least: int = 0) -> tuple[Array, Array]:
+    """List where a mask is true, on the host that can read it.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        The library of the arrays.
+    mask : array (B, N) of bool
+        What is looked for.
+    least : int, default 0
+        How long the lists are at least.
+
+    Returns
+    -------
+    index : array (B, E) of integers
+        Where it is true, ascending; 0 where an image has fewer than the longest list.
+    is_place : array (B, E) of bool
+        False there.
+    """
+    host = backend.to_numpy(mask)
+    counts = np.count_nonzero(host, axis=-1)
+    is_place = np.arange(max(int(counts.max()), least)) < counts[:, None]
+    index = np.zeros(is_place.shape, dtype=np.int64)
+    index[is_place] = np.nonzero(host)[1]
+    return backend.host_indices(index, mask), backend.from_numpy(is_place, backend.device_of(mask))
 
 
 HIGHEST_POWER = 16

@@ -13,7 +13,7 @@ from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs, all_rows
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles, per_prior
 from assigncore.steps.alignment import Alignment
-from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt
+from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt, places_of
 
 __all__ = [
     "Winners",
@@ -196,7 +196,13 @@ def settle_among_all(
     contested = claimed & (xp.take_along_axis(times, prior, axis=-1) > 1)
     if backend.surely_all(~contested) and not is_recording():
         return prior, gt, claimed
-    value = values_of(prior)
+    some = prior
+    is_spared = backend.reads_host(contested) and not is_recording()
+    if is_spared:
+        # On the host the others, most of them, are left out.
+        place, is_place = places_of(backend, contested)
+        some = xp.take_along_axis(prior, place, axis=-1)
+    value = values_of(some)
     if is_recording():
         entries = Tile(0, int(prior.shape[0]), 0, int(prior.shape[1]))
         by = value(TilePairs(TileView(backend, entries, scene.gt_bboxes)))
@@ -207,7 +213,9 @@ def settle_among_all(
         values = xp.where(pairs.of_gts(scene.gt_valid), value(pairs), NOWHERE)
         return backend.max_and_argmax(values, axis=-2)[1]
 
-    most = per_prior(backend, _tiles(scene, prior), prior, best)
+    most = per_prior(backend, _tiles(scene, some), some, best)
+    if is_spared:
+        most = backend.scatter_max(place, xp.where(is_place, most, 0), int(prior.shape[1]))
     return prior, xp.where(contested, most, gt), claimed
 
 

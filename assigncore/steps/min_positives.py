@@ -12,10 +12,9 @@ from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.formulas import box_centers
 from assigncore.inputs import Scene
 from assigncore.inspect.trace import condition, contest, is_recording, next_round
-from assigncore.pairs.tiles import TileView
-from assigncore.steps.candidates import FAR, Candidates, PointDistances, k_nearest, k_smallest_per_gt
+from assigncore.steps.candidates import Candidates, PointDistances, k_nearest
 from assigncore.steps.conflicts import claim_winners
-from assigncore.steps.overlaps import PairwiseOverlaps
+from assigncore.steps.overlaps import PairwiseOverlaps, k_most_overlapping
 
 __all__ = [
     "Added",
@@ -182,13 +181,7 @@ def add_by_overlap(overlaps: PairwiseOverlaps, gt_inds: Array, least: int) -> Ad
     """
 
     def nearest(k: int) -> Candidates:
-        pairs = replace(overlaps, counted=free_priors(overlaps.counted, gt_inds)).collapsed()
-
-        def negated(view: TileView) -> Array:
-            values = pairs.of(view)
-            return pairs.backend.xp.where(values > pairs.disjoint, -values, FAR)
-
-        return k_smallest_per_gt(pairs.backend, pairs.tiles(), pairs.gt_bboxes, k, negated)
+        return k_most_overlapping(replace(overlaps, counted=free_priors(overlaps.counted, gt_inds)), k)
 
     return add_positives(
         overlaps.backend, gt_inds, overlaps.gt_valid, least, nearest, what="the largest overlap"

@@ -17,7 +17,7 @@ from assigncore.checks import check_dtype, check_knob, check_shape
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, contest, is_recording, mark, next_round
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_images, join_tiles, plan_tiles
-from assigncore.steps.candidates import k_smallest_per_gt
+from assigncore.steps.candidates import FAR, Candidates, k_smallest_per_gt
 
 __all__ = [
     "NOWHERE",
@@ -32,6 +32,7 @@ __all__ = [
     "check_thresholds",
     "k_largest_in_tiles",
     "k_largest_overlaps",
+    "k_most_overlapping",
     "last_at_best",
     "low_quality_gt",
     "name_best",
@@ -261,6 +262,26 @@ def k_largest_in_tiles(overlaps: PairwiseOverlaps, k: int) -> Array:
         return xp.where(values > 0, -values, 0.0)
 
     return -k_smallest_per_gt(pairs.backend, pairs.tiles(), pairs.gt_bboxes, k, negated).value
+
+
+def k_most_overlapping(overlaps: PairwiseOverlaps, k: int) -> Candidates:
+    """Find the `k` priors that each ground truth overlaps most; of equal ones, the first.
+
+    A prior that overlaps a ground truth by nothing is none of them. There must be at least one pair, padding
+    included.
+
+    Returns
+    -------
+    Candidates
+        With overlaps negated, the largest first.
+    """
+    pairs = overlaps.collapsed()
+
+    def negated(view: TileView) -> Array:
+        values = pairs.of(view)
+        return pairs.backend.xp.where(values > pairs.disjoint, -values, FAR)
+
+    return k_smallest_per_gt(pairs.backend, pairs.tiles(), pairs.gt_bboxes, k, negated)
 
 
 def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:

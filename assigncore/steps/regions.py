@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from assigncore.backend import Array, ArrayBackend, get_backend
-from assigncore.boxes.formulas import box_area, box_centers
+from assigncore.boxes.formulas import ORIENTED, box_area, box_centers
 from assigncore.numerics import rounded_product
 from assigncore.pairs.listed import Pairs
 from assigncore.steps.candidates import Candidates
@@ -14,7 +14,7 @@ __all__ = ["SizeRank", "emptied", "rank_by", "rank_by_size", "scaled_boxes"]
 
 
 def scaled_boxes(boxes: Array, scale: float) -> Array:
-    """Return boxes (..., G, 4) with the same centres and `scale` times the sides.
+    """Return boxes (..., G, 4) or (..., G, 5) with the same centres and `scale` times the sides.
 
     Examples
     --------
@@ -23,6 +23,8 @@ def scaled_boxes(boxes: Array, scale: float) -> Array:
     array([[2., 1., 6., 3.]])
     """
     xp, centers = get_backend(boxes, "boxes").xp, box_centers(boxes)
+    if int(boxes.shape[-1]) == ORIENTED:
+        return xp.concat([centers, rounded_product(boxes[..., 2:4], scale), boxes[..., 4:]], axis=-1)
     reach = rounded_product((boxes[..., 2:4] - boxes[..., :2]) * 0.5, scale)
     return xp.concat([centers - reach, centers + reach], axis=-1)
 
@@ -68,7 +70,7 @@ class SizeRank:
 
 
 def rank_by_size(backend: ArrayBackend, boxes: Array, *, first_of_equals: bool) -> SizeRank:
-    """Rank boxes (B, G, 4) by area, the smallest highest; of equal ones the first, or else the last."""
+    """Rank boxes (B, G, D) by area, the smallest highest; of equal ones the first, or else the last."""
     return rank_by(backend, box_area(boxes), first_of_equals=first_of_equals)
 
 

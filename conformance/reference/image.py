@@ -27,6 +27,7 @@ __all__ = [
     "iof",
     "iou",
     "scaled",
+    "shape",
 ]
 
 AnyArray = NDArray[Any]
@@ -140,13 +141,21 @@ def in_region(image: Image, box: Box, thr: Any, wrt_candidates: bool, fraction: 
     return any(value > image.dtype(thr) for value in covered)
 
 
+ORIENTED = 5
+"""Numbers of an oriented box: center, sides and angle."""
+
+
 def area(box: Box) -> Any:
     """Give the area."""
+    if len(box) == ORIENTED:
+        return box[2] * box[3]
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def center(box: Box) -> Point:
     """Give the center."""
+    if len(box) == ORIENTED:
+        return box[:2]
     half = type(box[0])(0.5)
     return (box[0] + box[2]) * half, (box[1] + box[3]) * half
 
@@ -154,13 +163,28 @@ def center(box: Box) -> Point:
 def scaled(box: Box, scale: Any) -> Box:
     """Scale the sides about the center."""
     number = type(box[0])
+    if len(box) == ORIENTED:
+        return *box[:2], box[2] * number(scale), box[3] * number(scale), box[4]
     (x, y), half, scale = center(box), number(0.5), number(scale)
     dx, dy = (box[2] - box[0]) * half * scale, (box[3] - box[1]) * half * scale
     return x - dx, y - dy, x + dx, y + dy
 
 
+def shape(box: Box) -> tuple[Any, Any, Any, Any]:
+    """Give center and sides, of an oriented box the longer side first."""
+    if len(box) == ORIENTED:
+        return *box[:2], max(box[2:4]), min(box[2:4])
+    return *center(box), box[2] - box[0], box[3] - box[1]
+
+
 def holds(box: Box, point: Point) -> bool:
-    """Tell whether a point is strictly inside."""
+    """Tell whether a point is strictly inside, along an oriented box's own axes."""
+    if len(box) == ORIENTED:
+        number, half = type(box[0]), type(box[0])(0.5)
+        dx, dy, angle = point[0] - box[0], point[1] - box[1], float(box[4])
+        c, s = number(np.cos(angle)), number(np.sin(angle))
+        along, across = abs(dx * c + dy * s), abs(dy * c - dx * s)
+        return bool(along < box[2] * half and across < box[3] * half)
     return bool(box[0] < point[0] < box[2] and box[1] < point[1] < box[3])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.conformance.reference.image import Box, Image, Outputs, iof, iou
+from assigncore.conformance.reference.image import Box, Image, Measure, Outputs, iof, iou
 
 __all__ = ["multi_instance"]
 
@@ -17,6 +17,8 @@ def multi_instance(
     pos_iou_thr: Any = 0.5,
     neg_iou_thr: Any = 0.5,
     append_boxes: bool = True,
+    measure: Measure = iou,
+    fraction: Measure = iof,
     **_others: Any,
 ) -> Outputs:
     """Let the best few overlaps of each prior decide, and with `append_boxes` of each box: (M, R) outputs."""
@@ -27,7 +29,7 @@ def multi_instance(
     boxes = [*image.gts.values(), *regions.values()] if append_boxes else []
     valid = image.valid + [True] * len(boxes)
     rows = [
-        _decided(prior, image.gts, regions, num_instance, number(pos_iou_thr))
+        _decided(prior, image.gts, regions, num_instance, number(pos_iou_thr), (measure, fraction))
         for prior in [*image.priors, *boxes]
     ]
     labels = [image.label(g) for g in range(n_gts)] if "gt_labels" in image.arguments else None
@@ -54,13 +56,20 @@ def multi_instance(
 
 
 def _decided(
-    prior: Box | None, gts: dict[int, Box], regions: dict[int, Box], num_instance: int, high: Any
+    prior: Box | None,
+    gts: dict[int, Box],
+    regions: dict[int, Box],
+    num_instance: int,
+    high: Any,
+    measures: tuple[Measure, Measure],
 ) -> list[tuple[int, Any]]:
     """Give the boxes that decide about a prior's instances, and its overlaps with them."""
-    prior = (type(high)(0),) * 4 if prior is None else prior
-    zero = type(high)(0)
-    of_gts = {i: iou(prior, box) for i, box in gts.items()} | dict.fromkeys(regions, zero)
-    of_regions = dict.fromkeys(gts, zero) | {i: iof(prior, box) for i, box in regions.items()}
+    zero, (measure, fraction) = type(high)(0), measures
+    nothing = dict.fromkeys([*gts, *regions], zero)
+    of_gts, of_regions = nothing, nothing
+    if prior is not None:
+        of_gts = nothing | {i: measure(prior, box) for i, box in gts.items()}
+        of_regions = nothing | {i: fraction(prior, box) for i, box in regions.items()}
     ranked = [sorted(values, key=lambda i: (-values[i], i)) for values in (of_gts, of_regions)]
     decided = [(-1, zero)] * num_instance
     for rank, (gt, region) in enumerate(zip(*ranked, strict=True)):

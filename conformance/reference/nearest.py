@@ -12,6 +12,7 @@ import numpy as np
 from assigncore.conformance.reference.image import (
     Box,
     Image,
+    Measure,
     Outputs,
     Point,
     center,
@@ -19,6 +20,7 @@ from assigncore.conformance.reference.image import (
     in_region,
     iof,
     iou,
+    shape,
 )
 from assigncore.conformance.reference.min_positives import add_positives
 
@@ -145,20 +147,27 @@ def point(image: Image, scale: Any = 4, pos_num: Any = 3, min_positives: int = 0
 
 
 def uniform(
-    image: Image, pos_ignore_thr: Any, neg_ignore_thr: Any, match_times: int = 4, min_positives: int = 0
+    image: Image,
+    pos_ignore_thr: Any,
+    neg_ignore_thr: Any,
+    match_times: int = 4,
+    min_positives: int = 0,
+    measure: Measure = iou,
 ) -> Outputs:
     """Assign equally many priors and predictions to each ground truth, one write after the other."""
-    number, n_gts = image.dtype, len(image.arguments["gt_bboxes"])
-    nothing = (number(0),) * 4
+    number, (n_gts, columns) = image.dtype, image.arguments["gt_bboxes"].shape
+    nothing = (number(0),) * columns
     predictions = image.boxes("pred_bboxes")
     kinds = [
         {n: box for n, box in enumerate(boxes) if image.valid[n] and box is not None}
         for boxes in (predictions, image.priors)
     ]
-    best = {g: max((iou(prior, gt) for prior in kinds[1].values()), default=0) for g, gt in image.gts.items()}
+    best = {
+        g: max((measure(gt, prior) for prior in kinds[1].values()), default=0) for g, gt in image.gts.items()
+    }
     codes = [0] * len(image.priors)
     for n, box in kinds[0].items():
-        if any(iou(box, gt) > number(neg_ignore_thr) for gt in image.gts.values()):
+        if any(measure(gt, box) > number(neg_ignore_thr) for gt in image.gts.values()):
             codes[n] = -1
     near = [_by_distance(boxes, image.gts) for boxes in kinds]
     ranks = min(match_times, len(codes)) if n_gts else 0
@@ -166,9 +175,10 @@ def uniform(
     for rank, order, g in product(range(ranks), near, range(n_gts)):
         entry = (False, nothing, nothing, (-1, g))
         for n in order.get(g, ())[rank : rank + 1]:
-            positive = not iou(image.priors[n] or nothing, image.gts[g]) < number(pos_ignore_thr)
+            prior, gt = image.priors[n], image.gts[g]
+            positive = not (0 if prior is None else measure(prior, gt)) < number(pos_ignore_thr)
             codes[n] = g + 1 if positive else -1
-            entry = (positive, predictions[n] or nothing, image.gts[g], (n, g))
+            entry = (positive, predictions[n] or nothing, gt, (n, g))
         written.append(entry)
     free = kinds[1]
     added = add_positives(
@@ -189,8 +199,8 @@ def uniform(
         "pos_idx": np.array(
             [positive or added.get(n, -1) == g for positive, _, _, (n, g) in written], dtype=bool
         ),
-        "pos_predicted_boxes": np.array([box for _, box, _, _ in written], dtype=number).reshape(-1, 4),
-        "target_boxes": np.array([box for _, _, box, _ in written], dtype=number).reshape(-1, 4),
+        "pos_predicted_boxes": np.array([box for _, box, _, _ in written], dtype=number).reshape(-1, columns),
+        "target_boxes": np.array([box for _, _, box, _ in written], dtype=number).reshape(-1, columns),
     }
 
 
@@ -200,6 +210,5 @@ def _by_distance(boxes: Any, gts: dict[int, Box]) -> dict[int, list[int]]:
 
 
 def _l1(box: Box, gt: Box) -> Any:
-    (x, y), (gx, gy) = center(box), center(gt)
-    width, height = abs((box[2] - box[0]) - (gt[2] - gt[0])), abs((box[3] - box[1]) - (gt[3] - gt[1]))
-    return ((abs(x - gx) + abs(y - gy)) + width) + height
+    x, y, w, h = (abs(a - b) for a, b in zip(shape(box), shape(gt), strict=True))
+    return ((x + y) + w) + h

@@ -1,10 +1,12 @@
 """The report as a page: all text of the data escaped, nothing of it in a script, of bounded size."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from assigncore import audit
@@ -147,3 +149,21 @@ def test_what_is_advised_names_its_assigner_where_there_are_several():
     beside = audit.run(assigners=["detr", "fcos"]).suggest()
     assert "<pre>--set priors.num_queries=574</pre>" in make_page(alone)
     assert "<pre>--set detr:priors.num_queries=574</pre>" in make_page(beside)
+
+
+def test_oriented_boxes_are_drawn_and_measured_along_their_own_sides(hostile):
+    objects = hostile.all_objects
+    turned = np.concatenate(
+        [(objects.bboxes[:, :2] + objects.bboxes[:, 2:]) / 2, np.full((len(objects), 3), [20.0, 8.0, 0.5])],
+        axis=1,
+    )
+    tilted = dataclasses.replace(hostile, all_objects=dataclasses.replace(objects, oriented=turned))
+    found = Elements(make_page(audit.run(tilted, ["fcos"], image_scale="original")))
+    assert "rect" not in found.tags
+    corners = [value for tag, name, value in found.attributes if (tag, name) == ("polygon", "points")]
+    assert corners
+    for text in corners:
+        points = np.array([[float(x) for x in point.split(",")] for point in text.split()])
+        sides = np.linalg.norm(np.roll(points, -1, axis=0) - points, axis=1)
+        np.testing.assert_allclose(np.sort(sides), [8, 8, 20, 20], atol=0.02)
+    assert "20 x 8" in found.texts

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.image import imread, imsave
+from matplotlib.text import Text
 
 from assigncore import plot
 from assigncore.audit import gallery, pictures
@@ -101,7 +102,7 @@ def test_the_comparison_shows_every_run(run):
 def test_many_assigners_can_be_read_in_the_comparison(run):
     runs = [run(name) for name in PRESETS]
     figure = pictures.comparison_figure(runs)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     names = [t.get_window_extent() for t in figure.axes[0].get_yticklabels()]
     assert len(names) == len(PRESETS)
     assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(names))
@@ -165,6 +166,44 @@ def test_priors_whose_shapes_say_nothing_are_drawn_as_dots(name, run, dataset, f
     at = priors[:, :2] if name == "reppoints" else (priors[:, :2] + priors[:, 2:]) / 2
     np.testing.assert_allclose(drawn, at)
     assert len(drawn) > 0
+
+
+@pytest.mark.parametrize("name", ["a", "a long name, " * 8])
+@pytest.mark.parametrize("size", [(320, 240), (60, 4000), (4000, 60), (1, 5000)])
+def test_everything_stands_on_the_page_whatever_the_shape_of_the_image(
+    size, name, document, write, scale, settings, audit
+):
+    document["images"][0] |= {"width": size[0], "height": size[1], "file_name": f"{name}.png"}
+    dataset = read_coco(write(document))
+    one, figure = collections_of(audit("rpn")[0], dataset, list(map(scale.frame, dataset.images)), settings)
+    figure.draw_without_rendering()
+    title = figure.get_suptitle()
+    texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+    assert title in [t.get_text() for t in texts]
+    page = figure.bbox
+    for text in texts:
+        at = text.get_window_extent()
+        assert page.x0 <= at.x0 < at.x1 <= page.x1, text.get_text()
+        assert page.y0 <= at.y0 < at.y1 <= page.y1, text.get_text()
+    below = [ax.title.get_window_extent().y1 for ax in figure.axes]
+    assert next(t for t in texts if t.get_text() == title).get_window_extent().y0 > max(below)
+    left, right = (ax.get_window_extent() for ax in figure.axes)
+    assert left.x1 < right.x0
+    if 0.1 < size[0] / size[1] < 10:
+        assert left.width / left.height == pytest.approx(one.frame.shape[1] / one.frame.shape[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["positives_figure", "levels_figure", "overlaps_figure"])
+def test_everything_stands_on_a_chart_also_where_numbers_are_large(name, run):
+    figure = getattr(pictures, name)(run("rpn"))
+    for ax in figure.axes:
+        ax.set_ylim(0, 900_000)
+    figure.draw_without_rendering()
+    for text in figure.findobj(Text):
+        if text.get_text() and text.get_visible():
+            at = text.get_window_extent()
+            assert 0 <= at.x0 < at.x1 <= figure.bbox.x1, text.get_text()
+            assert 0 <= at.y0 < at.y1 <= figure.bbox.y1, text.get_text()
 
 
 def test_file_names_are_plain():

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import re
+from functools import wraps
 
 import numpy as np
 import pytest
@@ -13,17 +15,21 @@ from assigncore.assigners import (
     SimOTAAssigner,
     TaskAlignedAssigner,
     YOLOv7Assigner,
+    yolo26_pose,
     yolov8,
     yolov8_obb,
 )
 from assigncore.audit import masks
 from assigncore.audit.assigning import Settings, assign_images
-from assigncore.audit.dense import spread
+from assigncore.audit.dense import speakers, spread
 from assigncore.audit.devices import open_backend
+from assigncore.audit.errors import AuditError
 from assigncore.audit.predicting_presets import PREDICTING
 from assigncore.audit.predictions import LOW_SCORE, as_logits, as_softmax_logits, simulate
 from assigncore.audit.presets import PRESETS
+from assigncore.audit.results import load_results
 from assigncore.boxes import pairwise_iou, xyxy_to_xywhr
+from assigncore.boxes.calculators import RotatedIoU
 
 FROM_P3 = (8, 16, 32, 64, 128)
 OF_YOLO = (8, 16, 32)
@@ -90,6 +96,20 @@ def call_obb(laid, counts, gt, boxes, scores, labels):
     return yolov8_obb().assign(laid, gt, gt_labels=labels, pred_bboxes=boxes, pred_scores=scores)
 
 
+def call_rotated_rtmdet(laid, counts, gt, boxes, scores, labels):
+    gt, boxes = (xyxy_to_xywhr(x.astype(np.float32)) for x in (gt, boxes))
+    points = np.concatenate([laid, laid[:, 2:]], axis=-1)
+    given = {"gt_labels": labels, "pred_bboxes": boxes, "pred_logits": as_logits(scores)}
+    calculator = RotatedIoU(min_side=1e-3)
+    return DynamicSoftLabelAssigner(topk=13, iou_calculator=calculator).assign(points, gt, **given)
+
+
+def call_pose(laid, counts, gt, boxes, scores, labels):
+    # Without keypoints boxes are compared, on the levels that suit the objects.
+    given = {"pred_keypoints": np.zeros((len(laid), 17, 2)), "gt_keypoints": np.zeros((len(gt), 17, 3))}
+    return yolo26_pose().assign(laid, gt, gt_labels=labels, pred_bboxes=boxes, pred_scores=scores, **given)
+
+
 # Strides, offset in a cell, side of a prior's own box in strides, and the assigner called by hand.
 DENSE = {
     "ddod": (FROM_P3, 0.0, 8, call_ddod),
@@ -98,6 +118,8 @@ DENSE = {
     "rtmdet": (OF_YOLO, 0.0, 4, call_rtmdet),
     "yolov8": (OF_YOLO, 0.5, 4, call_yolov8),
     "yolo11-obb": (OF_YOLO, 0.5, 4, call_obb),
+    "yolo26-pose": (OF_YOLO, 0.5, 4, call_pose),
+    "rotated-rtmdet": (OF_YOLO, 0.0, 4, call_rotated_rtmdet),
 }
 # Number of queries, costs, and what makes logits of scores.
 MATCHED = {
@@ -110,7 +132,7 @@ MATCHED = {
     "mask2former": (100, MASKS, as_softmax_logits),
 }
 GROUPS = {"lw-detr": 13}
-OTHER_SOURCES = ("yolov7", "yolov8", "yolo11-obb", "rt-detr", "d-fine", "lw-detr")
+OTHER_SOURCES = ("yolov7", "yolov8", "yolo11-obb", "yolo26-pose", "rt-detr", "d-fine", "lw-detr")
 
 
 NAMES = [*DENSE, *MATCHED, "yolov7"]
@@ -172,7 +194,8 @@ def test_every_preset_that_reads_predictions_is_checked_by_hand():
 def test_a_preset_names_its_paper(name):
     assert "et al." in PRESETS[name].source
     assert "(20" in PRESETS[name].source
-    assert "MMDetection 3.3, configs/" in PRESETS[name].source or name in OTHER_SOURCES
+    source = PRESETS[name].source
+    assert re.search(r"(MMDetection 3.3|MMRotate 1.0), configs/", source) or name in OTHER_SOURCES
 
 
 @pytest.mark.parametrize("name", DENSE)
@@ -262,3 +285,77 @@ def test_oriented_boxes_are_assigned_by_their_angle(rivals, frames_of, plan, set
         assert 0.4 < np.nanmean(one.matched_overlaps) <= 1
         differ += int(np.sum(one.gt_inds != upright[name].gt_inds))
     assert differ > 0
+
+
+def with_poses(dataset, count=17):
+    """Give every object keypoints at random places in its box, some of which are not labelled."""
+    rng, objects = np.random.default_rng(0), dataset.all_objects
+    sides = objects.bboxes[:, None, 2:] - objects.bboxes[:, None, :2]
+    places = objects.bboxes[:, None, :2] + sides * rng.random((len(objects), count, 2))
+    seen = rng.integers(0, 3, (len(objects), count, 1)).astype(float)
+    poses = np.concatenate([places, seen], axis=-1)
+    return dataclasses.replace(dataset, all_objects=dataclasses.replace(objects, keypoints=poses))
+
+
+def test_poses_are_assigned_by_their_keypoints(rivals, frames_of, plan, settings, monkeypatch):
+    preset, posed = plan("yolo26-pose"), with_poses(rivals)
+    assign, given = TaskAlignedAssigner.assign, []
+
+    @wraps(assign)
+    def spy(self, *places, **arrays):
+        given.append(arrays)
+        return assign(self, *places, **arrays)
+
+    monkeypatch.setattr(TaskAlignedAssigner, "assign", spy)
+    done = by_image(assign_images(preset, posed, frames_of(preset), settings))
+    assert any(np.any(arrays["gt_keypoints"][..., 2] == 2) for arrays in given)
+    assert all(arrays["pred_keypoints"].shape[-2:] == (17, 2) for arrays in given)
+    for frame in frames_of(preset):
+        one, found = done[frame.image.id], detections(posed, frame)
+        laid, _ = places(frame.padded, OF_YOLO, 0.5)
+        own = squares_about(laid, 4)
+        chosen, scores = speakers(own, found, 2)
+        boxes, _ = spread(own, found, 2)
+        keypoints = np.repeat(laid[:, None, :2], 17, axis=1)
+        keypoints[chosen >= 0] = frame.scale_points(found.keypoints)[chosen[chosen >= 0]]
+        result = yolo26_pose().assign(
+            laid,
+            frame.boxes(one.objects),
+            gt_labels=labels_of(posed, one),
+            pred_bboxes=boxes,
+            pred_scores=scores,
+            pred_keypoints=keypoints,
+            gt_keypoints=frame.keypoints(one.objects),
+        )
+        np.testing.assert_array_equal(one.gt_inds, result.gt_inds)
+
+
+def test_predicted_poses_are_read_and_asked_for(rivals, frames_of, plan, settings, write):
+    preset, posed = plan("yolo26-pose"), with_poses(rivals)
+    entries = [
+        {
+            **{"image_id": a.image_id, "category_id": a.category_id, "score": 0.5},
+            **{"bbox": [a.bbox[0], a.bbox[1], a.bbox[2] - a.bbox[0], a.bbox[3] - a.bbox[1]]},
+            "keypoints": pose.ravel().tolist(),
+        }
+        for a, pose in zip(posed.all_objects, posed.all_objects.keypoints, strict=True)
+    ]
+
+    def assigned(entries):
+        read = load_results("--predictions", write(entries, "results.json"), posed, with_classes=True)
+        given = dataclasses.replace(settings, predictions=read)
+        return by_image(assign_images(preset, posed, frames_of(preset), given))
+
+    done = assigned(entries)
+    assert all(set(range(1, len(one.objects) + 1)) <= set(one.gt_inds) for one in done.values())
+    for wrong in ([{**entry, "keypoints": entry["keypoints"][:6]} for entry in entries], entries[:1]):
+        if len(wrong) == 1:
+            wrong = [{name: x for name, x in wrong[0].items() if name != "keypoints"}]
+        with pytest.raises(AuditError, match="expected 'keypoints' of every entry, x y score of each of 17"):
+            assigned(wrong)
+
+
+def test_objects_of_another_number_of_keypoints_are_refused(rivals, frames_of, plan, settings):
+    preset = plan("yolo26-pose")
+    with pytest.raises(AuditError, match="sigmas: expected 3, one for each keypoint of an object, got 17"):
+        by_image(assign_images(preset, with_poses(rivals, 3), frames_of(preset), settings))

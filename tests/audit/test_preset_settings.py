@@ -24,8 +24,10 @@ def test_ssd_images_are_of_one_size_whatever_the_others_are(rivals, plan):
 def test_yolos_train_on_images_of_640_pixels(rivals, plan):
     of_own_size = {name for name in PRESETS if plan(name).scale is not None}
     with_transformers = {"rt-detr", "d-fine", "lw-detr"}
-    assert of_own_size - with_transformers == {"ssd", "yolox", "rtmdet", "yolov7", "yolov8", "yolo11-obb"}
-    for name in of_own_size - with_transformers - {"ssd", "yolo11-obb"}:
+    of_640 = {"yolox", "rtmdet", "yolov7", "yolov8", "yolo26-pose"}
+    oriented = {"rotated-rtmdet", "yolo11-obb"}
+    assert of_own_size - with_transformers == {"ssd", *of_640, *oriented}
+    for name in of_640:
         assert {plan(name).scale.frame(image).padded for image in rivals.images} == {(480, 640), (640, 480)}
 
 

@@ -10,8 +10,10 @@ from assigncore.assigners import (
     ATSSAssigner,
     CenterRegionAssigner,
     FCOSAssigner,
+    MaxIoUAssigner,
     PointAssigner,
     RegionAssigner,
+    RFLAAssigner,
     SSDMatcher,
     UniformAssigner,
 )
@@ -20,6 +22,7 @@ from assigncore.audit.devices import open_backend
 from assigncore.audit.predicting_presets import PREDICTING
 from assigncore.audit.presets import PRESETS
 from assigncore.boxes import pairwise_iou
+from assigncore.boxes.calculators import NWD
 
 FROM_P2 = (4, 8, 16, 32, 64)
 FROM_P3 = (8, 16, 32, 64, 128)
@@ -61,6 +64,24 @@ def default_boxes(shape):
         at, half = cells(shape, stride)[:, None] + stride / 2, np.asarray(sides)[None] / 2
         levels.append(np.concatenate([at - half, at + half], axis=-1).reshape(-1, 4))
     return np.concatenate(levels).astype(np.float32), tuple(map(len, levels))
+
+
+def receptive_fields(shape):
+    """Lay half of the receptive fields of ResNet-50's pyramid, in three aspect ratios."""
+    levels = []
+    for stride, field in zip(FROM_P2, (35, 91, 267, 427, 555), strict=True):
+        side = field / 2 / stride
+        shapes = [(side / math.sqrt(r), side * math.sqrt(r)) for r in (0.5, 1.0, 2.0)]
+        levels.append(anchors(shape, (stride,), shapes)[0])
+    return np.concatenate(levels), tuple(map(len, levels))
+
+
+def rpn_like(shape):
+    return anchors(shape, FROM_P2, [(8 / math.sqrt(r), 8 * math.sqrt(r)) for r in (0.5, 1.0, 2.0)])
+
+
+def call_nwd(priors, gt, **_):
+    return MaxIoUAssigner(0.7, 0.3, min_pos_iou=0.3, iou_calculator=NWD(constant=12.7)).assign(priors, gt)
 
 
 def squares(scale, strides):
@@ -109,6 +130,11 @@ def call_atss(priors, gt, counts, **_):
 
 # The priors of a padded image with their number on each level, and the assigner called by hand.
 BY_HAND = {
+    "nwd": (rpn_like, call_nwd),
+    "rfla": (
+        receptive_fields,
+        lambda priors, gt, **_: RFLAAssigner(topk=(3, 1), decay=0.9, neg_iou_thr=0.8).assign(priors, gt),
+    ),
     "ssd": (default_boxes, lambda priors, gt, **_: SSDMatcher(threshold=0.5).assign(priors, gt)),
     "atss": (squares(8, FROM_P3), call_atss),
     "vfnet": (squares(8, FROM_P3), call_atss),
@@ -144,7 +170,7 @@ def test_a_preset_names_its_paper_and_its_configuration(name):
     source = PRESETS[name].source
     assert "et al." in source
     assert "(20" in source
-    assert "MMDetection 3.3, configs/" in source
+    assert "MMDetection 3.3, configs/" in source or "knobs as in the authors' mmdet-" in source
 
 
 @pytest.mark.parametrize("name", BY_HAND)

@@ -49,6 +49,8 @@ def test_dota_gives_oriented_boxes_and_those_around_them(tmp_path):
     around = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)
     np.testing.assert_allclose(image.gt_bboxes, around, atol=1e-3)
     assert empty.gt_oriented.shape == (0, 5)
+    # The size class is by the object's own area, not by that of the upright box around it.
+    np.testing.assert_allclose(dataset.all_objects.areas, BOXES[:, 2] * BOXES[:, 3], rtol=1e-5)
     assert any("1 object is marked as difficult" in notice for notice in dataset.notices)
     assert read_dataset(tmp_path / "labelTxt", "dota", images=tmp_path / "images").format == "dota"
     same_boxes(dataset.filter(categories=[1])[0].gt_oriented, BOXES[[0, 2]])

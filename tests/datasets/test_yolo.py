@@ -143,7 +143,7 @@ def test_keypoints_are_no_polygon(folder):
         put(folder, f"train/{name}.txt", "1 0.5 0.5 0.2 0.4 0.1 0.1 2 0.9 0.9 1\n")
     dataset = read_dataset(folder)
     assert dataset[0].gt_bboxes.tolist() == [[80, 30, 120, 70]]
-    assert any("keypoints" in notice for notice in dataset.notices)
+    assert dataset[0].gt_keypoints.tolist() == [[[20, 10, 2], [180, 90, 1]]]
 
 
 BROKEN_LINES = {

@@ -20,6 +20,7 @@ from .calculators import CLOSENESS, HALF, IN_HALF, ROTATED, Closeness
 
 OVERLAPS_IN_HALF = {"iou_calculator": HALF}
 CLOSE = {"iou_calculator": Closeness()}
+TURNED = {"iou_calculator": RotatedIoU()}
 LARGE_MAPS = {"featmap_sizes": ((8192, 8192),) * 3, "anchor_strides": (1, 2, 4), "anchor_scale": 4}
 """Of `RegionAssigner`: the scenes' boxes are anywhere, so that its maps are to cover them all."""
 
@@ -166,6 +167,10 @@ BY_RULE = (
         "approx_max_iou-calculator",
         _knobs(pos_iou_thr=0.7, neg_iou_thr=0.5, gt_max_assign_all=False, **CLOSE),
     ),
+    _kind("ApproxMaxIoUAssigner")(
+        "approx_max_iou-rotated", _knobs(pos_iou_thr=0.5, neg_iou_thr=0.3, ignore_iof_thr=0.5, **TURNED),
+        rule=partial(CAPABILITIES["ApproxMaxIoUAssigner"].rule, **ROTATED), **_ROTATED,
+    ),
     _kind("GridAssigner")("grid", _knobs(pos_iou_thr=0.5, neg_iou_thr=0.5)),
     _kind("GridAssigner")(
         "grid-first",
@@ -195,6 +200,16 @@ BY_RULE = (
     _center_region("center_region", _knobs(pos_scale=0.5, neg_scale=0.8)),
     _center_region("center_region-dominate", _knobs(pos_scale=0.4, neg_scale=0.4, foreground_dominate=True)),
     _center_region("center_region-calculator", _knobs(pos_scale=0.5, neg_scale=1.0, min_pos_iof=0.3, **CLOSE)),
+    _center_region(
+        "center_region-rotated", _knobs(pos_scale=0.5, neg_scale=0.8, **TURNED),
+        rule=partial(CAPABILITIES["CenterRegionAssigner"].rule, **ROTATED), **_ROTATED,
+    ),
+    _kind("RFLAAssigner")("rfla"),
+    _kind("RFLAAssigner")("rfla-one_round", _knobs(topk=(2, 0), neg_iou_thr=0.5)),
+    _kind("RFLAAssigner")(
+        "rfla-rotated", _knobs(topk=(2, 1), iou_calculator=ProbIoU()), like=OfOrientedBoxes, rule=None
+    ),
+    _kind("RFLAAssigner")("rfla-min_positives", _knobs(topk=(1, 1), **TWO), repeats=True),
     _kind("FCOSAssigner")("fcos", _RANGES),
     _kind("FCOSAssigner")(
         "fcos-center_sampling", _knobs(**_RANGES, center_sampling=True, center_sample_radius=0.8)
@@ -216,6 +231,10 @@ BY_RULE = (
 BY_PREDICTIONS = (
     _kind("UniformAssigner")("uniform", _knobs(pos_ignore_thr=0.15, neg_ignore_thr=0.7, match_times=3)),
     _kind("UniformAssigner")("uniform-one", _knobs(pos_ignore_thr=0.5, neg_ignore_thr=0.4, match_times=1)),
+    _kind("UniformAssigner")(
+        "uniform-rotated", _knobs(pos_ignore_thr=0.15, neg_ignore_thr=0.7, match_times=3, **TURNED),
+        rule=partial(CAPABILITIES["UniformAssigner"].rule, measure=ROTATED["measure"]), **_ROTATED,
+    ),
     _kind("TaskAlignedAssigner")("task_aligned", _knobs(topk=4)),
     _kind("TaskAlignedAssigner")(
         "task_aligned-all", _knobs(topk=3, alpha=2, beta=3, topk_inside=True, conflicts="all")
@@ -245,6 +264,7 @@ BY_PREDICTIONS = (
         "sim_ota-min_positives", _knobs(center_radius=1.0, candidate_topk=2, **TWO), repeats=True
     ),
     _kind("YOLOv7Assigner")("yolov7", _knobs(candidate_topk=4)),
+    _kind("YOLOv7Assigner")("yolov7-rotated", _knobs(candidate_topk=4, **TURNED), like=OfOrientedBoxes),
     _kind("SinkhornAssigner")("sinkhorn", _knobs(center_radius=0.5, num_iters=20)),
     _kind("SinkhornAssigner")(
         "sinkhorn-probiou", _knobs(center_radius=0.5, num_iters=20, iou_calculator=ProbIoU()), like=OfOrientedBoxes
@@ -259,11 +279,20 @@ BY_PREDICTIONS = (
     _kind("MultiInstanceAssigner")(
         "multi_instance-three", _knobs(num_instance=3, pos_iou_thr=0.4, neg_iou_thr=0.2, append_boxes=False)
     ),
+    _kind("MultiInstanceAssigner")(
+        "multi_instance-rotated", _knobs(num_instance=2, append_boxes=False, **TURNED),
+        rule=partial(CAPABILITIES["MultiInstanceAssigner"].rule, **ROTATED), **_ROTATED,
+    ),
     _hungarian("hungarian", _MATCHED),
     _hungarian("hungarian-repeat", _knobs(**_MATCHED, repeat=2)),
     _hungarian("hungarian-rotated", _knobs(match_costs=_ROTATED_COSTS, nonfinite="forbid"), like=OfOrientedBoxes),
     _kind("MaskHungarianAssigner")("mask_hungarian", _knobs(nonfinite="forbid")),
     _kind("TopkHungarianAssigner")("topk_hungarian", _knobs(topk=3, nonfinite="forbid")),
+    _kind("TopkHungarianAssigner")(
+        "topk_hungarian-rotated",
+        _knobs(topk=3, nonfinite="forbid", reg_cost=_ROTATED_COSTS[1], iou_cost=_ROTATED_COSTS[2], **TURNED),
+        like=OfOrientedBoxes,
+    ),
     _kind("GreedyMatcher")("greedy", _knobs(match_costs=_COSTS)),
     _kind("GreedyMatcher")("greedy-repeat", _knobs(match_costs=_COSTS, repeat=2, max_cost=2.0)),
 )  # fmt: skip
