@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class InputSpec:
+class InputSpec(NamedTuple):
     """A further input of an assigner: its array, what its trailing dimensions are, and its kind of dtype.
 
     ``"N"`` and ``"G"`` among the dimensions are the scene's numbers of priors and ground truths, another
@@ -113,19 +112,15 @@ class Scene:
 
         It is made where the inputs are: copying it there would wait for the device.
         """
-        device = self.backend.device_of(self.priors)
         counts = [1] * len(values) if repeats is None else repeats
-        parts = [
-            self.xp.full((count,), value, dtype=self.priors.dtype, device=device)
-            for value, count in zip(values, counts, strict=True)
-        ]
-        return self.xp.concat(parts, axis=0)
+        return self.backend.numbers(values, counts, self.priors)
 
     def codes(self, background: Array) -> Array:
         """Return 0 where `background` (B or 1, N) is true, else -1, (B, N), in the default integer dtype."""
-        integers, device = self.backend.integer_dtype(self.priors), self.backend.device_of(self.priors)
-        zero, ignored = (self.xp.full((), code, dtype=integers, device=device) for code in (0, -1))
-        return self.xp.where(self.xp.broadcast_to(background, self.shape[:2]), zero, ignored)
+        # Computed in bytes, and widened once: a selection between two numbers takes several times as long.
+        short = self.xp.astype(background, self.xp.int8) - 1
+        codes = self.xp.broadcast_to(short, self.shape[:2])
+        return self.xp.astype(codes, self.backend.integer_dtype(self.priors))
 
     def result(
         self,

@@ -86,10 +86,7 @@ def sigmoid(x: Array, decay: Array | None = None) -> Array:
 
 def running_sum(x: Array) -> Array:
     """Sum over the last axis, which is not empty, from the first to the last: (..., K) to (...)."""
-    total = x[..., 0]
-    for i in range(1, int(x.shape[-1])):
-        total = total + x[..., i]
-    return total
+    return get_backend(x).running_sum(x)
 
 
 def at_least(x: Array, bound: float, *, own: bool = False) -> Array:

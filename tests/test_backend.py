@@ -101,6 +101,32 @@ def test_count(native, portable):
         check_same(native, [native.count(index, size)], [portable.count(index, size)])
 
 
+def test_running_sum_adds_from_the_first_to_the_last(native, portable):
+    rng = np.random.default_rng(0)
+    for shape in ((2, 3, 45), (1, 1), (0, 4)):
+        x = native.from_numpy((10.0 ** rng.integers(-8, 8, shape)).astype(np.float32))
+        check_same(native, [native.running_sum(x)], [portable.running_sum(x)])
+
+
+def test_numbers_are_repeated(native, portable):
+    like = native.from_numpy(np.zeros(2, dtype=np.float32))
+    for counts in ((1, 1, 1), (0, 3, 2), (0, 0, 0)):
+        got, expected = (backend.numbers((0.1, 2, -3), counts, like) for backend in (native, portable))
+        assert got.dtype == like.dtype
+        check_same(native, [got], [expected])
+
+
+def test_what_is_kept_is_of_the_shape_that_mask_and_values_have_together(native, portable):
+    rng = np.random.default_rng(0)
+    for values in (tied(0, (2, 5)), rng.integers(0, 9, (2, 5)), tied(0, (1, 5, 3))):
+        for likelihood in (0, 0.5, 1):
+            mask = rng.random((2, 5) if values.ndim == 2 else (2, 5, 1)) < likelihood
+            mask, x = native.from_numpy(mask), native.from_numpy(values)
+            got, expected = (native.to_numpy(backend.keep(mask, x, -1)) for backend in (native, portable))
+            assert got.dtype == expected.dtype
+            np.testing.assert_array_equal(np.broadcast_to(got, expected.shape), expected)
+
+
 def test_blocks_do_not_matter_to_the_portable_scatter(native, portable):
     rng = np.random.default_rng(0)
     index, values = (native.from_numpy(rng.integers(0, 50, (2, 80))) for _ in range(2))

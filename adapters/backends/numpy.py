@@ -102,6 +102,14 @@ class NumpyBackend(ArrayBackend):
         """Return a tile that fits the cache."""
         return cached_pairs_per_tile(self.most_pairs(x))
 
+    def numbers(self, values: Sequence[float], counts: Sequence[int], like: Array) -> Array:
+        """Repeat them."""
+        return np.repeat(np.asarray(values, like.dtype), counts)
+
+    def running_sum(self, x: Array) -> Array:
+        """Take the last of the partial sums, which NumPy adds up in this order."""
+        return np.add.accumulate(x, axis=-1)[..., -1]
+
     def integer_dtype(self, x: Array) -> Any:
         """Return what NumPy counts by."""
         return np.dtype(np.int_)
@@ -111,6 +119,18 @@ class NumpyBackend(ArrayBackend):
         if dtype.kind == "V":
             return kind == "real floating" and dtype.name == "bfloat16"
         return dtype.kind in KINDS[kind]
+
+    def surely_all(self, mask: Array) -> bool:
+        """Look."""
+        return bool(mask.all())
+
+    def keep(self, mask: Array, x: Array, fill: float) -> Array:
+        """Copy in runs, where a selection goes number by number."""
+        if mask.all():
+            return x
+        kept = np.full(np.broadcast(mask, x).shape, fill, x.dtype)
+        np.copyto(kept, x, where=mask)
+        return kept
 
     def overwrite(self, x: Array, mask: Array, values: Array) -> Array:
         """Write in place: what is allocated costs as much as what is written."""

@@ -240,7 +240,9 @@ class TorchBackend(ArrayBackend):
     def from_numpy(self, x: np.ndarray[Any, Any], device: Any = None) -> Array:
         """Return a tensor that shares the memory of `x` where it can."""
         writeable = x if x.flags.writeable else x.copy()
-        return torch.from_numpy(np.asarray(writeable, order="C")).to(device)
+        # Transposed memory may stay as it is; strides below 0 must not.
+        whole = writeable if writeable.flags.forc else np.ascontiguousarray(writeable)
+        return torch.from_numpy(whole).to(device)
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         """Return the values, as float32 where NumPy lacks the dtype.

@@ -107,10 +107,10 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
     loops = _loops(b1)
     if loops is None or b2.dtype != b1.dtype:
         return None
-    if isinstance(overlap, BoxOverlap) and b2.shape[-2] == 1 < b1.shape[-2]:
-        # Loops run along the second boxes: one of them at a time is slow.
-        found = overlaps_of_boxes(b2, b1, overlap.turned, threads)
-        return None if found is None else np.swapaxes(found, -1, -2)
+    # Loops run along the second boxes: along few of them they are slow.
+    is_short = b2.shape[-2] < min(b1.shape[-2], loops.BLOCK)
+    if across := is_short and isinstance(overlap, BoxOverlap):
+        b1, b2, overlap = b2, b1, overlap.turned
     formula = _formula(loops, overlap)
     if formula is None:
         return None
@@ -119,8 +119,9 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
     count, own = prod(lead), prod(b2.shape[:-2])
     boxes = _of_each(b1, lead)
     others = b2.reshape(1, *b2.shape[-2:]) if own == 1 else _of_each(b2, lead)
-    overlaps = np.empty((count, boxes.shape[1], others.shape[1]), b1.dtype)
-    if own == count and boxes.shape[1] == others.shape[1] == 1:
+    sides = boxes.shape[1], others.shape[1]
+    overlaps = np.empty((count, *(sides[::-1] if across else sides)), b1.dtype)
+    if own == count and sides == (1, 1):
         boxes, others = (_contiguous(x[None]) for x in (boxes, others))
         loops.row_by_row(formula, boxes, others, EPS, overlaps[:, 0, 0])
     elif overlaps.size:
@@ -128,7 +129,7 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
 
         def fill(start: int, end: int) -> None:
             own = slice(start, end)
-            loops.pairwise(formula, boxes[own], _own(others, own), EPS, overlaps[own])
+            loops.pairwise(formula, boxes[own], _own(others, own), EPS, across, overlaps[own])
 
         share_images(fill, count, overlaps.size, threads)
     return overlaps.reshape(*lead, *overlaps.shape[1:])
@@ -176,7 +177,8 @@ def best_overlaps(
     while images * n_gts * -(-n_priors // block) > BLOCKS_REMEMBERED and block < n_priors:
         block *= 2
     integers = np.empty(0, INTEGERS[priors.dtype])
-    of_prior, gt_inds = np.empty((images, n_priors), priors.dtype), np.empty((images, n_priors), np.int64)
+    of_prior = np.empty((images, n_priors), priors.dtype)
+    gt_inds = np.empty((images, n_priors if of_gts else 0), np.int64)
     of_gt, prior_of_gt = np.empty((images, n_gts), priors.dtype), np.empty((images, n_gts), np.int64)
     of_block = np.empty((images, -(-n_priors // block), n_gts), priors.dtype)
     n_pairs = images * n_gts * n_priors * priors.shape[2]
@@ -214,14 +216,14 @@ def k_largest_overlaps(pairs: PairwiseOverlaps, k: int, threads: Callable[[], in
     boxes = pairs.priors[:, :, None], pairs.gt_bboxes
     priors, gts = (_contiguous(_rows(pairs.measure, x)) for x in boxes)
     counted, gt_valid = _contiguous(pairs.counted), _contiguous(pairs.gt_valid)
-    masked = not counted.all()
+    masked, integers = not counted.all(), np.empty(0, INTEGERS[priors.dtype])
     (images, n_gts), n_priors = gts.shape[:2], priors.shape[1]
     largest = np.empty((images, n_gts, k), priors.dtype)
 
     def find(start: int, end: int) -> None:
         own = slice(start, end)
         of_priors = _own(priors, own), _own(counted, own), masked
-        loops.k_largest(formula, *of_priors, gts[own], gt_valid[own], EPS, largest[own])
+        loops.k_largest(formula, *of_priors, gts[own], gt_valid[own], integers, EPS, largest[own])
 
     share_images(find, images, images * n_gts * n_priors, threads)
     return largest
@@ -268,13 +270,15 @@ def _k_nearest_points(
     resort = NONE_AT_ALL if resort is None or not resort.any() else _contiguous(resort)
     scale = np.zeros((0, 0, 0), values.dtype) if scale is None else _contiguous(scale)
     points, counted = _planes(distances.points), _contiguous(distances.counted)
+    masked = not counted.all()
+    integers = np.empty(0, INTEGERS[points.dtype])
     centers, ends = _contiguous(distances.centers), np.asarray([level.stop for level in levels], np.int64)
 
     def find(start: int, end: int) -> None:
         own = slice(start, end)
-        of_points = (_own(x, own) for x in (points, counted, resort, groups))
+        of_points = _own(points, own), _own(counted, own), masked, _own(resort, own), _own(groups, own)
         of_gts = centers[own], scale[own], gt_groups[own]
-        loops.k_nearest_points(*of_points, *of_gts, LAST_RESORT, ends, k, values[own], places[own])
+        loops.k_nearest_points(*of_points, *of_gts, integers, LAST_RESORT, ends, k, values[own], places[own])
 
     share_images(find, images, images * n_gts * n_priors, threads)
     return Candidates(places, values)
@@ -306,7 +310,8 @@ def list_pairs(relation: Relation, most: int) -> tuple[Host, Host] | None:
     eligible, gt_valid = _contiguous(relation.eligible), _contiguous(relation.gt_valid)
     room = min(most, prod(relation.shape)) + loops.POINTS
     rows, places = np.empty(room, np.int64), np.empty(room, np.int64)
-    asked = kind, priors, eligible, not eligible.all(), _contiguous(gts), gt_valid, margin
+    integers = np.empty(0, INTEGERS[priors.dtype])
+    asked = kind, priors, eligible, not eligible.all(), _contiguous(gts), gt_valid, integers, margin
     count = loops.list_pairs(*asked, most, rows, places)
     # Only what was found is kept: the room beyond was never touched.
     return rows[:count].copy(), places[:count].copy()

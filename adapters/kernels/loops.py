@@ -63,7 +63,7 @@ TURNED = 5
 SLACK = 1.001
 """By how much more than its sides an oriented box may reach: rounding takes much less."""
 
-BLOCK = 128
+BLOCK = 256
 """Priors of a block, whose columns and values stay in the first-level cache."""
 
 POINTS = 64
@@ -71,9 +71,6 @@ POINTS = 64
 
 WORD = 8
 """Bytes of a number by which so many of them are tested at once."""
-
-LANES = 16
-"""Extremes that are kept side by side, so that a compiler may use vectors."""
 
 OPTIONS: Any = {"error_model": "numpy", "nogil": True}
 """How loops are compiled: without ``fastmath``, which contracts, and ``parallel``, which no fork survives."""
@@ -236,9 +233,19 @@ def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, eps: Any, values:
     if formula >= ROTATED_IOU:
         for i in range(n):
             values[i] = rotated_overlap(formula, g, c, i, zero)
+    # A loop for each formula that is known before it runs: one for all computes all, and is a third slower.
+    elif formula == IOU:
+        for i in range(n):
+            values[i] = overlap(IOU, g, c, i, zero, eps)
+    elif formula == IOF_OF_GT:
+        for i in range(n):
+            values[i] = overlap(IOF_OF_GT, g, c, i, zero, eps)
+    elif formula == IOF_OF_PRIOR:
+        for i in range(n):
+            values[i] = overlap(IOF_OF_PRIOR, g, c, i, zero, eps)
     else:
         for i in range(n):
-            values[i] = overlap(formula, g, c, i, zero, eps)
+            values[i] = overlap(GIOU, g, c, i, zero, eps)
 
 
 # -- Broken boxes --------------------------------------------------------------------------------------------
@@ -317,40 +324,11 @@ def load_block(priors: Host, image: int, kind: int, start: int, n: int, c: Host)
 
 
 @inlined
-def widen(c: Host, n: int, t: Host, is_first: bool) -> None:
-    """Widen the partial bounds `t` to hold the boxes of a block."""
-    if is_first:
-        for j in range(LANES):
-            for side in range(4):
-                t[side, j] = c[side, 0]
-    for start in range(0, n - n % LANES, LANES):
-        for j in range(LANES):
-            t[0, j] = smaller(c[0, start + j], t[0, j])
-            t[1, j] = smaller(c[1, start + j], t[1, j])
-            t[2, j] = larger(c[2, start + j], t[2, j])
-            t[3, j] = larger(c[3, start + j], t[3, j])
-    for i in range(n - n % LANES, n):
-        t[0, 0] = smaller(c[0, i], t[0, 0])
-        t[1, 0] = smaller(c[1, i], t[1, 0])
-        t[2, 0] = larger(c[2, i], t[2, 0])
-        t[3, 0] = larger(c[3, i], t[3, 0])
+def highest(bits: Host, n: int) -> Any:
+    """Return the largest of the first `n` floats, none of them NaN, both read as integers.
 
-
-@inlined
-def bounds_of(t: Host) -> Any:
-    x1, y1, x2, y2 = t[0, 0], t[1, 0], t[2, 0], t[3, 0]
-    for j in range(1, LANES):
-        x1, y1 = smaller(t[0, j], x1), smaller(t[1, j], y1)
-        x2, y2 = larger(t[2, j], x2), larger(t[3, j], y2)
-    return x1, y1, x2, y2
-
-
-@inlined
-def largest(values: Host, bits: Host, n: int) -> Any:
-    """Return the largest of the first `n` values, none of them NaN.
-
-    `bits` are the values read as integers, whose order is that of floats once those below 0 are turned
-    round; compilers reduce integers in vectors, but not floats. The place after the last holds the result.
+    Integers are in the order of floats once those below 0 are turned round. Compilers reduce them in vectors,
+    but not floats.
     """
     shift = bits.itemsize * 8 - 1
     others = bits.dtype.type(~(bits.dtype.type(1) << shift))
@@ -358,8 +336,45 @@ def largest(values: Host, bits: Host, n: int) -> Any:
     for i in range(n):
         one = bits[i] ^ ((bits[i] >> shift) & others)
         most = one if one > most else most
-    bits[n] = most ^ ((most >> shift) & others)
+    return most ^ ((most >> shift) & others)
+
+
+@inlined
+def lowest(bits: Host, n: int) -> Any:
+    """Return the smallest, as :func:`highest` does the largest."""
+    shift = bits.itemsize * 8 - 1
+    others = bits.dtype.type(~(bits.dtype.type(1) << shift))
+    least = bits[0] ^ ((bits[0] >> shift) & others)
+    for i in range(n):
+        one = bits[i] ^ ((bits[i] >> shift) & others)
+        least = one if one < least else least
+    return least ^ ((least >> shift) & others)
+
+
+@inlined
+def largest(values: Host, bits: Host, n: int) -> Any:
+    """Return the largest of `n` values, which are `bits` read as floats; the place behind is overwritten."""
+    bits[n] = highest(bits, n)
     return values[n]
+
+
+@inlined
+def bounds_of(bits: Host, n: int, words: Host, sides: Host) -> Any:
+    """Return the sides of the box around `n` priors, of A alternatives each.
+
+    `bits` are their columns (A, D, BLOCK), read as integers; `words` and `sides` (4,) are one memory, read as
+    integers and as floats.
+    """
+    x1 = y1 = x2 = y2 = sides.dtype.type(0)
+    for kind in range(bits.shape[0]):
+        words[0], words[1] = lowest(bits[kind, 0], n), lowest(bits[kind, 1], n)
+        words[2], words[3] = highest(bits[kind, 2], n), highest(bits[kind, 3], n)
+        if kind == 0:
+            x1, y1, x2, y2 = sides[0], sides[1], sides[2], sides[3]
+        else:
+            x1, y1 = smaller(sides[0], x1), smaller(sides[1], y1)
+            x2, y2 = larger(sides[2], x2), larger(sides[3], y2)
+    return x1, y1, x2, y2
 
 
 @inlined
@@ -424,7 +439,7 @@ def best_both_ways(
     eps : float
         Floor of the divisors.
     of_gts : bool
-        Whether the best of ground truths is asked for.
+        Whether more is asked for than `of_prior`.
     block : int
         Priors whose best overlap with each ground truth is kept in `of_block` (B, blocks, G): a multiple of
         BLOCK.
@@ -436,8 +451,10 @@ def best_both_ways(
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
     nothing = zero if skips else dtype(-np.inf)
-    c = np.empty((kinds, max(priors.shape[3], 5), BLOCK), priors.dtype)
-    t = np.empty((4, LANES), priors.dtype)
+    columns = np.empty((kinds, max(priors.shape[3], 5), BLOCK), integers.dtype)
+    c = columns.view(priors.dtype)
+    words = np.empty(4, integers.dtype)
+    sides = words.view(priors.dtype)
     bits = np.empty(BLOCK + 1, integers.dtype)
     values = bits.view(priors.dtype)
     other, best = np.empty(BLOCK, priors.dtype), np.empty(BLOCK, priors.dtype)
@@ -462,8 +479,7 @@ def best_both_ways(
             if image < priors.shape[0]:
                 for kind in range(kinds):
                     load_block(priors, image, kind, start, n, c[kind])
-                    widen(c[kind], n, t, kind == 0)
-                x1, y1, x2, y2 = bounds_of(t)
+                x1, y1, x2, y2 = bounds_of(columns, n, words, sides)
             if masked:
                 load_eligible(counted, alternatives, image, start, n, eligible)
             for i in range(n):
@@ -500,7 +516,9 @@ def best_both_ways(
                     prior_of_gt[image, g] = start + i
             for i in range(n):
                 of_prior[image, start + i] = best[i]
-                gt_inds[image, start + i] = number[i] + 1
+            if of_gts:
+                for i in range(n):
+                    gt_inds[image, start + i] = number[i] + 1
     for image in range(images):
         if first_priors[image] == n_priors:
             for g in range(n_gts):
@@ -568,6 +586,7 @@ def k_largest(
     masked: bool,
     gts: Host,
     gt_valid: Host,
+    integers: Host,
     eps: float,
     largest: Host,
 ) -> None:
@@ -580,7 +599,10 @@ def k_largest(
     n_priors = priors.shape[1]
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
-    c, t = np.empty((max(priors.shape[3], 5), BLOCK), priors.dtype), np.empty((4, LANES), priors.dtype)
+    columns = np.empty((1, max(priors.shape[3], 5), BLOCK), integers.dtype)
+    c = columns.view(priors.dtype)[0]
+    words = np.empty(4, integers.dtype)
+    sides = words.view(priors.dtype)
     values = np.empty(BLOCK, priors.dtype)
     places = np.empty(k, np.int64)
     counts = np.zeros((images, n_gts), np.int64)
@@ -592,8 +614,7 @@ def k_largest(
             # Priors that images share are loaded once for all of them.
             if image < priors.shape[0]:
                 load_block(priors, image, 0, start, n, c)
-                widen(c, n, t, True)
-                x1, y1, x2, y2 = bounds_of(t)
+                x1, y1, x2, y2 = bounds_of(columns, n, words, sides)
             for g in range(n_gts):
                 if not (gt_valid[image, g] and touches(gts, image, g, x1, y1, x2, y2)):
                     continue
@@ -617,20 +638,27 @@ def k_largest(
 
 
 @compiled
-def pairwise(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Host) -> None:
-    """Fill `overlaps` (L, M, N) of `boxes` (L, M, 4) with `priors` (L or 1, N, 1, 4)."""
+def pairwise(formula: int, boxes: Host, priors: Host, eps: float, across: bool, overlaps: Host) -> None:
+    """Fill `overlaps` (L, M, N) of `boxes` (L, M, 4) with `priors` (L or 1, N, 1, 4); `across`, (L, N, M)."""
     n_priors = priors.shape[1]
     dtype = priors.dtype.type
     zero, floor = dtype(0), dtype(eps)
     c = np.empty((max(priors.shape[3], 5), BLOCK), priors.dtype)
+    values = np.empty(BLOCK, priors.dtype)
     for image in range(boxes.shape[0]):
         own = min(image, priors.shape[0] - 1)
         for start in range(0, n_priors, BLOCK):
             n = min(BLOCK, n_priors - start)
             load_block(priors, own, 0, start, n, c)
             for m in range(boxes.shape[1]):
-                row = overlaps[image, m, start : start + n]
-                fill_row(formula, corners(boxes, image, m), c, n, zero, floor, row)
+                box = corners(boxes, image, m)
+                if across:
+                    fill_row(formula, box, c, n, zero, floor, values)
+                    for i in range(n):
+                        overlaps[image, start + i, m] = values[i]
+                else:
+                    row = overlaps[image, m, start : start + n]
+                    fill_row(formula, box, c, n, zero, floor, row)
 
 
 @compiled
@@ -728,8 +756,8 @@ def fill_holds(relation: int, c: Host, start: int, n: int, g: Any, margin: Any, 
 
 @compiled
 def list_pairs(
-    relation: int, priors: Host, eligible: Host, masked: bool, gts: Host, gt_valid: Host, margin: float,
-    most: int, rows: Host, places: Host,
+    relation: int, priors: Host, eligible: Host, masked: bool, gts: Host, gt_valid: Host, integers: Host,
+    margin: float, most: int, rows: Host, places: Host,
 ) -> int:  # fmt: skip
     """List the pairs that fulfil a relation; return how many they are, or soon after they are too many.
 
@@ -745,6 +773,8 @@ def list_pairs(
         Whether `eligible` is false somewhere.
     gts : array (B, G, 2, 4 or 6)
         Boxes; for `NEAR` centres; for oriented boxes what `TURNED` says.
+    integers : array (0,)
+        Of integers as wide as the priors' dtype.
     margin : float
         Of `INSIDE_BY_MARGIN`.
     most : int
@@ -756,7 +786,8 @@ def list_pairs(
     n_priors = priors.shape[2]
     by = priors.dtype.type(margin)
     blocks = (n_priors + POINTS - 1) // POINTS
-    t = np.empty((8, blocks), priors.dtype)
+    bounds = np.empty((8, blocks), integers.dtype)
+    t, bits = bounds.view(priors.dtype), priors.view(integers.dtype)
     may = np.empty(blocks, np.uint8)
     holds = np.zeros(POINTS, np.uint8)
     words = holds.view(np.uint64)
@@ -767,12 +798,10 @@ def list_pairs(
         own_eligible = eligible[min(image, eligible.shape[0] - 1)]
         if image == 0 or priors.shape[0] > 1:
             for b in range(blocks):
-                start = b * POINTS
+                start, end = b * POINTS, min(n_priors, (b + 1) * POINTS)
                 for column in range(c.shape[0]):
-                    low = high = c[column, start]
-                    for i in range(start + 1, min(n_priors, start + POINTS)):
-                        low, high = smaller(c[column, i], low), larger(c[column, i], high)
-                    t[column, b], t[4 + column, b] = low, high
+                    along, n = bits[image, column, start:end], end - start
+                    bounds[column, b], bounds[4 + column, b] = lowest(along, n), highest(along, n)
         for g in range(n_gts):
             if not gt_valid[image, g]:
                 continue
@@ -854,8 +883,8 @@ def over(offset: Any, unit: Any) -> Any:
 
 @compiled
 def k_nearest_points(
-    points: Host, counted: Host, resort: Host, groups: Host, centers: Host, scale: Host, gt_groups: Host,
-    last_resort: float, ends: Host, k: int, values: Host, places: Host,
+    points: Host, counted: Host, masked: bool, resort: Host, groups: Host, centers: Host, scale: Host,
+    gt_groups: Host, integers: Host, last_resort: float, ends: Host, k: int, values: Host, places: Host,
 ) -> None:  # fmt: skip
     """Find the nearest points of each centre on each level, the first of equally near ones.
 
@@ -869,8 +898,12 @@ def k_nearest_points(
     counted, resort : array (B or 1, N) of bool
         Whether a point may be found; whether for want of others alone: its squared distance is `last_resort`.
         `resort` may be (0, 0).
+    masked : bool
+        Whether `counted` is false somewhere.
     groups, gt_groups : array (B or 1, N) and (B, G) of integers, or (0, 0)
         A centre finds points of its own group alone.
+    integers : array (0,)
+        Of integers as wide as the points' dtype.
     centers, scale : array (B, G, 2), the second maybe (0, 0, 0)
         x and y, and the units of distances along them.
     last_resort : float
@@ -890,9 +923,12 @@ def k_nearest_points(
     for level in range(ends.shape[0]):
         most = max(most, (ends[level] - begin + POINTS - 1) // POINTS)
         begin = ends[level]
-    sides = np.empty((4, most), points.dtype)
-    bound = np.empty(most, points.dtype)
-    lowest, highest = np.zeros(most, np.int64), np.zeros(most, np.int64)
+    words = np.empty((4, most), integers.dtype)
+    sides, bits = words.view(points.dtype), points.view(integers.dtype)
+    reach_words = np.empty(most + 1, integers.dtype)
+    reach, bound = reach_words.view(points.dtype), np.empty(most, points.dtype)
+    distance = np.empty(POINTS, points.dtype)
+    first_group, last_group = np.zeros(most, np.int64), np.zeros(most, np.int64)
     for image in range(images):
         own = min(image, points.shape[0] - 1)
         x, y = points[own, 0], points[own, 1]
@@ -904,36 +940,44 @@ def k_nearest_points(
             found = min(k, end - begin)
             blocks = (end - begin + POINTS - 1) // POINTS
             for b in range(blocks):
-                x1, x2, y1, y2 = infinity, -infinity, infinity, -infinity
-                low, high = np.int64(2**62), np.int64(-(2**62))
-                for i in range(begin + b * POINTS, min(end, begin + (b + 1) * POINTS)):
-                    if own_counted[i]:
-                        x1, x2 = smaller(x[i], x1), larger(x[i], x2)
-                        y1, y2 = smaller(y[i], y1), larger(y[i], y2)
-                        if grouped:
-                            group = groups[min(image, groups.shape[0] - 1), i]
-                            low, high = min(low, group), max(high, group)
-                sides[0, b], sides[1, b], sides[2, b], sides[3, b] = x1, x2, y1, y2
-                lowest[b], highest[b] = low, high
+                start, n = begin + b * POINTS, min(POINTS, end - begin - b * POINTS)
+                for axis in range(2):
+                    along = bits[own, axis, start : start + n]
+                    words[2 * axis, b], words[2 * axis + 1, b] = lowest(along, n), highest(along, n)
+                if grouped:
+                    of_points = groups[min(image, groups.shape[0] - 1), start : start + n]
+                    first_group[b], last_group[b] = of_points.min(), of_points.max()
             for g in range(n_gts):
                 gx, gy = centers[image, g, 0], centers[image, g, 1]
                 width, height = (scale[image, g, 0], scale[image, g, 1]) if scaled else (one, one)
                 own_values = values[image, g, column : column + found]
                 own_places = places[image, g, column : column + found]
-                nearest, at = infinity, 0
                 for b in range(blocks):
                     dx = outside(sides[0, b], sides[1, b], gx, zero)
                     dy = outside(sides[2, b], sides[3, b], gy, zero)
-                    if scaled:
-                        dx, dy = over(dx, width), over(dy, height)
                     bound[b] = dx * dx + dy * dy
-                    if resorts:
+                if scaled:
+                    for b in range(blocks):
+                        dx = over(outside(sides[0, b], sides[1, b], gx, zero), width)
+                        dy = over(outside(sides[2, b], sides[3, b], gy, zero), height)
+                        bound[b] = dx * dx + dy * dy
+                if resorts:
+                    for b in range(blocks):
                         bound[b] = smaller(bound[b], far)
-                    if grouped and not lowest[b] <= gt_groups[image, g] <= highest[b]:
-                        bound[b] = infinity
-                    if bound[b] < nearest:
-                        nearest, at = bound[b], b
-                # The k-th of the nearest blocks bounds the k-th of all; then all blocks in their order.
+                # Bounds say little of a row's end with the next one's beginning: the farthest corner tells.
+                for b in range(blocks):
+                    dx = larger(abs(sides[0, b] - gx), abs(sides[1, b] - gx))
+                    dy = larger(abs(sides[2, b] - gy), abs(sides[3, b] - gy))
+                    reach[b] = dx * dx + dy * dy
+                if grouped:
+                    for b in range(blocks):
+                        if not first_group[b] <= gt_groups[image, g] <= last_group[b]:
+                            bound[b] = reach[b] = infinity
+                reach_words[blocks] = lowest(reach_words, blocks)
+                at = 0
+                while reach[at] != reach[blocks]:
+                    at += 1
+                # The k-th of the closest block bounds the k-th of all; then all blocks in their order.
                 limit = infinity
                 count = 0
                 for scan in range(2):
@@ -948,20 +992,34 @@ def k_nearest_points(
                             continue
                         if count == found and (found == 0 or bound[b] >= own_values[found - 1]):
                             continue
-                        for i in range(begin + b * POINTS, min(end, begin + (b + 1) * POINTS)):
-                            if not own_counted[i]:
-                                continue
-                            if grouped and groups[min(image, groups.shape[0] - 1), i] != gt_groups[image, g]:
-                                continue
-                            dx, dy = x[i] - gx, y[i] - gy
-                            if scaled:
-                                dx, dy = over(dx, width), over(dy, height)
-                            distance = dx * dx + dy * dy
-                            if resorts and own_resort[i]:
-                                distance = far
-                            last_value = own_values[found - 1] if count == found else infinity
-                            if distance < last_value:
-                                count = insert(own_values, own_places, count, distance, i)
+                        start, n = begin + b * POINTS, min(POINTS, end - begin - b * POINTS)
+                        for i in range(n):
+                            dx, dy = x[start + i] - gx, y[start + i] - gy
+                            distance[i] = dx * dx + dy * dy
+                        if scaled:
+                            for i in range(n):
+                                dx, dy = over(x[start + i] - gx, width), over(y[start + i] - gy, height)
+                                distance[i] = dx * dx + dy * dy
+                        if resorts:
+                            for i in range(n):
+                                distance[i] = far if own_resort[start + i] else distance[i]
+                        if masked:
+                            for i in range(n):
+                                distance[i] = distance[i] if own_counted[start + i] else infinity
+                        if grouped:
+                            of_points = groups[min(image, groups.shape[0] - 1), start : start + n]
+                            for i in range(n):
+                                distance[i] = distance[i] if of_points[i] == gt_groups[image, g] else infinity
+                        last_value = own_values[found - 1] if count == found else infinity
+                        near = 0
+                        for i in range(n):
+                            near += (distance[i] < last_value) & (distance[i] <= limit)
+                        if near == 0:
+                            continue
+                        for i in range(n):
+                            if distance[i] < last_value and distance[i] <= limit:
+                                count = insert(own_values, own_places, count, distance[i], start + i)
+                                last_value = own_values[found - 1] if count == found else infinity
                 fill_up(own_values, own_places, count, begin)
             begin = end
             column += found

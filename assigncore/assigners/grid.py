@@ -139,14 +139,13 @@ class GridAssigner(Configured):
         )
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=-1.0)
-        xp = scene.xp
-        whole = scene.prior_whole
+        keep, whole = scene.backend.keep, scene.prior_whole
         of_any = best_of_priors(overlaps_with_gts(scene, self.iou_calculator, scene.priors, whole))
-        background = scene.prior_valid & self._is_background(xp.where(whole, of_any, 0.0))
+        background = scene.prior_valid & self._is_background(keep(whole, of_any, 0.0))
         responsible = whole & scene.further["responsible_flags"]
         overlaps = overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible)
         best = best_overlaps(overlaps)
-        max_overlaps = xp.where(responsible, best.of_prior, -1.0)
+        max_overlaps = keep(responsible, best.of_prior, -1.0)
         positive = responsible & (max_overlaps > float(self.pos_iou_thr))
         gt_inds = scene.codes(background)
         name_codes(gt_inds, None, of_any)

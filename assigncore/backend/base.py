@@ -202,6 +202,22 @@ class ArrayBackend:
         """Return indices the host has worked out as an array on the device of `like`."""
         return self.from_numpy(indices, self.device_of(like))
 
+    def numbers(self, values: Sequence[float], counts: Sequence[int], like: Array) -> Array:
+        """Return each value as often as its count says, (sum of counts,), in the dtype of `like`.
+
+        They are made on the device of `like`: copying them there would wait for it.
+        """
+        made = {"dtype": like.dtype, "device": self.device_of(like)}
+        each = zip(values, counts, strict=True)
+        return self.xp.concat([self.xp.full((count,), value, **made) for value, count in each], axis=0)
+
+    def running_sum(self, x: Array) -> Array:
+        """Sum over the last axis, which is not empty, from the first to the last: (..., K) to (...)."""
+        total = x[..., 0]
+        for i in range(1, int(x.shape[-1])):
+            total = total + x[..., i]
+        return total
+
     def integer_dtype(self, x: Array) -> Any:
         """Return the default integer dtype of the library, on the device of `x`."""
         return self.xp.arange(0, device=self.device_of(x)).dtype

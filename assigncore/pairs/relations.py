@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from assigncore.backend import Array, ArrayBackend
@@ -54,8 +54,7 @@ class Relation:
     @property
     def arrays(self) -> dict[str, Array]:
         """All arrays by name, coordinates first."""
-        own = {field.name: getattr(self, field.name) for field in reversed(fields(self))}
-        return {name: x for name, x in own.items() if hasattr(x, "shape")}
+        return {name: x for name, x in reversed(vars(self).items()) if hasattr(x, "shape")}
 
     def on(self, backend: ArrayBackend, arrays: Iterable[Array]) -> Self:
         """Return the same relation of another backend, with its `arrays` in their order."""

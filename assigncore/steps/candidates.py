@@ -448,7 +448,8 @@ def truncated_log(x: Array, base: int) -> Array:
     powers = xp.cumulative_prod(xp.where(first, float(base) ** -HIGHEST_POWER, factors))
     flat = xp.reshape(x, (-1,))
     floor = xp.searchsorted(powers, flat, side="right") - 1
-    ceiling = xp.searchsorted(powers, flat, side="left")
-    power = xp.where(flat >= 1.0, floor, ceiling) - HIGHEST_POWER
+    # Below 1 what is cut off leads up, to the next power unless it is one.
+    is_power = xp.take(powers, xp.where(floor > 0, floor, 0), axis=0) == flat
+    power = xp.where((flat >= 1.0) | is_power, floor, floor + 1) - HIGHEST_POWER
     power = xp.where(power > HIGHEST_POWER, HIGHEST_POWER, power)
     return xp.reshape(xp.astype(power, backend.integer_dtype(x)), x.shape)

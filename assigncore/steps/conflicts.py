@@ -92,7 +92,7 @@ def claim_winners(
     places = number if last else n_gts + 1 - number
     places = xp.reshape(xp.broadcast_to(places[None, :, None], (images, n_gts, k)), flat)
     place = backend.scatter_max(index, xp.where(wins, places, 0), num_priors)
-    return xp.where(place > 0, place if last else n_gts + 1 - place, 0), best
+    return place if last else backend.keep(place > 0, n_gts + 1 - place, 0), best
 
 
 NOWHERE = -float("inf")

@@ -64,9 +64,9 @@ class SizeRank:
         """Return index + 1 of the boxes of ranks (b, n), of all images or of pairs; 0 where the rank is 0."""
         xp = self.backend.xp
         boxes = self.box_of_rank if pairs is None else pairs.of_images(self.box_of_rank)
-        rank = xp.astype(rank, boxes.dtype)
-        place = xp.where(rank > 0, rank - 1, 0)
-        return xp.where(rank > 0, xp.take_along_axis(boxes, place, axis=-1) + 1, 0)
+        # Each table begins with what belongs to no box.
+        table = xp.concat([xp.zeros_like(boxes[:, :1]), boxes + 1], axis=-1)
+        return self.backend.look_up(table, xp.astype(rank, boxes.dtype))
 
 
 def rank_by_size(backend: ArrayBackend, boxes: Array, *, first_of_equals: bool) -> SizeRank:
