@@ -47,6 +47,16 @@ def scene(seed: int, classes: int = CLASSES) -> Scene:
         "gt_masks": (torch.rand(GTS, 12, 12) < 0.4).float(),
         "flags": torch.rand(len(center)) < 0.5,
         "jitter": 0.5 + torch.rand(len(center), 3, 4),
+        "pred_keypoints": torch.cat(
+            [center[:, None] + 12 * torch.randn(len(center), 17, 2), torch.randn(len(center), 17, 1)], dim=-1
+        ),
+        "keypoints": torch.cat(
+            [
+                gts[:, None, :2] + torch.rand(GTS, 17, 2) * (gts[:, None, 2:] - gts[:, None, :2]),
+                (torch.rand(GTS, 17, 1) < 0.7).float(),
+            ],
+            dim=-1,
+        ),
     }
 
 
@@ -128,9 +138,11 @@ def call_mmdet2(assigner: Any, kind: str, given: Scene) -> Any:
 
 
 def call_mmyolo(assigner: Any, kind: str, given: Scene) -> Any:
-    """Call a batched assigner of MMYOLO or its drop-in: the second image has two ground truths of padding."""
+    """Call an assigner of MMYOLO or its drop-in: the second image of a batch has two rows of padding."""
     if kind == "SimOTAAssigner":
         return call_mmdet(assigner, kind, given)
+    if kind == "PoseSimOTAAssigner":
+        return _call_by_poses(assigner, given)
     points = _with_both_strides(given)
     scores = torch.stack([given["scores"], given["scores"].flip(0)])
     pred = torch.stack([given["pred"], given["pred"] + 2.5])
@@ -143,6 +155,17 @@ def call_mmyolo(assigner: Any, kind: str, given: Scene) -> Any:
     if kind == "BatchTaskAlignedAssigner":
         scores = scores.sigmoid()
     return assigner(pred, scores, points, labels, gts, flags)
+
+
+def _call_by_poses(assigner: Any, given: Scene) -> Any:
+    """Call it as the head of YOLOX-Pose does, which knows the one class of persons."""
+    from mmengine.structures import InstanceData
+
+    rows = torch.cat([given["pred"], given["pred_keypoints"].flatten(1)], dim=-1)
+    scores = given["scores"][:, :1].sigmoid()
+    gt = InstanceData(bboxes=given["gts"], labels=torch.zeros_like(given["labels"]))
+    gt.keypoints, gt.keypoints_visible = given["keypoints"][..., :2], given["keypoints"][..., 2]
+    return assigner.assign(InstanceData(priors=_with_both_strides(given), bboxes=rows, scores=scores), gt)
 
 
 def _with_both_strides(given: Scene) -> torch.Tensor:

@@ -133,6 +133,8 @@ def test_max_iou_agrees_under_torch_compile(name):
 @pytest.mark.parametrize(
     ("variant", "name"),
     [
+        ("MMPoseSimOTAAssigner", "rtmo_float32"),
+        ("PoseSimOTAAssigner", "vis_float32"),
         ("RotatedIoU", "near_float64"),
         ("UltraProbIoU", "base_float32"),
         ("UltraPoseTaskAlignedAssigner", "base_float32"),
@@ -201,7 +203,8 @@ COUNTS = {
     "HFDeimv2": 15, "HFDetr": 26, "HFEomt": 7, "HFEomtDinov3": 7, "HFGroundingDino": 16, "HFLwDetr": 17,
     "HFMask2Former": 19, "HFMaskFormer": 19, "HFOneFormer": 19, "HFRTDetr": 18, "HFRTDetrV2": 12,
     "HFRfDetr": 17, "HFVideomt": 7, "HungarianAssigner": 36, "HungarianAssigner2x": 12,
-    "MaskHungarianAssigner": 20, "MaxIoUAssigner": 58, "MultiInstanceAssigner": 19, "PointAssigner": 26,
+    "MMPoseSimOTAAssigner": 12, "MaskHungarianAssigner": 20, "MaxIoUAssigner": 58, "MultiInstanceAssigner": 19, "PointAssigner": 26,
+    "PoseSimOTAAssigner": 19,
     "RegionAssigner": 25, "RegionAssigner2x": 6, "RotatedIoU": 21, "SimOTAAssigner": 46,
     "SimOTAAssigner2x": 11, "TVFCOS": 22, "TVMatcher": 27, "TVRPN": 17, "TVRetinaNet": 16, "TVRoIHeads": 15,
     "TVSSD": 9, "TVSSDMatcher": 17, "TaskAlignedAssigner": 29, "TopkHungarianAssigner": 15,
@@ -221,7 +224,7 @@ def test_every_case_is_there_and_sound():
             assert bool(case.expected) is (case.raises is None), case
         counts[variant] = len(cases)
     assert counts == COUNTS
-    assert sum(counts.values()) == 1199
+    assert sum(counts.values()) == 1230
     assert set(REPLAYS) <= set(counts)
 
 

@@ -1,4 +1,4 @@
-"""The batched assigners of MMYOLO: its class names, arguments and results over the core's assigners.
+"""The assigners of MMYOLO: its class names, arguments and results over the core's assigners.
 
 Neither MMYOLO nor MMEngine is imported. ``register(TASK_UTILS)`` puts the classes into a registry, so that
 existing configs build them; a config may also name them in full,
@@ -23,6 +23,7 @@ from assigncore.adapters.assigned_rows import (
     real_numbers,
 )
 from assigncore.adapters.errors import also_assertion
+from assigncore.adapters.mmyolo.pose import PoseSimOTAAssigner
 from assigncore.adapters.mmyolo.soft_label import BatchDynamicSoftLabelAssigner, Calculator, calculator_of
 from assigncore.adapters.mmyolo.yolov7 import BatchYOLOv7Assigner
 from assigncore.assigners import ATSSAssigner
@@ -34,6 +35,7 @@ __all__ = [
     "BatchDynamicSoftLabelAssigner",
     "BatchTaskAlignedAssigner",
     "BatchYOLOv7Assigner",
+    "PoseSimOTAAssigner",
     "register",
 ]
 
@@ -240,12 +242,13 @@ ASSIGNERS = (
     BatchDynamicSoftLabelAssigner,
     BatchTaskAlignedAssigner,
     BatchYOLOv7Assigner,
+    PoseSimOTAAssigner,
 )
 """All of them."""
 
 
 def register(registry: Any, *, force: bool = True) -> None:
-    """Put the four assigners into a registry under MMYOLO's names.
+    """Put the assigners into a registry under MMYOLO's names.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ from assigncore.assigners.paa import reassign_by_losses
 from assigncore.assigners.point import PointAssigner
 from assigncore.assigners.region import RegionAssigner
 from assigncore.assigners.sim_ota import SimOTAAssigner
+from assigncore.assigners.sim_ota_presets import rtmo, yolox_pose
 from assigncore.assigners.sinkhorn import SinkhornAssigner
 from assigncore.assigners.ssd_matcher import SSDMatcher
 from assigncore.assigners.task_aligned import TaskAlignedAssigner
@@ -51,6 +52,7 @@ __all__ = [
     "YOLOv7Assigner",
     "keep_best",
     "reassign_by_losses",
+    "rtmo",
     "shadowed_labels",
     "to_detectron2",
     "to_torchvision",
@@ -59,4 +61,5 @@ __all__ = [
     "yolov8",
     "yolov8_obb",
     "yolov10",
+    "yolox_pose",
 ]

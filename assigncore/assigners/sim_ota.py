@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -11,15 +11,16 @@ from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes
 from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
-from assigncore.checks import check_knob
+from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
-from assigncore.numerics import at_least, rounded_product, sqrt
+from assigncore.numerics import at_least, log, rounded_product, sqrt
 from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.relations import Inside, Near, holds_for_any, largest_code
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.dynamic_k import PairCosts, Preferred, match_dynamic_k, overlap_cost, weighted
 from assigncore.steps.ignore import spared_negatives
+from assigncore.steps.keypoints import Poses, read_poses
 from assigncore.steps.scores import check_classes, entropy_cost, known_labels
 
 __all__ = ["SimOTAAssigner"]
@@ -41,7 +42,8 @@ class SimOTAAssigner(Configured):
 
     A prior counts where its point lies in any ground truth, or near the centre of any. A pair costs the
     cross-entropy of the predicted scores, plus a logarithm of the predicted box's overlap, plus a large
-    constant unless the point is both in the ground truth and near its centre.
+    constant unless the point is both in the ground truth and near its centre. With `sigmas`, which pose
+    detectors train with, it costs a logarithm of the predicted pose's similarity besides.
 
     Parameters
     ----------
@@ -67,6 +69,18 @@ class SimOTAAssigner(Configured):
         Positives that each ground truth has at least, where it can: one that has fewer by the method gets the
         free priors that cost it least. Ours, in no paper: see
         :func:`assigncore.steps.min_positives.add_positives`.
+    sigmas : sequence of float, optional
+        Tolerances of K keypoints, relative to an object's size. With them the object keypoint similarity
+        (OKS) of predicted poses costs too.
+    oks_weight : float, default 3.0
+        Weight of that cost.
+    vis_weight : float, default 0.0
+        Weight of the cross-entropy of predicted visibilities, which then are required.
+    dynamic_k_indicator : {"iou", "oks"}, default "iou"
+        What is added up to the number of priors a ground truth takes: overlaps, or similarities of poses.
+    use_keypoints_for_center : bool, default False
+        Whether the centre of a ground truth is the mean of its visible keypoints, where it has any, in place
+        of its box's.
 
     Raises
     ------
@@ -76,7 +90,9 @@ class SimOTAAssigner(Configured):
     References
     ----------
     Ge et al., "YOLOX: Exceeding YOLO Series in 2021", 2021; Ge et al., "OTA: Optimal Transport Assignment
-    for Object Detection", 2021.
+    for Object Detection", 2021. With poses: Lu et al., "RTMO: Towards High-Performance One-Stage Real-Time
+    Multi-Person Pose Estimation", 2024; :func:`assigncore.assigners.yolox_pose` and
+    :func:`assigncore.assigners.rtmo` are published settings.
 
     Examples
     --------
@@ -105,6 +121,11 @@ class SimOTAAssigner(Configured):
     eps: float = 1e-7
     ignore_iof_thr: float = -1
     min_positives: int = 0
+    sigmas: Sequence[float] | None = None
+    oks_weight: float = 3.0
+    vis_weight: float = 0.0
+    dynamic_k_indicator: str = "iou"
+    use_keypoints_for_center: bool = False
 
     def _check_knobs(self) -> None:
         check_knob("center_radius", self.center_radius, at_least=0)
@@ -113,6 +134,16 @@ class SimOTAAssigner(Configured):
         check_knob("cls_weight", self.cls_weight)
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
         check_knob("eps", self.eps, at_least=1e-30)
+        check_knob("oks_weight", self.oks_weight)
+        check_knob("vis_weight", self.vis_weight)
+        check_choice("dynamic_k_indicator", self.dynamic_k_indicator, ("iou", "oks"))
+        if self.sigmas is not None:
+            check_numbers("sigmas", self.sigmas, at_least=0)
+        elif self.vis_weight or self.dynamic_k_indicator == "oks" or self.use_keypoints_for_center:
+            raise ValueError(
+                "sigmas: expected tolerances with vis_weight, dynamic_k_indicator='oks' or "
+                "use_keypoints_for_center, got None"
+            )
 
     @numpy_fast_path
     def assign(
@@ -127,6 +158,10 @@ class SimOTAAssigner(Configured):
         prior_valid: Array | None = None,
         ignore_bboxes: Array | None = None,
         ignore_valid: Array | None = None,
+        pred_keypoints: Array | None = None,
+        gt_keypoints: Array | None = None,
+        gt_areas: Array | None = None,
+        pred_visibility: Array | None = None,
     ) -> AssignResult:
         """Assign priors to ground truths; leading dimensions are a batch and broadcast.
 
@@ -150,6 +185,14 @@ class SimOTAAssigner(Configured):
             Ignore regions. Without effect unless `ignore_iof_thr` is positive.
         ignore_valid : array (..., I) of bool, optional
             False where a row is padding. Not given: all true.
+        pred_keypoints, gt_keypoints : array (..., N, K, 2) and (..., G, K, 3), optional
+            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count.
+            Required with `sigmas`, and like the following not used without.
+        gt_areas : array (..., G), optional
+            Areas of the objects in square pixels, by which distances of keypoints are measured. Not given:
+            0.53 of the box.
+        pred_visibility : array (..., N, K), optional
+            Probabilities that a keypoint is visible. Required with `vis_weight`.
 
         Returns
         -------
@@ -170,7 +213,8 @@ class SimOTAAssigner(Configured):
         Of equally cheap priors the first is taken. A prior that several ground truths choose goes to the one
         it is cheapest for among all, the first on ties, even if that one did not choose it; so a ground
         truth may end with none, as published. A prediction with a NaN or infinite number matches nothing;
-        if its box is finite, its overlaps count towards how many priors a ground truth takes, as published.
+        if its box and pose are finite, its overlaps count towards how many priors a ground truth takes, as
+        published. A ground truth without a visible keypoint has the similarity 0 with all.
         Scores are not checked: one above 1 counts as 1. A pair that is not both in the box and near the
         centre costs at least 50,000, whatever its scores say. A valid label that is no class is an error
         where the host can see it; elsewhere its ground truth takes no part. The method has no ignore regions;
@@ -189,39 +233,79 @@ class SimOTAAssigner(Configured):
                 "gt_labels": label_spec(gt_labels),
                 "pred_bboxes": InputSpec(pred_bboxes, ("N", form), required=True),
                 "pred_scores": InputSpec(pred_scores, ("N", "C"), required=True),
+                **self._of_poses(pred_keypoints, gt_keypoints, gt_areas, pred_visibility),
             },
         )
         n_classes = check_classes("pred_scores", pred_scores)
         if scene.is_empty:
-            spared = self._spared(scene, scene.full(0, integers=True))
-            return scene.empty_result(excluded_overlap=UNASSIGNED, ignored=spared)
+            return self._nothing(scene)
         boxes, whole = drop_broken(scene.further["pred_bboxes"])
-        in_either, in_both = self._places(scene)
+        poses, centers = None, box_centers(scene.gt_bboxes)
+        if self.sigmas is not None:
+            scene, poses, whole_poses = read_poses(scene, self.sigmas)
+            whole = whole & whole_poses
+            centers = self._centers(poses, centers)
+        in_either, in_both = self._places(scene, centers)
         competing = in_either & whole
         costs = PairCosts(
             scene=replace(scene, prior_whole=competing),
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
             classes=scene.further["pred_scores"],
-            cost=partial(self._cost, known_labels(scene, n_classes)),
+            cost=partial(self._cost, known_labels(scene, n_classes), centers),
+            of_priors={"visibility": scene.further["pred_visibility"]} if self.vis_weight else {},
             preferred=Preferred(in_both, LEAST_OUTSIDE),
+            poses=poses,
+            counts_poses=self.dynamic_k_indicator == "oks",
         )
         gt_inds, max_overlaps = match_dynamic_k(
             costs, self.candidate_topk, nothing=UNASSIGNED, min_positives=self.min_positives
         )
         decided = scene.xp.any(competing, axis=-1)[:, None] | ~scene.prior_valid
         max_overlaps = scene.xp.where(decided, max_overlaps, 0.0)
-        return scene.result(gt_inds, max_overlaps, ignored=self._spared(scene, gt_inds))
+        extras = {} if poses is None else {"oks": poses.of_assigned(gt_inds)}
+        return scene.result(gt_inds, max_overlaps, extras, ignored=self._spared(scene, gt_inds))
+
+    def _of_poses(
+        self, pred: Array | None, gt: Array | None, areas: Array | None, visibility: Array | None
+    ) -> dict[str, InputSpec]:
+        """Name the inputs by which poses are compared, each with its dimensions."""
+        if self.sigmas is None:
+            return {}
+        count = len(self.sigmas)
+        specs = {
+            "pred_keypoints": InputSpec(pred, ("N", count, 2), required=True),
+            "gt_keypoints": InputSpec(gt, ("G", count, 3), required=True),
+            "gt_areas": InputSpec(areas, ("G",)),
+        }
+        if self.vis_weight:
+            specs["pred_visibility"] = InputSpec(visibility, ("N", count), required=True)
+        for name, spec in specs.items():
+            if spec.required and spec.array is None:
+                knob = "vis_weight" if name == "pred_visibility" else "sigmas"
+                raise ValueError(f"{name}: expected an array, since {knob} is set, got None")
+        return specs
+
+    def _nothing(self, scene: Scene) -> AssignResult:
+        """Return the result where there is no pair at all."""
+        gt_inds = scene.full(0, integers=True)
+        overlaps = scene.xp.where(scene.prior_valid, scene.full(0.0), UNASSIGNED)
+        extras = {} if self.sigmas is None else {"oks": scene.full(0.0)}
+        return scene.result(gt_inds, overlaps, extras, ignored=self._spared(scene, gt_inds))
 
     def _spared(self, scene: Scene, gt_inds: Array) -> Array | None:
         return spared_negatives(scene, gt_inds, self.ignore_iof_thr, of_cells=True)
 
-    def _places(self, scene: Scene) -> tuple[Array, Array]:
+    def _centers(self, poses: Poses, centers: Array) -> Array:
+        """Return the centres of ground truths (B, G, 2), of their boxes or of their visible keypoints."""
+        return poses.centers(otherwise=centers) if self.use_keypoints_for_center else centers
+
+    def _places(self, scene: Scene, centers: Array) -> tuple[Array, Array]:
         """Tell which points are in any ground truth or near the centre of any, and which both, (B, N)."""
         of_scene = (scene.backend, scene.gt_valid, scene.prior_whole)
         points, reach = self._points_and_reach(scene.priors)
         in_box = holds_for_any(Inside(*of_scene, points, scene.gt_bboxes))
-        near_center = Near(*of_scene, points, reach, box_centers(scene.gt_bboxes))
+        near_center = Near(*of_scene, points, reach, centers)
 
         def in_box_too(pairs: Pairs) -> Array:
             return scene.xp.astype(
@@ -231,17 +315,29 @@ class SimOTAAssigner(Configured):
         code = largest_code(near_center, lambda pairs: 1 + in_box_too(pairs))
         return in_box | (code > 0), code == 2
 
-    def _cost(self, labels: Array, costs: PairCosts, pairs: TilePairs, overlaps: Array) -> Array:
-        """Return what pairs cost, (b, g, n): for their class, their overlap, and their place."""
+    def _cost(
+        self, labels: Array, centers: Array, costs: PairCosts, pairs: TilePairs, overlaps: Array
+    ) -> Array:
+        """Return what pairs cost, (b, g, n): for their class, their overlap, their pose, and their place."""
         scores = pairs.view.of_priors(costs.classes)
         if self.sqrt_scores:
             scores = sqrt(at_least(scores, 0.0))
         cost = weighted(entropy_cost(scores, pairs.view.of_gts(labels)), self.cls_weight)
         cost = cost + overlap_cost(self.iou_calculator, overlaps, float(self.eps), self.iou_weight)
+        if costs.poses is not None:
+            cost = cost + self._pose_cost(costs.poses, costs, pairs)
         points, reach = self._points_and_reach(pairs.of_priors(costs.scene.priors))
-        gt_bboxes = pairs.of_gts(costs.scene.gt_bboxes)
-        in_both = inside(points, gt_bboxes) & near(points, box_centers(gt_bboxes), reach)
+        in_box = inside(points, pairs.of_gts(costs.scene.gt_bboxes))
+        in_both = in_box & near(points, pairs.of_gts(centers), reach)
         return costs.scene.xp.where(in_both, cost, at_least(cost + OUTSIDE, LEAST_OUTSIDE))
+
+    def _pose_cost(self, poses: Poses, costs: PairCosts, pairs: TilePairs) -> Array:
+        """Return what the poses of pairs cost, (b, g, n): their similarity, and what is visible."""
+        cost = weighted(log(poses.similarities(pairs) + float(self.eps)), -self.oks_weight)
+        if not self.vis_weight:
+            return cost
+        visibility = pairs.view.of_priors(costs.of_priors["visibility"])
+        return cost + weighted(entropy_cost(visibility, pairs.view.of_gts(poses.visible)), self.vis_weight)
 
     def _points_and_reach(self, priors: Array) -> tuple[Array, Array]:
         """Return where priors (..., 4) are, and how far from a centre is near, (..., 2) each."""

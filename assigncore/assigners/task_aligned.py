@@ -21,7 +21,7 @@ from assigncore.steps.alignment import Alignment, best_aligned
 from assigncore.steps.candidates import FAR, Candidates
 from assigncore.steps.conflicts import Winners, best_of_winners, fillers_in_reach, settle
 from assigncore.steps.ignore import spared_negatives
-from assigncore.steps.keypoints import PoseAlignment, flat_keypoints, level_gate
+from assigncore.steps.keypoints import PoseAlignment, level_gate, read_poses
 from assigncore.steps.mask_overlaps import PredictedMasks, with_masks
 from assigncore.steps.min_positives import add_positives, free_priors, nearest_centers
 from assigncore.steps.scores import known_labels
@@ -339,23 +339,17 @@ class TaskAlignedAssigner(Configured):
 
     def _pose_alignment(self, boxes: Alignment) -> Alignment:
         """Compare keypoints in place of boxes."""
-        scene = boxes.scene
-        gt, gt_whole, pred, whole = flat_keypoints(
-            *(scene.further[name] for name in ("gt_keypoints", "pred_keypoints"))
-        )
-        scene = replace(scene, gt_valid=scene.gt_valid & gt_whole)
+        scene, poses, whole = read_poses(boxes.scene, self.sigmas or ())
         own = {**vars(boxes), "scene": scene, "counted": boxes.counted & whole}
-        poses = PoseAlignment(
-            **own, gt_keypoints=gt, pred_keypoints=pred, sigmas=tuple(map(float, self.sigmas or ()))
-        )
+        by_poses = PoseAlignment(**own, poses=poses)
         if self.level_sizes is None:
-            return poses
+            return by_poses
         if int(scene.priors.shape[-1]) == 3:
             strides = scene.priors[..., 2]
         else:
             strides = scene.priors[..., 2] - scene.priors[..., 0]
-        place = poses.candidates(only_inside=True)
-        return replace(poses, gate=level_gate(place, scene, strides, self.level_sizes))
+        place = by_poses.candidates(only_inside=True)
+        return replace(by_poses, gate=level_gate(place, scene, strides, self.level_sizes))
 
     def _with_more(self, alignment: Alignment, winners: Winners) -> Winners:
         """Add the nearest priors that nobody has to ground truths that have too few."""

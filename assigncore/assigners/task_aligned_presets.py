@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from assigncore.assigners.task_aligned import TaskAlignedAssigner
 from assigncore.boxes.calculators import PositiveCIoU, ProbIoU, SmoothedIoU
+from assigncore.steps.keypoints import COCO_SIGMAS
 
 __all__ = ["DualAssigners", "yolo26_pose", "yolov6", "yolov8", "yolov8_obb", "yolov10"]
 
@@ -129,29 +130,6 @@ def yolov10(**knobs: Any) -> DualAssigners:
     (10, 1)
     """
     return DualAssigners(yolov8(**{**knobs, "topk": 10}), yolov8(**{**knobs, "topk": 1}))
-
-
-COCO_SIGMAS = (
-    *(
-        0.026,
-        0.025,
-        0.025,
-        0.035,
-        0.035,
-        0.079,
-        0.079,
-        0.072,
-        0.072,
-        0.062,
-        0.062,
-        0.107,
-        0.107,
-        0.087,
-        0.087,
-    ),
-    *(0.089, 0.089),
-)
-"""Tolerances of COCO's 17 keypoints of a person, from the nose to the ankles."""
 
 
 def yolo26_pose(**knobs: Any) -> TaskAlignedAssigner:

@@ -37,9 +37,10 @@ MOST_ROWS = 12
 DIMENSIONS: Mapping[str, int] = MappingProxyType(
     {
         **SHARED_DIMENSIONS,
-        "approxs": 3, "base_sizes": 3, "ignore_labels": 1, "image_shape": 1, "mask_points": 2,
-        "positive_maps": 2, "pred_masks": 3, "pred_objectness": 1, "responsible_flags": 1,
-        "text_token_mask": 1,
+        "approxs": 3, "base_sizes": 3, "gt_areas": 1, "gt_keypoints": 3, "ignore_labels": 1, "image_shape": 1,
+        "mask_points": 2, "mask_prototypes": 3, "mask_scale": 1, "positive_maps": 2, "pred_coefficients": 2,
+        "pred_keypoints": 3, "pred_masks": 3, "pred_objectness": 1, "pred_visibility": 2,
+        "responsible_flags": 1, "text_token_mask": 1,
     }
 )  # fmt: skip
 """Dimensions of one image's part of each input."""

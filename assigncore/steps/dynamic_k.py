@@ -17,6 +17,7 @@ from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs, all_rows
 from assigncore.pairs.tiles import cut_tiles
 from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt
 from assigncore.steps.conflicts import pairs_of, settle_among_all
+from assigncore.steps.keypoints import Poses
 from assigncore.steps.min_positives import add_positives, free_priors
 from assigncore.steps.overlaps import PairwiseOverlaps, k_largest_overlaps
 
@@ -60,6 +61,10 @@ class PairCosts:
         What else belongs to the priors.
     preferred : Preferred, optional
         Spares costs, and changes nothing.
+    poses : Poses, optional
+        Poses, where these are compared too.
+    counts_poses : bool, default False
+        Whether the similarities of poses make a dynamic k, in place of the overlaps.
     """
 
     scene: Scene
@@ -69,6 +74,8 @@ class PairCosts:
     cost: Callable[[PairCosts, TilePairs, Array], Array]
     of_priors: Mapping[str, Array] = field(default_factory=dict)
     preferred: Preferred | None = None
+    poses: Poses | None = None
+    counts_poses: bool = False
 
     def at(self, prior: Array, eligible: Array) -> PairCosts:
         """Return the costs of some priors (B, E), of which not all may be eligible, in place of all."""
@@ -82,22 +89,34 @@ class PairCosts:
         )
         of_priors = {name: pick(x) for name, x in self.of_priors.items()}
         pred_bboxes, classes = pick(self.pred_bboxes), pick(self.classes)
-        return replace(self, scene=scene, pred_bboxes=pred_bboxes, classes=classes, of_priors=of_priors)
+        poses = None if self.poses is None else self.poses.at(prior)
+        own = {"scene": scene, "pred_bboxes": pred_bboxes, "classes": classes, "of_priors": of_priors}
+        return replace(self, **own, poses=poses)
 
     def overlaps(self, pairs: Pairs) -> Array:
         """Return the overlaps of pairs, (b, g, n)."""
         measure = measure_of(self.calculator, "iou")
         return measure(pairs.of_gts(self.scene.gt_bboxes), pairs.of_priors(self.pred_bboxes))[..., 0, :]
 
+    def counted(self, pairs: Pairs) -> Array:
+        """Return what a dynamic k adds up, (b, g, n)."""
+        if self.counts_poses and self.poses is not None:
+            return self.poses.similarities(pairs)
+        return self.overlaps(pairs)
+
     def costs(self, pairs: TilePairs) -> Array:
         """Return what the pairs of a tile cost, (b, g, n), infinite where one cannot be."""
         cost = self.cost(self, pairs, self.overlaps(pairs))
-        possible = pairs.of_priors(self.scene.prior_whole) & pairs.of_gts(self.scene.gt_valid)
-        return self.scene.xp.where(possible & (cost < FAR), cost, FAR)
+        return self.scene.xp.where(self._possible(pairs) & (cost < FAR), cost, FAR)
 
-    def largest_overlaps(self, k: int) -> Array:
-        """Return the `k` largest overlaps of each ground truth with eligible priors, (B, G, K)."""
+    def _possible(self, pairs: TilePairs) -> Array:
+        return pairs.of_priors(self.scene.prior_whole) & pairs.of_gts(self.scene.gt_valid)
+
+    def largest_counted(self, k: int) -> Array:
+        """Return the `k` largest that each ground truth's dynamic k may add up, (B, G, K)."""
         scene = self.scene
+        if self.counts_poses:
+            return -self._k_smallest(k, self._negated).value
         overlaps = PairwiseOverlaps(
             backend=scene.backend,
             measure=measure_of(self.calculator, "iou"),
@@ -111,12 +130,19 @@ class PairCosts:
 
     def k_cheapest(self, k: int) -> Candidates:
         """Find the `k` cheapest priors of each ground truth, a tile at a time."""
+        return self._k_smallest(k, self.costs)
+
+    def _negated(self, pairs: TilePairs) -> Array:
+        """Return what a dynamic k adds up, negated, 0 where a pair cannot be."""
+        return self.scene.xp.where(self._possible(pairs), -self.counted(pairs), 0.0)
+
+    def _k_smallest(self, k: int, values: Callable[[TilePairs], Array]) -> Candidates:
         scene, backend = self.scene, self.scene.backend
         # Of a prior as many numbers are computed at once as there are ground truths, or classes.
         per_prior = max(scene.shape[2], int(self.classes.shape[-1]))
         arrays = (scene.gt_bboxes, self.pred_bboxes, self.classes)
         tiles = cut_tiles(backend, arrays, *scene.shape[:2], per_prior)
-        return k_smallest_per_gt(backend, tiles, scene.gt_bboxes, k, lambda view: self.costs(TilePairs(view)))
+        return k_smallest_per_gt(backend, tiles, scene.gt_bboxes, k, lambda view: values(TilePairs(view)))
 
 
 def match_dynamic_k(
@@ -124,9 +150,10 @@ def match_dynamic_k(
 ) -> tuple[Array, Array]:
     """Match each ground truth with its dynamic k cheapest priors, and each prior with one ground truth.
 
-    The dynamic k of a ground truth is the sum of its `k` largest overlaps, truncated, and at least 1. A prior
-    that several ground truths choose goes to the one it is cheapest for among all ground truths, also where
-    that one did not choose it; so a ground truth may end with none.
+    The dynamic k of a ground truth is the sum of its `k` largest overlaps, or similarities of poses where
+    `costs` says so, truncated, and at least 1. A prior that several ground truths choose goes to the one it
+    is cheapest for among all ground truths, also where that one did not choose it; so a ground truth may end
+    with none.
 
     Parameters
     ----------
@@ -146,7 +173,7 @@ def match_dynamic_k(
     gt_inds : array (B, N) of integers
         Index + 1 of the ground truth, 0 where nobody has the prior.
     overlaps : array (B, N)
-        Overlap with the ground truth.
+        Overlap with the ground truth, or what was added up in its place.
 
     Notes
     -----
@@ -154,7 +181,7 @@ def match_dynamic_k(
     first has it. An overlap that is negative or NaN counts as 0.
     """
     scene, backend, xp, n_priors = costs.scene, costs.scene.backend, costs.scene.xp, costs.scene.shape[1]
-    wanted = dynamic_count(costs.largest_overlaps(k))
+    wanted = dynamic_count(costs.largest_counted(k))
     cheapest = _cheapest(costs, k, wanted)
     count, device = int(cheapest.index.shape[-1]), backend.device_of(scene.priors)
     rank = xp.arange(count, dtype=wanted.dtype, device=device)
@@ -169,7 +196,7 @@ def match_dynamic_k(
     prior, gt, taken = settle_among_all(
         scene, cheapest.index, chosen, lambda prior: _negated(costs, prior), what="negated cost"
     )
-    overlaps = costs.overlaps(pairs_of(scene, gt, prior))[..., 0]
+    overlaps = costs.counted(pairs_of(scene, gt, prior))[..., 0]
     overlaps = xp.where(taken, xp.where(overlaps > 0, overlaps, 0.0), nothing)
     gt_inds = backend.scatter_max(prior, xp.where(taken, gt + 1, 0), n_priors)
     overlaps = backend.scatter_max(prior, overlaps, n_priors, fill=nothing)
@@ -182,7 +209,7 @@ def match_dynamic_k(
     if added is None:
         return gt_inds, overlaps
     pairs = ListedPairs(backend, scene.shape, all_rows(backend, scene.gt_bboxes), added.index)
-    own = costs.overlaps(pairs)
+    own = costs.counted(pairs)
     return added.overwrite(gt_inds), added.write(xp.where(own > 0, own, 0.0), overlaps)
 
 

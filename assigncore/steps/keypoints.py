@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assigncore.backend import Array, get_backend
-from assigncore.boxes.formulas import box_area, columns, drop_broken
+from assigncore.boxes.formulas import ORIENTED, box_area, columns, drop_broken
 from assigncore.inputs import Scene
 from assigncore.numerics import exp, quotient, rounded_product, running_sum, sqrt
 from assigncore.pairs.listed import Pairs
@@ -14,10 +14,25 @@ from assigncore.pairs.relations import InsideOfSize, Relation
 from assigncore.steps.alignment import Alignment
 from assigncore.steps.candidates import gather_priors, k_best
 
-__all__ = ["AREA_SHARE", "PoseAlignment", "flat_keypoints", "keypoint_similarity", "level_gate"]
+__all__ = [
+    "AREA_SHARE",
+    "COCO_SIGMAS",
+    "PoseAlignment",
+    "Poses",
+    "flat_keypoints",
+    "keypoint_similarity",
+    "level_gate",
+    "read_poses",
+]
 
 AREA_SHARE = 0.53
 """What share of its box an object covers, as COCO's keypoint detectors assume."""
+
+COCO_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+"""Tolerances of COCO's 17 keypoints of a person, from the nose to the ankles."""
 
 
 def keypoint_similarity(gt: Array, pred: Array, area: Array, sigmas: Sequence[float]) -> Array:
@@ -41,17 +56,17 @@ def keypoint_similarity(gt: Array, pred: Array, area: Array, sigmas: Sequence[fl
     """
     backend = get_backend(gt)
     xp = backend.xp
-    alike, counts = [], []
+    total = count = xp.zeros_like(gt[..., 0])
+    # Summed as they come: an array of all keypoints of all pairs would outgrow a tile.
     for k, sigma in enumerate(sigmas):
         dx, dy = pred[..., 2 * k] - gt[..., 3 * k], pred[..., 2 * k + 1] - gt[..., 3 * k + 1]
         squared = rounded_product(dx, dx) + rounded_product(dy, dy)
         scale = rounded_product(area, 8 * float(sigma) ** 2)
         counted = gt[..., 3 * k + 2] != 0
         near = exp(-quotient(squared, xp.where(scale > 0, scale, 1.0)))
-        alike.append(xp.where(counted, near, 0.0))
-        counts.append(xp.astype(counted, near.dtype))
-    count = running_sum(xp.stack(counts, axis=-1))
-    return quotient(running_sum(xp.stack(alike, axis=-1)), xp.where(count > 0, count, 1.0))
+        total = total + xp.where(counted, near, 0.0)
+        count = count + xp.astype(counted, total.dtype)
+    return quotient(total, xp.where(count > 0, count, 1.0))
 
 
 def flat_keypoints(gt_keypoints: Array, pred_keypoints: Array) -> tuple[Array, Array, Array, Array]:
@@ -80,6 +95,89 @@ def flat_keypoints(gt_keypoints: Array, pred_keypoints: Array) -> tuple[Array, A
 def _joined(keypoints: Array) -> Array:
     shape = keypoints.shape
     return get_backend(keypoints).xp.reshape(keypoints, (*shape[:-2], int(shape[-2]) * int(shape[-1])))
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """The poses of ground truths and of predictions.
+
+    Attributes
+    ----------
+    gt, pred : array (B, G, 3 K) and (B or 1, N, 2 K)
+        x, y and visibility, and x, y, of each keypoint in turn; none that counts is broken.
+    area : array (B, G)
+        Of the objects, in square pixels.
+    sigmas : tuple of float
+        Tolerance of each keypoint.
+    """
+
+    gt: Array
+    pred: Array
+    area: Array
+    sigmas: tuple[float, ...]
+
+    @property
+    def visible(self) -> Array:
+        """Which keypoints of the ground truths count, (B, G, K)."""
+        xp = get_backend(self.gt).xp
+        return xp.stack([x != 0 for x in columns(self.gt)[2::3]], axis=-1)
+
+    def centers(self, otherwise: Array) -> Array:
+        """Return the means of the visible keypoints (B, G, 2), or those given where there is none."""
+        xp, visible = get_backend(self.gt).xp, self.visible
+        count = running_sum(xp.astype(visible, self.gt.dtype))[..., None]
+        seen = [xp.where(visible, xp.stack(columns(self.gt)[axis::3], axis=-1), 0.0) for axis in (0, 1)]
+        mean = quotient(xp.stack([running_sum(x) for x in seen], axis=-1), xp.where(count > 0, count, 1.0))
+        return xp.where(count > 0, mean, otherwise)
+
+    def at(self, prior: Array) -> Poses:
+        """Return the poses of some priors (B, E) in place of all."""
+        return replace(self, pred=gather_priors(get_backend(self.pred), self.pred, prior))
+
+    def similarities(self, pairs: Pairs) -> Array:
+        """Return the object keypoint similarities of pairs, (b, g, n)."""
+        gt, pred, area = pairs.of_gts(self.gt), pairs.of_priors(self.pred), pairs.of_gts(self.area)
+        return keypoint_similarity(gt, pred, area, self.sigmas)
+
+    def of_assigned(self, gt_inds: Array) -> Array:
+        """Return the similarity of each prior's pose with that of its ground truth, 0 without one, (B, N)."""
+        backend = get_backend(self.gt)
+        own = backend.xp.where(gt_inds > 0, gt_inds - 1, 0)
+        gt, area = backend.gather_rows(self.gt, own), backend.gather_rows(self.area[..., None], own)[..., 0]
+        alike = keypoint_similarity(gt, self.pred, area, self.sigmas)
+        return backend.xp.where(gt_inds > 0, alike, 0.0)
+
+
+def read_poses(scene: Scene, sigmas: Sequence[float]) -> tuple[Scene, Poses, Array]:
+    """Read the poses among the inputs of a scene; whoever has a broken one takes no part.
+
+    Parameters
+    ----------
+    scene : Scene
+        Its further inputs are `pred_keypoints` and `gt_keypoints`, and perhaps `gt_areas`.
+    sigmas : sequence of float
+        Tolerance of each keypoint.
+
+    Returns
+    -------
+    scene : Scene
+        Without the ground truths of a broken pose.
+    poses : Poses
+        Where no areas are given, an object covers `AREA_SHARE` of its box.
+    whole : array (B or 1, N) of bool
+        False where the pose of a prediction is broken.
+    """
+    further = scene.further
+    gt, gt_whole, pred, whole = flat_keypoints(further["gt_keypoints"], further["pred_keypoints"])
+    area = further.get("gt_areas")
+    if area is None:
+        boxes = scene.gt_bboxes
+        oriented = int(boxes.shape[-1]) == ORIENTED
+        whole_box = rounded_product(boxes[..., 2], boxes[..., 3]) if oriented else box_area(boxes)
+        area = rounded_product(whole_box, AREA_SHARE)
+    area = scene.xp.broadcast_to(area, scene.gt_valid.shape)
+    poses = Poses(gt, pred, area, tuple(map(float, sigmas)))
+    return replace(scene, gt_valid=scene.gt_valid & gt_whole), poses, whole
 
 
 def level_gate(place: Relation, scene: Scene, strides: Array, bounds: tuple[float, float]) -> InsideOfSize:
@@ -124,17 +222,13 @@ class PoseAlignment(Alignment):
 
     Attributes
     ----------
-    gt_keypoints, pred_keypoints : array (B, G, 3 K) and (B or 1, N, 2 K)
-        x, y and visibility, and x, y, of each keypoint in turn.
-    sigmas : tuple of float
-        Tolerance of each keypoint.
+    poses : Poses
+        What is compared.
     gate : InsideOfSize, optional
         Where the centres of a ground truth's priors must lie, and on which levels.
     """
 
-    gt_keypoints: Array
-    pred_keypoints: Array
-    sigmas: tuple[float, ...]
+    poses: Poses
     gate: InsideOfSize | None = None
 
     def candidates(self, only_inside: bool) -> Relation:
@@ -148,11 +242,9 @@ class PoseAlignment(Alignment):
 
     def of_entries(self, prior: Array) -> PoseAlignment:
         """Return the places of some priors (B, E) in place of all."""
-        backend = self.scene.backend
         some = super().of_entries(prior)
-        pred_keypoints = gather_priors(backend, self.pred_keypoints, prior)
         gate = None if self.gate is None else self.gate.at(prior)
-        return replace(some, pred_keypoints=pred_keypoints, gate=gate)  # type: ignore[return-value, call-arg]
+        return replace(some, poses=self.poses.at(prior), gate=gate)  # type: ignore[return-value, call-arg]
 
     def inside(self, pairs: Pairs) -> Array:
         """Tell of which pairs the prior's centre lies inside, on a level that fits."""
@@ -160,12 +252,5 @@ class PoseAlignment(Alignment):
 
     def overlaps(self, pairs: Pairs) -> Array:
         """Return the similarities of the keypoints, or of boxes where a ground truth has no keypoint."""
-        xp = self.scene.xp
-        gt, pred = pairs.of_gts(self.gt_keypoints), pairs.of_priors(self.pred_keypoints)
-        area = rounded_product(box_area(pairs.of_gts(self.scene.gt_bboxes)), AREA_SHARE)
-        visible = [x != 0 for x in columns(gt)[2::3]]
-        any_visible = visible[0]
-        for each in visible[1:]:
-            any_visible = any_visible | each
-        alike = keypoint_similarity(gt, pred, area, self.sigmas)
-        return xp.where(any_visible, alike, super().overlaps(pairs))
+        any_visible = pairs.of_gts(self.scene.xp.any(self.poses.visible, axis=-1))
+        return self.scene.xp.where(any_visible, self.poses.similarities(pairs), super().overlaps(pairs))

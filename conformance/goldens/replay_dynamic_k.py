@@ -1,4 +1,4 @@
-"""The replays of MMYOLO's assigners by dynamic k, whose drop-ins are modules of PyTorch alone."""
+"""The replays of the assigners by dynamic k whose drop-ins are of PyTorch alone, or that have none."""
 
 from __future__ import annotations
 
@@ -61,6 +61,54 @@ def _batch_soft_label(case: GoldenCase) -> Call:
             "assigned_bboxes": targets,
             "assign_metrics": xp.where(positive, result.max_overlaps, 0.0),
         }
+
+    return Call(assign, arrays)
+
+
+def _pose_inputs(case: GoldenCase) -> dict[str, AnyArray]:
+    """Name a case's boxes, classes and poses as the core does."""
+    x = case.inputs
+    visible = x["gt_visible"][..., None]
+    return {
+        "priors": x["priors"],
+        "gt_bboxes": x["gt_bboxes"],
+        "pred_bboxes": x["bboxes"],
+        "pred_scores": x["scores"],
+        "gt_labels": x["gt_labels"],
+        "pred_keypoints": x["keypoints"],
+        "gt_keypoints": np.concatenate([x["gt_keypoints"], visible], axis=-1),
+    }
+
+
+def _pose_sim_ota(case: GoldenCase) -> Call:
+    """Translate MMYOLO's SimOTA by poses, whose overlaps are the roots of the poses' similarities."""
+    count = case.inputs["gt_keypoints"].shape[1]
+    # Upstream adds no similarity unless it is told to, and without tolerances takes them as 1.
+    knobs = {"oks_weight": 0.0, "sigmas": (1.0,) * count, **case.init}
+    assigner = build_assigner({"type": "SimOTAAssigner", **knobs})
+    sides = case.inputs["gt_bboxes"][:, 2:] - case.inputs["gt_bboxes"][:, :2]
+    arrays = {**_pose_inputs(case), "gt_areas": (sides**2).sum(axis=-1) / 4}
+    arrays["pred_visibility"] = 1 / (1 + np.exp(-case.inputs["visible"]))
+
+    def assign(**arrays: Array) -> Outputs:
+        result = assigner.assign(**arrays)
+        xp = get_backend(result.gt_inds).xp
+        roots = xp.sqrt(result.extras["oks"])
+        overlaps = xp.where(result.pos_mask, roots, result.max_overlaps)
+        return {"gt_inds": result.gt_inds, "max_overlaps": overlaps, "labels": result.labels}
+
+    return Call(assign, arrays)
+
+
+def _sim_ota_of_mmpose(case: GoldenCase) -> Call:
+    """Translate MMPose's SimOTA, which RTMO trains with."""
+    assigner = build_assigner({"type": "SimOTAAssigner", **case.init})
+    x = case.inputs
+    arrays = {**_pose_inputs(case), "gt_areas": x["areas"], "pred_visibility": x["visible"]}
+
+    def assign(**arrays: Array) -> Outputs:
+        result = assigner.assign(**arrays)
+        return {"gt_inds": result.gt_inds, "max_overlaps": result.max_overlaps, "labels": result.labels}
 
     return Call(assign, arrays)
 
@@ -186,6 +234,8 @@ DYNAMIC_K_REPLAYS: Mapping[str, Replay] = MappingProxyType(
     {
         "BatchDynamicSoftLabelAssigner": Replay(_batch_soft_label, answered, batches=True),
         "BatchYOLOv7Assigner": Replay(_yolov7, _expect_yolov7, batches=True),
+        "MMPoseSimOTAAssigner": Replay(_sim_ota_of_mmpose, answered),
+        "PoseSimOTAAssigner": Replay(_pose_sim_ota, answered),
     }
 )
 """The variants of these assigners."""

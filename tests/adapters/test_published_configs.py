@@ -16,13 +16,14 @@ from mmengine.registry import Registry
 
 from assigncore import COSTS
 from assigncore.adapters import mmdet, mmdet2, mmyolo
+from assigncore.steps.keypoints import COCO_SIGMAS
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = json.loads((ROOT / "tests" / "data" / "published_assigners.json").read_text())
 PAGE = ROOT / "docs" / "published_configs.md"
 
 LEFT = ("QBbox2HBboxOverlaps2D", "ConvexAssigner", "MaxConvexIoUAssigner", "SASAssigner", "ATSSKldAssigner",
-        "ATSSObbAssigner", "PoseSimOTAAssigner", "mmrotate.RBboxOverlaps2D")  # fmt: skip
+        "ATSSObbAssigner", "mmrotate.RBboxOverlaps2D")  # fmt: skip
 """Types in the dict of an assigner that has no drop-in; the page says why."""
 
 
@@ -71,6 +72,16 @@ ASSIGNERS = [
 ]
 
 
+@pytest.fixture
+def with_metainfo(tmp_path, monkeypatch):
+    """Put the file that describes COCO's keypoints where a config names it."""
+    file = tmp_path / "configs" / "_base_" / "pose" / "coco.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"dataset_info = dict(sigmas={list(COCO_SIGMAS)})\n")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("with_metainfo")
 @pytest.mark.parametrize(("package", "config"), ASSIGNERS)
 def test_an_assigner_of_a_config_builds_and_assigns(package, config, calls):
     kind = config["type"].rpartition(".")[2]

@@ -22,6 +22,10 @@ PUBLISHED = {
     mmyolo.BatchYOLOv7Assigner: {
         "prior_match_thr": 4.0, "candidate_topk": 10, "iou_weight": 3.0, "cls_weight": 1.0,
     },
+    mmyolo.PoseSimOTAAssigner: {
+        "center_radius": 2.5, "candidate_topk": 10, "iou_weight": 3.0, "cls_weight": 1.0, "oks_weight": 0.0,
+        "vis_weight": 0.0,
+    },
     torchvision.Matcher: {"allow_low_quality_matches": False},
     torchvision.SSDMatcher: {},
     transformers.HungarianMatcher: BOXES,
@@ -52,7 +56,7 @@ PUBLISHED = {
         "topk": 13, "num_classes": 80, "alpha": 1.0, "beta": 6.0, "stride": (8, 16, 32), "eps": 1e-9, "topk2": None,
     },
 }  # fmt: skip
-OURS = {"nonfinite", "iou_calculator"}
+OURS = {"nonfinite", "iou_calculator", "oks_calculator"}
 """Knobs that upstream has not, or whose default is an object there."""
 
 

@@ -102,10 +102,10 @@ def test_a_description_that_lacks_something_is_refused(tmp_path):
 
 
 def test_every_case_that_comes_with_the_package_is_sound():
-    assert len(variants()) == 31
+    assert len(variants()) == 33
     cases = [case for variant in variants() for case in load_packed(variant)]
-    assert len(cases) == 585
-    assert len({str(case) for case in cases}) == 585
+    assert len(cases) == 610
+    assert len({str(case) for case in cases}) == 610
     for case in cases:
         assert bool(case.expected) is (case.raises is None)
         assert case.inputs
