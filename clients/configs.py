@@ -21,7 +21,6 @@ SCENES = 3
 
 LEFT = {
     "mmrotate.RBboxOverlaps2D": "rotated boxes; their overlaps are of another package, MMRotate",
-    "PoseSimOTAAssigner": "decides by keypoints too, and has no drop-in",
 }
 """Types in a dict that is not compared, and why."""
 
@@ -61,11 +60,23 @@ def builders_of_mmyolo() -> tuple[Build, Build]:
     from assigncore.adapters import mmdet, mmyolo
 
     import_module("mmyolo.models")  # It registers.
+    _read_metainfo_of_poses()
     init_default_scope("mmyolo")
     registry = Registry("task util", scope="assigncore")
     mmdet.register(registry)
     mmyolo.register(registry)
     return TASK_UTILS.build, registry.build
+
+
+def _read_metainfo_of_poses() -> None:
+    """Stand in for MMPose's reader of files that describe poses, which come with MMYOLO."""
+    from mmengine.config import Config
+
+    def read_metainfo(named: dict[str, str]) -> dict[str, Any]:
+        told = Config.fromfile(str(wheels.CONFIGS["mmyolo"].parent / named["from_file"])).dataset_info
+        return {**told, "sigmas": torch.tensor(told["sigmas"]).numpy()}
+
+    import_module("mmyolo.models.losses.oks_loss").parse_pose_metainfo = read_metainfo
 
 
 BUILDERS = {"mmdet": builders_of_mmdet, "mmdet2": builders_of_mmdet2, "mmyolo": builders_of_mmyolo}
