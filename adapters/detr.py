@@ -7,6 +7,7 @@ argument, `nonfinite`, and a method, `match_layers`, for all decoder layers in o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, cast
 
 import torch
@@ -22,6 +23,7 @@ __all__ = [
     "BoxAndMaskMatcher",
     "DFINEMatcher",
     "FocalHungarianMatcher",
+    "GroupMatcher",
     "HungarianMatcher",
     "Mask2FormerMatcher",
     "RFDETRMatcher",
@@ -256,36 +258,8 @@ def _joined(rounds: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.cat(predictions), torch.cat(targets)
 
 
-class BoxAndMaskMatcher(SetMatcher):
-    """Match boxes and masks at random points, each of several equal groups of predictions on its own.
-
-    The base of RF-DETR's matchers. Masks of predictions are read linearly between pixels, those of targets at
-    the nearest pixel.
-
-    Parameters
-    ----------
-    boxes, masks : sequence of config mapping
-        The terms of the cost for each.
-    mask_point_sample_ratio : int
-        Masks are compared at one point for so many pixels, drawn anew for each layer.
-    nonfinite : {"raise", "forbid"}
-        What happens to a pair whose cost is NaN or infinite.
-    """
-
-    predictions: Mapping[str, str] = {**HungarianMatcher.predictions, "pred_masks": "pred_masks"}
-    ground_truths: Mapping[str, str] = {**HungarianMatcher.ground_truths, "gt_masks": "masks"}
-    draws_points = True
-
-    def __init__(
-        self,
-        boxes: Sequence[Mapping[str, Any]],
-        masks: Sequence[Mapping[str, Any]],
-        mask_point_sample_ratio: int,
-        nonfinite: str,
-    ) -> None:
-        super().__init__([*boxes, *masks], nonfinite)
-        self.mask_point_sample_ratio = mask_point_sample_ratio
-        self.of_boxes = HungarianAssigner(boxes, nonfinite=nonfinite)
+class GroupMatcher(SetMatcher):
+    """Match each of several equal groups of predictions on its own, as LW-DETR and RF-DETR train."""
 
     def forward(
         self, outputs: Mapping[str, Any], targets: Sequence[Target], group_detr: int = 1, *_: Any
@@ -314,6 +288,38 @@ class BoxAndMaskMatcher(SetMatcher):
             If there are more groups than predictions.
         """
         return cast("Pairs", self._match_one(outputs, targets, group_detr))
+
+
+class BoxAndMaskMatcher(GroupMatcher):
+    """Match boxes and masks at random points, in groups.
+
+    The base of RF-DETR's matchers. Masks of predictions are read linearly between pixels, those of targets at
+    the nearest pixel.
+
+    Parameters
+    ----------
+    boxes, masks : sequence of config mapping
+        The terms of the cost for each.
+    mask_point_sample_ratio : int
+        Masks are compared at one point for so many pixels, drawn anew for each layer.
+    nonfinite : {"raise", "forbid"}
+        What happens to a pair whose cost is NaN or infinite.
+    """
+
+    predictions: Mapping[str, str] = {**HungarianMatcher.predictions, "pred_masks": "pred_masks"}
+    ground_truths: Mapping[str, str] = {**HungarianMatcher.ground_truths, "gt_masks": "masks"}
+    draws_points = True
+
+    def __init__(
+        self,
+        boxes: Sequence[Mapping[str, Any]],
+        masks: Sequence[Mapping[str, Any]],
+        mask_point_sample_ratio: int,
+        nonfinite: str,
+    ) -> None:
+        super().__init__([*boxes, *masks], nonfinite)
+        self.mask_point_sample_ratio = mask_point_sample_ratio
+        self.of_boxes = HungarianAssigner(boxes, nonfinite=nonfinite)
 
     def _num_points(self, inputs: Mapping[str, Tensor]) -> int:
         height, width = inputs["pred_masks"].shape[-2:]
@@ -419,11 +425,18 @@ class RFDETRMatcher(BoxAndMaskMatcher):
         return self.without_masks._match(layers, targets, *further)
 
 
+def _at_points(masks: Tensor, points: Tensor) -> Tensor:
+    """Return what masks (G, height, width) are at points (P, 2): (G, 1, P)."""
+    if len(masks) == 0:
+        return points.new_zeros(0, 1, len(points))
+    return cast("Tensor", point_sample(masks, points)[:, None, :])
+
+
 class Mask2FormerMatcher(SetMatcher):
     """Mask2Former's matcher: class probability by softmax, and masks compared at random points.
 
     `outputs` has ``pred_logits`` (B, N, C) and ``pred_masks`` (B, N, H, W), logits; each target has
-    ``labels`` (G,) and ``masks`` (G, height, width), of one size for all images.
+    ``labels`` (G,) and ``masks`` (G, height, width), of one size an image; without points, for all images.
 
     Parameters
     ----------
@@ -461,6 +474,30 @@ class Mask2FormerMatcher(SetMatcher):
         )
         self.cost_class, self.cost_mask, self.cost_dice = cost_class, cost_mask, cost_dice
         self.num_points = num_points
+
+    def _match(
+        self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target], *further: Any
+    ) -> list[Any]:
+        entry = self.ground_truths["gt_masks"]
+        sizes = {tuple(target[entry].shape[1:]) for target in targets if entry in target}
+        if self.num_points == 0 or len(sizes) < 2:
+            return super()._match(layers, targets, *further)
+        return [self._match_sizes(layer, targets, *further) for layer in layers]
+
+    def _match_sizes(self, layer: Mapping[str, Any], targets: Sequence[Target], *further: Any) -> Any:
+        """Match a layer with masks of several sizes: what they are at the points is an image of one row."""
+        self._check_entries([layer], targets)
+        predicted, of_targets = self.predictions["pred_masks"], self.ground_truths["gt_masks"]
+        masks = layer[predicted].detach()
+        points = torch.rand(len(masks), self.num_points, 2, device=masks.device)
+        sampled = {**layer, predicted: point_sample(masks, points)[..., None, :]}
+        rows = [
+            {**target, of_targets: _at_points(target[of_targets], own)}
+            for target, own in zip(targets, points, strict=True)
+        ]
+        of_rows = copy(self)
+        of_rows.num_points = 0
+        return Mask2FormerMatcher._match(of_rows, [sampled], rows, *further)[0]
 
     def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int) -> AssignResult:
         if self.num_points > 0:

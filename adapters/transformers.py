@@ -139,35 +139,11 @@ class GroundingDinoHungarianMatcher(HungarianMatcher):
         return super()._match(layers, named, *further)
 
 
-class LwDetrHungarianMatcher(DeformableDetrHungarianMatcher):
+class LwDetrHungarianMatcher(detr.GroupMatcher, DeformableDetrHungarianMatcher):
     """The matcher of LW-DETR and RF-DETR: that of Deformable DETR, for each group of queries on its own.
 
     While it trains, the queries are several groups, each of which finds all targets.
     """
-
-    def forward(self, outputs: Mapping[str, Any], targets: Sequence[Target], group_detr: int = 1) -> Pairs:
-        """Match one decoder layer, whose N predictions are `group_detr` groups one after another.
-
-        Parameters
-        ----------
-        outputs : mapping of str to Tensor
-            ``logits`` (B, N, C) and ``pred_boxes`` (B, N, 4).
-        targets : sequence of mapping of str to Tensor
-            ``class_labels`` (G,) and ``boxes`` (G, 4) of each image.
-        group_detr : int, default 1
-            Number of groups. What is left of N after the last whole group is not matched.
-
-        Returns
-        -------
-        list of tuple of Tensor
-            For each image the matched predictions, ascending, and the target of each; int64 on the CPU.
-
-        Raises
-        ------
-        ValueError
-            If there are more groups than predictions.
-        """
-        return cast("Pairs", self._match_one(outputs, targets, group_detr))
 
 
 class RfDetrHungarianMatcher(detr.BoxAndMaskMatcher):

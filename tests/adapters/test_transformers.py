@@ -83,3 +83,31 @@ def test_lists_of_different_length_are_named():
     lists = [target["masks"] for target in of_targets], [target["labels"] for target in of_targets][:2]
     with pytest.raises(ValueError, match="mask_labels: expected 2, as many as class_labels, got 3"):
         transformers.MaskFormerHungarianMatcher()(predicted["pred_masks"], predicted["pred_logits"], *lists)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Mask2FormerHungarianMatcher",
+        "OneFormerHungarianMatcher",
+        "EomtHungarianMatcher",
+        "EomtDinov3HungarianMatcher",
+        "VideomtHungarianMatcher",
+    ],
+)
+def test_masks_of_several_sizes_are_matched_as_each_image_is_alone(name):
+    generator = torch.Generator().manual_seed(5)
+    matcher = getattr(transformers, name)(2.0, 5.0, 5.0, num_points=200)
+    predicted = torch.randn(3, 9, 16, 20, generator=generator)
+    logits = torch.randn(3, 9, 5, generator=generator)
+    sizes = ((3, 40, 52), (0, 12, 12), (4, 64, 31))
+    masks = [(torch.rand(size, generator=generator) < 0.4).float() for size in sizes]
+    labels = [torch.randint(0, 4, size[:1], generator=generator) for size in sizes]
+    torch.manual_seed(0)
+    alone = [
+        matcher(predicted[i : i + 1], logits[i : i + 1], masks[i : i + 1], labels[i : i + 1])[0]
+        for i in range(3)
+    ]
+    torch.manual_seed(0)
+    for got, due in zip(matcher(predicted, logits, masks, labels), alone, strict=True):
+        assert [x.tolist() for x in got] == [x.tolist() for x in due]
