@@ -144,9 +144,16 @@ class Configured:
 
     A knob is kept as Python's own number, switch, text or tuple, whatever kind of it was given, so that equal
     knobs make equal objects; an ``iou_calculator`` is built from its config.
+
+    Attributes
+    ----------
+    decides_by_classes : bool
+        Whether ``gt_labels`` may decide anything; else they only name the class of what is assigned, and
+        whoever does not read that may leave them out.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+    decides_by_classes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         plain_knobs(self)

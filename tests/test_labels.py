@@ -11,6 +11,7 @@ from assigncore.conformance import get_target
 from assigncore.conformance.scenes.kinds import draw_scene
 from assigncore.conformance.scenes.recipes import recipe_of
 from assigncore.conformance.scenes.scene import CLASSES
+from assigncore.registry import ASSIGNERS
 
 from .adapters.instances import Instances
 
@@ -114,3 +115,19 @@ def test_task_aligned_drop_ins_name_it():
         gt = Instances(bboxes=boxes[:1], labels=torch.tensor([label]))
         with pytest.raises(ValueError, match=f"3 classes, got {label} for ground truth 0"):
             mmdet.TaskAlignedAssigner(1).assign(pred, gt)
+
+
+NAMED_ONLY = [name for name in ASSIGNERS.names() if not ASSIGNERS.get(name).decides_by_classes]
+
+
+@pytest.mark.parametrize("name", NAMED_ONLY)
+def test_labels_that_only_name_classes_may_be_left_out(name):
+    recipe, scene = recipe_of(name), draw_scene("fpn-3-0")
+    assign, given = recipe.call(recipe.statics(scene)), recipe.arrays(scene)
+    named = assign(**given)
+    del given["gt_labels"]
+    without = assign(**given)
+    assert (named["gt_inds"] > 0).any()
+    np.testing.assert_array_equal(without["gt_inds"], named["gt_inds"])
+    assert "labels" not in without
+    assert len(NAMED_ONLY) >= 8

@@ -72,6 +72,8 @@ class FCOSAssigner(Configured):
     array([0, 2, 1, 0])
     """
 
+    decides_by_classes = False
+
     regress_ranges: Sequence[Sequence[float]] = (
         (-1, 64),
         (64, 128),

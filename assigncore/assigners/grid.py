@@ -72,6 +72,8 @@ class GridAssigner(Configured):
     array([1, 1, 0])
     """
 
+    decides_by_classes = False
+
     pos_iou_thr: float
     neg_iou_thr: float | tuple[float, float]
     min_pos_iou: float = 0.0

@@ -78,6 +78,8 @@ class Matcher(Configured):
     array([ 1, -1,  0])
     """
 
+    decides_by_classes = False
+
     thresholds: tuple[float, ...]
     labels: tuple[int, ...]
     allow_low_quality_matches: bool = False

@@ -59,6 +59,8 @@ class PointAssigner(Configured):
     array([0, 1, 0])
     """
 
+    decides_by_classes = False
+
     scale: float = 4
     pos_num: int = 3
     min_positives: int = 0

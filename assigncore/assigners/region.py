@@ -81,6 +81,8 @@ class RegionAssigner(Configured):
            [ 0,  0,  0,  0]])
     """
 
+    decides_by_classes = False
+
     center_ratio: float = 0.2
     ignore_ratio: float = 0.5
     min_positives: int = 0

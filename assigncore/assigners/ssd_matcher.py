@@ -64,6 +64,8 @@ class SSDMatcher(Configured):
     array([1, 0, 2])
     """
 
+    decides_by_classes = False
+
     threshold: float = 0.5
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
     min_positives: int = 0

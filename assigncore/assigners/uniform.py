@@ -64,6 +64,8 @@ class UniformAssigner(Configured):
     array([1, 0, 0])
     """
 
+    decides_by_classes = False
+
     pos_ignore_thr: float
     neg_ignore_thr: float
     match_times: int = 4

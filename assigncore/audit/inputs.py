@@ -8,9 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from assigncore.assigners import (
-    ApproxMaxIoUAssigner,
     CenterRegionAssigner,
-    MaxIoUAssigner,
     RegionAssigner,
 )
 from assigncore.audit.config import Plan
@@ -33,9 +31,6 @@ from assigncore.priors import BoxGenerator
 PLACING = (CenterRegionAssigner, RegionAssigner)
 
 PLACES = ("priors", "gt_bboxes")
-
-# These decide nothing by classes: they would look up the label of every prior, which nobody reads here.
-CLASSLESS = (ApproxMaxIoUAssigner, MaxIoUAssigner)
 
 # To these a class's logit stands for a softmax over the classes and none; to others for a sigmoid.
 SOFTMAX_COSTS = (ClassificationCost,)
@@ -61,7 +56,8 @@ def gather_inputs(
         If the signature requires what there is not, or cannot leave out what must be left out.
     """
     takes, kind = plan.parameters, type(plan.assigner).__name__
-    if type(plan.assigner) in CLASSLESS:
+    if not getattr(plan.assigner, "decides_by_classes", True):
+        # The label of every prior would be looked up, which nobody reads here.
         takes = {name: parameter for name, parameter in takes.items() if name != "gt_labels"}
     host = {"gt_labels": batch.gt_labels, "gt_valid": batch.gt_valid, "image_shape": batch.image_shapes}
     if batch.ignore_valid.any():
