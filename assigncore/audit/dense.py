@@ -87,8 +87,9 @@ class PredictingLayout:
         return replace(laid, predicted=Predicted(np.stack(boxes), np.stack(scores), turned, keypoints))
 
     def _keypoints(self, frame: Frame, found: Detections, boxes: Any) -> Any:
-        """Give the keypoints of detections at training size; of simulated ones without, their centres."""
-        if self.predictor.results is not None and len(found):
+        """Give the keypoints of detections at training size; their centres where no object has any."""
+        posed = self.predictor.dataset.all_objects.keypoints is not None
+        if posed and self.predictor.results is not None and len(found):
             given = None if found.keypoints is None else found.keypoints.shape[1]
             if given != self.keypoints:
                 raise AuditError(
