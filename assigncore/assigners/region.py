@@ -256,9 +256,13 @@ class RegionAssigner(Configured):
         limits = xp.reshape(limits, (len(grids), 1, 2))
         cells = divided(scene.gt_bboxes[:, None, :, :], strides)
         place = xp.arange(1, n_gts + 1, dtype=xp.int32, device=device)
+        center = emptied(central_cells(cells, self.center_ratio, limits), own)
+        around = emptied(central_cells(cells, self.ignore_ratio, limits), own | near)
+        low, high = xp.minimum(center[..., :2], around[..., :2]), xp.maximum(center[..., 2:], around[..., 2:])
         return _Regions(
-            center=emptied(central_cells(cells, self.center_ratio, limits), own),
-            around=emptied(central_cells(cells, self.ignore_ratio, limits), own | near),
+            center=center,
+            around=around,
+            either=xp.concat([low, high], axis=-1),
             taking=xp.where(own, 2 * place + 1, 0),
             ignoring=xp.where(near, 2 * n_gts + 2, xp.where(own, 2 * place, 0)),
         )
@@ -272,6 +276,8 @@ class _Regions:
     ----------
     center, around : array (B, L, G, 4)
         Inside out where a ground truth has none on a level.
+    either : array (B, L, G, 4)
+        The box around both.
     taking, ignoring : array (B, L, G) of integers
         What they say: 2 i + 1 where the i-th ground truth, from 1, takes an anchor, and 2 i where it ignores
         it, so that the largest is the last word. The next levels overrule all: theirs is 2 G + 2.
@@ -279,18 +285,15 @@ class _Regions:
 
     center: Array
     around: Array
+    either: Array
     taking: Array
     ignoring: Array
 
 
 def _last_word(scene: Scene, points: Array, regions: _Regions, index: int, level: slice) -> Array:
     """Return what the regions say of each anchor of a level, (B, n): 0 where nothing."""
-    xp, points = scene.xp, points[:, level, :]
-    center, around = regions.center[:, index, ...], regions.around[:, index, ...]
-    either = xp.concat(
-        [xp.minimum(center[..., :2], around[..., :2]), xp.maximum(center[..., 2:], around[..., 2:])], axis=-1
-    )
-    eligible = scene.prior_whole[:, level]
+    points, eligible = points[:, level, :], scene.prior_whole[:, level]
+    either = regions.either[:, index, ...]
     in_either = Inside(scene.backend, scene.gt_valid, eligible, points, either, closed=True)
 
     return largest_code(in_either, lambda pairs: _said(scene, pairs, pairs.of_priors(points), regions, index))
