@@ -19,8 +19,8 @@ __all__ = ["box_columns_of", "build_costs", "build_match_cost", "cost_terms", "n
 SMALLEST_BLOCK = 2**17
 """Pairs, or pixels of predictions, that are worth the calls it takes to handle them, where memory allows."""
 
-FEWEST_PRIORS = 8
-"""Predictions of a block at least, for products of matrices; as few, with their masks, stay in the cache."""
+FEWEST_PRIORS = 32
+"""Predictions of a block at least, where memory allows: products of matrices of fewer rows are slow."""
 
 READ_ONCE = 4
 """How much more there may be of what is read once, such as logits, than of pairs, which take many steps."""
