@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from assigncore.backend import Array, ArrayBackend
-from assigncore.boxes.formulas import drop_broken
+from assigncore.boxes.formulas import drop_nonfinite
 from assigncore.checks import broadcast_lead, check_dtype, common_backend, raise_precision
 from assigncore.inspect.trace import begin, is_recording, mark
 from assigncore.result import AssignResult
@@ -44,7 +44,7 @@ class InputSpec(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Priors and ground truths with one batch dimension, in the computing dtype, without broken numbers.
+    """Priors and ground truths with one batch dimension, in the computing dtype, without non-finite numbers.
 
     Attributes
     ----------
@@ -53,21 +53,21 @@ class Scene:
     lead : tuple of int
         The leading dimensions of the inputs, which `result` restores. Their product is B.
     priors : array (B or 1, N, 3 or 4)
-        Zeros where a row was broken. One image where all share the priors.
+        Zeros where a row was not finite. One image where all share the priors.
     gt_bboxes : array (B, G, 4)
-        Zeros where a row was broken.
+        Zeros where a row was not finite.
     prior_valid : array (B or 1, N) of bool
-        Priors that take part, broken ones among them: those match nothing, but are not padding.
-    prior_whole : array (B or 1, N) of bool
-        Priors that take part and are not broken.
+        Priors that take part, non-finite ones among them: those match nothing, but are not padding.
+    prior_eligible : array (B or 1, N) of bool
+        Priors that take part and are finite.
     gt_valid : array (B, G) of bool
-        Ground truths that are neither padding nor broken.
+        Ground truths that are neither padding nor non-finite.
     gt_labels : array (B, G) of integers or None
         Their classes, in the default integer dtype.
     ignore_bboxes : array (B, I, 4) or None
-        Ignore regions, zeros where one is padding or broken.
+        Ignore regions, zeros where one is padding or non-finite.
     ignore_valid : array (B, I) of bool or None
-        Ignore regions that are neither padding nor broken.
+        Ignore regions that are neither padding nor non-finite.
     further : mapping of str to array
         The further inputs, each with the batch dimension B or 1 in front of its own.
     gt_classes : array (B, G, C) of bool or None
@@ -79,7 +79,7 @@ class Scene:
     priors: Array
     gt_bboxes: Array
     prior_valid: Array
-    prior_whole: Array
+    prior_eligible: Array
     gt_valid: Array
     gt_labels: Array | None
     ignore_bboxes: Array | None
@@ -353,9 +353,9 @@ def _build(
 ) -> Scene:
     xp, images = backend.xp, prod(lead)
 
-    priors, prior_whole = drop_broken(flat["priors"])
-    prior_valid = flat.get("prior_valid", xp.ones_like(prior_whole))
-    gt_bboxes, gt_valid = drop_broken(flat["gt_bboxes"])
+    priors, prior_eligible = drop_nonfinite(flat["priors"])
+    prior_valid = flat.get("prior_valid", xp.ones_like(prior_eligible))
+    gt_bboxes, gt_valid = drop_nonfinite(flat["gt_bboxes"])
     if "gt_valid" in flat:
         gt_valid = gt_valid & flat["gt_valid"]
     ignore_bboxes, ignore_valid = _regions(xp, flat, images)
@@ -376,7 +376,7 @@ def _build(
         priors=priors,
         gt_bboxes=_of_each_image(xp, gt_bboxes, images),
         prior_valid=prior_valid,
-        prior_whole=prior_valid & prior_whole,
+        prior_eligible=prior_valid & prior_eligible,
         gt_valid=gt_valid,
         gt_labels=gt_labels,
         ignore_bboxes=ignore_bboxes,
@@ -441,9 +441,9 @@ class MatchScene:
     gt_valid : array (B, G) of bool
         Ground truths that are no padding.
     ignore_bboxes : array (B, I, 4) or None
-        Ignore regions, zeros where one is padding or broken.
+        Ignore regions, zeros where one is padding or non-finite.
     ignore_valid : array (B, I) of bool or None
-        Ignore regions that are neither padding nor broken.
+        Ignore regions that are neither padding nor non-finite.
     """
 
     backend: ArrayBackend
@@ -647,7 +647,7 @@ def _regions(xp: Any, flat: dict[str, Array], images: int) -> tuple[Array | None
     """Take the ignore regions out of the inputs: their boxes and which count, (B, I, D) and (B, I)."""
     if "ignore_bboxes" not in flat:
         return None, None
-    boxes, valid = drop_broken(flat.pop("ignore_bboxes"))
+    boxes, valid = drop_nonfinite(flat.pop("ignore_bboxes"))
     if "ignore_valid" in flat:
         valid = valid & flat.pop("ignore_valid")
         boxes = xp.where(valid[..., None], boxes, 0.0)

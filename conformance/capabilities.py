@@ -118,7 +118,7 @@ class Capabilities:
     ignores_alone : bool, default False
         Whether its ignore regions count in an image without ground truths too.
     counts_broken : tuple of str
-        Kinds of rows that count, where it is asked how many there are, even if their numbers are broken:
+        Kinds of rows that count, where it is asked how many there are, even if their numbers are not finite:
         ``"N"`` priors, ``"G"`` ground truths.
     rule : callable, optional
         Its reference implementation: takes an :class:`~assigncore.conformance.reference.image.Image` and

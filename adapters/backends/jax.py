@@ -89,7 +89,7 @@ class JaxBackend(ArrayBackend):
         """Return how many priors to handle at once; None for all."""
         if type(pairs) is not PairwiseOverlaps or not self.is_traced(pairs.priors):
             return None
-        (images, n_gts), n_priors = pairs.gt_bboxes.shape[:2], pairs.counted.shape[-1]
+        (images, n_gts), n_priors = pairs.gt_bboxes.shape[:2], pairs.eligible.shape[-1]
         kinds = 1 if pairs.alternatives is None else pairs.alternatives.shape[1]
         length = jax_chunks.chunk_length(pairs.priors, n_priors, images * n_gts * kinds)
         return None if length == n_priors else length

@@ -50,7 +50,7 @@ def best_overlaps(pairs: PairwiseOverlaps, length: int) -> BestOverlaps:
     # The first chunk that has the best has the first prior.
     first = jnp.argmax(of_gt, axis=0)
     place = jnp.take_along_axis(prior_of_gt, first[None], axis=0)[0] + first * length
-    n_priors = pairs.counted.shape[-1]
+    n_priors = pairs.eligible.shape[-1]
     best_of_gt = jnp.max(of_gt, axis=0)
 
     def attained(eligible: Array) -> Array:
@@ -66,7 +66,7 @@ def best_overlaps(pairs: PairwiseOverlaps, length: int) -> BestOverlaps:
         gt_inds=_joined(gt_inds, n_priors),
         of_gt=best_of_gt,
         prior_of_gt=place.astype(prior_of_gt.dtype),
-        counted=pairs.counted,
+        eligible=pairs.eligible,
         last_at_best=attained,
     )
 
@@ -76,7 +76,7 @@ def best_of_priors(pairs: PairwiseOverlaps, length: int) -> Array:
     best = jax.lax.map(
         lambda chunk: best_of_priors_in_tiles(_pairs_of(pairs, chunk)), _cut_pairs(pairs, length)
     )
-    return _joined(best, pairs.counted.shape[-1])
+    return _joined(best, pairs.eligible.shape[-1])
 
 
 def k_nearest(distances: Distances, k: int, levels: Sequence[slice], length: int) -> Candidates:
@@ -114,7 +114,7 @@ def _of_level(distances: Distances, level: slice) -> Distances:
     return replace(
         distances,
         points=distances.points[:, level, :],
-        counted=distances.counted[:, level],
+        eligible=distances.eligible[:, level],
         last_resort=None if resort is None else resort[:, level],
         groups=None if groups is None else (groups[0][:, level], groups[1]),
     )
@@ -127,16 +127,16 @@ def _cut_distances(
     if not isinstance(distances, PointDistances):
         return [(distances.shapes, FAR)], lambda chunk: replace(distances, shapes=chunk[0])
     resort, groups = distances.last_resort, distances.groups
-    arrays = [(distances.points, 0.0), (distances.counted, False)]
+    arrays = [(distances.points, 0.0), (distances.eligible, False)]
     arrays += [] if resort is None else [(resort, False)]
     arrays += [] if groups is None else [(groups[0], 0)]
 
     def rebuilt(chunk: tuple[Array, ...]) -> Distances:
-        points, counted, *rest = chunk
+        points, eligible, *rest = chunk
         return replace(
             distances,
             points=points,
-            counted=counted,
+            eligible=eligible,
             last_resort=None if resort is None else rest[0],
             groups=None if groups is None else (rest[-1], groups[1]),
         )
@@ -147,13 +147,13 @@ def _cut_distances(
 def _cut_pairs(pairs: PairwiseOverlaps, length: int) -> tuple[Array, ...]:
     """Cut what belongs to priors into chunks, filled up with what overlaps nothing."""
     axis = 1 if pairs.alternatives is None else 2
-    cut = (_cut(pairs.priors, axis, length, 0.0), _cut(pairs.counted, 1, length, False))
+    cut = (_cut(pairs.priors, axis, length, 0.0), _cut(pairs.eligible, 1, length, False))
     return cut if pairs.alternatives is None else (*cut, _cut(pairs.alternatives, 2, length, False))
 
 
 def _pairs_of(pairs: PairwiseOverlaps, chunk: tuple[Array, ...]) -> PairwiseOverlaps:
-    priors, counted, *rest = chunk
-    return replace(pairs, priors=priors, counted=counted, alternatives=rest[0] if rest else None)
+    priors, eligible, *rest = chunk
+    return replace(pairs, priors=priors, eligible=eligible, alternatives=rest[0] if rest else None)
 
 
 def _cut(x: Array, axis: int, length: int, fill: float) -> Array:

@@ -149,8 +149,8 @@ class TorchBackend(ArrayBackend):
         host = self._without_gradient(x)
         if host is None:
             return super().bounded_rows(x, limit)
-        rows, whole = load_backend("numpy").bounded_rows(host[0], limit)
-        return torch.from_numpy(rows), torch.from_numpy(whole)
+        rows, finite = load_backend("numpy").bounded_rows(host[0], limit)
+        return torch.from_numpy(rows), torch.from_numpy(finite)
 
     def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
         """Let NumPy compute on the host."""

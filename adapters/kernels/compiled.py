@@ -96,10 +96,10 @@ def bounded_rows(x: Host, limit: float) -> tuple[Host, Host] | None:
     if loops is None:
         return None
     lead = x.shape[:-1]
-    rows, whole = _contiguous(x).reshape(prod(lead), x.shape[-1]), np.empty(prod(lead), np.bool_)
-    if not loops.rows_within(rows, limit, whole):
-        x = np.where(whole[:, None], rows, 0).reshape(x.shape)
-    return x, whole.reshape(lead)
+    rows, finite = _contiguous(x).reshape(prod(lead), x.shape[-1]), np.empty(prod(lead), np.bool_)
+    if not loops.rows_within(rows, limit, finite):
+        x = np.where(finite[:, None], rows, 0).reshape(x.shape)
+    return x, finite.reshape(lead)
 
 
 def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[], int]) -> Host | None:
@@ -166,12 +166,12 @@ def best_overlaps(
     # Alternatives of a prior are given beside each other.
     priors = pairs.priors[:, :, None] if pairs.alternatives is None else np.moveaxis(pairs.priors, 1, 2)
     priors, gts = (_contiguous(_rows(pairs.measure, x)) for x in (priors, pairs.gt_bboxes))
-    counted, gt_valid = _contiguous(pairs.counted), _contiguous(pairs.gt_valid)
+    eligible, gt_valid = _contiguous(pairs.eligible), _contiguous(pairs.gt_valid)
     if pairs.alternatives is None:
         alternatives = np.zeros((0, 0, 0), np.bool_)
     else:
         alternatives = _contiguous(pairs.alternatives)
-    masked = not (counted.all() and alternatives.all())
+    masked = not (eligible.all() and alternatives.all())
     (images, n_gts), n_priors = gts.shape[:2], priors.shape[1]
     block = loops.BLOCK
     while images * n_gts * -(-n_priors // block) > BLOCKS_REMEMBERED and block < n_priors:
@@ -184,7 +184,7 @@ def best_overlaps(
     n_pairs = images * n_gts * n_priors * priors.shape[2]
 
     def asked(own: slice) -> tuple[Any, ...]:
-        flags = _own(counted, own), _own(alternatives, own), masked
+        flags = _own(eligible, own), _own(alternatives, own), masked
         return formula, skips, _own(priors, own), *flags, gts[own]
 
     def find(start: int, end: int) -> None:
@@ -204,7 +204,7 @@ def best_overlaps(
         share_images(find_last, images, n_pairs, threads)
         return last
 
-    return BestOverlaps(of_prior, gt_inds, of_gt, prior_of_gt, pairs.counted, last_at_best)
+    return BestOverlaps(of_prior, gt_inds, of_gt, prior_of_gt, pairs.eligible, last_at_best)
 
 
 def k_largest_overlaps(pairs: PairwiseOverlaps, k: int, threads: Callable[[], int]) -> Host | None:
@@ -215,14 +215,14 @@ def k_largest_overlaps(pairs: PairwiseOverlaps, k: int, threads: Callable[[], in
     loops, formula = known
     boxes = pairs.priors[:, :, None], pairs.gt_bboxes
     priors, gts = (_contiguous(_rows(pairs.measure, x)) for x in boxes)
-    counted, gt_valid = _contiguous(pairs.counted), _contiguous(pairs.gt_valid)
-    masked, integers = not counted.all(), np.empty(0, INTEGERS[priors.dtype])
+    eligible, gt_valid = _contiguous(pairs.eligible), _contiguous(pairs.gt_valid)
+    masked, integers = not eligible.all(), np.empty(0, INTEGERS[priors.dtype])
     (images, n_gts), n_priors = gts.shape[:2], priors.shape[1]
     largest = np.empty((images, n_gts, k), priors.dtype)
 
     def find(start: int, end: int) -> None:
         own = slice(start, end)
-        of_priors = _own(priors, own), _own(counted, own), masked
+        of_priors = _own(priors, own), _own(eligible, own), masked
         loops.k_largest(formula, *of_priors, gts[own], gt_valid[own], integers, EPS, largest[own])
 
     share_images(find, images, images * n_gts * n_priors, threads)
@@ -269,14 +269,14 @@ def _k_nearest_points(
     resort, scale = distances.last_resort, distances.scale
     resort = NONE_AT_ALL if resort is None or not resort.any() else _contiguous(resort)
     scale = np.zeros((0, 0, 0), values.dtype) if scale is None else _contiguous(scale)
-    points, counted = _planes(distances.points), _contiguous(distances.counted)
-    masked = not counted.all()
+    points, eligible = _planes(distances.points), _contiguous(distances.eligible)
+    masked = not eligible.all()
     integers = np.empty(0, INTEGERS[points.dtype])
     centers, ends = _contiguous(distances.centers), np.asarray([level.stop for level in levels], np.int64)
 
     def find(start: int, end: int) -> None:
         own = slice(start, end)
-        of_points = _own(points, own), _own(counted, own), masked, _own(resort, own), _own(groups, own)
+        of_points = _own(points, own), _own(eligible, own), masked, _own(resort, own), _own(groups, own)
         of_gts = centers[own], scale[own], gt_groups[own]
         loops.k_nearest_points(*of_points, *of_gts, integers, LAST_RESORT, ends, k, values[own], places[own])
 

@@ -248,24 +248,24 @@ def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, eps: Any, values:
             values[i] = overlap(GIOU, g, c, i, zero, eps)
 
 
-# -- Broken boxes --------------------------------------------------------------------------------------------
+# -- Non-finite boxes ----------------------------------------------------------------------------------------
 
 
 @compiled
-def rows_within(rows: Host, limit: float, whole: Host) -> bool:
-    """Fill `whole` (R,) with which of `rows` (R, D) have no NaN and nothing beyond `limit`: maybe all."""
+def rows_within(rows: Host, limit: float, finite: Host) -> bool:
+    """Fill `finite` (R,) with which of `rows` (R, D) have no NaN and nothing beyond `limit`: maybe all."""
     bound = rows.dtype.type(limit)
     # Numbers one after another are compared in vectors, rows are not; and hardly ever is one beyond.
     numbers = rows.reshape(rows.size)
     beyond = 0
     for i in range(numbers.shape[0]):
         beyond += not abs(numbers[i]) <= bound
-    whole[:] = True
+    finite[:] = True
     if beyond == 0:
         return True
     for row in range(rows.shape[0]):
         for column in range(rows.shape[1]):
-            whole[row] &= abs(rows[row, column]) <= bound
+            finite[row] &= abs(rows[row, column]) <= bound
     return False
 
 
@@ -397,16 +397,16 @@ def fill_best_row(
 
 
 @inlined
-def load_eligible(counted: Host, alternatives: Host, image: int, start: int, n: int, eligible: Host) -> None:
+def load_allowed(eligible: Host, alternatives: Host, image: int, start: int, n: int, allowed: Host) -> None:
     """Say of each alternative of `n` priors whether it may overlap anything."""
-    own = counted[min(image, counted.shape[0] - 1)]
-    for kind in range(eligible.shape[0]):
+    own = eligible[min(image, eligible.shape[0] - 1)]
+    for kind in range(allowed.shape[0]):
         for i in range(n):
-            eligible[kind, i] = own[start + i]
+            allowed[kind, i] = own[start + i]
         if alternatives.shape[0] > 0:
             of_kind = alternatives[min(image, alternatives.shape[0] - 1), kind]
             for i in range(n):
-                eligible[kind, i] &= of_kind[start + i]
+                allowed[kind, i] &= of_kind[start + i]
 
 
 # -- The best overlaps, of priors and of ground truths -------------------------------------------------------
@@ -414,7 +414,7 @@ def load_eligible(counted: Host, alternatives: Host, image: int, start: int, n: 
 
 @compiled
 def best_both_ways(
-    formula: int, skips: bool, priors: Host, counted: Host, alternatives: Host, masked: bool,
+    formula: int, skips: bool, priors: Host, eligible: Host, alternatives: Host, masked: bool,
     gts: Host, gt_valid: Host, integers: Host, eps: float, of_gts: bool, block: int,
     of_prior: Host, gt_inds: Host, of_gt: Host, prior_of_gt: Host, of_block: Host,
 ) -> None:  # fmt: skip
@@ -428,7 +428,7 @@ def best_both_ways(
         Whether boxes that share no area overlap by 0, and never less.
     priors : array (B or 1, N, A, 4), or (B or 1, N, A, 11) of oriented boxes, by their planes
         Priors, of A alternatives each.
-    counted, alternatives : array (B or 1, N) and (B or 1, A, N) or (0, 0, 0) of bool
+    eligible, alternatives : array (B or 1, N) and (B or 1, A, N) or (0, 0, 0) of bool
         Whether a prior, and whether one of its alternatives, may overlap anything.
     masked : bool
         Whether either is false somewhere.
@@ -459,14 +459,14 @@ def best_both_ways(
     values = bits.view(priors.dtype)
     other, best = np.empty(BLOCK, priors.dtype), np.empty(BLOCK, priors.dtype)
     number = np.empty(BLOCK, integers.dtype)
-    eligible = np.empty((kinds, BLOCK), np.bool_)
+    allowed = np.empty((kinds, BLOCK), np.bool_)
     first_gts, first_priors = np.zeros(images, integers.dtype), np.zeros(images, np.int64)
     for image in range(images):
         for g in range(n_gts - 1, -1, -1):
             first_gts[image] = g if gt_valid[image, g] else first_gts[image]
             of_gt[image, g] = nothing
-        own_counted, first_prior = counted[min(image, counted.shape[0] - 1)], 0
-        while first_prior < n_priors and not own_counted[first_prior]:
+        own_eligible, first_prior = eligible[min(image, eligible.shape[0] - 1)], 0
+        while first_prior < n_priors and not own_eligible[first_prior]:
             first_prior += 1
         first_priors[image] = first_prior
         for g in range(n_gts):
@@ -481,7 +481,7 @@ def best_both_ways(
                     load_block(priors, image, kind, start, n, c[kind])
                 x1, y1, x2, y2 = bounds_of(columns, n, words, sides)
             if masked:
-                load_eligible(counted, alternatives, image, start, n, eligible)
+                load_allowed(eligible, alternatives, image, start, n, allowed)
             for i in range(n):
                 best[i] = nothing
                 number[i] = first_gts[image]
@@ -495,9 +495,7 @@ def best_both_ways(
                 if skips and not touches(gts, image, g, x1, y1, x2, y2):
                     continue
                 box = corners(gts, image, g)
-                fill_best_row(
-                    formula, box, c, kinds, n, eligible, masked, zero, floor, nothing, other, values
-                )
+                fill_best_row(formula, box, c, kinds, n, allowed, masked, zero, floor, nothing, other, values)
                 own_number = integers.dtype.type(g)
                 for i in range(n):
                     above = values[i] > best[i]
@@ -527,7 +525,7 @@ def best_both_ways(
 
 @compiled
 def attaining(
-    formula: int, skips: bool, priors: Host, counted: Host, alternatives: Host, masked: bool,
+    formula: int, skips: bool, priors: Host, eligible: Host, alternatives: Host, masked: bool,
     gts: Host, eligible_gts: Host, eps: float, block: int,
     of_gt: Host, of_block: Host, last: Host,
 ) -> None:  # fmt: skip
@@ -543,7 +541,7 @@ def attaining(
     nothing = zero if skips else dtype(-np.inf)
     c = np.empty((kinds, max(priors.shape[3], 5), BLOCK), priors.dtype)
     values, other = np.empty(BLOCK, priors.dtype), np.empty(BLOCK, priors.dtype)
-    eligible = np.empty((kinds, BLOCK), np.bool_)
+    allowed = np.empty((kinds, BLOCK), np.bool_)
     for image in range(images):
         own = min(image, priors.shape[0] - 1)
         everywhere = 0
@@ -564,11 +562,11 @@ def attaining(
                         for kind in range(kinds):
                             load_block(priors, own, kind, start, n, c[kind])
                         if masked:
-                            load_eligible(counted, alternatives, image, start, n, eligible)
+                            load_allowed(eligible, alternatives, image, start, n, allowed)
                         is_loaded = True
                     box = corners(gts, image, g)
                     fill_best_row(
-                        formula, box, c, kinds, n, eligible, masked, zero, floor, nothing, other, values
+                        formula, box, c, kinds, n, allowed, masked, zero, floor, nothing, other, values
                     )
                     for i in range(n):
                         if values[i] == of_gt[image, g]:
@@ -582,7 +580,7 @@ def attaining(
 def k_largest(
     formula: int,
     priors: Host,
-    counted: Host,
+    eligible: Host,
     masked: bool,
     gts: Host,
     gt_valid: Host,
@@ -610,7 +608,7 @@ def k_largest(
     for start in range(0, n_priors, BLOCK):
         n = min(BLOCK, n_priors - start)
         for image in range(images):
-            own_counted = counted[min(image, counted.shape[0] - 1)]
+            own_eligible = eligible[min(image, eligible.shape[0] - 1)]
             # Priors that images share are loaded once for all of them.
             if image < priors.shape[0]:
                 load_block(priors, image, 0, start, n, c)
@@ -624,7 +622,7 @@ def k_largest(
                 own, count = largest[image, g], counts[image, g]
                 least = -own[k - 1] if count == k else zero
                 for i in range(n):
-                    if values[i] > least and (not masked or own_counted[start + i]):
+                    if values[i] > least and (not masked or own_eligible[start + i]):
                         count = insert(own, places, count, -values[i], 0)
                         least = -own[k - 1] if count == k else zero
                 counts[image, g] = count
@@ -883,7 +881,7 @@ def over(offset: Any, unit: Any) -> Any:
 
 @compiled
 def k_nearest_points(
-    points: Host, counted: Host, masked: bool, resort: Host, groups: Host, centers: Host, scale: Host,
+    points: Host, eligible: Host, masked: bool, resort: Host, groups: Host, centers: Host, scale: Host,
     gt_groups: Host, integers: Host, last_resort: float, ends: Host, k: int, values: Host, places: Host,
 ) -> None:  # fmt: skip
     """Find the nearest points of each centre on each level, the first of equally near ones.
@@ -895,11 +893,11 @@ def k_nearest_points(
     ----------
     points : array (B or 1, 2, N)
         x and y.
-    counted, resort : array (B or 1, N) of bool
+    eligible, resort : array (B or 1, N) of bool
         Whether a point may be found; whether for want of others alone: its squared distance is `last_resort`.
         `resort` may be (0, 0).
     masked : bool
-        Whether `counted` is false somewhere.
+        Whether `eligible` is false somewhere.
     groups, gt_groups : array (B or 1, N) and (B, G) of integers, or (0, 0)
         A centre finds points of its own group alone.
     integers : array (0,)
@@ -932,8 +930,8 @@ def k_nearest_points(
     for image in range(images):
         own = min(image, points.shape[0] - 1)
         x, y = points[own, 0], points[own, 1]
-        own_counted = counted[min(image, counted.shape[0] - 1)]
-        own_resort = resort[min(image, resort.shape[0] - 1)] if resorts else own_counted
+        own_eligible = eligible[min(image, eligible.shape[0] - 1)]
+        own_resort = resort[min(image, resort.shape[0] - 1)] if resorts else own_eligible
         begin = column = 0
         for level in range(ends.shape[0]):
             end = ends[level]
@@ -1005,7 +1003,7 @@ def k_nearest_points(
                                 distance[i] = far if own_resort[start + i] else distance[i]
                         if masked:
                             for i in range(n):
-                                distance[i] = distance[i] if own_counted[start + i] else infinity
+                                distance[i] = distance[i] if own_eligible[start + i] else infinity
                         if grouped:
                             of_points = groups[min(image, groups.shape[0] - 1), start : start + n]
                             for i in range(n):

@@ -13,7 +13,7 @@ from assigncore.boxes.formulas import (
     EPS,
     ORIENTED,
     Mode,
-    drop_broken,
+    drop_nonfinite,
     enclosing_boxes,
     overlaps_of_checked,
     pairwise_overlaps,
@@ -69,7 +69,7 @@ def bbox_overlaps(
     """
     b1, b2 = _checked(bboxes1, bboxes2, mode, is_aligned, columns=(0, 4))
     b1, b2 = raise_precision(get_backend(b1, "bboxes1"), b1, b2)
-    (b1, _), (b2, _) = drop_broken(b1), drop_broken(b2)
+    (b1, _), (b2, _) = drop_nonfinite(b1), drop_nonfinite(b2)
     if eps == EPS and not is_aligned:
         return pairwise_overlaps(b1, b2, cast("Mode", mode))
     return overlaps_of_checked(b1, b2, cast("Mode", mode), is_aligned=is_aligned, eps=float(eps))

@@ -8,7 +8,7 @@ from assigncore.assigners.max_iou import MaxIoUAssigner
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import box_columns
-from assigncore.boxes.formulas import drop_broken
+from assigncore.boxes.formulas import drop_nonfinite
 from assigncore.inputs import InputSpec, read_scene
 from assigncore.registry import ASSIGNERS
 from assigncore.result import AssignResult
@@ -34,9 +34,9 @@ match_low_quality, iou_calculator, min_positives
     -----
     A prior whose approximations overlap several ground truths equally goes to the first of them, one that
     several ground truths take for low quality goes to the last; which of the approximations it was decides
-    nothing. A broken approximation counts for none; a prior that is broken, or all of whose approximations
-    are, overlaps nothing. With no ground truths, no priors, or no approximations of a prior (A = 0), all is
-    background with overlap 0, even in ignore regions.
+    nothing. An approximation that is not finite does not count; a prior that is not, or none of whose
+    approximations is, overlaps nothing. With no ground truths, no priors, or no approximations of a prior
+    (A = 0), all is background with overlap 0, even in ignore regions.
 
     References
     ----------
@@ -104,6 +104,6 @@ match_low_quality, iou_calculator, min_positives
         if scene.is_empty or approxs.shape[-2] == 0:
             return scene.empty_result(excluded_overlap=-1.0)
         xp = scene.xp
-        boxes, whole = drop_broken(scene.further["approxs"])
-        boxes, whole = xp.moveaxis(boxes, -2, -3), xp.moveaxis(whole, -1, -2)
-        return self._assign(scene, boxes, scene.prior_whole & xp.any(whole, axis=-2), alternatives=whole)
+        boxes, finite = drop_nonfinite(scene.further["approxs"])
+        boxes, finite = xp.moveaxis(boxes, -2, -3), xp.moveaxis(finite, -1, -2)
+        return self._assign(scene, boxes, scene.prior_eligible & xp.any(finite, axis=-2), alternatives=finite)

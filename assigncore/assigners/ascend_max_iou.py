@@ -60,30 +60,30 @@ match_low_quality, iou_calculator, min_positives
     """
 
     def _assign(
-        self, scene: Scene, boxes: Array, whole: Array, alternatives: Array | None = None
+        self, scene: Scene, boxes: Array, eligible: Array, alternatives: Array | None = None
     ) -> AssignResult:
         xp = scene.xp
         if scene.is_empty:
             background = scene.full(0, integers=True)
             return self._with_masks(scene, scene.empty_result(excluded_overlap=-1.0), background)
         ignored = self._ignored(scene)
-        counted = whole & ~ignored
-        overlaps = overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives)
+        eligible = eligible & ~ignored
+        overlaps = overlaps_with_gts(scene, self.iou_calculator, boxes, eligible, alternatives)
         best = best_overlaps(overlaps)
-        max_overlaps = xp.where(counted, best.of_prior, 0.0)
+        max_overlaps = xp.where(eligible, best.of_prior, 0.0)
         max_overlaps = xp.where(ignored | ~scene.prior_valid, -1.0, max_overlaps)
         indices = best.gt_of_prior
-        positive = counted & (max_overlaps >= float(self.pos_iou_thr))
+        positive = eligible & (max_overlaps >= float(self.pos_iou_thr))
         gt_inds = scene.codes(self._is_background(max_overlaps))
         name_codes(gt_inds, ignored, max_overlaps)
         name_best(best, "overlap at least pos_iou_thr", positive, float(self.pos_iou_thr))
         if self.match_low_quality:
-            eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou)) & (best.of_gt > 0)
+            gt_eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou)) & (best.of_gt > 0)
             limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all
             name_low_quality(
-                scene, best, "at least min_pos_iou, and above 0", eligible, limit, assign_all=assign_all
+                scene, best, "at least min_pos_iou, and above 0", gt_eligible, limit, assign_all=assign_all
             )
-            taken = low_quality_gt(scene, best, eligible, assign_all=assign_all)
+            taken = low_quality_gt(scene, best, gt_eligible, assign_all=assign_all)
             positive = positive | (taken > 0)
             indices = xp.where(taken > 0, taken - 1, indices)
         gt_inds = scene.backend.overwrite(gt_inds, positive, indices + 1)

@@ -10,7 +10,7 @@ from typing import Any
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of
-from assigncore.boxes.formulas import box_centers, drop_broken, inside
+from assigncore.boxes.formulas import box_centers, drop_nonfinite, inside
 from assigncore.checks import check_choice, check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, mark
@@ -169,7 +169,7 @@ class ATSSAssigner(Configured):
         centre lies midway between cells. A prior that several ground truths take goes to the largest
         overlap, then to the first of them. A ground truth with a single candidate has no standard
         deviation and takes none, as published. An ignored prior that is taken is positive. With `alpha`, a
-        prior whose prediction is broken is no candidate.
+        prior whose prediction is not finite is no candidate.
         """
         if self.alpha is not None:
             needed = {"gt_labels": gt_labels, "pred_logits": pred_logits, "pred_bboxes": pred_bboxes}
@@ -196,8 +196,8 @@ class ATSSAssigner(Configured):
             return scene.empty_result(excluded_overlap=UNASSIGNED)
         compared = scene.priors
         if self.alpha is not None:
-            compared, whole = drop_broken(scene.further["pred_bboxes"])
-            scene = replace(scene, prior_whole=scene.prior_whole & whole)
+            compared, finite = drop_nonfinite(scene.further["pred_bboxes"])
+            scene = replace(scene, prior_eligible=scene.prior_eligible & finite)
         ignored = in_ignore_region(scene, self.iou_calculator, self.ignore_iof_thr)
         candidates = nearest_per_level(scene, levels, self.topk, last_resort=ignored)
         overlaps = self._overlaps(scene, candidates, compared)
@@ -221,7 +221,7 @@ class ATSSAssigner(Configured):
             overlaps = self._overlaps(scene, candidates, compared)
             return scene.xp.where(overlaps == overlaps, overlaps, 0.0)
 
-        free = free_priors(scene.prior_whole & ~ignored, gt_inds)
+        free = free_priors(scene.prior_eligible & ~ignored, gt_inds)
         added = add_positives(
             scene.backend,
             gt_inds,

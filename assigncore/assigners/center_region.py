@@ -180,15 +180,15 @@ class CenterRegionAssigner(Configured):
     def _ignored(self, scene: Scene) -> Array:
         """Tell which priors have their centre in the central part of an ignore region, (B or 1, N)."""
         if scene.ignore_bboxes is None or scene.ignore_valid is None:
-            return scene.xp.zeros_like(scene.prior_whole)
+            return scene.xp.zeros_like(scene.prior_eligible)
         points, regions = box_centers(scene.priors), scaled_boxes(scene.ignore_bboxes, self.ignore_gt_scale)
-        return holds_for_any(Inside(scene.backend, scene.ignore_valid, scene.prior_whole, points, regions))
+        return holds_for_any(Inside(scene.backend, scene.ignore_valid, scene.prior_eligible, points, regions))
 
     def _added(self, scene: Scene, ignored: Array, rank: SizeRank, gt_inds: Array) -> Added | None:
         """Add priors to ground truths that have too few by the codes (B, N)."""
         # What an ignored prior learns does not count.
         gt_inds = scene.xp.where(ignored, -1, gt_inds)
-        free = free_priors(scene.prior_whole & ~ignored, gt_inds)
+        free = free_priors(scene.prior_eligible & ~ignored, gt_inds)
         return add_positives(
             scene.backend,
             gt_inds,
@@ -228,7 +228,7 @@ class CenterRegionAssigner(Configured):
                     gt_inds = xp.where(pairs.largest(xp.astype(clash, xp.int32)) > 0, 0, gt_inds)
             return gt_inds, in_shadow, outranked
 
-        of_scene = (scene.backend, scene.gt_valid, scene.prior_whole)
+        of_scene = (scene.backend, scene.gt_valid, scene.prior_eligible)
         if zero_when_disjoint(self.iou_calculator) and self.min_pos_iof >= 0:
             larger = core if self.pos_scale > self.neg_scale else shadow
             around = enclosing_boxes(scene.priors), enclosing_boxes(larger)
@@ -239,7 +239,7 @@ class CenterRegionAssigner(Configured):
         """Tell which regions (B, G, D) cover enough of which priors, (b, g, n)."""
         measure = measure_of(self.iou_calculator, "iof", of_prior=True)
         fraction = measure(pairs.of_gts(regions), pairs.of_priors(scene.priors))[..., 0, :]
-        eligible = pairs.of_priors(scene.prior_whole) & pairs.of_gts(scene.gt_valid)
+        eligible = pairs.of_priors(scene.prior_eligible) & pairs.of_gts(scene.gt_valid)
         return eligible & (fraction > float(self.min_pos_iof))
 
 

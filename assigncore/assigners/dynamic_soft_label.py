@@ -10,7 +10,7 @@ from typing import Any
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
-from assigncore.boxes.formulas import box_centers, columns, drop_broken
+from assigncore.boxes.formulas import box_centers, columns, drop_nonfinite
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, exp, log1p, quotient, rounded_product, sigmoid, sqrt
@@ -208,14 +208,14 @@ class DynamicSoftLabelAssigner(Configured):
         if scene.is_empty:
             spared = self._spared(scene, scene.full(0, integers=True))
             return scene.empty_result(excluded_overlap=UNASSIGNED, ignored=spared)
-        boxes, whole = drop_broken(scene.further["pred_bboxes"])
-        whole = whole & scene.prior_whole
+        boxes, finite = drop_nonfinite(scene.further["pred_bboxes"])
+        finite = finite & scene.prior_eligible
         points = scene.priors[..., :2]
-        in_any = holds_for_any(Inside(scene.backend, scene.gt_valid, whole, points, scene.gt_bboxes))
-        competing = whole if self.select_outside else in_any
+        in_any = holds_for_any(Inside(scene.backend, scene.gt_valid, finite, points, scene.gt_bboxes))
+        competing = finite if self.select_outside else in_any
         centers = box_centers(scene.gt_bboxes) if gt_masks is None else centers_of_mass(scene)
         costs = PairCosts(
-            scene=replace(scene, prior_whole=competing),
+            scene=replace(scene, prior_eligible=competing),
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
             classes=scene.further["pred_logits"],
@@ -225,7 +225,7 @@ class DynamicSoftLabelAssigner(Configured):
         )
         anywhere = replace(
             costs,
-            scene=replace(scene, prior_whole=whole),
+            scene=replace(scene, prior_eligible=finite),
             of_priors={"in_any": scene.xp.ones_like(in_any)},
         )
         gt_inds, max_overlaps = match_dynamic_k(
@@ -259,17 +259,17 @@ class DynamicSoftLabelAssigner(Configured):
 
         The sum for soft labels of 0 is common to all ground truths; each changes one term of it.
         """
-        x, whole = class_columns(logits)
+        x, finite = class_columns(logits)
         xp = get_backend(x).xp
         if self.own_class_only:
             own_logits = label_rows(x, labels)
             own = _soft_entropy(own_logits, *_entropy(own_logits), overlaps=overlaps)
-            return own + xp.where(whole, xp.zeros_like(overlaps[:, 0, :]), float("inf"))[:, None, :]
+            return own + xp.where(finite, xp.zeros_like(overlaps[:, 0, :]), float("inf"))[:, None, :]
         entropy, probability = _entropy(x)
         of_labels = (label_rows(each, labels) for each in (x, entropy, probability))
         own = _soft_entropy(*of_labels, overlaps=overlaps)
         hard = rounded_product(entropy, probability * probability)
-        common = xp.where(whole, pairwise_sum(hard), float("inf"))
+        common = xp.where(finite, pairwise_sum(hard), float("inf"))
         return (own - label_rows(hard, labels)) + common[:, None, :]
 
     def _is_near(self, scene: Scene, centers: Array) -> Array:
@@ -277,7 +277,9 @@ class DynamicSoftLabelAssigner(Configured):
         points, stride = scene.priors[..., :2], _stride(scene.priors)
         reach = stride * (float(self.soft_center_radius) + FAR)
         reach = scene.xp.stack([reach, reach], axis=-1)
-        return holds_for_any(Near(scene.backend, scene.gt_valid, scene.prior_whole, points, reach, centers))
+        return holds_for_any(
+            Near(scene.backend, scene.gt_valid, scene.prior_eligible, points, reach, centers)
+        )
 
     def _soft_prior(self, priors: Array, centers: Array) -> Array:
         """Return ten to the power of the distance in strides beyond the soft radius, (...)."""

@@ -168,7 +168,7 @@ class FCOSAssigner(Configured):
             return scene.result(gt_inds, None, ignored=self._spared(scene, gt_inds))
         rank = self._rank(scene)
         inside = Inside(
-            scene.backend, scene.gt_valid, scene.prior_whole, scene.priors[..., :2], scene.gt_bboxes
+            scene.backend, scene.gt_valid, scene.prior_eligible, scene.priors[..., :2], scene.gt_bboxes
         )
         ranges = self._ranges(scene, levels)
 
@@ -194,7 +194,7 @@ class FCOSAssigner(Configured):
             backend=backend,
             points=scene.priors[..., :2],
             centers=box_centers(scene.gt_bboxes),
-            counted=free_priors(scene.prior_whole, gt_inds),
+            eligible=free_priors(scene.prior_eligible, gt_inds),
         )
 
         def distance(view: TileView) -> Array:

@@ -141,10 +141,10 @@ class GridAssigner(Configured):
         )
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=-1.0)
-        keep, whole = scene.backend.keep, scene.prior_whole
-        of_any = best_of_priors(overlaps_with_gts(scene, self.iou_calculator, scene.priors, whole))
-        background = scene.prior_valid & self._is_background(keep(whole, of_any, 0.0))
-        responsible = whole & scene.further["responsible_flags"]
+        keep, eligible = scene.backend.keep, scene.prior_eligible
+        of_any = best_of_priors(overlaps_with_gts(scene, self.iou_calculator, scene.priors, eligible))
+        background = scene.prior_valid & self._is_background(keep(eligible, of_any, 0.0))
+        responsible = eligible & scene.further["responsible_flags"]
         overlaps = overlaps_with_gts(scene, self.iou_calculator, scene.priors, responsible)
         best = best_overlaps(overlaps)
         max_overlaps = keep(responsible, best.of_prior, -1.0)
@@ -153,10 +153,10 @@ class GridAssigner(Configured):
         name_codes(gt_inds, None, of_any)
         name_best(best, "overlap above pos_iou_thr", positive, float(self.pos_iou_thr))
         gt_inds = scene.backend.overwrite(gt_inds, positive, best.gt_inds)
-        eligible = scene.gt_valid & (best.of_gt > float(self.min_pos_iou))
+        gt_eligible = scene.gt_valid & (best.of_gt > float(self.min_pos_iou))
         limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all
-        name_low_quality(scene, best, "above min_pos_iou", eligible, limit, assign_all=assign_all)
-        taken = low_quality_gt(scene, best, eligible, assign_all=assign_all)
+        name_low_quality(scene, best, "above min_pos_iou", gt_eligible, limit, assign_all=assign_all)
+        taken = low_quality_gt(scene, best, gt_eligible, assign_all=assign_all)
         gt_inds = scene.backend.overwrite(gt_inds, taken > 0, taken)
         added = add_by_overlap(overlaps, gt_inds, self.min_positives)
         return scene.result(with_added(gt_inds, added), max_overlaps)

@@ -167,7 +167,7 @@ class Matcher(Configured):
         A prior that overlaps several ground truths equally goes to the first. With low-quality matches a
         ground truth may still end without a prior: all that attain its best overlap may overlap another
         one more, and go there. An image without ground truths is all background, whatever `labels`;
-        torchvision raises there, and detectron2 gives every prior the first of `labels`. A broken prior
+        torchvision raises there, and detectron2 gives every prior the first of `labels`. A non-finite prior
         overlaps nothing and is never positive: it is ignored where `labels` make an overlap of 0 positive.
         The method has no ignore regions.
         """
@@ -179,7 +179,7 @@ class Matcher(Configured):
             prior_valid=prior_valid,
             columns=box_columns(self.iou_calculator),
         )
-        pairs = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole)
+        pairs = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_eligible)
         return self._decide(scene, pairs)
 
     def match(
@@ -214,24 +214,24 @@ class Matcher(Configured):
         if scene.is_empty:
             plain = scene.empty_result(excluded_overlap=-1.0)
             return replace(plain, extras={"best_gt": scene.restore(scene.full(0, integers=True))})
-        xp, counted = scene.xp, scene.prior_whole
+        xp, eligible = scene.xp, scene.prior_eligible
         best = best_overlaps(pairs)
-        max_overlaps = xp.where(counted, best.of_prior, 0.0)
+        max_overlaps = xp.where(eligible, best.of_prior, 0.0)
         label = self._label_of(scene, max_overlaps)
         if is_recording():
             name_best(best, "overlap of an interval with label 1", label == 1, float("nan"))
-            unclear = (label < 0) | (~counted & (label == 1))
-            mark("overlap of an interval with label -1, or a broken box", unclear, -1)
+            unclear = (label < 0) | (~eligible & (label == 1))
+            mark("overlap of an interval with label -1, or a non-finite box", unclear, -1)
         if self.allow_low_quality_matches:
             at_best = low_quality_gt(scene, best, scene.gt_valid, assign_all=True) > 0
             label = xp.where(at_best, 1, label)
             name_best(best, "the best overlap of any ground truth", at_best, float("nan"))
-        gt_inds = xp.where(label == 1, xp.where(counted, best.gt_of_prior + 1, -1), label)
+        gt_inds = xp.where(label == 1, xp.where(eligible, best.gt_of_prior + 1, -1), label)
         added = add_by_overlap(pairs, gt_inds, self.min_positives)
         gt_inds = with_added(gt_inds, added)
         max_overlaps = xp.where(scene.prior_valid, max_overlaps, -1.0)
         first_gt = xp.argmax(xp.astype(scene.gt_valid, gt_inds.dtype), axis=-1)[:, None]
-        best_gt = xp.where(counted, best.gt_of_prior, first_gt)
+        best_gt = xp.where(eligible, best.gt_of_prior, first_gt)
         return scene.result(gt_inds, max_overlaps, {"best_gt": best_gt})
 
     def _label_of(self, scene: Scene, max_overlaps: Array) -> Array:

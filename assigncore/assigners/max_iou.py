@@ -161,26 +161,26 @@ class MaxIoUAssigner(Configured):
             ignore_valid=ignore_valid,
             columns=box_columns(self.iou_calculator),
         )
-        return self._assign(scene, scene.priors, scene.prior_whole)
+        return self._assign(scene, scene.priors, scene.prior_eligible)
 
     def _assign(
-        self, scene: Scene, boxes: Array, whole: Array, alternatives: Array | None = None
+        self, scene: Scene, boxes: Array, eligible: Array, alternatives: Array | None = None
     ) -> AssignResult:
-        """Assign by the overlaps of `boxes` (B or 1, N, 4) where priors are `whole` (B or 1, N).
+        """Assign by the overlaps of `boxes` (B or 1, N, 4) where priors are `eligible` (B or 1, N).
 
-        Or by those of `alternatives` (B or 1, A, N), true where one is whole, of `boxes` (B or 1, A, N, 4).
+        Or by those of `boxes` (B or 1, A, N, 4), where `alternatives` (B or 1, A, N) are eligible.
         """
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=-1.0)
         overwrite = scene.backend.overwrite
         ignored = self._ignored(scene)
-        counted = whole & ~ignored
-        overlaps = overlaps_with_gts(scene, self.iou_calculator, boxes, counted, alternatives)
+        eligible = eligible & ~ignored
+        overlaps = overlaps_with_gts(scene, self.iou_calculator, boxes, eligible, alternatives)
         best = best_overlaps(overlaps)
-        max_overlaps = scene.backend.keep(counted, best.of_prior, 0.0)
+        max_overlaps = scene.backend.keep(eligible, best.of_prior, 0.0)
         max_overlaps = scene.backend.keep(scene.prior_valid & ~ignored, max_overlaps, -1.0)
         gt_inds = scene.codes(self._is_background(max_overlaps))
-        positive = counted & (max_overlaps >= float(self.pos_iou_thr))
+        positive = eligible & (max_overlaps >= float(self.pos_iou_thr))
         name_codes(gt_inds, ignored, max_overlaps)
         name_best(best, "overlap at least pos_iou_thr", positive, float(self.pos_iou_thr))
         gt_inds = overwrite(gt_inds, positive, best.gt_inds)
@@ -204,7 +204,7 @@ class MaxIoUAssigner(Configured):
 
     def _low_quality(self, scene: Scene, best: BestOverlaps) -> Array:
         """Return index + 1 of the ground truth that takes each prior for its best overlap, else 0."""
-        eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou))
+        gt_eligible = scene.gt_valid & (best.of_gt >= float(self.min_pos_iou))
         limit, assign_all = float(self.min_pos_iou), self.gt_max_assign_all
-        name_low_quality(scene, best, "at least min_pos_iou", eligible, limit, assign_all=assign_all)
-        return low_quality_gt(scene, best, eligible, assign_all=assign_all)
+        name_low_quality(scene, best, "at least min_pos_iou", gt_eligible, limit, assign_all=assign_all)
+        return low_quality_gt(scene, best, gt_eligible, assign_all=assign_all)

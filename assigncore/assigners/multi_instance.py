@@ -146,8 +146,8 @@ class MultiInstanceAssigner(Configured):
         ``box_inds`` in place of `gt_inds`, and as labels 1 for any positive, 0 for background and
         ``box_labels`` + 1 between the thresholds.
 
-        The row of a box that is padding or broken, and of a prior that takes no part, is ignored, with
-        overlap 0 and box -1. A broken prior is background.
+        The row of a box that is padding or non-finite, and of a prior that takes no part, is ignored, with
+        overlap 0 and box -1. A non-finite prior is background.
         """
         if ignore_labels is not None and ignore_bboxes is None:
             raise ValueError("ignore_labels: expected ignore_bboxes with it, got None")
@@ -175,7 +175,7 @@ class MultiInstanceAssigner(Configured):
     def _rows(self, scene: Scene, boxes: _Boxes) -> tuple[Array, Array, Array]:
         """Return what is assigned (B or 1, R, D), which of it takes part and which is whole (B or 1, R)."""
         if not self.append_boxes:
-            return scene.priors, scene.prior_valid, scene.prior_whole
+            return scene.priors, scene.prior_valid, scene.prior_eligible
         xp, images = scene.xp, scene.shape[0]
 
         def joined(of_priors: Array, of_boxes: Array) -> Array:
@@ -184,7 +184,7 @@ class MultiInstanceAssigner(Configured):
         return (
             joined(scene.priors, boxes.bboxes),
             joined(scene.prior_valid, boxes.valid),
-            joined(scene.prior_whole, boxes.valid),
+            joined(scene.prior_eligible, boxes.valid),
         )
 
     def _best_few(self, scene: Scene, rows: Array, whole: Array, boxes: _Boxes) -> tuple[Array, Array]:
@@ -285,7 +285,7 @@ class _Boxes:
     bboxes : array (B, G + I, D)
         The boxes.
     valid : array (B, G + I) of bool
-        False where one is padding or broken.
+        False where one is padding or non-finite.
     regular : array (B, G + I) of bool
         True where a row can be assigned to one.
     labels : array (B, G + I) of integers or None

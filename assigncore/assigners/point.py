@@ -128,7 +128,7 @@ class PointAssigner(Configured):
             backend=scene.backend,
             points=scene.priors[..., :2],
             centers=box_centers(scene.gt_bboxes),
-            counted=scene.prior_whole,
+            eligible=scene.prior_eligible,
             scale=gt_sides(scene),
             groups=self._levels(scene),
         )
@@ -144,13 +144,13 @@ class PointAssigner(Configured):
             nothing=-float("inf"),
             what="negated distance",
         )
-        free = free_priors(scene.prior_whole, gt_inds)
+        free = free_priors(scene.prior_eligible, gt_inds)
         added = add_positives(
             scene.backend,
             gt_inds,
             scene.gt_valid,
             self.min_positives,
-            lambda k: k_nearest(replace(distances, counted=free), k),
+            lambda k: k_nearest(replace(distances, eligible=free), k),
         )
         return scene.result(with_added(gt_inds, added), None)
 
@@ -162,8 +162,8 @@ class PointAssigner(Configured):
         sides = divided(gt_sides(scene), self.scale)
         # The mean of two binary logarithms is the logarithm to base 4 of the product.
         of_gts = truncated_log(sides[..., 0] * sides[..., 1], 4)
-        lowest = xp.min(xp.where(scene.prior_whole, of_points, HIGHEST_POWER), axis=-1)[:, None]
-        highest = xp.max(xp.where(scene.prior_whole, of_points, -HIGHEST_POWER), axis=-1)[:, None]
+        lowest = xp.min(xp.where(scene.prior_eligible, of_points, HIGHEST_POWER), axis=-1)[:, None]
+        highest = xp.max(xp.where(scene.prior_eligible, of_points, -HIGHEST_POWER), axis=-1)[:, None]
         of_gts = xp.where(of_gts < lowest, lowest, of_gts)
         return of_points, xp.where(of_gts > highest, highest, of_gts)
 

@@ -189,7 +189,7 @@ class RegionAssigner(Configured):
         code = xp.astype(xp.concat(codes, axis=-1), scene.backend.integer_dtype(scene.priors))
         unassigned = xp.where(code > 0, -1, scene.full(0, integers=True))
         gt_inds = xp.where((code & 1) == 1, code >> 1, unassigned)
-        within = scene.prior_whole
+        within = scene.prior_eligible
         if allowed_border >= 0:
             within = within & inside_image(scene.priors, size, allowed_border=allowed_border)
             if is_recording():
@@ -216,7 +216,7 @@ class RegionAssigner(Configured):
                 backend=scene.backend,
                 points=box_centers(scene.priors),
                 centers=box_centers(scene.gt_bboxes),
-                counted=free,
+                eligible=free,
                 groups=(xp.concat(counts, axis=0)[None, :], of_gts),
             )
             return k_nearest(distances, k)
@@ -239,7 +239,7 @@ class RegionAssigner(Configured):
             tile = Tile(0, scene.shape[0], level.start, level.stop)
             pairs = TilePairs(TileView(scene.backend, tile, scene.gt_bboxes))
             codes.append(_said(scene, pairs, pairs.of_priors(points), regions, index))
-        code = scene.xp.where(scene.prior_whole[:, None, :], scene.xp.concat(codes, axis=-1), 0)
+        code = scene.xp.where(scene.prior_eligible[:, None, :], scene.xp.concat(codes, axis=-1), 0)
         condition("centre in the central or the surrounding region", code > 0)
         contest("central regions before surrounding ones, later objects before earlier", by=code)
         condition("centre in the central region", (code & 1) == 1, otherwise=-1)
@@ -292,7 +292,7 @@ class _Regions:
 
 def _last_word(scene: Scene, points: Array, regions: _Regions, index: int, level: slice) -> Array:
     """Return what the regions say of each anchor of a level, (B, n): 0 where nothing."""
-    points, eligible = points[:, level, :], scene.prior_whole[:, level]
+    points, eligible = points[:, level, :], scene.prior_eligible[:, level]
     either = regions.either[:, index, ...]
     in_either = Inside(scene.backend, scene.gt_valid, eligible, points, either, closed=True)
 

@@ -131,7 +131,7 @@ class RFLAAssigner(Configured):
         -------
         AssignResult
             `max_overlaps` is each prior's best similarity with any ground truth while the fields are shrunk,
-            as published; 0 for a broken prior, -1 where one takes no part.
+            as published; 0 for a non-finite prior, -1 where one takes no part.
 
         Raises
         ------
@@ -164,9 +164,9 @@ class RFLAAssigner(Configured):
             spared = spared_negatives(scene, scene.full(0, integers=True), self.ignore_iof_thr)
             return scene.empty_result(excluded_overlap=-1.0, ignored=spared)
         backend = scene.backend
-        fields = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole)
+        fields = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_eligible)
         shrunk = replace(fields, priors=scaled_boxes(scene.priors, float(self.decay)))
-        best = backend.keep(scene.prior_whole, best_of_priors(shrunk), 0.0)
+        best = backend.keep(scene.prior_eligible, best_of_priors(shrunk), 0.0)
         gt_inds = scene.codes(best < float(self.neg_iou_thr))
         mark("best similarity not below neg_iou_thr", gt_inds < 0, -1, value=best)
         # The first round has the last word.

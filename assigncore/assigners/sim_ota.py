@@ -10,7 +10,7 @@ from typing import Any
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
-from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
+from assigncore.boxes.formulas import box_centers, drop_nonfinite, inside, near
 from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
 from assigncore.numerics import at_least, log, rounded_product, sqrt
@@ -239,16 +239,16 @@ class SimOTAAssigner(Configured):
         n_classes = check_classes("pred_scores", pred_scores)
         if scene.is_empty:
             return self._nothing(scene)
-        boxes, whole = drop_broken(scene.further["pred_bboxes"])
+        boxes, finite = drop_nonfinite(scene.further["pred_bboxes"])
         poses, centers = None, box_centers(scene.gt_bboxes)
         if self.sigmas is not None:
             scene, poses, whole_poses = read_poses(scene, self.sigmas)
-            whole = whole & whole_poses
+            finite = finite & whole_poses
             centers = self._centers(poses, centers)
         in_either, in_both = self._places(scene, centers)
-        competing = in_either & whole
+        competing = in_either & finite
         costs = PairCosts(
-            scene=replace(scene, prior_whole=competing),
+            scene=replace(scene, prior_eligible=competing),
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
             classes=scene.further["pred_scores"],
@@ -302,7 +302,7 @@ class SimOTAAssigner(Configured):
 
     def _places(self, scene: Scene, centers: Array) -> tuple[Array, Array]:
         """Tell which points are in any ground truth or near the centre of any, and which both, (B, N)."""
-        of_scene = (scene.backend, scene.gt_valid, scene.prior_whole)
+        of_scene = (scene.backend, scene.gt_valid, scene.prior_eligible)
         points, reach = self._points_and_reach(scene.priors)
         in_box = holds_for_any(Inside(*of_scene, points, scene.gt_bboxes))
         near_center = Near(*of_scene, points, reach, centers)

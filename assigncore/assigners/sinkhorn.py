@@ -10,7 +10,7 @@ from typing import Any
 from assigncore.backend import Array, ArrayBackend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of
-from assigncore.boxes.formulas import box_centers, drop_broken, inside, near
+from assigncore.boxes.formulas import box_centers, drop_nonfinite, inside, near
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, contest, costs, is_recording
@@ -215,12 +215,12 @@ class SinkhornAssigner(Configured):
         xp, backend = scene.xp, scene.backend
         view = TileView(backend, tile, scene.gt_bboxes)
         gt_bboxes, gt_valid = view.of_gts(scene.gt_bboxes), view.of_gts(scene.gt_valid)
-        boxes, whole = drop_broken(view.of_priors(scene.further["pred_bboxes"]))
+        boxes, finite = drop_nonfinite(view.of_priors(scene.further["pred_bboxes"]))
         scores, sound = class_columns(view.of_priors(scene.further["pred_scores"]))
-        whole = whole & sound & view.of_priors(scene.prior_whole)
+        eligible = finite & sound & view.of_priors(scene.prior_eligible)
         labels = view.of_gts(known_labels(scene, n_classes))
 
-        pairs = whole[:, None, :] & gt_valid[..., None]
+        pairs = eligible[:, None, :] & gt_valid[..., None]
         is_near = self._near_center(view.of_priors(scene.priors), gt_bboxes) & pairs
         overlaps = measure_of(self.iou_calculator, "iou")(gt_bboxes, boxes)
         of_class, of_background = focal_costs_of_scores(
@@ -271,7 +271,7 @@ class SinkhornAssigner(Configured):
         takes_part = positive & (demand > 0)
         gt_inds = xp.astype(xp.where(positive, source + 1, 0), backend.integer_dtype(cost))
         own = xp.where(takes_part, own, 0.0)
-        free = free_priors(whole, gt_inds)
+        free = free_priors(eligible, gt_inds)
 
         def cheapest(k: int) -> Candidates:
             value, index = backend.k_smallest(xp.where(free[:, None, :], cost, FORBIDDEN), k)

@@ -128,7 +128,7 @@ class SSDMatcher(Configured):
             prior_valid=prior_valid,
             columns=box_columns(self.iou_calculator),
         )
-        pairs = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole)
+        pairs = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_eligible)
         return self._decide(scene, pairs)
 
     def match(
@@ -161,16 +161,16 @@ class SSDMatcher(Configured):
     def _decide(self, scene: Scene, pairs: PairwiseOverlaps) -> AssignResult:
         if scene.is_empty:
             return scene.empty_result(excluded_overlap=-1.0)
-        xp, counted = scene.xp, scene.prior_whole
+        xp, eligible = scene.xp, scene.prior_eligible
         best = best_overlaps(pairs)
-        above = counted & (best.of_prior >= self.threshold)
+        above = eligible & (best.of_prior >= self.threshold)
         name_best(best, "overlap at least threshold", above, float(self.threshold))
-        eligible = scene.gt_valid & xp.any(counted, axis=-1)[:, None]
-        name_low_quality(scene, best, "any", eligible, float("nan"), assign_all=False)
-        taken = low_quality_gt(scene, best, eligible, assign_all=False)
+        gt_eligible = scene.gt_valid & xp.any(eligible, axis=-1)[:, None]
+        name_low_quality(scene, best, "any", gt_eligible, float("nan"), assign_all=False)
+        taken = low_quality_gt(scene, best, gt_eligible, assign_all=False)
         gt_inds = xp.where(above, best.gt_of_prior + 1, scene.full(0, integers=True))
         gt_inds = xp.where(taken > 0, taken, gt_inds)
         added = add_by_overlap(pairs, gt_inds, self.min_positives)
         gt_inds = with_added(gt_inds, added)
-        max_overlaps = xp.where(counted, best.of_prior, 0.0)
+        max_overlaps = xp.where(eligible, best.of_prior, 0.0)
         return scene.result(gt_inds, xp.where(scene.prior_valid, max_overlaps, -1.0))

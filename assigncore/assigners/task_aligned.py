@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
-from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_broken
+from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_nonfinite
 from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
 from assigncore.inspect.trace import condition, is_recording
@@ -236,7 +236,7 @@ class TaskAlignedAssigner(Configured):
         Notes
         -----
         Of equal metrics the prior of the lowest index is taken, of equal overlaps the first ground truth. A
-        prior whose prediction is broken matches nothing, and a NaN score counts as no candidate. A valid
+        prior whose prediction is not finite matches nothing, and a NaN score counts as no candidate. A valid
         label that is no class is an error where the host can see it; elsewhere its object takes no part.
         With `topk_inside`, priors outside compete with a metric of 0: a prior inside of metric 0 is positive
         only where it is among the first of all such, as published. With `conflicts` other than the claimants,
@@ -317,11 +317,11 @@ class TaskAlignedAssigner(Configured):
 
     def _alignment(self, scene: Scene) -> Alignment:
         """Bring together what the metric is computed from."""
-        pred_bboxes, whole = drop_broken(scene.further["pred_bboxes"])
+        pred_bboxes, finite = drop_nonfinite(scene.further["pred_bboxes"])
         is_points = int(scene.priors.shape[-1]) == 3
         boxes = Alignment(
             scene=scene,
-            counted=scene.prior_whole & whole,
+            eligible=scene.prior_eligible & finite,
             centers=scene.priors[..., :2] if is_points else box_centers(scene.priors),
             pred_bboxes=pred_bboxes,
             pred_scores=scene.further["pred_scores"],
@@ -339,8 +339,8 @@ class TaskAlignedAssigner(Configured):
 
     def _pose_alignment(self, boxes: Alignment) -> Alignment:
         """Compare keypoints in place of boxes."""
-        scene, poses, whole = read_poses(boxes.scene, self.sigmas or ())
-        own = {**vars(boxes), "scene": scene, "counted": boxes.counted & whole}
+        scene, poses, finite = read_poses(boxes.scene, self.sigmas or ())
+        own = {**vars(boxes), "scene": scene, "eligible": boxes.eligible & finite}
         by_poses = PoseAlignment(**own, poses=poses)
         if self.level_sizes is None:
             return by_poses
@@ -356,7 +356,7 @@ class TaskAlignedAssigner(Configured):
         scene, xp, backend = alignment.scene, alignment.scene.xp, alignment.scene.backend
         codes = xp.where(winners.taken, winners.gt + 1, 0)
         gt_inds = backend.scatter_max(winners.prior, codes, scene.shape[1])
-        free = free_priors(alignment.counted, gt_inds)
+        free = free_priors(alignment.eligible, gt_inds)
         rows = all_rows(backend, scene.gt_bboxes)
 
         def measured(index: Array) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
-from assigncore.boxes.formulas import drop_broken
+from assigncore.boxes.formulas import drop_nonfinite
 from assigncore.checks import check_knob
 from assigncore.costs import (
     BBoxL1Cost,
@@ -229,7 +229,7 @@ class TopkHungarianAssigner(Configured):
         gt = scene.backend.gather_rows(xp.broadcast_to(gt_bboxes, (images, *gt_bboxes.shape[1:])), place)
         measure = measure_of(self.iou_calculator, "iou")
         pred = xp.broadcast_to(scene.arrays["pred_bboxes"], gt.shape)
-        (pred, _), (gt, _) = drop_broken(pred), drop_broken(gt)
+        (pred, _), (gt, _) = drop_nonfinite(pred), drop_nonfinite(gt)
         overlaps = measure(pred[..., None, :], gt[..., None, :])[..., 0, 0]
         labels = xp.broadcast_to(scene.arrays["gt_labels"], (images, n_gts))
         label = xp.take_along_axis(xp.astype(labels, place.dtype), place, axis=-1)

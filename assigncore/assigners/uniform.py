@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of
-from assigncore.boxes.formulas import box_shapes, by_columns, drop_broken
+from assigncore.boxes.formulas import box_shapes, by_columns, drop_nonfinite
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, contest, is_recording, mark
@@ -142,10 +142,10 @@ class UniformAssigner(Configured):
         xp = scene.xp
         if 0 in scene.shape[1:]:
             return without_candidates(scene)
-        predictions, whole = drop_broken(scene.further["pred_bboxes"])
-        predicted = scene.prior_valid & whole
+        predictions, finite = drop_nonfinite(scene.further["pred_bboxes"])
+        predicted = scene.prior_valid & finite
         near_predictions = self._nearest(scene, predictions, predicted, self.match_times)
-        near_priors = self._nearest(scene, scene.priors, scene.prior_whole, self.match_times)
+        near_priors = self._nearest(scene, scene.priors, scene.prior_eligible, self.match_times)
         index, found = in_order_of_writing(scene, near_predictions, near_priors)
         targets = _in_turn(scene, scene.gt_bboxes, index)
         overlaps = self._aligned_overlaps(scene, index, targets)
@@ -158,7 +158,7 @@ class UniformAssigner(Configured):
             self._name_steps(scene, index, found, positive, overlaps, ignored)
         gt_inds = xp.where(ignored, -1, scene.full(0, integers=True))
         gt_inds = last_write(scene, gt_inds, index, found, positive)
-        free = free_priors(scene.prior_whole, gt_inds)
+        free = free_priors(scene.prior_eligible, gt_inds)
         added = add_positives(
             scene.backend,
             gt_inds,
@@ -173,7 +173,7 @@ class UniformAssigner(Configured):
             of_gt = xp.arange(int(index.shape[1]), device=scene.backend.device_of(index)) % scene.shape[2]
             positive = positive | (found & (xp.take_along_axis(added.gt_inds, index, axis=-1) == of_gt + 1))
             gt_inds = added.overwrite(gt_inds)
-        best = best_of_gts(overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_whole))
+        best = best_of_gts(overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_eligible))
         of_gt = xp.where(scene.gt_valid & (best >= 0), best, 0.0)
         extras = {
             "pos_idx": positive,
@@ -204,10 +204,10 @@ class UniformAssigner(Configured):
             "overlap that reaches pos_ignore_thr", enough, index=index, value=by_gt(overlaps), otherwise=-1
         )
 
-    def _nearest(self, scene: Scene, boxes: Array, counted: Array, k: int) -> Candidates:
+    def _nearest(self, scene: Scene, boxes: Array, eligible: Array, k: int) -> Candidates:
         """Find the `k` boxes nearest to each ground truth by the L1 distance of centre and size."""
         # Infinitely far once, in place of a mask over all pairs.
-        shapes = scene.backend.keep(counted[..., None], box_shapes(boxes), FAR)
+        shapes = scene.backend.keep(eligible[..., None], box_shapes(boxes), FAR)
         targets = box_shapes(scene.gt_bboxes)
         return k_nearest(ShapeDistances(scene.backend, by_columns(shapes), targets), k)
 
@@ -216,9 +216,9 @@ class UniformAssigner(Configured):
         measure = measure_of(self.iou_calculator, "iou")
         boxes = gather_priors(scene.backend, scene.priors, index)
         overlaps = measure(boxes[..., None, :], targets[..., None, :])[..., 0, 0]
-        # A prediction may be a candidate though its prior is broken, which overlaps nothing.
-        whole = gather_priors(scene.backend, scene.prior_whole[..., None], index)[..., 0]
-        return scene.xp.where(whole, overlaps, 0.0)
+        # A prediction may be a candidate though its prior is not finite, which overlaps nothing.
+        finite = gather_priors(scene.backend, scene.prior_eligible[..., None], index)[..., 0]
+        return scene.xp.where(finite, overlaps, 0.0)
 
 
 def without_candidates(scene: Scene) -> AssignResult:

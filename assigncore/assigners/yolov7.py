@@ -10,7 +10,7 @@ from typing import Any
 from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
-from assigncore.boxes.formulas import ORIENTED, box_centers, box_shapes, columns, drop_broken, longer_first
+from assigncore.boxes.formulas import ORIENTED, box_centers, box_shapes, columns, drop_nonfinite, longer_first
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_inputs, read_scene
 from assigncore.inspect.trace import begin, is_recording, mark
@@ -229,12 +229,12 @@ class YOLOv7Assigner(Configured):
             return x if of_candidates else gather_priors(backend, x, candidates.prior)
 
         boxes = at_candidates(scene.priors)
-        found = candidates.found & at_candidates(scene.prior_whole[..., None])[..., 0]
+        found = candidates.found & at_candidates(scene.prior_eligible[..., None])[..., 0]
         if is_recording():
             begin((scene.shape[2], int(found.shape[1])), scene.gt_valid, candidates.prior)
             mark("no candidate of any object", ~found, -1, holds="always")
         costs = PairCosts(
-            scene=replace(scene, priors=boxes, prior_valid=found, prior_whole=found),
+            scene=replace(scene, priors=boxes, prior_valid=found, prior_eligible=found),
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
             classes=at_candidates(further["pred_logits"]),
@@ -294,7 +294,7 @@ class YOLOv7Assigner(Configured):
                 "gt_valid": InputSpec(gt_valid, ("G",), "bool"),
             }
         )
-        boxes, valid = drop_broken(flat["gt_bboxes"])
+        boxes, valid = drop_nonfinite(flat["gt_bboxes"])
         valid = valid & flat.get("gt_valid", valid)
         grid = read_grid(base_sizes, featmap_strides, featmap_sizes)
         return self._candidates(backend, boxes, valid, flat["base_sizes"], grid).with_lead(lead)
@@ -423,7 +423,7 @@ def _all_priors(scene: Scene, grid: Grid, candidates: GridCandidates | None) -> 
     form = int(scene.priors.shape[-1])
     priors = xp.zeros((1, total, form), dtype=scene.priors.dtype, device=device)
     valid = xp.ones((1, total), dtype=xp.bool, device=device)
-    return replace(scene, priors=priors, prior_valid=valid, prior_whole=valid)
+    return replace(scene, priors=priors, prior_valid=valid, prior_eligible=valid)
 
 
 CELLS = ((0, 0), (-1, 0), (0, -1), (1, 0), (0, 1))
@@ -483,7 +483,7 @@ def grid_candidates(
     gt_bboxes : array (B, G, 4) or (B, G, 5)
         Boxes of the ground truths in pixels.
     gt_valid : array (B, G) of bool
-        Ground truths that are neither padding nor broken.
+        Ground truths that are neither padding nor non-finite.
     base_sizes : array (B or 1, L, A, 2)
         Widths and heights of the anchors in pixels.
     grid : Grid

@@ -220,7 +220,7 @@ def find_best_overlaps(
     scene = read_scene(priors, gt_bboxes, **flags, columns=box_columns(calculator))
     if scene.is_empty:
         return scene.xp.zeros_like(gt_bboxes[..., 0])
-    pairs = overlaps_with_gts(scene, calculator, scene.priors, scene.prior_whole)
+    pairs = overlaps_with_gts(scene, calculator, scene.priors, scene.prior_eligible)
     return k_largest_overlaps(pairs, 1)[..., 0]
 
 

@@ -342,16 +342,16 @@ class ArrayBackend:
         -------
         rows : array (..., N, D)
             `x` itself where nothing is changed and that suits the library.
-        whole : array (..., N) of bool
+        finite : array (..., N) of bool
             True where a row is what it was.
         """
         xp = self.xp
         planes = xp.stack([x[..., i] for i in range(x.shape[-1])], axis=0)
         within = xp.abs(planes) <= limit
-        whole = within[0, ...]
+        finite = within[0, ...]
         for i in range(1, int(within.shape[0])):
-            whole = whole & within[i, ...]
-        return xp.moveaxis(self.keep(whole, planes, 0.0), 0, -1), whole
+            finite = finite & within[i, ...]
+        return xp.moveaxis(self.keep(finite, planes, 0.0), 0, -1), finite
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Write `values` to the places `index`; where several meet, the largest stays.

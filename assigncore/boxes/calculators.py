@@ -12,7 +12,7 @@ from assigncore.boxes.formulas import (
     ORIENTED,
     BoxOverlap,
     Mode,
-    drop_broken,
+    drop_nonfinite,
     exact_overlaps,
     overlaps_of_checked,
 )
@@ -158,7 +158,7 @@ class BboxOverlaps2D(Configured):
             check_shape("b2", b2, f"(..., {b1.shape[-2]}, 4)", b1.shape[-2], None)
         broadcast_lead({"b1": (b1, 2), "b2": (b2, 2)})
         b1, b2 = raise_precision(backend, b1[..., :4], b2[..., :4])
-        (b1, _), (b2, _) = drop_broken(b1), drop_broken(b2)
+        (b1, _), (b2, _) = drop_nonfinite(b1), drop_nonfinite(b2)
         return self.of_checked(b1, b2, mode, is_aligned)
 
     def of_checked(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
@@ -319,12 +319,12 @@ class CheckedCalculator(Configured):
             check_shape("b2", b2, expected, b1.shape[-2], self.columns)
         broadcast_lead({"b1": (b1, 2), "b2": (b2, 2)})
         b1, b2 = raise_precision(backend, b1, b2)
-        (b1, whole1), (b2, whole2) = drop_broken(b1), drop_broken(b2)
+        (b1, finite1), (b2, finite2) = drop_nonfinite(b1), drop_nonfinite(b2)
         overlaps = self.of_checked(b1, b2, mode, is_aligned)
         if self.zero_when_disjoint:
             return overlaps
-        whole = whole1 & whole2 if is_aligned else whole1[..., :, None] & whole2[..., None, :]
-        return backend.keep(whole, overlaps, 0.0)
+        finite = finite1 & finite2 if is_aligned else finite1[..., :, None] & finite2[..., None, :]
+        return backend.keep(finite, overlaps, 0.0)
 
     def of_checked(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
         """Compute as a call does, for boxes known to be finite, of one dtype and the right columns."""

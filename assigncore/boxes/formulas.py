@@ -27,7 +27,7 @@ __all__ = [
     "collapse",
     "columns",
     "cxcywh_to_xyxy",
-    "drop_broken",
+    "drop_nonfinite",
     "enclosing_boxes",
     "exact_overlaps",
     "inside",
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-def drop_broken(boxes: Array) -> tuple[Array, Array]:
+def drop_nonfinite(boxes: Array) -> tuple[Array, Array]:
     """Collapse the rows with a NaN, infinite or overflowing coordinate to a point, which overlaps nothing.
 
     Parameters
@@ -52,9 +52,9 @@ def drop_broken(boxes: Array) -> tuple[Array, Array]:
     Returns
     -------
     boxes : array (..., N, D)
-        The same, with zeros in the broken rows.
-    whole : array (..., N) of bool
-        False where a row was broken.
+        The same, with zeros in the non-finite rows.
+    finite : array (..., N) of bool
+        False where a row was not finite.
 
     Notes
     -----

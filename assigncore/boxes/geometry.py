@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.boxes import formulas, oriented
-from assigncore.boxes.formulas import ORIENTED, Mode, drop_broken, exact_overlaps
+from assigncore.boxes.formulas import ORIENTED, Mode, drop_nonfinite, exact_overlaps
 from assigncore.boxes.oriented import CONVENTIONS, Convention
 from assigncore.checks import (
     broadcast_lead,
@@ -74,11 +74,11 @@ def checked_arrays(**arrays: tuple[Array, tuple[int | str, ...]]) -> tuple[Array
 
 
 def checked_overlaps(a: Array, b: Array, mode: Mode, *, is_aligned: bool) -> Array:
-    """Check two sets of boxes (..., M, 4) and (..., N, 4), drop the broken ones, compute their overlaps."""
+    """Check two sets of boxes (..., M, 4) and (..., N, 4), drop those not finite, compute their overlaps."""
     a, b = checked_arrays(a=(a, ("M", 4)), b=(b, ("N", 4)))
     if is_aligned and a.shape[-2] != b.shape[-2]:
         raise ValueError(f"b: expected {a.shape[-2]} rows, as many as a, got {b.shape[-2]}")
-    (a, _), (b, _) = drop_broken(a), drop_broken(b)
+    (a, _), (b, _) = drop_nonfinite(a), drop_nonfinite(b)
     return exact_overlaps(a, b, mode, is_aligned=is_aligned)
 
 
@@ -469,9 +469,9 @@ def points_in_boxes(points: Array, boxes: Array, *, margin: float = 0.0) -> Arra
     points, boxes = checked_arrays(points=(points, ("N", 2)), boxes=(boxes, ("G", "4 or 5")))
     if int(boxes.shape[-1]) not in (4, ORIENTED):
         raise ValueError(f"boxes: expected shape (..., G, 4) or (..., G, 5), got {tuple(boxes.shape)}")
-    boxes, whole = drop_broken(boxes)
+    boxes, finite = drop_nonfinite(boxes)
     found = formulas.inside(points[..., None, :, :], boxes[..., :, None, :], margin=margin)
-    return found & whole[..., :, None]
+    return found & finite[..., :, None]
 
 
 def pairwise_iou(a: Array, b: Array) -> Array:
@@ -680,7 +680,7 @@ def aligned_iou(a: Array, b: Array) -> Array:
 
     Notes
     -----
-    The numbers are those of :func:`assigncore.boxes.pairwise_iou`, empty and broken boxes included.
+    The numbers are those of :func:`assigncore.boxes.pairwise_iou`, empty and non-finite boxes included.
 
     Examples
     --------
@@ -712,7 +712,7 @@ def aligned_iof(a: Array, b: Array) -> Array:
 
     Notes
     -----
-    The numbers are those of :func:`assigncore.boxes.pairwise_iof`, empty and broken boxes included.
+    The numbers are those of :func:`assigncore.boxes.pairwise_iof`, empty and non-finite boxes included.
 
     Examples
     --------
@@ -745,7 +745,7 @@ def aligned_giou(a: Array, b: Array) -> Array:
 
     Notes
     -----
-    The numbers are those of :func:`assigncore.boxes.pairwise_giou`, empty and broken boxes included. In a
+    The numbers are those of :func:`assigncore.boxes.pairwise_giou`, empty and non-finite boxes included. In a
     library that differentiates they carry gradients: ``1 - aligned_giou(pred, target)`` is the loss.
 
     References
@@ -783,7 +783,7 @@ def aligned_diou(a: Array, b: Array) -> Array:
 
     Notes
     -----
-    The numbers are those of :func:`assigncore.boxes.pairwise_diou`, empty and broken boxes included, and
+    The numbers are those of :func:`assigncore.boxes.pairwise_diou`, empty and non-finite boxes included, and
     carry gradients in a library that differentiates.
 
     References
@@ -820,7 +820,7 @@ def aligned_ciou(a: Array, b: Array) -> Array:
 
     Notes
     -----
-    The numbers are those of :func:`assigncore.boxes.pairwise_ciou`, empty and broken boxes included, and
+    The numbers are those of :func:`assigncore.boxes.pairwise_ciou`, empty and non-finite boxes included, and
     carry gradients in a library that differentiates.
 
     References

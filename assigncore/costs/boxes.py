@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from assigncore.backend import Array
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_of_boxes, measure_of
-from assigncore.boxes.formulas import Mode, drop_broken, pairwise_l1, pairwise_overlaps, xyxy_to_cxcywh
+from assigncore.boxes.formulas import Mode, drop_nonfinite, pairwise_l1, pairwise_overlaps, xyxy_to_cxcywh
 from assigncore.checks import check_choice, check_knob
 from assigncore.costs.base import MatchCost
 from assigncore.inputs import MatchScene
@@ -117,10 +117,10 @@ class IoUCost(MatchCost):
 
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the overlaps."""
-        pred, pred_whole = drop_broken(arrays["pred_bboxes"])
-        gt, gt_whole = drop_broken(arrays["gt_bboxes"])
-        whole = pred_whole[:, :, None] & gt_whole[:, None, :]
-        return scene.backend.keep(whole, -pairwise_overlaps(pred, gt, self.iou_mode), float("nan"))
+        pred, pred_finite = drop_nonfinite(arrays["pred_bboxes"])
+        gt, gt_finite = drop_nonfinite(arrays["gt_bboxes"])
+        finite = pred_finite[:, :, None] & gt_finite[:, None, :]
+        return scene.backend.keep(finite, -pairwise_overlaps(pred, gt, self.iou_mode), float("nan"))
 
 
 @COSTS.register
@@ -169,8 +169,8 @@ class OverlapCost(MatchCost):
 
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the overlaps."""
-        pred, pred_whole = drop_broken(arrays["pred_bboxes"])
-        gt, gt_whole = drop_broken(arrays["gt_bboxes"])
+        pred, pred_finite = drop_nonfinite(arrays["pred_bboxes"])
+        gt, gt_finite = drop_nonfinite(arrays["gt_bboxes"])
         overlaps = scene.xp.matrix_transpose(measure_of(self.iou_calculator, "iou")(gt, pred))
-        whole = pred_whole[:, :, None] & gt_whole[:, None, :]
-        return scene.backend.keep(whole, -overlaps, float("nan"))
+        finite = pred_finite[:, :, None] & gt_finite[:, None, :]
+        return scene.backend.keep(finite, -overlaps, float("nan"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from assigncore.backend import Array
-from assigncore.boxes.formulas import box_area, drop_broken
+from assigncore.boxes.formulas import box_area, drop_nonfinite
 from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.costs.base import MatchCost
 from assigncore.inputs import MatchScene
@@ -85,12 +85,12 @@ class OKSCost(MatchCost):
         count = int(arrays["gt_keypoints"].shape[-2])
         if count != len(self.sigmas):
             raise ValueError(f"gt_keypoints: expected {len(self.sigmas)} keypoints, one a sigma, got {count}")
-        gt, gt_whole, pred, whole = flat_keypoints(arrays["gt_keypoints"], arrays["pred_keypoints"])
-        boxes, boxes_whole = drop_broken(arrays["gt_bboxes"])
+        gt, gt_finite, pred, finite = flat_keypoints(arrays["gt_keypoints"], arrays["pred_keypoints"])
+        boxes, boxes_finite = drop_nonfinite(arrays["gt_bboxes"])
         area = rounded_product(box_area(boxes), float(self.area_share))
         alike = keypoint_similarity(gt[:, None, ...], pred[:, :, None, :], area[:, None, :], self.sigmas)
         cost = -alike if self.form == "linear" else -log(alike + float(self.eps))
-        pairs = whole[:, :, None] & (gt_whole & boxes_whole)[:, None, :]
+        pairs = finite[:, :, None] & (gt_finite & boxes_finite)[:, None, :]
         return scene.backend.keep(pairs, cost, float("nan"))
 
 
@@ -140,7 +140,7 @@ class KeypointL1Cost(MatchCost):
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:
         """Compute the distances."""
         xp = scene.xp
-        gt, gt_whole, pred, whole = flat_keypoints(arrays["gt_keypoints"], arrays["pred_keypoints"])
+        gt, gt_finite, pred, finite = flat_keypoints(arrays["gt_keypoints"], arrays["pred_keypoints"])
         sides = arrays["image_shape"][:, 1:], arrays["image_shape"][:, :1]
         total = scene.full((int(pred.shape[0]), int(pred.shape[1]), int(gt.shape[1])), 0.0)
         number = scene.full((1, 1, 1), 0.0)
@@ -153,4 +153,4 @@ class KeypointL1Cost(MatchCost):
                 apart = xp.abs(of_pred - divided(gt[:, None, :, 3 * k + axis], size))
                 total = total + rounded_product(apart, counts)
         cost = quotient(total, xp.broadcast_to(xp.where(number > 0, number, 1.0), total.shape))
-        return scene.backend.keep(whole[:, :, None] & gt_whole[:, None, :], cost, float("nan"))
+        return scene.backend.keep(finite[:, :, None] & gt_finite[:, None, :], cost, float("nan"))

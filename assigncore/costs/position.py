@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from assigncore.backend import Array
 from assigncore.boxes.calculators import BboxOverlaps2D, measure_of
-from assigncore.boxes.formulas import drop_broken
+from assigncore.boxes.formulas import drop_nonfinite
 from assigncore.checks import check_knob
 from assigncore.costs.base import MatchCost
 from assigncore.costs.boxes import IoUCost
@@ -85,19 +85,19 @@ class PositionModulatedCost(MatchCost):
     def of_images(self, scene: MatchScene) -> Mapping[str, Array]:
         """Find how well the best pair of each image fits, (B, 1, 1)."""
         xp, (images, _, n_gts) = scene.xp, scene.shape
-        pred, pred_whole = drop_broken(scene.arrays["pred_bboxes"])
-        gt, gt_whole = drop_broken(scene.arrays["gt_bboxes"])
-        counted = pred_whole & scene.prior_valid
+        pred, pred_finite = drop_nonfinite(scene.arrays["pred_bboxes"])
+        gt, gt_finite = drop_nonfinite(scene.arrays["gt_bboxes"])
+        eligible = pred_finite & scene.prior_valid
         overlaps = PairwiseOverlaps(
             backend=scene.backend,
             measure=measure_of(BboxOverlaps2D(), "giou"),
             zero_when_disjoint=False,
             priors=pred,
             gt_bboxes=xp.broadcast_to(gt, (images, n_gts, 4)),
-            counted=counted,
-            gt_valid=gt_whole & scene.gt_valid,
+            eligible=eligible,
+            gt_valid=gt_finite & scene.gt_valid,
         )
-        best = xp.max(xp.where(counted, best_of_priors(overlaps), -1.0), axis=-1)
+        best = xp.max(xp.where(eligible, best_of_priors(overlaps), -1.0), axis=-1)
         return {"best_fit": ((at_least(best, -1.0) + 1.0) * 0.5)[:, None, None]}
 
     def unweighted(self, scene: MatchScene, arrays: Mapping[str, Array]) -> Array:

@@ -160,7 +160,7 @@ class Explanation:
             By the rule under which the pair came farthest.
         """
         if self.trace.gt_valid is not None and not self.trace.gt_valid[gt]:
-            return PairReason(gt, prior, "failed", "a ground truth that is neither padding nor broken")
+            return PairReason(gt, prior, "failed", "a ground truth that is neither padding nor non-finite")
         if self.trace.matching is not None:
             return self._matched_reason(gt, prior)
         reasons = [self._reason(number, gt, prior) for number in range(len(self.trace.rounds))]
@@ -309,7 +309,7 @@ class Explanation:
         Only what the steps say of this ground truth is read, and the result: much quicker than `pair`.
         """
         if self.trace.gt_valid is not None and not self.trace.gt_valid[gt]:
-            return PairReason(gt, -1, "failed", "a ground truth that is neither padding nor broken")
+            return PairReason(gt, -1, "failed", "a ground truth that is neither padding nor non-finite")
         if self.trace.matching is not None:
             valid = self.trace.gt_valid
             n_gts = self.trace.shape[0] if valid is None else int(valid.sum())
@@ -410,7 +410,7 @@ class Explanation:
         for gt in self.gts:
             positives = int((self.implied_codes == gt + 1).sum())
             invalid = self.trace.gt_valid is not None and not self.trace.gt_valid[gt]
-            note = ": padding, or a box with a broken number" if invalid else ""
+            note = ": padding, or a box with a non-finite number" if invalid else ""
             count = f"{plural(positives, 'positive')} of {self.trace.shape[1]:,}"
             title = f"ground truth {gt} of {self.name}: {count}{note}"
             reasons = [(f"prior {self._prior(each.prior)}", each) for each in self.of_gt(gt)]

@@ -201,7 +201,7 @@ class Trace:
     shape : tuple of int
         Numbers of ground truths and of what is assigned to them: G, N.
     gt_valid : array (G,) of bool
-        False where a ground truth is padding or broken.
+        False where a ground truth is padding or non-finite.
     priors : array (N,) of integers, optional
         The priors that are assigned, where the method lists some, once or more each. Not given: all.
     rounds, marks : list

@@ -27,7 +27,7 @@ class Alignment:
     ----------
     scene : Scene
         The inputs.
-    counted : array (B or 1, N) of bool
+    eligible : array (B or 1, N) of bool
         Priors that may match.
     centers : array (B or 1, N, 2)
         Centres of the priors, x, y in pixels.
@@ -48,7 +48,7 @@ class Alignment:
     """
 
     scene: Scene
-    counted: Array
+    eligible: Array
     centers: Array
     pred_bboxes: Array
     pred_scores: Array
@@ -67,7 +67,7 @@ class Alignment:
     def candidates(self, only_inside: bool) -> Relation:
         """Return what candidates fulfil: their centre is inside, or their prediction may overlap."""
         scene = self.scene
-        of_scene = (scene.backend, scene.gt_valid, self.counted)
+        of_scene = (scene.backend, scene.gt_valid, self.eligible)
         if only_inside:
             return Inside(*of_scene, self.centers, self.regions, margin=self.margin, closed=True)
         if self.zero_when_disjoint and self.beta > 0:

@@ -83,7 +83,7 @@ class PointDistances:
         x, y in pixels.
     centers : array (B, G, 2)
         x, y in pixels.
-    counted : array (B or 1, N) of bool
+    eligible : array (B or 1, N) of bool
         False where a point is no candidate.
     last_resort : array (B or 1, N) of bool, optional
         True where a point is a candidate only for want of others, the first of them first.
@@ -96,7 +96,7 @@ class PointDistances:
     backend: ArrayBackend
     points: Array
     centers: Array
-    counted: Array
+    eligible: Array
     last_resort: Array | None = None
     scale: Array | None = None
     groups: tuple[Array, Array] | None = None
@@ -116,7 +116,7 @@ class PointDistances:
         distance = rounded_product(dx, dx) + rounded_product(dy, dy)
         if self.last_resort is not None:
             distance = xp.where(view.of_priors(self.last_resort)[:, None, :], LAST_RESORT, distance)
-        pairs = view.of_priors(self.counted)[:, None, :]
+        pairs = view.of_priors(self.eligible)[:, None, :]
         if self.groups is not None:
             of_points, of_gts = self.groups
             pairs = pairs & (view.of_priors(of_points)[:, None, :] == view.of_gts(of_gts)[:, :, None])
@@ -416,7 +416,7 @@ def nearest_per_level(scene: Scene, levels: Sequence[slice], k: int, *, last_res
         backend=scene.backend,
         points=box_centers(scene.priors),
         centers=box_centers(scene.gt_bboxes),
-        counted=scene.prior_whole,
+        eligible=scene.prior_eligible,
         last_resort=last_resort,
     )
     return k_nearest(distances, k, levels)

@@ -320,8 +320,8 @@ def fillers_in_reach(alignment: Alignment, candidates: Candidates, k: int) -> Ar
     scene, xp = alignment.scene, alignment.scene.xp
     integers, (_, n_priors, _) = candidates.index.dtype, scene.shape
     positive = candidates.value < 0
-    counted = xp.cumulative_sum(xp.astype(alignment.counted, integers), axis=-1)
-    below = gather_priors(scene.backend, counted[..., None], candidates.index)[..., 0] - 1
+    place = xp.cumulative_sum(xp.astype(alignment.eligible, integers), axis=-1)
+    below = gather_priors(scene.backend, place[..., None], candidates.index)[..., 0] - 1
     # Each row by ascending prior, to count the positive ones before each entry, and back again.
     order = xp.argsort(xp.where(candidates.found, candidates.index, n_priors), axis=-1, stable=True)
     running = xp.cumulative_sum(xp.astype(xp.take_along_axis(positive, order, axis=-1), integers), axis=-1)

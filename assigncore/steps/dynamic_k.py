@@ -47,7 +47,7 @@ class PairCosts:
     Attributes
     ----------
     scene : Scene
-        The inputs; `prior_whole` says which priors are eligible.
+        The inputs; `prior_eligible` says which priors are eligible.
     pred_bboxes : array (B or 1, N, 4)
         Finite boxes of the predictions.
     calculator : OverlapCalculator
@@ -85,7 +85,7 @@ class PairCosts:
             return picked if x.ndim == 3 else picked[..., 0]
 
         scene = replace(
-            self.scene, priors=pick(self.scene.priors), prior_valid=eligible, prior_whole=eligible
+            self.scene, priors=pick(self.scene.priors), prior_valid=eligible, prior_eligible=eligible
         )
         of_priors = {name: pick(x) for name, x in self.of_priors.items()}
         pred_bboxes, classes = pick(self.pred_bboxes), pick(self.classes)
@@ -98,7 +98,7 @@ class PairCosts:
         measure = measure_of(self.calculator, "iou")
         return measure(pairs.of_gts(self.scene.gt_bboxes), pairs.of_priors(self.pred_bboxes))[..., 0, :]
 
-    def counted(self, pairs: Pairs) -> Array:
+    def eligible(self, pairs: Pairs) -> Array:
         """Return what a dynamic k adds up, (b, g, n)."""
         if self.counts_poses and self.poses is not None:
             return self.poses.similarities(pairs)
@@ -110,7 +110,7 @@ class PairCosts:
         return self.scene.xp.where(self._possible(pairs) & (cost < FAR), cost, FAR)
 
     def _possible(self, pairs: TilePairs) -> Array:
-        return pairs.of_priors(self.scene.prior_whole) & pairs.of_gts(self.scene.gt_valid)
+        return pairs.of_priors(self.scene.prior_eligible) & pairs.of_gts(self.scene.gt_valid)
 
     def largest_counted(self, k: int) -> Array:
         """Return the `k` largest that each ground truth's dynamic k may add up, (B, G, K)."""
@@ -123,7 +123,7 @@ class PairCosts:
             zero_when_disjoint=zero_when_disjoint(self.calculator),
             priors=self.pred_bboxes,
             gt_bboxes=scene.gt_bboxes,
-            counted=scene.prior_whole,
+            eligible=scene.prior_eligible,
             gt_valid=scene.gt_valid,
         )
         return k_largest_overlaps(overlaps, k)
@@ -134,7 +134,7 @@ class PairCosts:
 
     def _negated(self, pairs: TilePairs) -> Array:
         """Return what a dynamic k adds up, negated, 0 where a pair cannot be."""
-        return self.scene.xp.where(self._possible(pairs), -self.counted(pairs), 0.0)
+        return self.scene.xp.where(self._possible(pairs), -self.eligible(pairs), 0.0)
 
     def _k_smallest(self, k: int, values: Callable[[TilePairs], Array]) -> Candidates:
         scene, backend = self.scene, self.scene.backend
@@ -188,7 +188,7 @@ def match_dynamic_k(
     chosen = cheapest.found & (rank < wanted[..., None])
     if is_recording():
         index, first = cheapest.index, rank < wanted[..., None]
-        condition("able to compete", xp.broadcast_to(scene.prior_whole, scene.shape[:2])[:, None, :])
+        condition("able to compete", xp.broadcast_to(scene.prior_eligible, scene.shape[:2])[:, None, :])
         condition("among the k cheapest", cheapest.found, index=index, value=cheapest.value)
         first = first & scene.gt_valid[..., None]
         named = "among the dynamic k cheapest"
@@ -196,20 +196,20 @@ def match_dynamic_k(
     prior, gt, taken = settle_among_all(
         scene, cheapest.index, chosen, lambda prior: _negated(costs, prior), what="negated cost"
     )
-    overlaps = costs.counted(pairs_of(scene, gt, prior))[..., 0]
+    overlaps = costs.eligible(pairs_of(scene, gt, prior))[..., 0]
     overlaps = xp.where(taken, xp.where(overlaps > 0, overlaps, 0.0), nothing)
     gt_inds = backend.scatter_max(prior, xp.where(taken, gt + 1, 0), n_priors)
     overlaps = backend.scatter_max(prior, overlaps, n_priors, fill=nothing)
     reserve = costs if reserve is None else reserve
-    free = free_priors(reserve.scene.prior_whole, gt_inds)
-    left = replace(reserve, scene=replace(reserve.scene, prior_whole=free))
+    free = free_priors(reserve.scene.prior_eligible, gt_inds)
+    left = replace(reserve, scene=replace(reserve.scene, prior_eligible=free))
     added = add_positives(
         backend, gt_inds, scene.gt_valid, min_positives, left.k_cheapest, what="the least cost"
     )
     if added is None:
         return gt_inds, overlaps
     pairs = ListedPairs(backend, scene.shape, all_rows(backend, scene.gt_bboxes), added.index)
-    own = costs.counted(pairs)
+    own = costs.eligible(pairs)
     return added.overwrite(gt_inds), added.write(xp.where(own > 0, own, 0.0), overlaps)
 
 
@@ -227,7 +227,7 @@ def _cheapest(costs: PairCosts, k: int, wanted: Array) -> Candidates:
     scene, preferred = costs.scene, costs.preferred
     if not scene.backend.reads_host(wanted):
         return costs.k_cheapest(k)
-    eligible = scene.xp.broadcast_to(scene.prior_whole, scene.shape[:2])
+    eligible = scene.xp.broadcast_to(scene.prior_eligible, scene.shape[:2])
     if preferred is None:
         return _cheapest_among(costs, k, eligible)
     found = _cheapest_among(costs, k, eligible & preferred.priors)
@@ -255,7 +255,7 @@ def _cheapest_among(costs: PairCosts, k: int, eligible: Array) -> Candidates:
     scene, backend, xp = costs.scene, costs.scene.backend, costs.scene.xp
     host = backend.to_numpy(eligible)
     if np.count_nonzero(host) > WORTHWHILE * host.size:
-        return replace(costs, scene=replace(scene, prior_whole=eligible)).k_cheapest(k)
+        return replace(costs, scene=replace(scene, prior_eligible=eligible)).k_cheapest(k)
     # Filled up, but not below k, as many as there always are.
     index, is_place = places_of(backend, eligible, least=min(k, scene.shape[1]))
     found = costs.at(index, is_place).k_cheapest(k)
@@ -267,7 +267,7 @@ def _cheapest_among(costs: PairCosts, k: int, eligible: Array) -> Candidates:
 def _negated(costs: PairCosts, prior: Array) -> Callable[[TilePairs], Array]:
     """Return the function that says how cheap some priors (B, E) are for all ground truths."""
     xp, scene = costs.scene.xp, costs.scene
-    eligible = xp.take_along_axis(xp.broadcast_to(scene.prior_whole, scene.shape[:2]), prior, axis=-1)
+    eligible = xp.take_along_axis(xp.broadcast_to(scene.prior_eligible, scene.shape[:2]), prior, axis=-1)
     some = costs.at(prior, eligible)
     return lambda pairs: -some.costs(pairs)
 

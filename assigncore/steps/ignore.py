@@ -6,7 +6,7 @@ from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.boxes.calculators import BboxOverlaps2D, RotatedIoU, measure_of, zero_when_disjoint
-from assigncore.boxes.formulas import ORIENTED, drop_broken
+from assigncore.boxes.formulas import ORIENTED, drop_nonfinite
 from assigncore.inputs import MatchScene, Scene
 from assigncore.steps.overlaps import PairwiseOverlaps, best_of_priors
 
@@ -30,11 +30,11 @@ def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candi
     Returns
     -------
     array (B or 1, N) of bool
-        Only priors that take part and are not broken.
+        Only priors that take part and are finite.
     """
     if iof_thr <= 0 or scene.is_empty:
-        return scene.xp.zeros_like(scene.prior_whole)
-    return _covered(scene, scene.priors, scene.prior_whole, calculator, iof_thr, of_prior=wrt_candidates)
+        return scene.xp.zeros_like(scene.prior_eligible)
+    return _covered(scene, scene.priors, scene.prior_eligible, calculator, iof_thr, of_prior=wrt_candidates)
 
 
 def spared_negatives(scene: Scene, gt_inds: Array, iof_thr: float, *, of_cells: bool = False) -> Array | None:
@@ -64,7 +64,7 @@ def spared_negatives(scene: Scene, gt_inds: Array, iof_thr: float, *, of_cells: 
     form = int(scene.ignore_bboxes.shape[-1])
     boxes = _cells(scene.priors, form) if of_cells else scene.priors
     calculator = _calculator(scene.ignore_bboxes)
-    covered = _covered(scene, boxes, scene.prior_whole, calculator, iof_thr, of_prior=True)
+    covered = _covered(scene, boxes, scene.prior_eligible, calculator, iof_thr, of_prior=True)
     return covered & (gt_inds <= 0)
 
 
@@ -87,10 +87,10 @@ def spared_predictions(scene: MatchScene, matched: Array, iof_thr: float) -> Arr
     """
     if iof_thr <= 0 or scene.ignore_bboxes is None:
         return None
-    boxes, whole = drop_broken(scene.arrays["pred_bboxes"])
-    whole = whole & scene.prior_valid
+    boxes, finite = drop_nonfinite(scene.arrays["pred_bboxes"])
+    finite = finite & scene.prior_valid
     calculator = _calculator(scene.ignore_bboxes)
-    return _covered(scene, boxes, whole, calculator, iof_thr, of_prior=True) & (matched < 0)
+    return _covered(scene, boxes, finite, calculator, iof_thr, of_prior=True) & (matched < 0)
 
 
 def _calculator(regions: Array) -> BboxOverlaps2D | RotatedIoU:
@@ -112,7 +112,7 @@ def _cells(points: Array, columns: int) -> Array:
 def _covered(
     scene: Scene | MatchScene,
     boxes: Array,
-    counted: Array,
+    eligible: Array,
     calculator: Any,
     iof_thr: float,
     *,
@@ -121,7 +121,7 @@ def _covered(
     """Tell which boxes (B or 1, N, D) that count lie in a region, (B or 1, N)."""
     regions, n_boxes = scene.ignore_bboxes, int(boxes.shape[-2])
     if regions is None or scene.ignore_valid is None or 0 in (*regions.shape[:2], n_boxes):
-        return scene.xp.zeros_like(counted)
+        return scene.xp.zeros_like(eligible)
     best = best_of_priors(
         PairwiseOverlaps(
             backend=scene.backend,
@@ -129,8 +129,8 @@ def _covered(
             zero_when_disjoint=zero_when_disjoint(calculator),
             priors=boxes,
             gt_bboxes=regions,
-            counted=counted,
+            eligible=eligible,
             gt_valid=scene.ignore_valid,
         )
     )
-    return counted & (best > float(iof_thr))
+    return eligible & (best > float(iof_thr))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assigncore.backend import Array, get_backend
-from assigncore.boxes.formulas import ORIENTED, box_area, columns, drop_broken
+from assigncore.boxes.formulas import ORIENTED, box_area, columns, drop_nonfinite
 from assigncore.inputs import Scene
 from assigncore.numerics import exp, quotient, rounded_product, running_sum, sqrt
 from assigncore.pairs.listed import Pairs
@@ -70,7 +70,7 @@ def keypoint_similarity(gt: Array, pred: Array, area: Array, sigmas: Sequence[fl
 
 
 def flat_keypoints(gt_keypoints: Array, pred_keypoints: Array) -> tuple[Array, Array, Array, Array]:
-    """Bring keypoints to rows of numbers, without broken ones.
+    """Bring keypoints to rows of numbers, without non-finite ones.
 
     Parameters
     ----------
@@ -79,17 +79,17 @@ def flat_keypoints(gt_keypoints: Array, pred_keypoints: Array) -> tuple[Array, A
 
     Returns
     -------
-    gt, gt_whole : array (..., G, 3 K) and (..., G) of bool
-        Zeros and false where a keypoint that counts is broken; what does not count is 0.
-    pred, pred_whole : array (..., N, 2 K) and (..., N) of bool
-        Zeros and false where one is broken.
+    gt, gt_finite : array (..., G, 3 K) and (..., G) of bool
+        Zeros and false where a keypoint that counts is not finite; what does not count is 0.
+    pred, pred_finite : array (..., N, 2 K) and (..., N) of bool
+        Zeros and false where one is not finite.
     """
     xp = get_backend(gt_keypoints).xp
     counts = gt_keypoints[..., 2:] != 0
     gt_keypoints = xp.where(counts, gt_keypoints, 0.0)
-    gt, gt_whole = drop_broken(_joined(gt_keypoints))
-    pred, pred_whole = drop_broken(_joined(pred_keypoints))
-    return gt, gt_whole, pred, pred_whole
+    gt, gt_finite = drop_nonfinite(_joined(gt_keypoints))
+    pred, pred_finite = drop_nonfinite(_joined(pred_keypoints))
+    return gt, gt_finite, pred, pred_finite
 
 
 def _joined(keypoints: Array) -> Array:
@@ -104,7 +104,7 @@ class Poses:
     Attributes
     ----------
     gt, pred : array (B, G, 3 K) and (B or 1, N, 2 K)
-        x, y and visibility, and x, y, of each keypoint in turn; none that counts is broken.
+        x, y and visibility, and x, y, of each keypoint in turn; none that counts is not finite.
     area : array (B, G)
         Of the objects, in square pixels.
     sigmas : tuple of float
@@ -164,11 +164,11 @@ def read_poses(scene: Scene, sigmas: Sequence[float]) -> tuple[Scene, Poses, Arr
         Without the ground truths of a broken pose.
     poses : Poses
         Where no areas are given, an object covers `AREA_SHARE` of its box.
-    whole : array (B or 1, N) of bool
-        False where the pose of a prediction is broken.
+    finite : array (B or 1, N) of bool
+        False where the pose of a prediction is not finite.
     """
     further = scene.further
-    gt, gt_whole, pred, whole = flat_keypoints(further["gt_keypoints"], further["pred_keypoints"])
+    gt, gt_finite, pred, finite = flat_keypoints(further["gt_keypoints"], further["pred_keypoints"])
     area = further.get("gt_areas")
     if area is None:
         boxes = scene.gt_bboxes
@@ -177,7 +177,7 @@ def read_poses(scene: Scene, sigmas: Sequence[float]) -> tuple[Scene, Poses, Arr
         area = rounded_product(whole_box, AREA_SHARE)
     area = scene.xp.broadcast_to(area, scene.gt_valid.shape)
     poses = Poses(gt, pred, area, tuple(map(float, sigmas)))
-    return replace(scene, gt_valid=scene.gt_valid & gt_whole), poses, whole
+    return replace(scene, gt_valid=scene.gt_valid & gt_finite), poses, finite
 
 
 def level_gate(place: Relation, scene: Scene, strides: Array, bounds: tuple[float, float]) -> InsideOfSize:
@@ -202,7 +202,7 @@ def level_gate(place: Relation, scene: Scene, strides: Array, bounds: tuple[floa
     """
     xp = scene.xp
     low, high = (rounded_product(strides, float(bound)) for bound in bounds)
-    valid = scene.prior_whole
+    valid = scene.prior_eligible
     smallest = xp.min(xp.where(valid, strides, float("inf")), axis=-1)[:, None]
     largest = xp.max(xp.where(valid, strides, 0.0), axis=-1)[:, None]
     gated = InsideOfSize(
@@ -238,7 +238,7 @@ class PoseAlignment(Alignment):
         if only_inside:
             return super().candidates(only_inside)
         scene = self.scene
-        return Relation(scene.backend, scene.gt_valid, self.counted)
+        return Relation(scene.backend, scene.gt_valid, self.eligible)
 
     def of_entries(self, prior: Array) -> PoseAlignment:
         """Return the places of some priors (B, E) in place of all."""

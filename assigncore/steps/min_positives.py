@@ -181,7 +181,7 @@ def add_by_overlap(overlaps: PairwiseOverlaps, gt_inds: Array, least: int) -> Ad
     """
 
     def nearest(k: int) -> Candidates:
-        return k_most_overlapping(replace(overlaps, counted=free_priors(overlaps.counted, gt_inds)), k)
+        return k_most_overlapping(replace(overlaps, eligible=free_priors(overlaps.eligible, gt_inds)), k)
 
     return add_positives(
         overlaps.backend, gt_inds, overlaps.gt_valid, least, nearest, what="the largest overlap"
@@ -191,6 +191,6 @@ def add_by_overlap(overlaps: PairwiseOverlaps, gt_inds: Array, least: int) -> Ad
 def nearest_centers(scene: Scene, points: Array, free: Array, k: int) -> Candidates:
     """Find the `k` free (B, N) of points (B or 1, N, 2) that are nearest to each ground truth's centre."""
     distances = PointDistances(
-        backend=scene.backend, points=points, centers=box_centers(scene.gt_bboxes), counted=free
+        backend=scene.backend, points=points, centers=box_centers(scene.gt_bboxes), eligible=free
     )
     return k_nearest(distances, k)

@@ -62,7 +62,7 @@ class PairwiseOverlaps:
         Priors, or A alternatives of each, of which the best counts.
     gt_bboxes : array (B, G, 4)
         Ground truths.
-    counted : array (B or 1, N) of bool
+    eligible : array (B or 1, N) of bool
         False where a prior overlaps nothing, whatever its box.
     gt_valid : array (B, G) of bool
         False where a ground truth overlaps nothing, whatever its box.
@@ -75,7 +75,7 @@ class PairwiseOverlaps:
     zero_when_disjoint: bool
     priors: Array
     gt_bboxes: Array
-    counted: Array
+    eligible: Array
     gt_valid: Array
     alternatives: Array | None = None
 
@@ -86,7 +86,7 @@ class PairwiseOverlaps:
 
     def collapsed(self) -> PairwiseOverlaps:
         """Return the same pairs, with the boxes that count for nothing collapsed to points."""
-        keep = self.counted if self.alternatives is None else self.counted[:, None, :] & self.alternatives
+        keep = self.eligible if self.alternatives is None else self.eligible[:, None, :] & self.alternatives
         priors = self.priors if self.backend.surely_all(keep) else collapse(self.priors, keep)
         return replace(self, priors=priors, gt_bboxes=collapse(self.gt_bboxes, self.gt_valid))
 
@@ -106,7 +106,7 @@ class PairwiseOverlaps:
                 each = xp.where(view.of_priors(self.alternatives, axis=2)[:, :, None, :], each, NOWHERE)
             overlaps = xp.max(each, axis=1)
         if not self.zero_when_disjoint:
-            pairs = view.of_priors(self.counted)[:, None, :] & view.of_gts(self.gt_valid)[:, :, None]
+            pairs = view.of_priors(self.eligible)[:, None, :] & view.of_gts(self.gt_valid)[:, :, None]
             overlaps = xp.where(pairs, overlaps, NOWHERE)
         return overlaps
 
@@ -122,10 +122,10 @@ class BestOverlaps:
     gt_inds : array (B, N) of integers
         The ground truth that has it, from 1.
     of_gt : array (B, G)
-        Each ground truth's best overlap with any counted prior; minus infinity where no prior counts.
+        Each ground truth's best overlap with any eligible prior; minus infinity where no prior counts.
     prior_of_gt : array (B, G) of integers
         The prior that has it.
-    counted : array (B or 1, N) of bool
+    eligible : array (B or 1, N) of bool
         False where a prior overlaps nothing, whatever its box.
     last_at_best : callable
         Of the ground truths that are true in an array (B, G), finds for each prior the last whose best
@@ -136,7 +136,7 @@ class BestOverlaps:
     gt_inds: Array
     of_gt: Array
     prior_of_gt: Array
-    counted: Array
+    eligible: Array
     last_at_best: Callable[[Array], Array]
     overlaps_of: Callable[[int], Array] | None = None
     """Returns the overlaps of a ground truth of a single image, (N,), while somebody asks why."""
@@ -146,12 +146,12 @@ class BestOverlaps:
         """The ground truth that each prior overlaps most, (B, N), from 0."""
         return self.gt_inds - 1
 
-    def last_gt_at_its_best(self, eligible: Array) -> Array:
+    def last_gt_at_its_best(self, gt_eligible: Array) -> Array:
         """Return, for each prior, the last eligible ground truth whose best overlap the prior attains.
 
         Parameters
         ----------
-        eligible : array (B, G) of bool
+        gt_eligible : array (B, G) of bool
             Ground truths that may take priors.
 
         Returns
@@ -159,7 +159,7 @@ class BestOverlaps:
         array (B, N) of integers
             Index + 1 of the ground truth, 0 where there is none.
         """
-        return get_backend(eligible).keep(self.counted, self.last_at_best(eligible), 0)
+        return get_backend(gt_eligible).keep(self.eligible, self.last_at_best(gt_eligible), 0)
 
 
 def best_overlaps(overlaps: PairwiseOverlaps) -> BestOverlaps:
@@ -178,7 +178,7 @@ def _overlaps_of(overlaps: PairwiseOverlaps, gt: int) -> Array:
     """Return the overlaps of one ground truth of the one image, (N,)."""
     own = slice(gt, gt + 1)
     alone = replace(overlaps, gt_bboxes=overlaps.gt_bboxes[:, own, :], gt_valid=overlaps.gt_valid[:, own])
-    whole = Tile(0, 1, 0, int(overlaps.counted.shape[-1]))
+    whole = Tile(0, 1, 0, int(overlaps.eligible.shape[-1]))
     pairs = alone.collapsed()
     return pairs.of(TileView(pairs.backend, whole, pairs.gt_bboxes))[0, 0, :]
 
@@ -195,13 +195,13 @@ def name_best(best: BestOverlaps, enough: str, positive: Array, limit: float) ->
     """Say, where somebody asks why, that each prior's best overlap decides, and whether it is enough."""
     if best.overlaps_of is not None:
         next_round("best overlap of the prior")
-        condition("takes part with a box that counts", best.counted[:, None, :])
+        condition("takes part with a box that counts", best.eligible[:, None, :])
         contest("the largest overlap", by=best.overlaps_of)
         condition(enough, positive[:, None, :], value=best.overlaps_of, limit=limit)
 
 
 def name_low_quality(
-    scene: Scene, best: BestOverlaps, enough: str, eligible: Array, limit: float, *, assign_all: bool
+    scene: Scene, best: BestOverlaps, enough: str, gt_eligible: Array, limit: float, *, assign_all: bool
 ) -> None:
     """Say, where somebody asks why, that each ground truth takes the priors of its best overlap."""
     overlaps_of = best.overlaps_of
@@ -212,11 +212,11 @@ def name_low_quality(
 
     def at_best(gt: int) -> Array:
         if assign_all:
-            return (overlaps_of(gt) == of_gt[0, gt, 0]) & best.counted[0, :]
+            return (overlaps_of(gt) == of_gt[0, gt, 0]) & best.eligible[0, :]
         return number == first[0, gt]
 
     next_round("best overlap of the ground truth")
-    condition(f"best overlap of the ground truth {enough}", eligible[..., None], value=of_gt, limit=limit)
+    condition(f"best overlap of the ground truth {enough}", gt_eligible[..., None], value=of_gt, limit=limit)
     condition("the best overlap of the ground truth", at_best, value=overlaps_of, limit=of_gt)
     contest("the later ground truth", by=scene.xp.zeros_like(of_gt), last=True)
 
@@ -308,8 +308,8 @@ def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:
         of_gt[image] = best, prior
     only_tile = values if len(tiles) == 1 else None
 
-    def attained(eligible: Array) -> Array:
-        last = [last_at_best(pairs, view, found.of_gt, eligible, values=only_tile) for view in views]
+    def attained(gt_eligible: Array) -> Array:
+        last = [last_at_best(pairs, view, found.of_gt, gt_eligible, values=only_tile) for view in views]
         return join_tiles(xp, tiles, last)
 
     found = _settle_ties_of_nothing(
@@ -318,7 +318,7 @@ def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:
             gt_inds=join_tiles(xp, tiles, gt_inds),
             of_gt=join_images(xp, [best for best, _ in of_gt.values()]),
             prior_of_gt=join_images(xp, [prior for _, prior in of_gt.values()]),
-            counted=pairs.counted,
+            eligible=pairs.eligible,
             last_at_best=attained,
         ),
         pairs,
@@ -327,7 +327,7 @@ def best_in_tiles(overlaps: PairwiseOverlaps) -> BestOverlaps:
 
 
 def last_at_best(
-    pairs: PairwiseOverlaps, view: TileView, of_gt: Array, eligible: Array, *, values: Array | None = None
+    pairs: PairwiseOverlaps, view: TileView, of_gt: Array, gt_eligible: Array, *, values: Array | None = None
 ) -> Array:
     """Find the last eligible ground truth whose best, `of_gt` (B, G), each prior of a tile attains, (b, n).
 
@@ -335,8 +335,8 @@ def last_at_best(
     """
     xp = pairs.backend.xp
     overlaps = pairs.of(view) if values is None else values
-    taken = (overlaps == view.of_gts(of_gt)[..., None]) & view.of_gts(eligible)[..., None]
-    return xp.max(xp.where(taken, view.gt_numbers(eligible), 0), axis=-2)
+    taken = (overlaps == view.of_gts(of_gt)[..., None]) & view.of_gts(gt_eligible)[..., None]
+    return xp.max(xp.where(taken, view.gt_numbers(gt_eligible), 0), axis=-2)
 
 
 def _settle_ties_of_nothing(best: BestOverlaps, pairs: PairwiseOverlaps) -> BestOverlaps:
@@ -345,12 +345,12 @@ def _settle_ties_of_nothing(best: BestOverlaps, pairs: PairwiseOverlaps) -> Best
     nothing = 0.0 if pairs.zero_when_disjoint else NOWHERE
     # Of shorter integers, PyTorch's compiler for CPUs takes the places from beyond the array.
     first_gt = xp.argmax(xp.astype(pairs.gt_valid, xp.int32), axis=-1)[:, None]
-    first_prior = xp.argmax(xp.astype(pairs.counted, xp.int32), axis=-1)[:, None]
-    any_counted = xp.any(pairs.counted, axis=-1)[:, None]
+    first_prior = xp.argmax(xp.astype(pairs.eligible, xp.int32), axis=-1)[:, None]
+    any_eligible = xp.any(pairs.eligible, axis=-1)[:, None]
     return replace(
         best,
         gt_inds=xp.where(best.of_prior > nothing, best.gt_inds, first_gt + 1),
-        of_gt=xp.where(any_counted, best.of_gt, NOWHERE),
+        of_gt=xp.where(any_eligible, best.of_gt, NOWHERE),
         prior_of_gt=xp.where(best.of_gt > nothing, best.prior_of_gt, first_prior),
     )
 
@@ -375,7 +375,7 @@ class GivenOverlaps(PairwiseOverlaps):
 
     def of(self, view: TileView) -> Array:
         """Return the overlaps (b, g, n) of a tile."""
-        pairs = view.of_priors(self.counted)[:, None, :] & view.of_gts(self.gt_valid)[:, :, None]
+        pairs = view.of_priors(self.eligible)[:, None, :] & view.of_gts(self.gt_valid)[:, :, None]
         return self.backend.xp.where(pairs, view.of_priors(self.gt_bboxes, axis=2), -float("inf"))
 
 
@@ -433,7 +433,7 @@ def read_overlaps(
         zero_when_disjoint=False,
         priors=scene.priors,
         gt_bboxes=table,
-        counted=scene.prior_whole,
+        eligible=scene.prior_eligible,
         gt_valid=scene.gt_valid,
     )
     return scene, pairs
@@ -467,7 +467,7 @@ def check_thresholds(pos_iou_thr: Any, neg_iou_thr: Any, min_pos_iou: Any) -> No
 
 
 def overlaps_with_gts(
-    scene: Scene, calculator: Any, boxes: Array, counted: Array, alternatives: Array | None = None
+    scene: Scene, calculator: Any, boxes: Array, eligible: Array, alternatives: Array | None = None
 ) -> PairwiseOverlaps:
     """Pair the valid ground truths of a scene with `boxes` of its priors, where they count."""
     return PairwiseOverlaps(
@@ -476,13 +476,13 @@ def overlaps_with_gts(
         zero_when_disjoint=zero_when_disjoint(calculator),
         priors=boxes,
         gt_bboxes=scene.gt_bboxes,
-        counted=counted,
+        eligible=eligible,
         gt_valid=scene.gt_valid,
         alternatives=alternatives,
     )
 
 
-def low_quality_gt(scene: Scene, best: BestOverlaps, eligible: Array, *, assign_all: bool) -> Array:
+def low_quality_gt(scene: Scene, best: BestOverlaps, gt_eligible: Array, *, assign_all: bool) -> Array:
     """Let each eligible ground truth take the prior it overlaps most; the later ground truth wins a prior.
 
     Parameters
@@ -491,7 +491,7 @@ def low_quality_gt(scene: Scene, best: BestOverlaps, eligible: Array, *, assign_
         The inputs.
     best : BestOverlaps
         The extremes of the overlaps.
-    eligible : array (B, G) of bool
+    gt_eligible : array (B, G) of bool
         Ground truths whose best overlap is good enough.
     assign_all : bool
         Whether a ground truth takes every prior that attains its best overlap, else the first of them.
@@ -502,8 +502,8 @@ def low_quality_gt(scene: Scene, best: BestOverlaps, eligible: Array, *, assign_
         Index + 1 of the ground truth that takes the prior, 0 where none does.
     """
     if assign_all:
-        return best.last_gt_at_its_best(eligible)
+        return best.last_gt_at_its_best(gt_eligible)
     xp, backend = scene.xp, scene.backend
-    n_gts = eligible.shape[-1]
-    places = xp.arange(1, n_gts + 1, dtype=best.prior_of_gt.dtype, device=backend.device_of(eligible))
-    return backend.scatter_max(best.prior_of_gt, xp.where(eligible, places, 0), scene.shape[1])
+    n_gts = gt_eligible.shape[-1]
+    places = xp.arange(1, n_gts + 1, dtype=best.prior_of_gt.dtype, device=backend.device_of(gt_eligible))
+    return backend.scatter_max(best.prior_of_gt, xp.where(gt_eligible, places, 0), scene.shape[1])

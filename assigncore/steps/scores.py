@@ -37,8 +37,8 @@ def class_columns(x: Array) -> tuple[Array, Array]:
     # A flat array cannot be a view of a transposed one, so it is laid out anew.
     flat = xp.reshape(xp.matrix_transpose(x), (-1,))
     columns = xp.reshape(flat, (images, n_classes, n_priors))
-    whole = xp.max(xp.abs(columns), axis=1) < float("inf")
-    return backend.keep(whole[:, None, :], columns, 0.0), whole
+    finite = xp.max(xp.abs(columns), axis=1) < float("inf")
+    return backend.keep(finite[:, None, :], columns, 0.0), finite
 
 
 def label_rows(columns: Array, labels: Array) -> Array:
@@ -108,11 +108,11 @@ def entropy_cost(scores: Array, labels: Array) -> Array:
     is common to all ground truths; each changes the terms of its classes, so that no array of ground truths,
     priors and classes is ever made. Infinite where a score is no finite number.
     """
-    p, whole = class_columns(scores)
+    p, finite = class_columns(scores)
     xp = get_backend(p).xp
     p = xp.minimum(p, xp.ones_like(p[:1, :1, :1]))
     absent = _clamped_log(1 - p)
-    common = xp.where(whole, -pairwise_sum(absent), float("inf"))
+    common = xp.where(finite, -pairwise_sum(absent), float("inf"))
     if labels.ndim == 3:
         change = absent - _clamped_log(p)
         own = sum_of_classes(

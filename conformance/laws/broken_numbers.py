@@ -19,7 +19,7 @@ __all__ = ["broken_numbers"]
 AnyArray = NDArray[Any]
 
 LARGEST = 1e15
-"""Coordinates beyond it are broken, since areas overflow float32."""
+"""Coordinates beyond it are not finite, since areas overflow float32."""
 
 
 def broken_numbers(bench: Bench, scenes: Sequence[Scene]) -> None:
@@ -63,7 +63,7 @@ def _broken(x: AnyArray) -> AnyArray:
 
 
 def _as_padding(bench: Bench, scene: Scene, kind: str) -> Scene:
-    """Mark the broken rows of one kind as padding, and mend their numbers."""
+    """Mark the non-finite rows of one kind as padding, and mend their numbers."""
     mended, valid = {}, scene.arrays[MASKS[kind]]
     for name in _numbers(bench, kind):
         x = scene.arrays[name]
@@ -82,7 +82,7 @@ def _broken_priors(bench: Bench, scene: Scene) -> None:
             x[broken] = np.nan
         scene = scene.with_arrays(**throughout)
     got = bench.run(scene)
-    demand(not np.any(got["gt_inds"][..., broken] > 0), f"{scene.name}: a broken prior is positive")
+    demand(not np.any(got["gt_inds"][..., broken] > 0), f"{scene.name}: a non-finite prior is positive")
     overlaps = got.get("max_overlaps", np.zeros(1))
     demand(bool(np.all(np.isfinite(overlaps))), f"{scene.name}: max_overlaps are not finite")
     if "N" in capabilities.counts_broken:
@@ -97,7 +97,7 @@ def _broken_priors(bench: Bench, scene: Scene) -> None:
             elif capabilities.has_row_per_prior(name):
                 outputs[name] = x[..., ~broken]
     declared = {name: x for name, x in without.items() if capabilities.holds(name)}
-    bench.same(got, declared, f"{scene.name}: broken priors, against padding")
+    bench.same(got, declared, f"{scene.name}: non-finite priors, against padding")
 
 
 def _named(bench: Bench, scene: Scene) -> None:

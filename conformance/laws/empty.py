@@ -54,7 +54,7 @@ def _without_priors(bench: Bench, scene: Scene) -> list[tuple[str, Scene]]:
     broken = [name for name in ("priors", "pred_bboxes", *SCORES) if name in bench.recipe.parameters]
     return [
         ("no prior takes part", _invalid(scene, "prior_valid")),
-        ("only broken priors", _filled(scene, broken, np.nan)),
+        ("only non-finite priors", _filled(scene, broken, np.nan)),
     ]
 
 
