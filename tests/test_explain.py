@@ -253,8 +253,8 @@ def test_a_drop_in_is_explained_by_the_names_of_its_framework():
 def test_padding_says_that_it_is():
     boxes = np.array([[0, 0, 10, 10], [np.nan, 0, 10, 14]], dtype=np.float32)
     explanation = explain(MaxIoUAssigner(0.5, 0.4), boxes[:1], boxes, gt_valid=np.array([True, True]), gt=1)
-    assert "neither padding nor broken" in str(explanation.pair(1, 0))
-    assert "padding, or a box with a broken number" in str(explanation)
+    assert "neither padding nor non-finite" in str(explanation.pair(1, 0))
+    assert "padding, or a box with a non-finite number" in str(explanation)
 
 
 def test_nothing_is_recorded_of_other_threads_or_afterwards():

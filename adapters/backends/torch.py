@@ -239,6 +239,7 @@ class TorchBackend(ArrayBackend):
 
     def from_numpy(self, x: np.ndarray[Any, Any], device: Any = None) -> Array:
         """Return a tensor that shares the memory of `x` where it can."""
+        x = np.asarray(x)  # What NumPy reduces to one number is no array.
         writeable = x if x.flags.writeable else x.copy()
         # Transposed memory may stay as it is; strides below 0 must not.
         whole = writeable if writeable.flags.forc else np.ascontiguousarray(writeable)

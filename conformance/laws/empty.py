@@ -46,7 +46,7 @@ def _filled(scene: Scene, names: Sequence[str], value: float | Sequence[float]) 
 def _without_objects(bench: Bench, scene: Scene) -> list[tuple[str, Scene]]:
     found = [("only padding for ground truths", _invalid(scene, "gt_valid"))]
     if "gt_bboxes" in bench.recipe.parameters:
-        found.append(("only broken ground truths", _filled(scene, ["gt_bboxes"], np.nan)))
+        found.append(("only non-finite ground truths", _filled(scene, ["gt_bboxes"], np.nan)))
     return found
 
 

@@ -437,7 +437,7 @@ def few_when_batched_and_cut(assign, priors, gt_bboxes, **others):
         ("ties", first_prior_favoured, "against the reference|with its priors in another order"),
         ("precision", rounds_what_is_wide, "but gt_bboxes in float"),
         ("empty", last_image_decides_emptiness, "in a batch with empty images"),
-        ("empty", mends_what_is_broken, "only broken ground truths: not background"),
+        ("empty", mends_what_is_broken, "only non-finite ground truths: not background"),
         ("padding", masks_matter, "without masks, of which all are true"),
         ("batch", shared_rows_are_the_first_images, "in a batch that shares rows"),
         ("purity", remembers_the_call, "the second time: max_overlaps"),
