@@ -392,6 +392,8 @@ _DIMENSIONS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
     "pred_scores": (("N", "C"), "real floating"),
     "pred_masks": (("N", "H", "W"), "real floating"),
     "pred_keypoints": (("N", "K", 2), "real floating"),
+    "pred_keypoint_logits": (("N", "K", 2), "real floating"),
+    "pred_keypoint_precision": (("N", "K", 3), "real floating"),
     "prior_valid": (("N",), "bool"),
     "gt_bboxes": (("G", 4), "real floating"),
     "gt_masks": (("G", "H", "W"), ""),

@@ -36,6 +36,8 @@ def drawn(rng):
         "positive_maps": rng.integers(0, 2, (g, classes)),
         "pred_keypoints": rng.uniform(0, 80, (n, 3, 2)),
         "gt_keypoints": rng.uniform(0, 80, (g, 3, 3)),
+        "pred_keypoint_logits": rng.normal(0, 2, (n, 3, 2)),
+        "pred_keypoint_precision": rng.normal(0, 0.5, (n, 3, 3)),
     }
     return {
         **{name: torch.from_numpy(x.astype(np.float32)) for name, x in arrays.items()},

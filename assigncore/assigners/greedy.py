@@ -111,6 +111,8 @@ class GreedyMatcher(Configured):
         positive_maps: Array | None = None,
         pred_keypoints: Array | None = None,
         gt_keypoints: Array | None = None,
+        pred_keypoint_logits: Array | None = None,
+        pred_keypoint_precision: Array | None = None,
         mask_points: Array | None = None,
     ) -> AssignResult:
         """Match predictions with ground truths; leading dimensions are a batch and broadcast.
@@ -145,7 +147,12 @@ class GreedyMatcher(Configured):
         mask_points : array (..., P, 2), optional
             Points at which masks are compared, in place of all pixels.
         pred_keypoints, gt_keypoints : array (..., N, K, 2) and (..., G, K, 3), optional
-            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count.
+            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count,
+            negative where the class has no such keypoint.
+        pred_keypoint_logits : array (..., N, K, 2), optional
+            Logits that a keypoint is labelled, and that it is visible.
+        pred_keypoint_precision : array (..., N, K, 3), optional
+            How precise a keypoint is: see :class:`assigncore.costs.KeypointNLLCost`.
 
         Returns
         -------
@@ -184,6 +191,8 @@ class GreedyMatcher(Configured):
                 "positive_maps": positive_maps,
                 "pred_keypoints": pred_keypoints,
                 "gt_keypoints": gt_keypoints,
+                "pred_keypoint_logits": pred_keypoint_logits,
+                "pred_keypoint_precision": pred_keypoint_precision,
                 "mask_points": mask_points,
             },
             needed_inputs(self._costs),

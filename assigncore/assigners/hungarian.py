@@ -107,6 +107,8 @@ class HungarianAssigner(Configured):
         positive_maps: Array | None = None,
         pred_keypoints: Array | None = None,
         gt_keypoints: Array | None = None,
+        pred_keypoint_logits: Array | None = None,
+        pred_keypoint_precision: Array | None = None,
     ) -> AssignResult:
         """Assign predictions to ground truths; leading dimensions are a batch and broadcast.
 
@@ -146,7 +148,12 @@ class HungarianAssigner(Configured):
         positive_maps : array (..., G, C), optional
             1 where a token of the caption names a ground truth, else 0.
         pred_keypoints, gt_keypoints : array (..., N, K, 2) and (..., G, K, 3), optional
-            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count.
+            Poses: x, y in pixels, and of ground truths the visibility, 0 where a keypoint does not count,
+            negative where the class has no such keypoint.
+        pred_keypoint_logits : array (..., N, K, 2), optional
+            Logits that a keypoint is labelled, and that it is visible.
+        pred_keypoint_precision : array (..., N, K, 3), optional
+            How precise a keypoint is: see :class:`assigncore.costs.KeypointNLLCost`.
 
         Returns
         -------
@@ -187,6 +194,8 @@ class HungarianAssigner(Configured):
                 "positive_maps": positive_maps,
                 "pred_keypoints": pred_keypoints,
                 "gt_keypoints": gt_keypoints,
+                "pred_keypoint_logits": pred_keypoint_logits,
+                "pred_keypoint_precision": pred_keypoint_precision,
             },
             needed_inputs(self._costs),
             columns=box_columns_of(self._costs),

@@ -17,7 +17,7 @@ from assigncore.costs.combine import (
     needed_inputs,
     weighted_sum,
 )
-from assigncore.costs.keypoints import KeypointL1Cost, OKSCost
+from assigncore.costs.keypoints import KeypointL1Cost, KeypointNLLCost, KeypointVisibilityCost, OKSCost
 from assigncore.costs.masks import CrossEntropyLossCost, DiceCost
 from assigncore.costs.points import point_sample, resize_masks
 from assigncore.costs.position import PositionModulatedCost
@@ -32,6 +32,8 @@ __all__ = [
     "FocalLossCost",
     "IoUCost",
     "KeypointL1Cost",
+    "KeypointNLLCost",
+    "KeypointVisibilityCost",
     "MatchCost",
     "OKSCost",
     "OverlapCost",

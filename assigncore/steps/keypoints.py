@@ -75,7 +75,7 @@ def flat_keypoints(gt_keypoints: Array, pred_keypoints: Array) -> tuple[Array, A
     Parameters
     ----------
     gt_keypoints, pred_keypoints : array (..., G, K, 3) and (..., N, K, 2)
-        x, y and visibility, and x, y.
+        x, y and visibility, which is 0 or negative where a keypoint does not count, and x, y.
 
     Returns
     -------
@@ -85,7 +85,8 @@ def flat_keypoints(gt_keypoints: Array, pred_keypoints: Array) -> tuple[Array, A
         Zeros and false where one is not finite.
     """
     xp = get_backend(gt_keypoints).xp
-    counts = gt_keypoints[..., 2:] != 0
+    # Not `> 0`: a visibility that is NaN makes its pose non-finite.
+    counts = ~(gt_keypoints[..., 2:] <= 0)
     gt_keypoints = xp.where(counts, gt_keypoints, 0.0)
     gt, gt_finite = drop_nonfinite(_joined(gt_keypoints))
     pred, pred_finite = drop_nonfinite(_joined(pred_keypoints))

@@ -156,15 +156,23 @@ def pair_cost(config: Mapping[str, Any], x: Mapping[str, AnyArray], size: tuple[
         return lambda n, g: _of_poses(
             x["pred_keypoints"][n], x["gt_keypoints"][g], x["gt_bboxes"][g], size, config
         )
+    if kind == "KeypointVisibilityCost":
+        return lambda n, g: _of_visibility(x["pred_keypoint_logits"][n], x["gt_keypoints"][g, :, 2], config)
+    if kind == "KeypointNLLCost":
+        return lambda n, g: _of_likelihood(
+            x["pred_keypoints"][n], x["pred_keypoint_precision"][n], x["gt_keypoints"][g], x["gt_bboxes"][g]
+        )
     raise NotImplementedError(f"no reference for {kind}")
 
 
 def _of_poses(
     pred: AnyArray, gt: AnyArray, box: AnyArray, size: tuple[float, float], config: Mapping[str, Any]
 ) -> float:
-    counts = [k for k in range(len(gt)) if gt[k, 2] != 0]
+    counts = [k for k in range(len(gt)) if gt[k, 2] > 0]
     if config["type"] == "KeypointL1Cost":
         height, width = size
+        if config.get("relative_to") == "object":
+            height = width = math.sqrt((box[2] - box[0]) * (box[3] - box[1]))
         apart = [abs(pred[k, 0] - gt[k, 0]) / width + abs(pred[k, 1] - gt[k, 1]) / height for k in counts]
         return float(sum(apart) / max(len(counts), 1))
     area = (box[2] - box[0]) * (box[3] - box[1]) * config.get("area_share", 1.0)
@@ -174,6 +182,28 @@ def _of_poses(
     ]
     similarity = sum(alike) / max(len(counts), 1)
     return -similarity if config.get("form", "linear") == "linear" else -math.log(similarity + 1e-7)
+
+
+def _of_visibility(logits: AnyArray, visibility: AnyArray, config: Mapping[str, Any]) -> float:
+    second = bool(config.get("visible"))
+    entropies = []
+    for logit, v in zip(logits[:, int(second)], visibility, strict=True):
+        if v >= 0:
+            p = 1 / (1 + math.exp(-logit))
+            entropies.append(-math.log(p if v >= 1 + second else 1 - p))
+    return sum(entropies) / max(len(entropies), 1)
+
+
+def _of_likelihood(pred: AnyArray, precision: AnyArray, gt: AnyArray, box: AnyArray) -> float:
+    side = math.sqrt((box[2] - box[0]) * (box[3] - box[1]))
+    likelihoods = []
+    for (x, y), (a, b, c), (gt_x, gt_y, visibility) in zip(pred, precision, gt, strict=True):
+        if visibility > 0:
+            root = np.array([[math.exp(a), b], [0.0, math.exp(c)]])
+            apart = np.array([x - gt_x, y - gt_y]) / side
+            determinant = np.linalg.det(root.T @ root)
+            likelihoods.append(apart @ root.T @ root @ apart / 2 - math.log(determinant) / 2)
+    return float(sum(likelihoods) / max(len(likelihoods), 1))
 
 
 def _answer(

@@ -35,6 +35,10 @@ CONFIGS = [
     {"type": "OKSCost", "sigmas": (0.1, 0.5, 1.0), "weight": 7.0},
     {"type": "OKSCost", "sigmas": [0.2, 0.3, 0.4], "form": "log", "area_share": 0.53},
     {"type": "KeypointL1Cost", "weight": 70.0},
+    {"type": "KeypointL1Cost", "relative_to": "object"},
+    {"type": "KeypointVisibilityCost", "weight": 2.0},
+    {"type": "KeypointVisibilityCost", "visible": True},
+    {"type": "KeypointNLLCost", "weight": 0.5},
     {"type": "DiceCost"},
     {"type": "DiceCost", "pred_act": True, "eps": 1.0, "weight": 5.0},
     {"type": "DiceCost", "pred_act": True, "naive_dice": False},
@@ -65,8 +69,10 @@ def draw(seed=0, n=7, g=3, classes=6, lead=(), dtype=np.float32):
     }
     keypoints = np.random.default_rng(seed + 1)
     arrays["pred_keypoints"] = keypoints.uniform(0, 80, (*lead, n, 3, 2))
-    visible = keypoints.integers(0, 3, (*lead, g, 3, 1))
+    visible = keypoints.integers(-1, 3, (*lead, g, 3, 1))
     arrays["gt_keypoints"] = np.concatenate([keypoints.uniform(0, 80, (*lead, g, 3, 2)), visible], axis=-1)
+    arrays["pred_keypoint_logits"] = keypoints.normal(0, 2, (*lead, n, 3, 2))
+    arrays["pred_keypoint_precision"] = keypoints.normal(0, 0.5, (*lead, n, 3, 3))
     return {
         **{name: x.astype(dtype) for name, x in arrays.items()},
         "gt_labels": rng.integers(0, classes, (*lead, g)),
