@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from assigncore.adapters.errors import also_assertion
-from assigncore.adapters.index_pairs import Pairs, SetMatcher, Target, check_weights
+from assigncore.adapters.index_pairs import UNIT, Pairs, SetMatcher, Target, check_weights
 from assigncore.assigners import HungarianAssigner
 from assigncore.costs import point_sample
 from assigncore.result import AssignResult
@@ -30,6 +30,7 @@ __all__ = [
     "RTDETRMatcher",
     "RTDETRv2Matcher",
     "box_costs",
+    "keypoint_costs",
     "mask_costs",
 ]
 
@@ -48,6 +49,16 @@ def box_costs(
         {"type": "BBoxL1Cost", "box_format": "xywh", "weight": cost_bbox},
         {**of_class, "weight": cost_class},
         {"type": "IoUCost", "iou_mode": "giou", "weight": cost_giou},
+    ]
+
+
+def keypoint_costs(l1: float, findable: float, visible: float, nll: float) -> list[dict[str, Any]]:
+    """Return the terms of RF-DETR's cost that compare keypoints."""
+    return [
+        {"type": "KeypointL1Cost", "relative_to": "object", "weight": l1},
+        {"type": "KeypointVisibilityCost", "weight": findable},
+        {"type": "KeypointVisibilityCost", "visible": True, "weight": visible},
+        {"type": "KeypointNLLCost", "weight": nll},
     ]
 
 
@@ -340,11 +351,13 @@ class BoxAndMaskMatcher(GroupMatcher):
 
 
 class RFDETRMatcher(BoxAndMaskMatcher):
-    """The matcher of the package ``rfdetr``: boxes, and masks where targets have them, in groups of queries.
+    """The matcher of the package ``rfdetr``: boxes, masks and keypoints where there are some, in groups.
 
-    `outputs` has ``pred_logits`` (B, N, C), ``pred_boxes`` (B, N, 4) and perhaps ``pred_masks`` (B, N, H, W);
-    each target has ``labels`` (G,), ``boxes`` (G, 4) and perhaps ``masks`` (G, height, width), of one size
-    for all images.
+    `outputs` has ``pred_logits`` (B, N, C), ``pred_boxes`` (B, N, 4), and perhaps ``pred_masks`` (B, N, H, W)
+    and ``pred_keypoints`` (B, N, classes x K, 7 or more): x and y relative to the image, logits that a
+    keypoint is labelled and that it is visible, and three numbers of its precision. Each target has
+    ``labels`` (G,), ``boxes`` (G, 4), and perhaps ``masks`` (G, height, width), of one size for all images,
+    and ``keypoints`` (G, K, 3), x, y and COCO's visibility.
 
     Parameters
     ----------
@@ -359,11 +372,13 @@ class RFDETRMatcher(BoxAndMaskMatcher):
     cost_mask_ce, cost_mask_dice : float, default 1
         Weights of the cross entropy and the Dice coefficient of masks.
     num_keypoints_per_class : sequence of int, optional
-        Not read, since keypoints have no cost here.
-    keypoint_l1_loss_coef, keypoint_findable_loss_coef : float, default 0.0
-        Weights of terms for keypoints: no other value is there.
-    keypoint_visible_loss_coef, keypoint_nll_loss_coef : float, default 0.0
-        The same.
+        How many of the K keypoints each class has. An object of a class beyond these has none.
+    keypoint_l1_loss_coef, keypoint_nll_loss_coef : float, default 0.0
+        Weights of the distances and of the negative log-likelihood of keypoints; see
+        :class:`assigncore.costs.KeypointL1Cost` and :class:`assigncore.costs.KeypointNLLCost`.
+    keypoint_findable_loss_coef, keypoint_visible_loss_coef : float, default 0.0
+        Weights of whether keypoints are labelled, and visible; see
+        :class:`assigncore.costs.KeypointVisibilityCost`.
     nonfinite : {"raise", "forbid"}, default "forbid"
         Whether a pair whose cost is NaN or infinite is an error, or never matched. The published matcher does
         not raise, but may match it.
@@ -371,7 +386,7 @@ class RFDETRMatcher(BoxAndMaskMatcher):
     Raises
     ------
     ValueError
-        If all weights of boxes and classes are 0, or one of keypoints is not.
+        If all weights of boxes and classes are 0. On a call with keypoints, if their numbers do not fit.
 
     References
     ----------
@@ -399,30 +414,108 @@ class RFDETRMatcher(BoxAndMaskMatcher):
         nonfinite: str = "forbid",
     ) -> None:
         check_weights(cost_class=cost_class, cost_bbox=cost_bbox, cost_giou=cost_giou)
-        keypoints = {
-            "keypoint_l1_loss_coef": keypoint_l1_loss_coef,
-            "keypoint_findable_loss_coef": keypoint_findable_loss_coef,
-            "keypoint_visible_loss_coef": keypoint_visible_loss_coef,
-            "keypoint_nll_loss_coef": keypoint_nll_loss_coef,
-        }
-        for name, weight in keypoints.items():
-            if weight != 0:
-                raise ValueError(f"{name}: expected 0, since keypoints have no cost here, got {weight!r}")
         # With eps 0 the logarithm is computed of the logit, as published.
         boxes = box_costs(cost_class, cost_bbox, cost_giou, {"alpha": focal_alpha, "gamma": 2.0, "eps": 0.0})
-        super().__init__(boxes, mask_costs(cost_mask_ce, cost_mask_dice), mask_point_sample_ratio, nonfinite)
+        masks = mask_costs(cost_mask_ce, cost_mask_dice)
+        super().__init__(boxes, masks, mask_point_sample_ratio, nonfinite)
         self.cost_class, self.cost_bbox, self.cost_giou = cost_class, cost_bbox, cost_giou
         self.cost_mask_ce, self.cost_mask_dice = cost_mask_ce, cost_mask_dice
         self.focal_alpha = focal_alpha
-        self.without_masks = HungarianMatcher(cost_class, cost_bbox, cost_giou, nonfinite=nonfinite)
-        self.without_masks.assigner = self.of_boxes
+        self.num_keypoints_per_class = tuple(num_keypoints_per_class or ())
+        self.keypoint_l1_loss_coef = keypoint_l1_loss_coef
+        self.keypoint_nll_loss_coef = keypoint_nll_loss_coef
+        self.keypoint_findable_loss_coef = keypoint_findable_loss_coef
+        self.keypoint_visible_loss_coef = keypoint_visible_loss_coef
+        keypoints = keypoint_costs(
+            keypoint_l1_loss_coef,
+            keypoint_findable_loss_coef,
+            keypoint_visible_loss_coef,
+            keypoint_nll_loss_coef,
+        )
+        self.with_keypoints = any(term["weight"] for term in keypoints)
+        self.of_keypoints = HungarianAssigner([*boxes, *keypoints], nonfinite=nonfinite)
+        self.of_all = HungarianAssigner([*boxes, *masks, *keypoints], nonfinite=nonfinite)
 
     def _match(
         self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target], *further: Any
     ) -> list[Any]:
-        if any("masks" in target for target in targets):
-            return super()._match(layers, targets, *further)
-        return self.without_masks._match(layers, targets, *further)
+        masks = any("masks" in target for target in targets)
+        keypoints = (
+            self.with_keypoints
+            and all("pred_keypoints" in layer for layer in layers)
+            and any("keypoints" in target for target in targets)
+        )
+        if keypoints:
+            self._check_keypoints(layers, targets)
+        # What is there decides which entries are read; a copy, since a module may be called from threads.
+        own = copy(self)
+        own.predictions = dict(HungarianMatcher.predictions)
+        own.ground_truths = dict(HungarianMatcher.ground_truths)
+        if masks:
+            own.predictions["pred_masks"], own.ground_truths["gt_masks"] = "pred_masks", "masks"
+        if keypoints:
+            own.predictions |= dict.fromkeys(_KEYPOINT_CHANNELS, "pred_keypoints")
+            own.ground_truths["gt_keypoints"] = "keypoints"
+            own.of_boxes, own.assigner = self.of_keypoints, self.of_all
+        return super(RFDETRMatcher, own)._match(layers, targets, *further)
+
+    def _check_keypoints(self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> None:
+        """Check that there is room for the keypoints of every class."""
+        numbers = self.num_keypoints_per_class
+        if not numbers:
+            raise ValueError("num_keypoints_per_class: expected a number for each class, got none")
+        most = max(numbers)
+        for layer in layers:
+            *lead, room, channels = layer["pred_keypoints"].shape
+            if len(lead) != 2 or channels < 7 or room % len(numbers) or room < len(numbers) * most:
+                raise ValueError(
+                    f"pred_keypoints: expected (B, N, {len(numbers)} K, at least 7), K at least {most},"
+                    f" got {tuple(layer['pred_keypoints'].shape)}"
+                )
+        for place, target in enumerate(targets):
+            shape = tuple(target["keypoints"].shape) if "keypoints" in target else (0,)
+            if 0 not in shape and (len(shape) != 3 or shape[1] < most or shape[2] != 3):
+                raise ValueError(
+                    f"targets[{place}]: expected keypoints (G, K, 3), K at least {most}, got {shape}"
+                )
+
+    def _prepared(self, name: str, x: Tensor) -> Tensor:
+        if "keypoint" not in name:
+            return super()._prepared(name, x)
+        x = x.detach()
+        x = x if x.dtype == torch.float64 else x.float()
+        if name == "gt_keypoints":
+            most = max(self.num_keypoints_per_class)
+            x = x[:, :most] if x.numel() else x.new_zeros(len(x), most, 3)
+            return torch.cat([x[..., :2] * UNIT, x[..., 2:]], dim=-1)
+        x = x[..., _KEYPOINT_CHANNELS[name]]
+        return x * UNIT if name == "pred_keypoints" else x
+
+    def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int) -> AssignResult:
+        if "gt_keypoints" in inputs:
+            gt, predicted = inputs["gt_keypoints"], inputs["pred_keypoints"]
+            inputs = {**inputs, "gt_keypoints": self._of_classes(gt, inputs["gt_labels"], predicted)}
+        if "gt_masks" in inputs:
+            return super()._assign(inputs, gt_valid, groups)
+        return self._solve(self.of_boxes, inputs, gt_valid, groups)
+
+    def _of_classes(self, keypoints: Tensor, labels: Tensor, predicted: Tensor) -> Tensor:
+        """Lay keypoints (B, G, K, 3) out as the predicted ones are: those of each class in turn."""
+        numbers = self.num_keypoints_per_class
+        room = predicted.shape[-2] // len(numbers)
+        laid = keypoints.new_full((*labels.shape, len(numbers), room, 3), -1.0)
+        for label, number in enumerate(numbers):
+            own = (labels == label)[..., None, None]
+            laid[:, :, label, :number] = torch.where(own, keypoints[:, :, :number], -1.0)
+        return laid.flatten(2, 3)
+
+
+_KEYPOINT_CHANNELS: Mapping[str, slice] = {
+    "pred_keypoints": slice(0, 2),
+    "pred_keypoint_logits": slice(2, 4),
+    "pred_keypoint_precision": slice(4, 7),
+}
+"""Where a predicted keypoint of RF-DETR has what the core reads."""
 
 
 def _at_points(masks: Tensor, points: Tensor) -> Tensor:

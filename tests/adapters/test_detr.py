@@ -389,9 +389,130 @@ def test_rfdetr_compares_masks_at_one_point_for_so_many_pixels():
     check_pairs(got, tables)
 
 
-def test_rfdetr_says_that_keypoints_have_no_cost():
-    with pytest.raises(ValueError, match="keypoint_nll_loss_coef: expected 0"):
-        detr.RFDETRMatcher(keypoint_nll_loss_coef=1.0)
+PER_CLASS = [2, 0, 3]
+KEYPOINT_WEIGHTS = {
+    "keypoint_l1_loss_coef": 2.0,
+    "keypoint_findable_loss_coef": 1.5,
+    "keypoint_visible_loss_coef": 3.0,
+    "keypoint_nll_loss_coef": 0.5,
+}
+
+
+def draw_keypoints(seed, dtype=torch.float32):
+    """Draw scenes with keypoints of three of the classes, at most four an object."""
+    outputs, targets = draw(seed, dtype=dtype)
+    generator = torch.Generator().manual_seed(seed)
+
+    def drawn(*shape):
+        return torch.rand(shape, generator=generator, dtype=dtype)
+
+    predicted = drawn(len(SIZES), QUERIES, len(PER_CLASS) * 4, 8)
+    outputs["pred_keypoints"] = torch.cat([predicted[..., :2], 2 * predicted[..., 2:] - 1], dim=-1)
+    for target, size in zip(targets, SIZES, strict=True):
+        target["labels"] %= 4
+        visibility = torch.randint(0, 3, (size, 4, 1), generator=generator).to(dtype)
+        target["keypoints"] = torch.cat([drawn(size, 4, 2), visibility], dim=-1)
+    return outputs, targets
+
+
+def keypoint_costs(predicted, keypoints, label, box):
+    """Write the four costs of one pair out, by the definition of rfdetr 1.11."""
+    number = PER_CLASS[label] if label < len(PER_CLASS) else 0
+    side, seen = np.sqrt(box[2] * box[3]), 0
+    apart = labelled = visible = likelihood = 0.0
+    for place in range(number):
+        x, y, v = keypoints[place]
+        px, py, of_label, of_sight, a, b, c = predicted[4 * label + place, :7]
+        labelled += np.logaddexp(0, of_label) - (v > 0) * of_label
+        visible += np.logaddexp(0, of_sight) - (v > 1) * of_sight
+        if v > 0:
+            seen += 1
+            dx, dy = (px - x) / side, (py - y) / side
+            apart += abs(dx) + abs(dy)
+            likelihood += ((np.exp(a) * dx + b * dy) ** 2 + (np.exp(c) * dy) ** 2) / 2 - a - c
+    seen, number = max(seen, 1), max(number, 1)
+    return apart / seen, labelled / number, visible / number, likelihood / seen
+
+
+def keypoint_table(outputs, targets, image, weights):
+    target = {name: x.double().numpy() for name, x in targets[image].items()}
+    predicted = outputs["pred_keypoints"][image].double().numpy()
+    rows = list(zip(target["keypoints"], target["labels"].astype(int), target["boxes"], strict=True))
+    costs = [[np.dot(weights, keypoint_costs(one, *row)) for row in rows] for one in predicted]
+    return np.array(costs).reshape(len(predicted), len(rows))
+
+
+@pytest.mark.parametrize("term", [*KEYPOINT_WEIGHTS, "all"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rfdetr_compares_the_keypoints_of_each_class(term, dtype):
+    weights = {name: w if term in (name, "all") else 0.0 for name, w in KEYPOINT_WEIGHTS.items()}
+    matcher = detr.RFDETRMatcher(0.1, 0.1, 0.1, num_keypoints_per_class=PER_CLASS, **weights)
+    outputs, targets = draw_keypoints(10, dtype)
+    check_pairs(
+        matcher(outputs, targets),
+        [
+            box_table(outputs, targets, image, (0.1, 0.1, 0.1), softplus_focal)
+            + keypoint_table(outputs, targets, image, list(weights.values()))
+            for image in range(len(targets))
+        ],
+    )
+
+
+def test_rfdetr_does_not_read_keypoints_without_a_weight_or_without_a_target():
+    outputs, targets = draw_keypoints(11)
+    expected = detr.RFDETRMatcher(*WEIGHTS)(*draw_keypoints(11))
+    matcher = detr.RFDETRMatcher(*WEIGHTS, num_keypoints_per_class=PER_CLASS, **KEYPOINT_WEIGHTS)
+    for target in targets:
+        del target["keypoints"]
+    for got, own in zip(matcher(outputs, targets), expected, strict=True):
+        assert [x.tolist() for x in got] == [x.tolist() for x in own]
+
+
+def test_rfdetr_matches_keypoints_beside_masks_in_groups_and_layers():
+    outputs, targets = draw_keypoints(12)
+    matcher = detr.RFDETRMatcher(
+        *WEIGHTS, cost_mask_ce=0, cost_mask_dice=0, num_keypoints_per_class=PER_CLASS, **KEYPOINT_WEIGHTS
+    )
+    expected = matcher(outputs, targets, 2)
+    outputs["pred_masks"] = torch.zeros(len(SIZES), QUERIES, 4, 4)
+    for target, size in zip(targets, SIZES, strict=True):
+        target["masks"] = torch.zeros(size, 4, 4, dtype=torch.bool)
+    of_layers = matcher.match_layers({**outputs, "aux_outputs": [outputs]}, targets)
+    assert [i.tolist() for i, _ in of_layers[0]] == [i.tolist() for i, _ in of_layers[1]]
+    for got, own in zip(matcher(outputs, targets, 2), expected, strict=True):
+        assert [x.tolist() for x in got] == [x.tolist() for x in own]
+
+
+def test_rfdetr_never_matches_a_prediction_with_a_keypoint_that_is_not_finite():
+    outputs, targets = draw_keypoints(13)
+    matcher = detr.RFDETRMatcher(*WEIGHTS, num_keypoints_per_class=PER_CLASS, **KEYPOINT_WEIGHTS)
+    matched = int(matcher(outputs, targets)[0][0][0])
+    outputs["pred_keypoints"][0, matched, 0, 0] = torch.nan
+    found = matcher(outputs, targets)[0][0]
+    assert matched not in found
+    assert len(found) == SIZES[0]
+
+
+def test_rfdetr_takes_images_without_an_object_in_whatever_shape_their_keypoints_come():
+    outputs, targets = draw_keypoints(14)
+    matcher = detr.RFDETRMatcher(*WEIGHTS, num_keypoints_per_class=PER_CLASS, **KEYPOINT_WEIGHTS)
+    expected = matcher(outputs, targets)
+    targets[1]["keypoints"] = torch.empty(0)
+    for got, own in zip(matcher(outputs, targets), expected, strict=True):
+        assert [x.tolist() for x in got] == [x.tolist() for x in own]
+
+
+def test_rfdetr_says_what_numbers_of_keypoints_do_not_fit():
+    outputs, targets = draw_keypoints(15)
+    with pytest.raises(
+        ValueError, match="num_keypoints_per_class: expected a number for each class, got none"
+    ):
+        detr.RFDETRMatcher(**KEYPOINT_WEIGHTS)(outputs, targets)
+    with pytest.raises(ValueError, match=r"pred_keypoints: expected \(B, N, 2 K, at least 7\), K at least 7"):
+        detr.RFDETRMatcher(num_keypoints_per_class=[1, 7], **KEYPOINT_WEIGHTS)(outputs, targets)
+    targets[0]["keypoints"] = targets[0]["keypoints"][:, :2]
+    with pytest.raises(ValueError, match=r"targets\[0\]: expected keypoints \(G, K, 3\), K at least 3"):
+        detr.RFDETRMatcher(num_keypoints_per_class=PER_CLASS, **KEYPOINT_WEIGHTS)(outputs, targets)
 
 
 @pytest.mark.parametrize("kind", [detr.DFINEMatcher, detr.RFDETRMatcher])
