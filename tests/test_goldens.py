@@ -47,8 +47,27 @@ MATCHERS_COMPILED = {
     "HFMaskFormer": "uneven_size_float32",
     "TVFCOS": "like_areas_float32",
     "TVRoIHeads": "four_images_float32",
+    "HFConditionalDetr": "more_gts_float32",
+    "HFDFine": "more_gts_float32",
+    "HFDabDetr": "config_defaults_float32",
+    "HFDeformableDetr": "nan_forced_float32",
+    "HFDetr": "nan_forced_float32",
+    "HFEomt": "more_gts_float32",
+    "HFEomtDinov3": "more_gts_float32",
+    "HFLwDetr": "groups3_float32",
+    "HFMask2Former": "mask_only_float32",
+    "HFOneFormer": "mask_only_float32",
+    "HFRTDetr": "more_gts_float32",
+    "HFRTDetrV2": "more_gts_float32",
+    "HFVideomt": "more_gts_float32",
+    "TVMatcher": "one_gt_float32",
+    "TVRPN": "some_empty_float32",
+    "TVRetinaNet": "some_empty_float32",
+    "TVSSD": "some_empty_float32",
+    "TVSSDMatcher": "more_gts_float32",
 }
-"""Between them layers and their union, tokens, groups, masks resized and at points, and images without objects."""
+"""A case of each published matcher and step of a detector; between them layers and their union, tokens, groups, masks
+resized and at points, NaN predictions, and images without objects."""
 
 MOST_OF_A_SHAPE = 6
 """How many cases of one shape JAX replays."""
@@ -149,7 +168,7 @@ def test_oriented_boxes_poses_and_masks_agree_under_torch_compile(variant, name)
 
 
 @pytest.mark.parametrize(("variant", "name"), MATCHERS_COMPILED.items())
-def test_a_matcher_of_each_kind_agrees_under_torch_compile(variant, name):
+def test_every_matcher_of_transformers_and_torchvision_agrees_under_torch_compile(variant, name):
     cases = [case for case in _all_cases(variant) if case.name == name]
     assert len(cases) == 1
     _check(variant, cases, "torch", Mode.JIT)
