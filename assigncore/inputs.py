@@ -69,7 +69,8 @@ class Scene:
     ignore_valid : array (B, I) of bool or None
         Ignore regions that are neither padding nor non-finite.
     further : mapping of str to array
-        The further inputs, each with the batch dimension B or 1 in front of its own.
+        The further inputs, each with the batch dimension in front of its own: B, or 1 where all images share
+        it and its rows are no ground truths.
     gt_classes : array (B, G, C) of bool or None
         The classes of the ground truths, where labels were given as masks: `gt_labels` is then None.
     """
@@ -230,6 +231,9 @@ def read_scene(
     ]
     # That there is no class at all is the assigner's to refuse.
     n_classes = int(flat[of_classes[0]].shape[-1]) or None if of_classes else None
+    for name, value in (further or {}).items():
+        if value.dimensions[0] == "G" and name in flat:
+            flat[name] = _of_each_image(backend.xp, flat[name], prod(lead))
     return _build(flat, backend, lead, tuple(further or ()), n_classes)
 
 

@@ -29,7 +29,7 @@ Arrays = Mapping[str, AnyArray]
 
 
 class Broken(AssertionError):  # noqa: N818
-    """A law is not finite; the message says how."""
+    """A law is broken; the message says how."""
 
 
 class NotApplicable(Exception):  # noqa: N818

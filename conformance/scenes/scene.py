@@ -40,6 +40,7 @@ ROWS: Mapping[str, str] = MappingProxyType(
         "priors": "N", "prior_valid": "N", "approxs": "N", "responsible_flags": "N", "pred_bboxes": "N",
         "pred_scores": "N", "pred_logits": "N", "pred_objectness": "N", "pred_masks": "N",
         "gt_bboxes": "G", "gt_labels": "G", "gt_valid": "G", "gt_masks": "G",
+        "gt_keypoints": "G", "pred_keypoints": "N",
         "ignore_bboxes": "I", "ignore_valid": "I", "ignore_labels": "I", "strides": "N",
     }
 )  # fmt: skip

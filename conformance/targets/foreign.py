@@ -57,7 +57,7 @@ def target_of_points(name: str, points: Sequence[EntryPoint]) -> Target:
     Raises
     ------
     ValueError
-        If there are several, the entry point is not finite, or what it returns is no target.
+        If there are several, the entry point is broken, or what it returns is no target.
     """
     if len(points) > 1:
         raise ValueError(f"backend {name!r} is both {' and '.join(map(describe_point, points))}")

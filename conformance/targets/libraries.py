@@ -236,7 +236,7 @@ def get_target(name: str) -> Target:
     Raises
     ------
     ValueError
-        There is no such target, two of the name, or what makes it is not finite.
+        There is no such target, two of the name, or what makes it is broken.
 
     Examples
     --------

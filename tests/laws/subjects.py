@@ -21,6 +21,9 @@ from .calculators import CLOSENESS, HALF, IN_HALF, ROTATED, Closeness
 OVERLAPS_IN_HALF = {"iou_calculator": HALF}
 CLOSE = {"iou_calculator": Closeness()}
 TURNED = {"iou_calculator": RotatedIoU()}
+SIGMAS = (0.05, 0.5, 2.0)
+"""Of the keypoints: what is near, at hand and anywhere."""
+
 LARGE_MAPS = {"featmap_sizes": ((8192, 8192),) * 3, "anchor_strides": (1, 2, 4), "anchor_scale": 4}
 """Of `RegionAssigner`: the scenes' boxes are anywhere, so that its maps are to cover them all."""
 
@@ -54,6 +57,31 @@ class OfOrientedBoxes(Recipe):
         given = super().arrays(scene)
         boxes = [name for name in given if name in BOXES and not (of_points and name == "priors")]
         return {**given, **{name: oriented(given[name]) for name in boxes}}
+
+
+class OfPoses(Recipe):
+    """A recipe that gives every ground truth and prediction three keypoints, which its own box decides."""
+
+    def arrays(self, scene):
+        """Give the array arguments."""
+        given = super().arrays(scene)
+        boxes = given["gt_bboxes"]
+        # Of a broken box no keypoint is known to be visible, and whether it counts is decided by its numbers.
+        with np.errstate(invalid="ignore"):
+            shown = np.nan_to_num(np.fmod(np.abs(boxes[..., :3]), 3), nan=2.0, posinf=2.0)
+        visible = np.floor(shown).astype(boxes.dtype)[..., None]
+        return {
+            **given,
+            "gt_keypoints": np.concatenate([keypoints(boxes), visible], axis=-1),
+            "pred_keypoints": keypoints(given["pred_bboxes"]),
+        }
+
+
+def keypoints(boxes):
+    """Give two corners and the centre of boxes, (..., 3, 2)."""
+    with np.errstate(invalid="ignore"):
+        center = (boxes[..., :2] + boxes[..., 2:]) / 2
+    return np.stack([boxes[..., :2], boxes[..., 2:], center], axis=-2)
 
 
 def oriented(boxes):
@@ -259,6 +287,10 @@ BY_PREDICTIONS = (
     _soft_label("soft_label-masks", _knobs(soft_center_radius=1.0), reads=("gt_masks",)),
     _kind("TaskAlignedAssigner", like=WithClasses)("task_aligned-classes", _knobs(topk=3)),
     _kind("SimOTAAssigner", like=WithClasses)("sim_ota-classes"),
+    _kind("SimOTAAssigner", like=OfPoses)(
+        "sim_ota-poses", _knobs(center_radius=1.0, sigmas=SIGMAS, dynamic_k_indicator="oks"), rule=None
+    ),
+    _kind("TaskAlignedAssigner", like=OfPoses)("task_aligned-poses", _knobs(topk=4, sigmas=SIGMAS), rule=None),
     _kind("TaskAlignedAssigner")("task_aligned-min_positives", _knobs(topk=2, **TWO), repeats=True),
     _kind("SimOTAAssigner")(
         "sim_ota-min_positives", _knobs(center_radius=1.0, candidate_topk=2, **TWO), repeats=True
