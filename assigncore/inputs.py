@@ -25,6 +25,7 @@ __all__ = [
     "read_inputs",
     "read_match_scene",
     "read_scene",
+    "required_by",
     "with_known_class",
 ]
 
@@ -164,13 +165,19 @@ class Scene:
         table = xp.concat([none, masks], axis=1)
         return self.backend.gather_rows(table, xp.where(gt_inds > 0, gt_inds, 0))
 
-    def empty_result(self, *, excluded_overlap: float, ignored: Array | None = None) -> AssignResult:
+    def empty_result(
+        self,
+        extras: Mapping[str, Array] | None = None,
+        *,
+        excluded_overlap: float,
+        ignored: Array | None = None,
+    ) -> AssignResult:
         """Return the result where there is no pair at all: background, overlaps 0, no labels.
 
         Priors that take no part have the overlap `excluded_overlap`; some (B, N) may be `ignored`.
         """
         max_overlaps = self.xp.where(self.prior_valid, self.full(0.0), excluded_overlap)
-        return self.result(self.full(0, integers=True), max_overlaps, ignored=ignored)
+        return self.result(self.full(0, integers=True), max_overlaps, extras, ignored=ignored)
 
     def labels_of(self, gt_inds: Array) -> Array:
         """Return the class of the ground truth each of `gt_inds` (B, N) points to, -1 where to none."""
@@ -288,6 +295,22 @@ def with_known_class(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n
             f"for {where}{counted}"
         )
     return gt_valid & known
+
+
+def required_by(
+    knob: str, dimensions: Mapping[str, tuple[str | int, ...]], given: Mapping[str, Array | None]
+) -> dict[str, InputSpec]:
+    """Return the specifications of inputs that are required since a knob is set.
+
+    Raises
+    ------
+    ValueError
+        If one is not given: it says by which knob it is required.
+    """
+    for name in dimensions:
+        if given[name] is None:
+            raise ValueError(f"{name}: expected an array, since {knob} is set, got None")
+    return {name: InputSpec(given[name], own, required=True) for name, own in dimensions.items()}
 
 
 def label_spec(gt_labels: Array) -> InputSpec:

@@ -12,7 +12,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
 from assigncore.boxes.formulas import box_centers, drop_nonfinite, inside, near
 from assigncore.checks import check_choice, check_knob, check_numbers
-from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
+from assigncore.inputs import InputSpec, Scene, label_spec, read_scene, required_by
 from assigncore.numerics import at_least, log, rounded_product, sqrt
 from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.relations import Inside, Near, holds_for_any, largest_code
@@ -238,12 +238,14 @@ class SimOTAAssigner(Configured):
         )
         n_classes = check_classes("pred_scores", pred_scores)
         if scene.is_empty:
-            return self._nothing(scene)
+            spared = self._spared(scene, scene.full(0, integers=True))
+            extras = None if self.sigmas is None else {"oks": scene.full(0.0)}
+            return scene.empty_result(extras, excluded_overlap=UNASSIGNED, ignored=spared)
         boxes, finite = drop_nonfinite(scene.further["pred_bboxes"])
         poses, centers = None, box_centers(scene.gt_bboxes)
         if self.sigmas is not None:
-            scene, poses, whole_poses = read_poses(scene, self.sigmas)
-            finite = finite & whole_poses
+            scene, poses, finite_poses = read_poses(scene, self.sigmas)
+            finite = finite & finite_poses
             centers = self._centers(poses, centers)
         in_either, in_both = self._places(scene, centers)
         competing = in_either & finite
@@ -273,25 +275,12 @@ class SimOTAAssigner(Configured):
         if self.sigmas is None:
             return {}
         count = len(self.sigmas)
-        specs = {
-            "pred_keypoints": InputSpec(pred, ("N", count, 2), required=True),
-            "gt_keypoints": InputSpec(gt, ("G", count, 3), required=True),
-            "gt_areas": InputSpec(areas, ("G",)),
-        }
+        given = {"pred_keypoints": pred, "gt_keypoints": gt, "pred_visibility": visibility}
+        dimensions = {"pred_keypoints": ("N", count, 2), "gt_keypoints": ("G", count, 3)}
+        specs = {**required_by("sigmas", dimensions, given), "gt_areas": InputSpec(areas, ("G",))}
         if self.vis_weight:
-            specs["pred_visibility"] = InputSpec(visibility, ("N", count), required=True)
-        for name, spec in specs.items():
-            if spec.required and spec.array is None:
-                knob = "vis_weight" if name == "pred_visibility" else "sigmas"
-                raise ValueError(f"{name}: expected an array, since {knob} is set, got None")
+            specs |= required_by("vis_weight", {"pred_visibility": ("N", count)}, given)
         return specs
-
-    def _nothing(self, scene: Scene) -> AssignResult:
-        """Return the result where there is no pair at all."""
-        gt_inds = scene.full(0, integers=True)
-        overlaps = scene.xp.where(scene.prior_valid, scene.full(0.0), UNASSIGNED)
-        extras = {} if self.sigmas is None else {"oks": scene.full(0.0)}
-        return scene.result(gt_inds, overlaps, extras, ignored=self._spared(scene, gt_inds))
 
     def _spared(self, scene: Scene, gt_inds: Array) -> Array | None:
         return spared_negatives(scene, gt_inds, self.ignore_iof_thr, of_cells=True)

@@ -11,7 +11,7 @@ from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
 from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_nonfinite
 from assigncore.checks import check_choice, check_knob, check_numbers
-from assigncore.inputs import InputSpec, Scene, label_spec, read_scene
+from assigncore.inputs import InputSpec, Scene, label_spec, read_scene, required_by
 from assigncore.inspect.trace import condition, is_recording
 from assigncore.numerics import at_least, quotient
 from assigncore.pairs.listed import ListedPairs, all_rows
@@ -276,9 +276,11 @@ class TaskAlignedAssigner(Configured):
                 f"pred_scores: expected at least one class, got shape {tuple(pred_scores.shape)}"
             )
         if scene.is_empty:
-            overlaps = scene.xp.where(scene.prior_valid, scene.full(0.0), UNASSIGNED)
-            gt_inds, extras = scene.full(0, integers=True), {"assign_metrics": scene.full(0.0)}
-            return scene.result(gt_inds, overlaps, extras, ignored=self._spared(scene, gt_inds))
+            spared, extras = (
+                self._spared(scene, scene.full(0, integers=True)),
+                {"assign_metrics": scene.full(0.0)},
+            )
+            return scene.empty_result(extras, excluded_overlap=UNASSIGNED, ignored=spared)
         alignment = self._alignment(scene)
         scene = alignment.scene
         index, claims, overlaps = self._claims(alignment)
@@ -309,11 +311,7 @@ class TaskAlignedAssigner(Configured):
                 "mask_scale": (1,),
                 "gt_masks": ("G", "H", "W"),
             }
-        knob = "sigmas" if self.sigmas is not None else "mask_ranks"
-        for name in dimensions:
-            if given[name] is None:
-                raise ValueError(f"{name}: expected an array, since {knob} is set, got None")
-        return {name: InputSpec(given[name], own, required=True) for name, own in dimensions.items()}
+        return required_by("sigmas" if self.sigmas is not None else "mask_ranks", dimensions, given)
 
     def _alignment(self, scene: Scene) -> Alignment:
         """Bring together what the metric is computed from."""

@@ -91,11 +91,11 @@ class OKSCost(MatchCost):
         if count != len(self.sigmas):
             raise ValueError(f"gt_keypoints: expected {len(self.sigmas)} keypoints, one a sigma, got {count}")
         gt, gt_finite, pred, finite = flat_keypoints(arrays["gt_keypoints"], arrays["pred_keypoints"])
-        boxes, boxes_finite = drop_nonfinite(arrays["gt_bboxes"])
-        area = rounded_product(box_area(boxes), float(self.area_share))
-        alike = keypoint_similarity(gt[:, None, ...], pred[:, :, None, :], area[:, None, :], self.sigmas)
+        area, boxes_finite = _areas(arrays["gt_bboxes"])
+        area = rounded_product(area, float(self.area_share))
+        alike = keypoint_similarity(gt[:, None, ...], pred[:, :, None, :], area, self.sigmas)
         cost = -alike if self.form == "linear" else -log(alike + float(self.eps))
-        pairs = finite[:, :, None] & (gt_finite & boxes_finite)[:, None, :]
+        pairs = finite[:, :, None] & gt_finite[:, None, :] & boxes_finite
         return scene.backend.keep(pairs, cost, float("nan"))
 
 
@@ -296,8 +296,9 @@ class KeypointNLLCost(MatchCost):
         gt, gt_finite, pred, finite = flat_keypoints(arrays["gt_keypoints"], arrays["pred_keypoints"])
         area, boxes_finite = _areas(arrays["gt_bboxes"])
         precision = arrays["pred_keypoint_precision"]
-        finite = finite & xp.all(xp.all(xp.isfinite(precision), axis=-1), axis=-1)
-        precision = xp.where(xp.isfinite(precision), precision, 0.0)
+        is_number = xp.isfinite(precision)
+        finite = finite & xp.all(xp.all(is_number, axis=-1), axis=-1)
+        precision = xp.where(is_number, precision, 0.0)
         across, skew, down = exp(precision[..., 0]), precision[..., 1], exp(precision[..., 2])
         of_scale = precision[..., 0] + precision[..., 2]
         total = scene.full((int(pred.shape[0]), int(pred.shape[1]), int(gt.shape[1])), 0.0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assigncore.backend import Array, get_backend
-from assigncore.boxes.formulas import ORIENTED, box_area, columns, drop_nonfinite
+from assigncore.boxes.formulas import box_area, columns, drop_nonfinite
 from assigncore.inputs import Scene
 from assigncore.numerics import exp, quotient, rounded_product, running_sum, sqrt
 from assigncore.pairs.listed import Pairs
@@ -105,7 +105,7 @@ class Poses:
     Attributes
     ----------
     gt, pred : array (B, G, 3 K) and (B or 1, N, 2 K)
-        x, y and visibility, and x, y, of each keypoint in turn; none that counts is not finite.
+        x, y and visibility, and x, y, of each keypoint in turn; all that count are finite.
     area : array (B, G)
         Of the objects, in square pixels.
     sigmas : tuple of float
@@ -150,7 +150,7 @@ class Poses:
 
 
 def read_poses(scene: Scene, sigmas: Sequence[float]) -> tuple[Scene, Poses, Array]:
-    """Read the poses among the inputs of a scene; whoever has a broken one takes no part.
+    """Read the poses among the inputs of a scene; whoever has a non-finite one takes no part.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def read_poses(scene: Scene, sigmas: Sequence[float]) -> tuple[Scene, Poses, Arr
     Returns
     -------
     scene : Scene
-        Without the ground truths of a broken pose.
+        Without the ground truths of a non-finite pose.
     poses : Poses
         Where no areas are given, an object covers `AREA_SHARE` of its box.
     finite : array (B or 1, N) of bool
@@ -172,11 +172,7 @@ def read_poses(scene: Scene, sigmas: Sequence[float]) -> tuple[Scene, Poses, Arr
     gt, gt_finite, pred, finite = flat_keypoints(further["gt_keypoints"], further["pred_keypoints"])
     area = further.get("gt_areas")
     if area is None:
-        boxes = scene.gt_bboxes
-        oriented = int(boxes.shape[-1]) == ORIENTED
-        whole_box = rounded_product(boxes[..., 2], boxes[..., 3]) if oriented else box_area(boxes)
-        area = rounded_product(whole_box, AREA_SHARE)
-    area = scene.xp.broadcast_to(area, scene.gt_valid.shape)
+        area = rounded_product(box_area(scene.gt_bboxes), AREA_SHARE)
     poses = Poses(gt, pred, area, tuple(map(float, sigmas)))
     return replace(scene, gt_valid=scene.gt_valid & gt_finite), poses, finite
 

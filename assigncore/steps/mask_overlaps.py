@@ -30,7 +30,7 @@ class PredictedMasks:
         What they combine.
     scale : array (B or 1, 1)
         What a coordinate in pixels of the image is multiplied by to be one of the masks.
-    gt_masks : array (B or 1, G, H, W)
+    gt_masks : array (B, G, H, W)
         Masks of the ground truths, 0 or 1.
     """
 
