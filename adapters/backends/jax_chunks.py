@@ -53,11 +53,11 @@ def best_overlaps(pairs: PairwiseOverlaps, length: int) -> BestOverlaps:
     n_priors = pairs.eligible.shape[-1]
     best_of_gt = jnp.max(of_gt, axis=0)
 
-    def attained(eligible: Array) -> Array:
+    def attained(gt_eligible: Array) -> Array:
         def within(chunk: tuple[Array, ...]) -> Array:
             own = _pairs_of(pairs, chunk).collapsed()
             tile = Tile(0, int(own.gt_bboxes.shape[0]), 0, length)
-            return last_at_best(own, TileView(own.backend, tile, own.gt_bboxes), best_of_gt, eligible)
+            return last_at_best(own, TileView(own.backend, tile, own.gt_bboxes), best_of_gt, gt_eligible)
 
         return _joined(jax.lax.map(within, cut), n_priors)
 

@@ -194,8 +194,8 @@ def best_overlaps(
 
     share_images(find, images, n_pairs, threads)
 
-    def last_at_best(eligible: Host) -> Host:
-        last, taking = np.empty((images, n_priors), np.int64), _contiguous(eligible)
+    def last_at_best(gt_eligible: Host) -> Host:
+        last, taking = np.empty((images, n_priors), np.int64), _contiguous(gt_eligible)
 
         def find_last(start: int, end: int) -> None:
             own = slice(start, end)

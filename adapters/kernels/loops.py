@@ -379,19 +379,19 @@ def bounds_of(bits: Host, n: int, words: Host, sides: Host) -> Any:
 
 @inlined
 def fill_best_row(
-    formula: int, g: Any, c: Host, kinds: int, n: int, eligible: Host, masked: bool,
+    formula: int, g: Any, c: Host, kinds: int, n: int, allowed: Host, masked: bool,
     zero: Any, eps: Any, nothing: Any, other: Host, values: Host,
 ) -> None:  # fmt: skip
     """Compute the overlaps of one box with a block, of each prior that of its best alternative."""
     fill_row(formula, g, c[0], n, zero, eps, values)
     if masked:
         for i in range(n):
-            values[i] = values[i] if eligible[0, i] else nothing
+            values[i] = values[i] if allowed[0, i] else nothing
     for kind in range(1, kinds):
         fill_row(formula, g, c[kind], n, zero, eps, other)
         if masked:
             for i in range(n):
-                other[i] = other[i] if eligible[kind, i] else nothing
+                other[i] = other[i] if allowed[kind, i] else nothing
         for i in range(n):
             values[i] = larger(other[i], values[i])
 

@@ -163,8 +163,8 @@ class MultiInstanceAssigner(Configured):
             further={"ignore_labels": InputSpec(ignore_labels, ("I",), "integral")},
         )
         boxes = _competitors(scene)
-        rows, takes_part, whole = self._rows(scene, boxes)
-        overlaps, box_inds = self._best_few(scene, rows, whole, boxes)
+        rows, takes_part, finite = self._rows(scene, boxes)
+        overlaps, box_inds = self._best_few(scene, rows, finite, boxes)
         return self._decide(scene, boxes, takes_part, overlaps, box_inds)
 
     def _columns(self) -> tuple[int | str, int | str]:
@@ -173,7 +173,7 @@ class MultiInstanceAssigner(Configured):
         return of_priors, of_priors if self.append_boxes else of_boxes
 
     def _rows(self, scene: Scene, boxes: _Boxes) -> tuple[Array, Array, Array]:
-        """Return what is assigned (B or 1, R, D), which of it takes part and which is whole (B or 1, R)."""
+        """Return what is assigned (B or 1, R, D), which of it takes part and which is finite (B or 1, R)."""
         if not self.append_boxes:
             return scene.priors, scene.prior_valid, scene.prior_eligible
         xp, images = scene.xp, scene.shape[0]
@@ -187,7 +187,7 @@ class MultiInstanceAssigner(Configured):
             joined(scene.prior_eligible, boxes.valid),
         )
 
-    def _best_few(self, scene: Scene, rows: Array, whole: Array, boxes: _Boxes) -> tuple[Array, Array]:
+    def _best_few(self, scene: Scene, rows: Array, finite: Array, boxes: _Boxes) -> tuple[Array, Array]:
         """Return the overlaps that decide, best first, and the boxes that have them, each (B, M, R)."""
         xp, backend, images = scene.xp, scene.backend, scene.shape[0]
         n_rows, n_boxes = int(rows.shape[1]), int(boxes.bboxes.shape[1])
@@ -199,22 +199,22 @@ class MultiInstanceAssigner(Configured):
         if k == 0:
             return overlaps, box_inds
         tiles = cut_tiles(backend, (rows, boxes.bboxes), images, n_rows, n_boxes)
-        parts = [self._in_tile(TileView(backend, tile, rows), rows, whole, boxes, k) for tile in tiles]
+        parts = [self._in_tile(TileView(backend, tile, rows), rows, finite, boxes, k) for tile in tiles]
         best, at = (join_tiles(xp, tiles, list(part)) for part in zip(*parts, strict=True))
         return xp.concat([best, overlaps], axis=1), xp.concat([at, box_inds], axis=1)
 
     def _in_tile(
-        self, view: TileView, rows: Array, whole: Array, boxes: _Boxes, k: int
+        self, view: TileView, rows: Array, finite: Array, boxes: _Boxes, k: int
     ) -> tuple[Array, Array]:
         """Return the overlaps that decide in a tile, and the boxes that have them, each (b, k, n)."""
         xp = view.backend.xp
         priors, bboxes = view.of_priors(rows), view.of_gts(boxes.bboxes)
         regular, valid = view.of_gts(boxes.regular)[:, None, :], view.of_gts(boxes.valid)[:, None, :]
-        whole = view.of_priors(whole)[:, :, None]
+        finite = view.of_priors(finite)[:, :, None]
 
         def largest(mode: Mode, among: Array) -> tuple[Array, Array]:
             overlaps = measure_of(self.iou_calculator, mode)(priors, bboxes)
-            overlaps = xp.where(whole & among & (overlaps == overlaps), overlaps, 0.0)
+            overlaps = xp.where(finite & among & (overlaps == overlaps), overlaps, 0.0)
             value, index = view.backend.k_smallest(xp.where(valid, -overlaps, -NO_BOX), k)
             return -xp.matrix_transpose(value), xp.matrix_transpose(index)
 

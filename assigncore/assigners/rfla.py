@@ -146,8 +146,8 @@ class RFLAAssigner(Configured):
         equals the last of its few. A prior that several ground truths take in one round goes to the last of
         them, as published, and what the first round gave away stays. A calculator for which 0 means that
         boxes are apart, as the IoU does, lets none take those. An image without ground truths is all
-        background. The method has no ignore regions; `ignore_iof_thr` is
-        ours, and counts in images without ground truths too.
+        background. The method has no ignore regions; `ignore_iof_thr` is ours, and counts in images without
+        ground truths too.
         """
         form = columns_in_plane(self.iou_calculator)
         scene = read_scene(

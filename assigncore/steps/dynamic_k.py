@@ -98,7 +98,7 @@ class PairCosts:
         measure = measure_of(self.calculator, "iou")
         return measure(pairs.of_gts(self.scene.gt_bboxes), pairs.of_priors(self.pred_bboxes))[..., 0, :]
 
-    def eligible(self, pairs: Pairs) -> Array:
+    def qualities(self, pairs: Pairs) -> Array:
         """Return what a dynamic k adds up, (b, g, n)."""
         if self.counts_poses and self.poses is not None:
             return self.poses.similarities(pairs)
@@ -112,7 +112,7 @@ class PairCosts:
     def _possible(self, pairs: TilePairs) -> Array:
         return pairs.of_priors(self.scene.prior_eligible) & pairs.of_gts(self.scene.gt_valid)
 
-    def largest_counted(self, k: int) -> Array:
+    def largest_qualities(self, k: int) -> Array:
         """Return the `k` largest that each ground truth's dynamic k may add up, (B, G, K)."""
         scene = self.scene
         if self.counts_poses:
@@ -134,7 +134,7 @@ class PairCosts:
 
     def _negated(self, pairs: TilePairs) -> Array:
         """Return what a dynamic k adds up, negated, 0 where a pair cannot be."""
-        return self.scene.xp.where(self._possible(pairs), -self.eligible(pairs), 0.0)
+        return self.scene.xp.where(self._possible(pairs), -self.qualities(pairs), 0.0)
 
     def _k_smallest(self, k: int, values: Callable[[TilePairs], Array]) -> Candidates:
         scene, backend = self.scene, self.scene.backend
@@ -181,7 +181,7 @@ def match_dynamic_k(
     first has it. An overlap that is negative or NaN counts as 0.
     """
     scene, backend, xp, n_priors = costs.scene, costs.scene.backend, costs.scene.xp, costs.scene.shape[1]
-    wanted = dynamic_count(costs.largest_counted(k))
+    wanted = dynamic_count(costs.largest_qualities(k))
     cheapest = _cheapest(costs, k, wanted)
     count, device = int(cheapest.index.shape[-1]), backend.device_of(scene.priors)
     rank = xp.arange(count, dtype=wanted.dtype, device=device)
@@ -196,7 +196,7 @@ def match_dynamic_k(
     prior, gt, taken = settle_among_all(
         scene, cheapest.index, chosen, lambda prior: _negated(costs, prior), what="negated cost"
     )
-    overlaps = costs.eligible(pairs_of(scene, gt, prior))[..., 0]
+    overlaps = costs.qualities(pairs_of(scene, gt, prior))[..., 0]
     overlaps = xp.where(taken, xp.where(overlaps > 0, overlaps, 0.0), nothing)
     gt_inds = backend.scatter_max(prior, xp.where(taken, gt + 1, 0), n_priors)
     overlaps = backend.scatter_max(prior, overlaps, n_priors, fill=nothing)
@@ -209,7 +209,7 @@ def match_dynamic_k(
     if added is None:
         return gt_inds, overlaps
     pairs = ListedPairs(backend, scene.shape, all_rows(backend, scene.gt_bboxes), added.index)
-    own = costs.eligible(pairs)
+    own = costs.qualities(pairs)
     return added.overwrite(gt_inds), added.write(xp.where(own > 0, own, 0.0), overlaps)
 
 
