@@ -15,6 +15,23 @@ _BOX_COSTS = (
     {"type": "IoUCost", "iou_mode": "giou", "weight": 2.0},
 )
 _FOCAL_AS_DETR = {"type": "FocalLossCost", "weight": 2.0, "eps": 1e-8}
+_RTMDET = {
+    "type": "DynamicSoftLabelAssigner",
+    "soft_center_radius": 3.0,
+    "topk": 13,
+    "iou_weight": 3.0,
+}
+_YOLOV8 = {
+    "type": "TaskAlignedAssigner",
+    "topk": 10,
+    "alpha": 0.5,
+    "beta": 6.0,
+    "iou_calculator": {"type": "PositiveCIoU"},
+    "topk_inside": True,
+    "inside_margin": 1e-9,
+    "smallest_side": 16.0,
+    "conflicts": "inside",
+}
 _UPRIGHT = "where annotations have no angles, boxes are taken as upright; overlaps told are rotated IoU"
 _ONE_TO_ONE = "each object takes one query, whatever it predicts; only objects beyond the queries get none"
 
@@ -55,12 +72,7 @@ PREDICTING = (
         source="Lyu et al., RTMDet (2022); knobs as in MMDetection 3.3, "
         "configs/rtmdet/rtmdet_l_8xb32-300e_coco.py",
         priors=_points(0.0, stride_xy=True),
-        assigner={
-            "type": "DynamicSoftLabelAssigner",
-            "soft_center_radius": 3.0,
-            "topk": 13,
-            "iou_weight": 3.0,
-        },
+        assigner=_RTMDET,
         image_scale="640x640",
     ),
     Preset(
@@ -68,13 +80,7 @@ PREDICTING = (
         source="Lyu et al., RTMDet (2022), of oriented boxes; knobs as in MMRotate 1.0, "
         "configs/rotated_rtmdet/rotated_rtmdet_l-3x-dota.py",
         priors=_points(0.0, stride_xy=True),
-        assigner={
-            "type": "DynamicSoftLabelAssigner",
-            "soft_center_radius": 3.0,
-            "topk": 13,
-            "iou_weight": 3.0,
-            "iou_calculator": {"type": "RotatedIoU", "min_side": 1e-3},
-        },
+        assigner={**_RTMDET, "iou_calculator": {"type": "RotatedIoU", "min_side": 1e-3}},
         image_scale="1024x1024",
         note=_UPRIGHT,
     ),
@@ -83,17 +89,7 @@ PREDICTING = (
         source="Jocher et al., Ultralytics YOLOv8 (2023), after Feng et al., TOOD (2021): the ten best "
         "priors inside, by complete IoU",
         priors=_points(0.5, stride_xy=False),
-        assigner={
-            "type": "TaskAlignedAssigner",
-            "topk": 10,
-            "alpha": 0.5,
-            "beta": 6.0,
-            "iou_calculator": {"type": "PositiveCIoU"},
-            "topk_inside": True,
-            "inside_margin": 1e-9,
-            "smallest_side": 16.0,
-            "conflicts": "inside",
-        },
+        assigner=_YOLOV8,
         image_scale="640x640",
     ),
     Preset(
@@ -101,17 +97,7 @@ PREDICTING = (
         source="Jocher et al., Ultralytics YOLOv8-OBB and YOLO11-OBB (2024): YOLOv8's rule for oriented "
         "boxes, by the probabilistic IoU of Llerena et al. (2021)",
         priors=_points(0.5, stride_xy=False),
-        assigner={
-            "type": "TaskAlignedAssigner",
-            "topk": 10,
-            "alpha": 0.5,
-            "beta": 6.0,
-            "iou_calculator": {"type": "ProbIoU"},
-            "topk_inside": True,
-            "inside_margin": None,
-            "smallest_side": 16.0,
-            "conflicts": "inside",
-        },
+        assigner={**_YOLOV8, "iou_calculator": {"type": "ProbIoU"}, "inside_margin": None},
         image_scale="1024x1024",
         note=_UPRIGHT,
     ),
@@ -120,19 +106,7 @@ PREDICTING = (
         source="Jocher et al., Ultralytics YOLO26-pose (2026): YOLOv8's rule by the similarity of keypoints, "
         "on the levels that suit an object",
         priors=_points(0.5, stride_xy=False),
-        assigner={
-            "type": "TaskAlignedAssigner",
-            "topk": 10,
-            "alpha": 0.5,
-            "beta": 6.0,
-            "iou_calculator": {"type": "PositiveCIoU"},
-            "topk_inside": True,
-            "inside_margin": 1e-9,
-            "smallest_side": 16.0,
-            "conflicts": "inside",
-            "sigmas": COCO_SIGMAS,
-            "level_sizes": (2.0, 12.0),
-        },
+        assigner={**_YOLOV8, "sigmas": COCO_SIGMAS, "level_sizes": (2.0, 12.0)},
         image_scale="640x640",
         note="objects without labelled keypoints are compared by boxes, and overlaps told are of boxes; "
         "YOLO11-pose assigns by boxes alone, as yolov8 does",

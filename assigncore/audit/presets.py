@@ -16,6 +16,15 @@ DEFAULT_PRESET = "rpn"
 
 _SQUARES = {"type": "AnchorGenerator", "strides": published.FROM_P2, "ratios": (1.0,), "scales": (8.0,)}
 
+_RPN = {
+    "type": "MaxIoUAssigner",
+    "pos_iou_thr": 0.7,
+    "neg_iou_thr": 0.3,
+    "min_pos_iou": 0.3,
+    "match_low_quality": True,
+    "ignore_iof_thr": -1,
+}
+
 
 _ALL = (
     Preset(
@@ -23,29 +32,14 @@ _ALL = (
         source="Ren et al., Faster R-CNN (2015), on Lin et al., Feature Pyramid Networks (2017); "
         "knobs as in MMDetection 3.3, configs/_base_/models/rpn_r50_fpn.py",
         priors={"type": "AnchorGenerator", **published.RPN},
-        assigner={
-            "type": "MaxIoUAssigner",
-            "pos_iou_thr": 0.7,
-            "neg_iou_thr": 0.3,
-            "min_pos_iou": 0.3,
-            "match_low_quality": True,
-            "ignore_iof_thr": -1,
-        },
+        assigner=_RPN,
     ),
     Preset(
         name="nwd",
         source="Xu et al., Detecting Tiny Objects in Aerial Images (2022), its RPN: the rule of rpn by the "
         "normalized Wasserstein distance; knobs as in the authors' mmdet-aitod",
         priors={"type": "AnchorGenerator", **published.RPN},
-        assigner={
-            "type": "MaxIoUAssigner",
-            "pos_iou_thr": 0.7,
-            "neg_iou_thr": 0.3,
-            "min_pos_iou": 0.3,
-            "match_low_quality": True,
-            "iou_calculator": {"type": "NWD", "constant": 12.7},
-            "ignore_iof_thr": -1,
-        },
+        assigner={**_RPN, "iou_calculator": {"type": "NWD", "constant": 12.7}},
         note="the distance is in pixels, for objects of some 13; much larger ones find no prior near enough: "
         "--set iou_calculator.constant=SIZE",
     ),
