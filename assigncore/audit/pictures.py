@@ -62,7 +62,7 @@ def positives_figure(run: Run) -> Any:
     shown = [s for s in range(len(SIZE_CLASSES)) if np.any(sizes == s)]
     figure, axes = new_figure(
         8,
-        1.0 + 2.1 * len(shown) - 0.4,
+        0.6 + 2.1 * len(shown),
         rows=len(shown),
         margins=(MARGIN, 0.5, 0.15, 0.65),
         space=0.35,
@@ -99,12 +99,11 @@ def overlaps_figure(run: Run) -> Any:
     """Histogram of the objects' best overlaps with any prior or prediction, with the thresholds."""
     histogram = run.statistics.overlaps
     assert histogram is not None
-    thresholds = _thresholds(run.plan.assigner)
     figure, axes = new_figure(8, 4.2, margins=(MARGIN, 1.0, 0.15, 0.4))
     plot.best_overlaps(
         dict(zip(SIZE_TEXT, histogram.counts, strict=True)),
         edges=histogram.edges,
-        thresholds=thresholds,
+        thresholds=_thresholds(run.plan.assigner),
         compared=what_is_compared(run.plan),
         title=f"{drawable(run.plan.name)}: best overlap, mean {histogram.mean:.2f}, "
         f"median {histogram.median:.2f}",

@@ -47,12 +47,16 @@ class Detections:
         cls, boxes: Any, scores: Any, labels: Any, oriented: Any = None, keypoints: Any = None
     ) -> Detections:
         """Put the best scores first."""
-        scores = np.asarray(scores, dtype=np.float64).reshape(-1)
-        order = np.argsort(-scores, kind="stable")
         boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-        labels = np.asarray(labels, dtype=np.int64).reshape(-1)[order]
-        oriented, keypoints = (None if x is None else x[order] for x in (oriented, keypoints))
-        return cls(boxes[order], scores[order], labels, oriented, keypoints)
+        scores = np.asarray(scores, dtype=np.float64).reshape(-1)
+        labels = np.asarray(labels, dtype=np.int64).reshape(-1)
+        order = np.argsort(-scores, kind="stable")
+        return cls(boxes, scores, labels, oriented, keypoints).take(order)
+
+    def take(self, rows: Any) -> Detections:
+        """Give some rows: indices, or a mask."""
+        columns = (self.boxes, self.scores, self.labels, self.oriented, self.keypoints)
+        return Detections(*(None if x is None else x[rows] for x in columns))
 
     def __len__(self) -> int:
         """Count the boxes."""
@@ -114,11 +118,7 @@ class Results:
             kept = {}
             for image_id, found in self.part(dataset.images).detections.items():
                 labels = relabel[found.labels]
-                known = labels >= 0
-                poses = None if found.keypoints is None else found.keypoints[known]
-                kept[image_id] = Detections(
-                    found.boxes[known], found.scores[known], labels[known], keypoints=poses
-                )
+                kept[image_id] = replace(found, labels=labels).take(labels >= 0)
         return replace(self, categories=tuple(dataset.categories), detections=kept)
 
     def warnings(self) -> list[str]:
