@@ -1,4 +1,4 @@
-"""Checks of what a caller hands in. They read types, shapes, dtypes and devices, never values."""
+"""Checks of what a caller hands in. They read types, shapes, dtypes and devices, and no value but labels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from assigncore.backend import Array, ArrayBackend, get_backend
 __all__ = [
     "broadcast_lead",
     "check_choice",
+    "check_class_masks",
     "check_dtype",
     "check_knob",
+    "check_labels",
     "check_numbers",
     "check_shape",
     "check_switches",
@@ -102,6 +104,53 @@ def check_dtype(name: str, x: Array, backend: ArrayBackend, kind: str) -> None:
     """
     if not backend.is_dtype(x.dtype, kind):
         raise TypeError(f"{name}: expected {_KINDS[kind]}, got dtype {x.dtype}")
+
+
+def check_labels(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n_classes: int) -> Array:
+    """Return which valid ground truths have one of the classes.
+
+    Where the host can read values at no cost, a label that is none of them is an error; elsewhere its ground
+    truth takes no part.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+        The library.
+    gt_labels, gt_valid : array (B or 1, G)
+        Labels, and whether a ground truth takes part.
+    n_classes : int
+        Number of classes, C: labels are from 0 to C - 1.
+
+    Raises
+    ------
+    ValueError
+        It names the first image, ground truth and label, and the number of classes.
+    """
+    known = (gt_labels >= 0) & (gt_labels < n_classes)
+    if backend.reads_host(gt_labels) and not backend.surely_all(known | ~gt_valid):
+        labels, wrong = (backend.to_numpy(x) for x in (gt_labels, gt_valid & ~known))
+        image, gt = np.argwhere(wrong)[0]
+        label = int(np.broadcast_to(labels, wrong.shape)[image, gt])
+        where = f"image {image}, ground truth {gt}" if len(wrong) > 1 else f"ground truth {gt}"
+        counted = "; are labels counted from 1?" if label == n_classes else ""
+        raise ValueError(
+            f"gt_labels: expected 0 to {n_classes - 1}, since there are {n_classes} classes, got {label} "
+            f"for {where}{counted}"
+        )
+    return gt_valid & known
+
+
+def check_class_masks(backend: ArrayBackend, gt_classes: Array, gt_valid: Array) -> Array:
+    """Return which ground truths have a class, (B or 1, G), of masks (B or 1, G, C).
+
+    Where the host can read values at no cost, a valid one without any is an error.
+    """
+    known = backend.xp.any(gt_classes, axis=-1)
+    if backend.reads_host(gt_classes) and not backend.surely_all(known | ~gt_valid):
+        image, gt = np.argwhere(backend.to_numpy(gt_valid & ~known))[0]
+        where = f"image {image}, ground truth {gt}" if len(gt_valid) > 1 else f"ground truth {gt}"
+        raise ValueError(f"gt_labels: expected at least one class of each ground truth, got none for {where}")
+    return known
 
 
 def plain(value: Any) -> Any:

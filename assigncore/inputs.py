@@ -8,11 +8,16 @@ from math import prod
 from numbers import Real
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.formulas import drop_nonfinite
-from assigncore.checks import broadcast_lead, check_dtype, common_backend, raise_precision
+from assigncore.checks import (
+    broadcast_lead,
+    check_class_masks,
+    check_dtype,
+    check_labels,
+    common_backend,
+    raise_precision,
+)
 from assigncore.inspect.trace import begin, is_recording, mark
 from assigncore.result import AssignResult
 
@@ -26,7 +31,6 @@ __all__ = [
     "read_match_scene",
     "read_scene",
     "required_by",
-    "with_known_class",
 ]
 
 
@@ -263,40 +267,6 @@ def read_inputs(inputs: Mapping[str, InputSpec]) -> tuple[ArrayBackend, tuple[in
     return backend, lead, _flattened(given, backend, lead)
 
 
-def with_known_class(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n_classes: int) -> Array:
-    """Return which valid ground truths have one of the classes.
-
-    Where the host can read values at no cost, a label that is none of them is an error; elsewhere its ground
-    truth takes no part.
-
-    Parameters
-    ----------
-    backend : ArrayBackend
-        The library.
-    gt_labels, gt_valid : array (B or 1, G)
-        Labels, and whether a ground truth takes part.
-    n_classes : int
-        Number of classes, C: labels are from 0 to C - 1.
-
-    Raises
-    ------
-    ValueError
-        It names the first image, ground truth and label, and the number of classes.
-    """
-    known = (gt_labels >= 0) & (gt_labels < n_classes)
-    if backend.reads_host(gt_labels) and not backend.surely_all(known | ~gt_valid):
-        labels, wrong = (backend.to_numpy(x) for x in (gt_labels, gt_valid & ~known))
-        image, gt = np.argwhere(wrong)[0]
-        label = int(np.broadcast_to(labels, wrong.shape)[image, gt])
-        where = f"image {image}, ground truth {gt}" if len(wrong) > 1 else f"ground truth {gt}"
-        counted = "; are labels counted from 1?" if label == n_classes else ""
-        raise ValueError(
-            f"gt_labels: expected 0 to {n_classes - 1}, since there are {n_classes} classes, got {label} "
-            f"for {where}{counted}"
-        )
-    return gt_valid & known
-
-
 def required_by(
     knob: str, dimensions: Mapping[str, tuple[str | int, ...]], given: Mapping[str, Array | None]
 ) -> dict[str, InputSpec]:
@@ -318,19 +288,6 @@ def label_spec(gt_labels: Array) -> InputSpec:
     is_mask = "bool" in str(getattr(gt_labels, "dtype", ""))
     dimensions = ("G", "C") if is_mask else ("G",)
     return InputSpec(gt_labels, dimensions, "bool" if is_mask else "integral", required=True)
-
-
-def _with_any_class(backend: ArrayBackend, gt_classes: Array, gt_valid: Array) -> Array:
-    """Return which ground truths have a class, (B or 1, G), of masks (B or 1, G, C).
-
-    Where the host can read values at no cost, a valid one without any is an error.
-    """
-    known = backend.xp.any(gt_classes, axis=-1)
-    if backend.reads_host(gt_classes) and not backend.surely_all(known | ~gt_valid):
-        image, gt = np.argwhere(backend.to_numpy(gt_valid & ~known))[0]
-        where = f"image {image}, ground truth {gt}" if len(gt_valid) > 1 else f"ground truth {gt}"
-        raise ValueError(f"gt_labels: expected at least one class of each ground truth, got none for {where}")
-    return known
 
 
 def _check_each(given: Mapping[str, InputSpec], backend: ArrayBackend) -> None:
@@ -388,12 +345,12 @@ def _build(
     ignore_bboxes, ignore_valid = _regions(xp, flat, images)
     gt_labels = gt_classes = None
     if "gt_labels" in flat and flat["gt_labels"].ndim == 3:
-        gt_valid = gt_valid & _with_any_class(backend, flat["gt_labels"], gt_valid)
+        gt_valid = gt_valid & check_class_masks(backend, flat["gt_labels"], gt_valid)
         gt_classes = _of_each_image(xp, flat["gt_labels"], images)
     elif "gt_labels" in flat:
         gt_labels = xp.astype(flat["gt_labels"], backend.integer_dtype(priors))
         if n_classes is not None:
-            gt_valid = with_known_class(backend, gt_labels, gt_valid, n_classes)
+            gt_valid = check_labels(backend, gt_labels, gt_valid, n_classes)
         gt_labels = _of_each_image(xp, gt_labels, images)
     gt_valid = _of_each_image(xp, gt_valid, images)
     begin((int(gt_bboxes.shape[1]), int(priors.shape[-2])), gt_valid)
@@ -611,7 +568,7 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str], *, co
     scene = _build_match(backend, lead, flat, axes, sides)
     if "gt_labels" not in needed or "C" not in axes:
         return scene
-    valid = with_known_class(backend, flat["gt_labels"], scene.gt_valid, axes["C"])
+    valid = check_labels(backend, flat["gt_labels"], scene.gt_valid, axes["C"])
     return replace(scene, gt_valid=valid)
 
 

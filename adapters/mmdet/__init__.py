@@ -36,10 +36,10 @@ from assigncore.adapters.mmdet.costs import (
     IoUCost,
     build_match_cost,
 )
+from assigncore.adapters.mmdet.knobs import CALCULATORS, build_iou_calculator
 from assigncore.adapters.mmdet.matching_assigners import HungarianAssigner, TopkHungarianAssigner
 from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D, BboxOverlaps2D_GLIP, bbox_overlaps
 from assigncore.adapters.mmdet.result import AssignResult
-from assigncore.adapters.mmdet.table import CALCULATORS, build_iou_calculator
 
 __all__ = [
     "ASSIGNERS",

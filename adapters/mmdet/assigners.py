@@ -1,4 +1,4 @@
-"""The assigners of MMDetection 3: its signatures over the table's entries, read out of instances."""
+"""The assigners of MMDetection 3: its signatures over the shared entries, read out of instances."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from assigncore.adapters.containers import (
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.inputs import PRED, ground_truths
 from assigncore.adapters.mmdet.jitter import RepeatJitter
-from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D
-from assigncore.adapters.mmdet.result import AssignResult
-from assigncore.adapters.mmdet.table import (
+from assigncore.adapters.mmdet.knobs import (
     ATSS,
     ApproxMaxIoU,
     CenterRegion,
@@ -35,6 +33,8 @@ from assigncore.adapters.mmdet.table import (
     TaskAligned,
     Uniform,
 )
+from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D
+from assigncore.adapters.mmdet.result import AssignResult
 from assigncore.backend import Array, get_backend
 
 __all__ = [

@@ -14,7 +14,7 @@ from assigncore.adapters.containers import (
     optional,
     required,
 )
-from assigncore.adapters.mmdet.table import GroundTruths
+from assigncore.adapters.mmdet.knobs import GroundTruths
 from assigncore.backend import Array, get_backend
 
 __all__ = ["cost_inputs", "ground_truths", "image_shape"]

@@ -12,8 +12,8 @@ from assigncore.adapters.containers import array_of, as_integers, boxes_of, requ
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.costs import CostKnobs, build_match_cost
 from assigncore.adapters.mmdet.inputs import GT, cost_inputs, image_shape
+from assigncore.adapters.mmdet.knobs import TaskAlignedKnobs, with_metrics
 from assigncore.adapters.mmdet.result import AssignResult
-from assigncore.adapters.mmdet.table import TaskAlignedKnobs, with_metrics
 from assigncore.backend import Array, get_backend
 from assigncore.matching import linear_sum_assignment
 

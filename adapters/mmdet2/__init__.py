@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from assigncore.adapters.mmdet.building import build_from, register_classes
+from assigncore.adapters.mmdet.knobs import build_iou_calculator
 from assigncore.adapters.mmdet.overlaps import BboxOverlaps2D, bbox_overlaps
 from assigncore.adapters.mmdet.result import AssignResult
-from assigncore.adapters.mmdet.table import build_iou_calculator
 from assigncore.adapters.mmdet2.ascend import AscendAssignResult, AscendMaxIoUAssigner
 from assigncore.adapters.mmdet2.assigners import (
     ApproxMaxIoUAssigner,

@@ -7,8 +7,8 @@ from typing import Any
 import assigncore
 from assigncore.adapters.containers import as_integers
 from assigncore.adapters.errors import also_assertion
+from assigncore.adapters.mmdet.knobs import MaxIoU
 from assigncore.adapters.mmdet.result import NiceRepr, shape_or_value
-from assigncore.adapters.mmdet.table import MaxIoU
 from assigncore.backend import Array, get_backend
 
 __all__ = ["AscendAssignResult", "AscendMaxIoUAssigner"]

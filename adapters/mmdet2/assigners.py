@@ -1,4 +1,4 @@
-"""The assigners of MMDetection 2: its flat signatures over the table's entries."""
+"""The assigners of MMDetection 2: its flat signatures over the shared entries."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 import assigncore
 from assigncore.adapters.containers import array_of, boxes_of
-from assigncore.adapters.mmdet.result import AssignResult
-from assigncore.adapters.mmdet.table import (
+from assigncore.adapters.mmdet.knobs import (
     ATSS,
     ApproxMaxIoU,
     CenterRegion,
@@ -22,6 +21,7 @@ from assigncore.adapters.mmdet.table import (
     TaskAligned,
     Uniform,
 )
+from assigncore.adapters.mmdet.result import AssignResult
 from assigncore.backend import Array, get_backend
 
 __all__ = [

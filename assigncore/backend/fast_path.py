@@ -10,8 +10,8 @@ from inspect import signature
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar, cast
 
-from assigncore.backend.base import ArrayBackend
 from assigncore.backend.lookup import get_backend
+from assigncore.backend.portable import ArrayBackend
 from assigncore.backend.threads import over_images
 from assigncore.result import AssignResult
 

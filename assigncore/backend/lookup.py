@@ -9,7 +9,7 @@ from typing import Any
 
 import array_api_compat
 
-from assigncore.backend.base import Array, ArrayBackend, Function
+from assigncore.backend.portable import Array, ArrayBackend, Function
 
 __all__ = ["Array", "ArrayBackend", "Function", "get_backend", "load_backend", "preload_backends"]
 

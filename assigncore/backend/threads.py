@@ -16,9 +16,9 @@ from math import prod
 from multiprocessing import process
 from typing import Any, TypeVar
 
-from assigncore.backend.base import Array, ArrayBackend
 from assigncore.backend.lookup import get_backend
 from assigncore.backend.memory import current_memory_budget, set_memory_budget
+from assigncore.backend.portable import Array, ArrayBackend
 from assigncore.result import AssignResult
 
 __all__ = ["allowed_threads", "num_cores", "over_images", "share_images"]

@@ -16,8 +16,8 @@ import assigncore as ac
 from assigncore.adapters.backends.numpy import LISTED
 from assigncore.adapters.kernels import compiled
 from assigncore.backend import ArrayBackend, load_backend
-from assigncore.backend.base import LIVE_TEMPORARIES
 from assigncore.backend.memory import memory_budget
+from assigncore.backend.portable import LIVE_TEMPORARIES
 from assigncore.boxes.formulas import overlaps_of_checked
 from assigncore.boxes.oriented import RotatedOverlap
 from assigncore.pairs.listed import TilePairs

@@ -1,4 +1,4 @@
-"""The table of MMDetection's assigners: one entry each, for every version.
+"""The knobs of MMDetection's assigners, and what they mean: one entry each, for every version.
 
 An entry has the constructor's knobs, says which assigner of the core they build, brings what the published
 calls hand over into the core's form, and the core's result into the published one. What is left to a version
