@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from assigncore.adapters.backends import jax_chunks
-from assigncore.adapters.backends.host import cached_pairs_per_tile
 from assigncore.backend import Array, ArrayBackend, Function
+from assigncore.backend.memory import CACHED_PAIRS
 from assigncore.backend.solver import solve_batch
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import Candidates, Distances, PointDistances
@@ -44,7 +44,7 @@ class JaxBackend(ArrayBackend):
         within_budget = self.most_pairs(x)
         if self.is_traced(x) or x.device.platform != "cpu":
             return within_budget
-        return min(within_budget, EAGER_TILE * cached_pairs_per_tile(within_budget))
+        return min(within_budget, EAGER_TILE * CACHED_PAIRS)
 
     def rounds_from_double(self, x: Array) -> bool:
         """Return false: the library's own functions are what its users know, and its compilers."""

@@ -12,9 +12,9 @@ from typing import Any
 import array_api_compat.numpy as compat
 import numpy as np
 
-from assigncore.adapters.backends.host import cached_pairs_per_tile, k_smallest, moved_axes
 from assigncore.adapters.kernels import compiled
 from assigncore.backend import Array, ArrayBackend
+from assigncore.backend.memory import CACHED_PAIRS
 from assigncore.boxes.formulas import BoxOverlap, Mode
 from assigncore.boxes.oriented import RotatedOverlap
 from assigncore.pairs.listed import ListedPairs, TilePairs
@@ -23,28 +23,40 @@ from assigncore.pairs.tiles import TileView, cut_tiles
 from assigncore.steps.candidates import Candidates, Distances
 from assigncore.steps.overlaps import BestOverlaps, PairwiseOverlaps
 
-__all__ = ["NumpyBackend"]
+__all__ = ["NumpyBackend", "moved_axes"]
+
+AnyArray = np.ndarray[Any, Any]
 
 KINDS = {"bool": "b", "integral": "iu", "real floating": "f"}
 """Letters by which NumPy's dtypes say of what kind they are."""
+
+FEW = 16
+"""Up to so many smallest values are found one by one: a vectorised search is quicker than a partition."""
 
 LISTED = 4
 """Times as much memory as a pair of a tile that a listed pair takes, with what is computed of it."""
 
 
-def _broadcast_to(x: np.ndarray[Any, Any], shape: tuple[int, ...], /) -> np.ndarray[Any, Any]:
+def moved_axes(ndim: int, source: int, destination: int) -> list[int]:
+    """Return the order of the axes once one of them is moved."""
+    order = [axis for axis in range(ndim) if axis != source % ndim]
+    order.insert(destination % ndim, source % ndim)
+    return order
+
+
+def _broadcast_to(x: AnyArray, shape: tuple[int, ...], /) -> AnyArray:
     return x if x.shape == tuple(shape) else np.broadcast_to(x, shape)
 
 
-def _moveaxis(x: np.ndarray[Any, Any], source: int, destination: int, /) -> np.ndarray[Any, Any]:
+def _moveaxis(x: AnyArray, source: int, destination: int, /) -> AnyArray:
     return x.transpose(moved_axes(x.ndim, source, destination))
 
 
-def _reshape(x: np.ndarray[Any, Any], /, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def _reshape(x: AnyArray, /, shape: tuple[int, ...]) -> AnyArray:
     return x.reshape(shape)
 
 
-def _take(x: np.ndarray[Any, Any], indices: np.ndarray[Any, Any], /, *, axis: int) -> np.ndarray[Any, Any]:
+def _take(x: AnyArray, indices: AnyArray, /, *, axis: int) -> AnyArray:
     return x.take(indices, axis)
 
 
@@ -85,7 +97,7 @@ class NumpyBackend(ArrayBackend):
         """Return true: NumPy's memory is the host's."""
         return True
 
-    def on_numpy(self, *arrays: Array) -> list[np.ndarray[Any, Any]]:
+    def on_numpy(self, *arrays: Array) -> list[AnyArray]:
         """Return them."""
         return list(arrays)
 
@@ -100,7 +112,7 @@ class NumpyBackend(ArrayBackend):
 
     def pairs_per_tile(self, x: Array) -> int:
         """Return a tile that fits the cache."""
-        return cached_pairs_per_tile(self.most_pairs(x))
+        return min(self.most_pairs(x), CACHED_PAIRS)
 
     def numbers(self, values: Sequence[float], counts: Sequence[int], like: Array) -> Array:
         """Repeat them."""
@@ -281,11 +293,11 @@ class NumpyBackend(ArrayBackend):
         counts = np.bincount(flat.reshape(-1), minlength=rows * size + 1)
         return counts[:-1].reshape(rows, size).astype(index.dtype)
 
-    def from_numpy(self, x: np.ndarray[Any, Any], device: Any = None) -> Array:
+    def from_numpy(self, x: AnyArray, device: Any = None) -> Array:
         """Return `x` itself."""
         return x
 
-    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+    def to_numpy(self, x: Array) -> AnyArray:
         """Return `x` itself."""
         return np.asarray(x)
 
@@ -319,3 +331,50 @@ def _first_held(holds: Array, numbers: Array, axis: int) -> Array:
     short = np.int16 if beyond <= np.iinfo(np.int16).max else np.int32
     down = (beyond - numbers).astype(short)
     return np.subtract(beyond, np.max(holds * down, axis=axis), dtype=np.int64)
+
+
+def k_smallest(x: AnyArray, k: int) -> tuple[AnyArray, AnyArray]:
+    """Select as ``ArrayBackend.k_smallest`` says.
+
+    A few are found one by one; else the k-th by partition, then what is below it and the first of its equals.
+    """
+    if k >= x.shape[-1] or k == 0:
+        return _sorted(x, k)
+    if k <= FEW:
+        return _few_smallest(x, k)
+    bound = np.partition(x, k - 1, axis=-1)[..., k - 1 : k]
+    below = x < bound
+    at_bound = x == bound
+    room = k - np.count_nonzero(below, axis=-1)[..., None]
+    if np.array_equal(np.count_nonzero(at_bound, axis=-1)[..., None], room):
+        taken = below | at_bound
+    else:
+        taken = below | (at_bound & (np.cumsum(at_bound, axis=-1) <= room))
+    if np.count_nonzero(taken) != k * (x.size // x.shape[-1]):  # NaN is neither below nor at the bound
+        return _sorted(x, k)
+    index = np.nonzero(taken)[-1].reshape(*x.shape[:-1], k)
+    values, order = _sorted(np.take_along_axis(x, index, axis=-1), k)
+    return values, np.take_along_axis(index, order, axis=-1)
+
+
+def _sorted(x: AnyArray, k: int) -> tuple[AnyArray, AnyArray]:
+    order = np.argsort(x, axis=-1, kind="stable")[..., :k]
+    return np.take_along_axis(x, order, axis=-1), order
+
+
+def _few_smallest(x: AnyArray, k: int) -> tuple[AnyArray, AnyArray]:
+    """Find the smallest, the first of several, `k` times; sort rows that run out of finite values."""
+    rows = x.reshape(-1, x.shape[-1])
+    rest, each = rows.copy(), np.arange(rows.shape[0])
+    index = np.empty((rows.shape[0], k), dtype=np.int64)
+    values = np.empty((rows.shape[0], k), dtype=rows.dtype)
+    for rank in range(k):
+        index[:, rank] = rest.argmin(axis=-1)
+        # Not of `rows`: where only infinities are left, this may be a place that was taken before.
+        values[:, rank] = rest[each, index[:, rank]]
+        rest[each, index[:, rank]] = np.inf
+    odd = ~np.isfinite(values).all(axis=-1)
+    if odd.any():
+        values[odd], index[odd] = _sorted(rows[odd], k)
+    shape = (*x.shape[:-1], k)
+    return values.reshape(shape), index.reshape(shape)

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from assigncore.adapters.backends.host import cached_pairs_per_tile, moved_axes
+from assigncore.adapters.backends.numpy import moved_axes
 from assigncore.adapters.backends.plain_tensors import are_plain, is_recorded, unlike_arrays, what_hides
 from assigncore.adapters.backends.torch_matching import device_solver, match_on_device
 from assigncore.backend import Array, ArrayBackend, Function, get_backend, load_backend
 from assigncore.backend.fast_path import numpy_is_wanted
+from assigncore.backend.memory import CACHED_PAIRS
 from assigncore.boxes.formulas import Mode
 from assigncore.pairs.listed import ListedPairs
 from assigncore.pairs.relations import Relation
@@ -98,7 +99,7 @@ class TorchBackend(ArrayBackend):
     def pairs_per_tile(self, x: Array) -> int:
         """Return a tile that fits the cache on the host, the memory budget elsewhere."""
         within_budget = self.most_pairs(x)
-        return cached_pairs_per_tile(within_budget) if x.device.type == "cpu" else within_budget
+        return min(within_budget, CACHED_PAIRS) if x.device.type == "cpu" else within_budget
 
     def at_least(self, x: Array, bound: float, *, own: bool = False) -> Array:
         """Clamp: no scalar is made a tensor."""

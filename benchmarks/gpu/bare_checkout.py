@@ -35,7 +35,7 @@ def make_importable() -> None:
 
 def _is_installed() -> bool:
     try:
-        import assigncore.adapters.backends.host as adapter
+        import assigncore.adapters.backends.numpy as adapter
     except ImportError:
         return False
     if Path(adapter.__file__ or "").resolve().is_relative_to(PROJECT):
