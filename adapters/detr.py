@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.index_pairs import UNIT, Pairs, SetMatcher, Target, check_weights
 from assigncore.assigners import HungarianAssigner
+from assigncore.backend import get_backend
 from assigncore.costs import point_sample
 from assigncore.result import AssignResult
 
@@ -305,7 +306,7 @@ class BoxAndMaskMatcher(GroupMatcher):
     """Match boxes and masks at random points, in groups.
 
     The base of RF-DETR's matchers. Masks of predictions are read linearly between pixels, those of targets at
-    the nearest pixel.
+    the nearest pixel; `padding` says what is read between the outermost pixels' centres and the edge.
 
     Parameters
     ----------
@@ -320,6 +321,7 @@ class BoxAndMaskMatcher(GroupMatcher):
     predictions: Mapping[str, str] = {**HungarianMatcher.predictions, "pred_masks": "pred_masks"}
     ground_truths: Mapping[str, str] = {**HungarianMatcher.ground_truths, "gt_masks": "masks"}
     draws_points = True
+    padding: ClassVar[str] = "zeros"
 
     def __init__(
         self,
@@ -333,19 +335,30 @@ class BoxAndMaskMatcher(GroupMatcher):
         self.of_boxes = HungarianAssigner(boxes, nonfinite=nonfinite)
 
     def _num_points(self, inputs: Mapping[str, Tensor]) -> int:
-        height, width = inputs["pred_masks"].shape[-2:]
+        height, width = self._maps(inputs).shape[-2:]
         return height * width // self.mask_point_sample_ratio
+
+    def _maps(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return what is read at points, (..., H, W)."""
+        return inputs["pred_masks"]
+
+    def _mask_logits(self, inputs: Mapping[str, Tensor], read: Tensor) -> Tensor:
+        """Return the logits of the predictions' masks, (..., N, P), of what was read."""
+        return read
 
     def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int) -> AssignResult:
         points = self._num_points(inputs)
         if points == 0:
             inputs = {name: x for name, x in inputs.items() if "masks" not in name}
             return self._solve(self.of_boxes, inputs, gt_valid, groups)
-        masks = inputs["pred_masks"]
-        at = torch.rand(*masks.shape[:-4], 1, points, 2, device=masks.device)
+        maps = self._maps(inputs)
+        at = torch.rand(*maps.shape[:-4], 1, points, 2, device=maps.device)
+        logits = self._mask_logits(inputs, point_sample(maps, at, padding=self.padding))
         sampled = {
-            "pred_masks": point_sample(masks, at)[..., None, :],
-            "gt_masks": point_sample(inputs["gt_masks"], at, mode="nearest")[..., None, :],
+            "pred_masks": logits[..., None, :],
+            "gt_masks": point_sample(inputs["gt_masks"], at, mode="nearest", padding=self.padding)[
+                ..., None, :
+            ],
         }
         return self._solve(self.assigner, {**inputs, **sampled}, gt_valid, groups)
 
@@ -353,11 +366,13 @@ class BoxAndMaskMatcher(GroupMatcher):
 class RFDETRMatcher(BoxAndMaskMatcher):
     """The matcher of the package ``rfdetr``: boxes, masks and keypoints where there are some, in groups.
 
-    `outputs` has ``pred_logits`` (B, N, C), ``pred_boxes`` (B, N, 4), and perhaps ``pred_masks`` (B, N, H, W)
-    and ``pred_keypoints`` (B, N, classes x K, 7 or more): x and y relative to the image, logits that a
-    keypoint is labelled and that it is visible, and three numbers of its precision. Each target has
-    ``labels`` (G,), ``boxes`` (G, 4), and perhaps ``masks`` (G, height, width), of one size for all images,
-    and ``keypoints`` (G, K, 3), x, y and COCO's visibility.
+    `outputs` has ``pred_logits`` (B, N, C), ``pred_boxes`` (B, N, 4), and perhaps ``pred_masks`` and
+    ``pred_keypoints`` (B, N, classes x K, 7 or more): x and y relative to the image, logits that a keypoint
+    is labelled and that it is visible, and three numbers of its precision. Masks are (B, N, H, W), or as the
+    segmentation head gives them in training, products yet to be made: a mapping of ``spatial_features``
+    (B, D, H, W), ``query_features`` (B, N, D) and ``bias``, a number. Each target has ``labels`` (G,),
+    ``boxes`` (G, 4), and perhaps ``masks`` (G, height, width), of one size for all images, and ``keypoints``
+    (G, K, 3), x, y and COCO's visibility.
 
     Parameters
     ----------
@@ -392,6 +407,8 @@ class RFDETRMatcher(BoxAndMaskMatcher):
     ----------
     Robinson et al., "RF-DETR: Neural Architecture Search for Real-Time Detection Transformers", 2025.
     """
+
+    padding = "border"
 
     @also_assertion
     def __init__(
@@ -453,6 +470,8 @@ class RFDETRMatcher(BoxAndMaskMatcher):
         own.ground_truths = dict(HungarianMatcher.ground_truths)
         if masks:
             own.predictions["pred_masks"], own.ground_truths["gt_masks"] = "pred_masks", "masks"
+            if all(isinstance(layer.get("pred_masks"), Mapping) for layer in layers):
+                own.predictions |= dict.fromkeys(_PROJECTED_MASKS, "pred_masks")
         if keypoints:
             own.predictions |= dict.fromkeys(_KEYPOINT_CHANNELS, "pred_keypoints")
             own.ground_truths["gt_keypoints"] = "keypoints"
@@ -479,11 +498,15 @@ class RFDETRMatcher(BoxAndMaskMatcher):
                     f"targets[{place}]: expected keypoints (G, K, 3), K at least {most}, got {shape}"
                 )
 
-    def _prepared(self, name: str, x: Tensor) -> Tensor:
-        if "keypoint" not in name:
+    def _prepared(self, name: str, x: Tensor | Mapping[str, Tensor]) -> Tensor:
+        if isinstance(x, Mapping):
+            x = x[_PROJECTED_MASKS[name]]
+        elif "keypoint" not in name:
             return super()._prepared(name, x)
         x = x.detach()
         x = x if x.dtype == torch.float64 else x.float()
+        if name in _PROJECTED_MASKS:
+            return x
         if name == "gt_keypoints":
             most = max(self.num_keypoints_per_class)
             x = x[:, :most] if x.numel() else x.new_zeros(len(x), most, 3)
@@ -499,6 +522,21 @@ class RFDETRMatcher(BoxAndMaskMatcher):
             return super()._assign(inputs, gt_valid, groups)
         return self._solve(self.of_boxes, inputs, gt_valid, groups)
 
+    def _maps(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return inputs.get("mask_features", inputs["pred_masks"])
+
+    def _mask_logits(self, inputs: Mapping[str, Tensor], read: Tensor) -> Tensor:
+        if "mask_features" not in inputs:
+            return read
+        logits = get_backend(read).matrix_product(inputs["pred_masks"], read)
+        return cast("Tensor", logits + inputs["mask_bias"].reshape(*logits.shape[:-3], 1, 1, 1))
+
+    def _solve(
+        self, assigner: HungarianAssigner, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int
+    ) -> AssignResult:
+        inputs = {name: x for name, x in inputs.items() if name not in ("mask_features", "mask_bias")}
+        return super()._solve(assigner, inputs, gt_valid, groups)
+
     def _of_classes(self, keypoints: Tensor, labels: Tensor, predicted: Tensor) -> Tensor:
         """Lay keypoints (B, G, K, 3) out as the predicted ones are: those of each class in turn."""
         numbers = self.num_keypoints_per_class
@@ -509,6 +547,13 @@ class RFDETRMatcher(BoxAndMaskMatcher):
             laid[:, :, label, :number] = torch.where(own, keypoints[:, :, :number], -1.0)
         return laid.flatten(2, 3)
 
+
+_PROJECTED_MASKS: Mapping[str, str] = {
+    "pred_masks": "query_features",
+    "mask_features": "spatial_features",
+    "mask_bias": "bias",
+}
+"""Where RF-DETR's segmentation head has, in training, what masks are products of."""
 
 _KEYPOINT_CHANNELS: Mapping[str, slice] = {
     "pred_keypoints": slice(0, 2),

@@ -7,18 +7,21 @@ import torch
 from assigncore.costs import point_sample, resize_masks
 
 
-def test_points_are_read_as_training_reads_them(target):
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+def test_points_are_read_as_training_reads_them(padding, target):
     rng = np.random.default_rng(0)
     masks = rng.normal(size=(2, 3, 5, 7)).astype(np.float32)
     points = rng.uniform(-0.1, 1.1, (2, 50, 2)).astype(np.float32)
     points[:, :4] = [[0, 0], [1, 1], [0.5, 0.5], [np.nan, 0.5]]
     grid = torch.tensor(points)[:, None] * 2 - 1
-    expected = torch.nn.functional.grid_sample(torch.tensor(masks), grid, align_corners=False)[:, :, 0]
+    expected = torch.nn.functional.grid_sample(
+        torch.tensor(masks), grid, padding_mode=padding, align_corners=False
+    )[:, :, 0]
     expected[:, :, 3] = np.nan
     with target.running(x64=False):
         brought, at = target.from_numpy(masks), target.from_numpy(points)
-        got = target.to_numpy(point_sample(brought, at))
-        of_all = target.to_numpy(point_sample(brought, at[1, ...]))
+        got = target.to_numpy(point_sample(brought, at, padding=padding))
+        of_all = target.to_numpy(point_sample(brought, at[1, ...], padding=padding))
     np.testing.assert_allclose(got, expected, atol=2e-6)
     np.testing.assert_array_equal(of_all[1], got[1])
 
@@ -37,18 +40,20 @@ def test_a_broken_pixel_spoils_only_the_points_it_bears_on():
     np.testing.assert_allclose(got, [[np.nan, 0.8, 0.0]])
 
 
-def test_the_nearest_pixel_is_the_one_that_training_reads(target):
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+def test_the_nearest_pixel_is_the_one_that_training_reads(padding, target):
     rng = np.random.default_rng(1)
     masks = rng.normal(size=(2, 3, 5, 7)).astype(np.float32)
     points = rng.uniform(-0.1, 1.1, (2, 60, 2)).astype(np.float32)
     points[:, :3] = [[0, 0], [1, 1], [np.nan, 0.5]]
     grid = torch.tensor(points)[:, None] * 2 - 1
     expected = torch.nn.functional.grid_sample(
-        torch.tensor(masks), grid, align_corners=False, mode="nearest"
+        torch.tensor(masks), grid, mode="nearest", padding_mode=padding, align_corners=False
     )[:, :, 0]
     expected[:, :, 2] = np.nan
     with target.running(x64=False):
-        got = point_sample(target.from_numpy(masks), target.from_numpy(points), mode="nearest")
+        brought, at = target.from_numpy(masks), target.from_numpy(points)
+        got = point_sample(brought, at, mode="nearest", padding=padding)
         np.testing.assert_array_equal(target.to_numpy(got), expected)
 
 
@@ -58,6 +63,15 @@ def test_of_two_equally_near_pixels_the_even_one_is_read():
     assert point_sample(masks, points, mode="nearest").tolist() == [[0.0, 2.0, 2.0]]
     with pytest.raises(ValueError, match=r"mode: .* nearest, got 'cubic'"):
         point_sample(masks, points, mode="cubic")
+    with pytest.raises(ValueError, match=r"padding: .* border, got 'reflection'"):
+        point_sample(masks, points, padding="reflection")
+
+
+def test_beyond_the_last_centres_a_point_reads_the_border():
+    masks = np.array([[[2.0, 4.0]]])
+    points = np.array([[0.0, 0.5], [0.5, 1.0], [9.0, 0.5], [np.inf, 0.5]])
+    assert point_sample(masks, points).tolist()[0][:3] == [1.0, 1.5, 0.0]
+    np.testing.assert_array_equal(point_sample(masks, points, padding="border"), [[2.0, 3.0, 4.0, np.nan]])
 
 
 @pytest.mark.parametrize("size", [(5, 7), (3, 2), (11, 5), (1, 40)])

@@ -20,9 +20,10 @@ from assigncore.checks import (
 __all__ = ["point_sample", "resize_masks", "sample_masks"]
 
 MODES = ("bilinear", "nearest")
+PADDINGS = ("zeros", "border")
 
 
-def point_sample(masks: Array, points: Array, *, mode: str = "bilinear") -> Array:
+def point_sample(masks: Array, points: Array, *, mode: str = "bilinear", padding: str = "zeros") -> Array:
     """Read masks at points, the same points for all masks of an image.
 
     Parameters
@@ -34,19 +35,22 @@ def point_sample(masks: Array, points: Array, *, mode: str = "bilinear") -> Arra
     mode : {"bilinear", "nearest"}, default "bilinear"
         Linear between the centres of pixels, or the pixel whose centre is nearest along either axis, of two
         equally near ones that with the even index.
+    padding : {"zeros", "border"}, default "zeros"
+        What lies outside the grid, as all does that is beyond the centres of the outermost pixels: 0, or the
+        nearest pixel's value.
 
     Returns
     -------
     array (..., N, P)
-        In the dtype of `points`, at least float32, and wider where `masks` is. What lies outside the grid
-        counts as 0; a point that is not finite reads NaN.
+        In the dtype of `points`, at least float32, and wider where `masks` is. A point that is not finite
+        reads NaN.
 
     Raises
     ------
     TypeError
         If an input is no array, or `points` are not real numbers.
     ValueError
-        If a shape does not fit, or `mode` is unknown.
+        If a shape does not fit, or `mode` or `padding` is unknown.
 
     Notes
     -----
@@ -66,6 +70,7 @@ def point_sample(masks: Array, points: Array, *, mode: str = "bilinear") -> Arra
     array([[0. , 0.5, 1. , 0.5]])
     """
     check_choice("mode", mode, MODES)
+    check_choice("padding", padding, PADDINGS)
     backend = common_backend({"masks": masks, "points": points})
     xp = backend.xp
     check_shape("masks", masks, "(..., N, H, W)", None, None, None)
@@ -82,10 +87,12 @@ def point_sample(masks: Array, points: Array, *, mode: str = "bilinear") -> Arra
     n_points = int(points.shape[-2])
     masks = xp.reshape(xp.broadcast_to(masks, (*lead, *masks.shape[-3:])), (rows, n_masks, height, width))
     points = xp.reshape(xp.broadcast_to(points, (*lead, n_points, 2)), (rows, n_points, 2))
-    return xp.reshape(sample_masks(backend, masks, points, mode), (*lead, n_masks, n_points))
+    return xp.reshape(sample_masks(backend, masks, points, mode, padding), (*lead, n_masks, n_points))
 
 
-def sample_masks(backend: ArrayBackend, masks: Array, points: Array, mode: str = "bilinear") -> Array:
+def sample_masks(
+    backend: ArrayBackend, masks: Array, points: Array, mode: str = "bilinear", padding: str = "zeros"
+) -> Array:
     """Read `masks` (b or 1, N, H, W) at `points` (b or 1, P, 2), (b, N, P), as `point_sample` does."""
     xp = backend.xp
     height, width = int(masks.shape[-2]), int(masks.shape[-1])
@@ -94,7 +101,7 @@ def sample_masks(backend: ArrayBackend, masks: Array, points: Array, mode: str =
     if 0 in (*shape, height, width):
         return xp.zeros(shape, dtype=points.dtype, device=backend.device_of(points))
     flat = xp.reshape(masks, (*masks.shape[:2], height * width))
-    x, y = points[..., 0] * float(width) - 0.5, points[..., 1] * float(height) - 0.5
+    x, y = (_place(backend, points[..., i], side, padding) for i, side in enumerate((width, height)))
     if mode == "nearest":
         nearest = _pick(backend, flat, xp.round(x), xp.round(y), height, width, shape)
         return xp.where((xp.isfinite(x) & xp.isfinite(y))[:, None, :], nearest, float("nan"))
@@ -107,6 +114,16 @@ def sample_masks(backend: ArrayBackend, masks: Array, points: Array, mode: str =
             part = value * share[:, None, :]
             total = part if total is None else total + part
     return total
+
+
+def _place(backend: ArrayBackend, x: Array, length: int, padding: str) -> Array:
+    """Return where points are in pixels from the first one's centre, NaN where not finite."""
+    xp = backend.xp
+    place = xp.where(xp.isfinite(x), x, float("nan")) * float(length) - 0.5
+    if padding == "zeros":
+        return place
+    last = float(length - 1)
+    return xp.where(place < 0, 0.0, xp.where(place > last, last, place))
 
 
 def _share(fraction: Array, side: float) -> Array:

@@ -187,10 +187,11 @@ def draw_masks(seed, sizes=(3, 0, 2), side=6, of_targets=6):
     return outputs, targets
 
 
-def sampled(masks, points):
+def sampled(masks, points, **options):
     """Read masks (n, H, W) at points (P, 2) by PyTorch's own sampler."""
     grid = (2 * points - 1)[None, :, None].expand(len(masks), -1, -1, -1)
-    return torch.nn.functional.grid_sample(masks[:, None].float(), grid, align_corners=False)[:, 0, :, 0]
+    read = torch.nn.functional.grid_sample(masks[:, None].float(), grid, align_corners=False, **options)
+    return read[:, 0, :, 0]
 
 
 @pytest.mark.parametrize("num_points", [0, 50])
@@ -365,11 +366,24 @@ def test_rfdetr_matches_boxes_in_groups_and_reads_no_further_arguments():
     assert max(int(i.max()) for i, _ in got if len(i)) < 3 * size
 
 
-def test_rfdetr_compares_masks_at_one_point_for_so_many_pixels():
+def projected(features, queries, bias, points):
+    """Read features (D, H, W) at points (P, 2), and return their products with those of queries (N, D)."""
+    read = sampled(features, points, padding_mode="border")
+    return queries.double() @ read.double() + bias.double()
+
+
+@pytest.mark.parametrize("products", [False, True], ids=["masks", "products"])
+def test_rfdetr_compares_masks_at_one_point_for_so_many_pixels(products):
     matcher = detr.RFDETRMatcher(*WEIGHTS, mask_point_sample_ratio=4, cost_mask_ce=5, cost_mask_dice=2)
     outputs, targets = draw(8, queries=8)
     masks, of_targets = draw_masks(8, sizes=SIZES, side=6, of_targets=12)
     outputs["pred_masks"] = masks["pred_masks"]
+    if products:
+        outputs["pred_masks"] = {
+            "spatial_features": torch.randn(len(SIZES), 5, 6, 6),
+            "query_features": torch.randn(len(SIZES), 8, 5, requires_grad=True),
+            "bias": torch.randn(1),
+        }
     for target, own in zip(targets, of_targets, strict=True):
         target["masks"] = own["masks"]
     torch.manual_seed(3)
@@ -379,14 +393,37 @@ def test_rfdetr_compares_masks_at_one_point_for_so_many_pixels():
     tables = []
     for image, target in enumerate(targets):
         table = box_table(outputs, targets, image, WEIGHTS, softplus_focal)
-        grid = (2 * points - 1)[None, :, None].expand(len(target["masks"]), -1, -1, -1)
-        read = torch.nn.functional.grid_sample(
-            target["masks"][:, None].float(), grid, align_corners=False, mode="nearest"
-        )[:, 0, :, 0]
-        pred = sampled(outputs["pred_masks"][image], points).double().numpy()
+        read = sampled(target["masks"], points, mode="nearest", padding_mode="border")
+        given = outputs["pred_masks"]
+        if products:
+            of_image = (given["spatial_features"][image], given["query_features"][image], given["bias"])
+            pred = projected(*of_image, points).detach().numpy()
+        else:
+            pred = sampled(given[image], points, padding_mode="border").double().numpy()
         logits, labels = outputs["pred_logits"][image].double().numpy(), target["labels"].numpy()
         tables.append(table + mask_table(logits, labels, pred, read.numpy(), (0, 5, 2)))
     check_pairs(got, tables)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_rfdetr_matches_products_as_it_does_the_masks_they_make(groups):
+    matcher = detr.RFDETRMatcher(*WEIGHTS, mask_point_sample_ratio=1, cost_mask_ce=5, cost_mask_dice=2)
+    outputs, targets = draw(9, queries=9)
+    for target in targets:
+        target["masks"] = torch.rand(len(target["labels"]), 12, 12) > 0.5
+    parts = {
+        "spatial_features": torch.randn(len(SIZES), 5, 6, 6),
+        "query_features": torch.randn(len(SIZES), 9, 5),
+        "bias": torch.randn(1),
+    }
+    made = torch.einsum("bdhw,bnd->bnhw", parts["spatial_features"], parts["query_features"]) + parts["bias"]
+    answers = []
+    for masks in (parts, made):
+        torch.manual_seed(3)
+        with matcher.ahead([{**outputs, "pred_masks": masks}], targets, groups):
+            answers.append(matcher({**outputs, "pred_masks": masks}, targets, groups))
+    for one, other in zip(*answers, strict=True):
+        assert [x.tolist() for x in one] == [x.tolist() for x in other]
 
 
 PER_CLASS = [2, 0, 3]
