@@ -15,8 +15,10 @@ from assigncore.adapters.assigned_rows import (
     real_numbers,
 )
 from assigncore.adapters.errors import also_assertion
+from assigncore.adapters.mmdet.knobs import CALCULATORS, build_iou_calculator
 from assigncore.assigners import DynamicSoftLabelAssigner
 from assigncore.boxes.calculators import BboxOverlaps2D
+from assigncore.registry import OVERLAP_CALCULATORS
 
 __all__ = ["BatchDynamicSoftLabelAssigner", "Calculator", "calculator_of"]
 
@@ -27,9 +29,12 @@ def calculator_of(config: Calculator | None) -> Calculator:
     """Return a calculator the core understands; the type may have a registry's scope in front."""
     if config is None:
         return BboxOverlaps2D()
-    if isinstance(config, Mapping) and isinstance(config.get("type"), str):
-        return {**config, "type": config["type"].rpartition(".")[2]}
-    return config
+    if not isinstance(config, Mapping) or not isinstance(config.get("type"), str):
+        return config
+    name = config["type"].rpartition(".")[2]
+    # MMRotate's are known by the names of its configs alone.
+    others = name in CALCULATORS and OVERLAP_CALCULATORS.registered(name) is None
+    return build_iou_calculator(config) if others else {**config, "type": name}
 
 
 class BatchDynamicSoftLabelAssigner(torch.nn.Module):
@@ -46,7 +51,8 @@ class BatchDynamicSoftLabelAssigner(torch.nn.Module):
     iou_weight : float, default 3.0
         Weight of the overlap's cost.
     iou_calculator : callable or config mapping, optional
-        Overlaps; default :class:`assigncore.BboxOverlaps2D`. A scope in its type is left out.
+        Overlaps; default :class:`assigncore.BboxOverlaps2D`. A scope in its type is left out. By one of
+        MMRotate's, such as ``mmrotate.RBboxOverlaps2D``, boxes are oriented: cx, cy, w, h and an angle.
     batch_iou : bool, default True
         Accepted and not used: upstream chooses by it between two ways to the same values.
 
@@ -101,18 +107,18 @@ class BatchDynamicSoftLabelAssigner(torch.nn.Module):
 
         Parameters
         ----------
-        pred_bboxes, pred_scores : Tensor (B, N, 4) and (B, N, C)
+        pred_bboxes, pred_scores : Tensor (B, N, 4 or 5) and (B, N, C)
             Predicted boxes in pixels, and class logits, whatever the name says.
         priors : Tensor (N, 4)
             Points x, y, stride_x, stride_y.
-        gt_labels, gt_bboxes, pad_bbox_flag : Tensor (B, K, 1), (B, K, 4) and (B, K, 1)
+        gt_labels, gt_bboxes, pad_bbox_flag : Tensor (B, K, 1), (B, K, 4 or 5) and (B, K, 1)
             Padded ground truths, and 1 where one is no padding.
 
         Returns
         -------
         dict of str to Tensor
             ``assigned_labels`` (B, N), for background the number of classes; ``assigned_labels_weights``
-            (B, N), ones; ``assigned_bboxes`` (B, N, 4), zeros for background; ``assign_metrics`` (B, N),
+            (B, N), ones; ``assigned_bboxes`` (B, N, 4 or 5), zeros for background; ``assign_metrics`` (B, N),
             overlaps of positive priors.
         """
         labels, valid = padded_ground_truths(gt_labels, pad_bbox_flag)

@@ -10,7 +10,7 @@ from typing import Any
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
-from assigncore.boxes.formulas import box_centers, columns, drop_nonfinite
+from assigncore.boxes.formulas import ORIENTED, box_centers, columns, drop_nonfinite
 from assigncore.checks import check_knob
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.numerics import at_least, divided, exp, log1p, quotient, rounded_product, sigmoid, sqrt
@@ -35,6 +35,9 @@ UNASSIGNED = -1e8
 
 OUTSIDE = 1e8
 """What a prior outside all ground truths costs, where it may be taken at all, as published."""
+
+INSIDE_ORIENTED = 0.01
+"""By more than so many pixels a prior is inside an oriented box, as published; of upright ones by any."""
 
 EPS = 1e-7
 """Added to an overlap before its logarithm, and the least mass of a mask."""
@@ -185,8 +188,9 @@ class DynamicSoftLabelAssigner(Configured):
         if its box is finite, its overlaps count towards how many priors a ground truth takes, as published. A
         valid label that is no class is an error where the host can see it; elsewhere its ground truth takes
         no part. The power of ten stays below infinity: the farthest pairs are equally expensive. A pair whose
-        power of ten is 99 or more costs at least 99, whatever its logits say. The method has no ignore
-        regions; `ignore_iof_thr` is ours, and counts in images without ground truths too.
+        power of ten is 99 or more costs at least 99, whatever its logits say. A prior is in an oriented box
+        from 0.01 pixels on, as published for these. The method has no ignore regions; `ignore_iof_thr` is
+        ours, and counts in images without ground truths too.
         """
         form = columns_in_plane(self.iou_calculator)
         scene = read_scene(
@@ -211,7 +215,9 @@ class DynamicSoftLabelAssigner(Configured):
         boxes, finite = drop_nonfinite(scene.further["pred_bboxes"])
         finite = finite & scene.prior_eligible
         points = scene.priors[..., :2]
-        in_any = holds_for_any(Inside(scene.backend, scene.gt_valid, finite, points, scene.gt_bboxes))
+        is_oriented = int(scene.gt_bboxes.shape[-1]) == ORIENTED
+        margin = INSIDE_ORIENTED if is_oriented else None
+        in_any = holds_for_any(Inside(scene.backend, scene.gt_valid, finite, points, scene.gt_bboxes, margin))
         competing = finite if self.select_outside else in_any
         centers = box_centers(scene.gt_bboxes) if gt_masks is None else centers_of_mass(scene)
         costs = PairCosts(

@@ -37,6 +37,38 @@ def test_dicts_are_the_published_ones(case):
     check(case, build(case)(*arguments(case)))
 
 
+@pytest.mark.parametrize("scope", ["", "mmrotate."])
+@pytest.mark.parametrize("case", cases("BatchDynamicSoftLabelAssigner"), ids=str)
+def test_oriented_boxes_of_angle_0_have_the_published_answers_of_upright_ones(case, scope):
+    """As MMYOLO's rotated RTMDet assigns, by MMRotate's calculator."""
+    predictions, scores, priors, labels, gts, valid = arguments(case)
+    matcher = build(case, iou_calculator={"type": f"{scope}RBboxOverlaps2D", "min_side": 0.0})
+    got = matcher(oriented(predictions), scores, priors, labels, oriented(gts), valid)
+    expected = build(case)(predictions, scores, priors, labels, gts, valid)
+    assert torch.equal(got["assigned_labels"], expected["assigned_labels"])
+    torch.testing.assert_close(got["assign_metrics"], expected["assign_metrics"])
+    positive = expected["assigned_labels"] != case.init["num_classes"]
+    upright = oriented(expected["assigned_bboxes"]) * positive[..., None]
+    torch.testing.assert_close(got["assigned_bboxes"], upright)
+
+
+def oriented(boxes):
+    """Return boxes x1, y1, x2, y2 as cx, cy, w, h and an angle of 0."""
+    center, size = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+    return torch.cat([center, size, torch.zeros_like(size[..., :1])], dim=-1)
+
+
+@pytest.mark.parametrize(("depth", "label"), [(0.005, 1), (0.02, 0)])
+def test_a_prior_is_more_than_a_hundredth_of_a_pixel_inside_an_oriented_box(depth, label):
+    """As MMRotate's boxes say; at the other prior the class is worse by far."""
+    gt = torch.tensor([[[20.0, 20.0, 20.0, 10.0, np.pi / 2]]])
+    priors = torch.tensor([[20.0, 30.0 - depth, 8.0, 8.0], [20.0, 20.0, 8.0, 8.0]])
+    scores = torch.tensor([[[9.0], [-9.0]]])
+    matcher = mmyolo.BatchDynamicSoftLabelAssigner(1, topk=1, iou_calculator={"type": "RBboxOverlaps2D"})
+    got = matcher(gt.expand(1, 2, 5), scores, priors, torch.zeros(1, 1, 1), gt, torch.ones(1, 1, 1))
+    assert got["assigned_labels"][0].tolist() == [label, 1 - label]
+
+
 @pytest.mark.parametrize("variant", DICTS)
 def test_modules_have_no_state(variant):
     case = cases(variant)[0]
