@@ -221,19 +221,17 @@ class DynamicSoftLabelAssigner(Configured):
         competing = finite if self.select_outside else in_any
         centers = box_centers(scene.gt_bboxes) if gt_masks is None else centers_of_mass(scene)
         costs = PairCosts(
-            scene=replace(scene, prior_eligible=competing),
+            scene=scene,
+            eligible=competing,
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
             classes=scene.further["pred_logits"],
             cost=partial(self._cost, known_labels(scene, n_classes), centers),
-            of_priors={"in_any": in_any},
-            preferred=Preferred(self._is_near(scene, centers), FAR_COST),
+            of_priors={"priors": scene.priors, "in_any": in_any},
+            preferred=Preferred(partial(self._is_near, scene, centers), FAR_COST),
         )
-        anywhere = replace(
-            costs,
-            scene=replace(scene, prior_eligible=finite),
-            of_priors={"in_any": scene.xp.ones_like(in_any)},
-        )
+        of_priors = {**costs.of_priors, "in_any": scene.xp.ones_like(in_any)}
+        anywhere = replace(costs, eligible=finite, of_priors=of_priors)
         gt_inds, max_overlaps = match_dynamic_k(
             costs, self.topk, nothing=UNASSIGNED, min_positives=self.min_positives, reserve=anywhere
         )
@@ -252,7 +250,7 @@ class DynamicSoftLabelAssigner(Configured):
         logits = view.of_priors(costs.classes)
         cost = self._class_cost(logits, view.of_gts(labels), overlaps)
         cost = cost + overlap_cost(self.iou_calculator, overlaps, EPS, self.iou_weight)
-        place = self._soft_prior(pairs.of_priors(costs.scene.priors), pairs.of_gts(centers))
+        place = self._soft_prior(pairs.of_priors(costs.of_priors["priors"]), pairs.of_gts(centers))
         cost = cost + place
         cost = xp.where(place >= FAR_COST, at_least(cost, FAR_COST), cost)
         if not self.select_outside:

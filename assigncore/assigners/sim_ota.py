@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,8 @@ from assigncore.boxes.formulas import box_centers, drop_nonfinite, inside, near
 from assigncore.checks import check_choice, check_knob, check_numbers
 from assigncore.inputs import InputSpec, Scene, label_spec, read_scene, required_by
 from assigncore.numerics import at_least, log, rounded_product, sqrt
-from assigncore.pairs.listed import Pairs, TilePairs
-from assigncore.pairs.relations import Inside, Near, holds_for_any, largest_code
+from assigncore.pairs.listed import TilePairs
+from assigncore.pairs.relations import Inside, Near, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.dynamic_k import PairCosts, Preferred, match_dynamic_k, overlap_cost, weighted
@@ -247,16 +247,18 @@ class SimOTAAssigner(Configured):
             scene, poses, finite_poses = read_poses(scene, self.sigmas)
             finite = finite & finite_poses
             centers = self._centers(poses, centers)
-        in_either, in_both = self._places(scene, centers)
-        competing = in_either & finite
+        in_box, near_center = self._places(scene, centers)
+        competing = (holds_for_any(in_box) | holds_for_any(near_center)) & finite
         costs = PairCosts(
-            scene=replace(scene, prior_eligible=competing),
+            scene=scene,
+            eligible=competing,
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
             classes=scene.further["pred_scores"],
             cost=partial(self._cost, known_labels(scene, n_classes), centers),
-            of_priors={"visibility": scene.further["pred_visibility"]} if self.vis_weight else {},
-            preferred=Preferred(in_both, LEAST_OUTSIDE),
+            of_priors={"priors": scene.priors}
+            | ({"visibility": scene.further["pred_visibility"]} if self.vis_weight else {}),
+            preferred=Preferred(partial(holds_for_any, near_center, too=in_box), LEAST_OUTSIDE),
             poses=poses,
             counts_poses=self.dynamic_k_indicator == "oks",
         )
@@ -289,20 +291,11 @@ class SimOTAAssigner(Configured):
         """Return the centres of ground truths (B, G, 2), of their boxes or of their visible keypoints."""
         return poses.centers(otherwise=centers) if self.use_keypoints_for_center else centers
 
-    def _places(self, scene: Scene, centers: Array) -> tuple[Array, Array]:
-        """Tell which points are in any ground truth or near the centre of any, and which both, (B, N)."""
+    def _places(self, scene: Scene, centers: Array) -> tuple[Inside, Near]:
+        """Return the relations of points with the ground truths they are in, and near the centre of."""
         of_scene = (scene.backend, scene.gt_valid, scene.prior_eligible)
         points, reach = self._points_and_reach(scene.priors)
-        in_box = holds_for_any(Inside(*of_scene, points, scene.gt_bboxes))
-        near_center = Near(*of_scene, points, reach, centers)
-
-        def in_box_too(pairs: Pairs) -> Array:
-            return scene.xp.astype(
-                inside(pairs.of_priors(points), pairs.of_gts(scene.gt_bboxes)), scene.xp.int32
-            )
-
-        code = largest_code(near_center, lambda pairs: 1 + in_box_too(pairs))
-        return in_box | (code > 0), code == 2
+        return Inside(*of_scene, points, scene.gt_bboxes), Near(*of_scene, points, reach, centers)
 
     def _cost(
         self, labels: Array, centers: Array, costs: PairCosts, pairs: TilePairs, overlaps: Array
@@ -315,7 +308,7 @@ class SimOTAAssigner(Configured):
         cost = cost + overlap_cost(self.iou_calculator, overlaps, float(self.eps), self.iou_weight)
         if costs.poses is not None:
             cost = cost + self._pose_cost(costs.poses, costs, pairs)
-        points, reach = self._points_and_reach(pairs.of_priors(costs.scene.priors))
+        points, reach = self._points_and_reach(pairs.of_priors(costs.of_priors["priors"]))
         in_box = inside(points, pairs.of_gts(costs.scene.gt_bboxes))
         in_both = in_box & near(points, pairs.of_gts(centers), reach)
         return costs.scene.xp.where(in_both, cost, at_least(cost + OUTSIDE, LEAST_OUTSIDE))

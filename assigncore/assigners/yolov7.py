@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from itertools import accumulate
+from math import prod
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend, get_backend
@@ -234,7 +236,8 @@ class YOLOv7Assigner(Configured):
             begin((scene.shape[2], int(found.shape[1])), scene.gt_valid, candidates.prior)
             mark("no candidate of any object", ~found, -1, holds="always")
         costs = PairCosts(
-            scene=replace(scene, priors=boxes, prior_valid=found, prior_eligible=found),
+            scene=replace(scene, priors=boxes),
+            eligible=found,
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
             classes=at_candidates(further["pred_logits"]),
@@ -495,27 +498,30 @@ def grid_candidates(
     min_anchors : int, default 0
         Anchors of all levels that fit each ground truth all the same: those of the least factors.
     """
-    xp, images, n_gts = backend.xp, int(gt_bboxes.shape[0]), int(gt_bboxes.shape[1])
-    shape = (images, len(CELLS), grid.n_anchors, n_gts)
+    xp, images, n_gts, n_levels = backend.xp, *(int(n) for n in gt_bboxes.shape[:2]), len(grid.strides)
     device, integers = backend.device_of(gt_bboxes), backend.integer_dtype(gt_bboxes)
-    anchor = xp.arange(grid.n_anchors, dtype=integers, device=device)[None, None, :, None]
-    x, y = columns(box_centers(gt_bboxes))
-    fitting = _fits(gt_bboxes, base_sizes, factor, min_anchors)
-    parts: list[list[Array]] = []
-    start = 0
-    for level, (stride, (height, width)) in enumerate(zip(grid.strides, grid.sizes, strict=True)):
-        cell_x, near_x = _along(divided(x, stride), width, [step for step, _ in CELLS], near)
-        cell_y, near_y = _along(divided(y, stride), height, [step for _, step in CELLS], near)
-        cell_x, cell_y = xp.astype(cell_x, integers), xp.astype(cell_y, integers)
-        fits = fitting[:, level, ...]
-        found = (near_x & near_y)[:, :, None, :] & fits[:, None, :, :] & gt_valid[:, None, None, :]
-        cell_x, cell_y = cell_x[:, :, None, :], cell_y[:, :, None, :]
-        prior = ((anchor * height + cell_y) * width + cell_x) + start
-        rest = (xp.full_like(anchor, level), anchor, cell_x, cell_y)
-        flat = (images, len(CELLS) * grid.n_anchors * n_gts)
-        parts.append([xp.reshape(xp.broadcast_to(a, shape), flat) for a in (found, prior, *rest)])
-        start += grid.n_anchors * height * width
-    return GridCandidates(*(xp.concat(list(part), axis=1) for part in zip(*parts, strict=True)))
+    level = xp.arange(n_levels, dtype=integers, device=device)[None, :, None, None, None]
+    anchor = xp.arange(grid.n_anchors, dtype=integers, device=device)[None, None, None, :, None]
+
+    def of_levels(values: Sequence[float], like: Array) -> Array:
+        return xp.reshape(backend.numbers(values, [1] * n_levels, like), (n_levels, 1))
+
+    stride, limits = of_levels(grid.strides, gt_bboxes), tuple(zip(*grid.sizes, strict=True))
+    along = []
+    for center, sizes, axis in zip(columns(box_centers(gt_bboxes)), reversed(limits), (0, 1), strict=True):
+        steps = [cell[axis] for cell in CELLS]
+        cell, close = _along(divided(center[:, None, :], stride), of_levels(sizes, gt_bboxes), steps, near)
+        along.append((xp.astype(cell, integers)[:, :, :, None, :], close))
+    (x, near_x), (y, near_y) = along
+    fits = _fits(gt_bboxes, base_sizes, factor, min_anchors)[:, :, None, :, :]
+    found = (near_x & near_y)[:, :, :, None, :] & fits & gt_valid[:, None, None, None, :]
+    height, width = (of_levels(sizes, level)[:, :, None, None] for sizes in limits)
+    cells = [0, *(grid.n_anchors * height * width for height, width in grid.sizes[:-1])]
+    start = of_levels(list(accumulate(cells)), level)[:, :, None, None]
+    prior = ((anchor * height + y) * width + x) + start
+    shape = (images, n_levels, len(CELLS), grid.n_anchors, n_gts)
+    each = (xp.broadcast_to(a, shape) for a in (found, prior, level, anchor, x, y))
+    return GridCandidates(*(xp.reshape(a, (images, prod(shape[1:]))) for a in each))
 
 
 def _fits(gt_bboxes: Array, base_sizes: Array, factor: float, min_anchors: int) -> Array:
@@ -542,14 +548,15 @@ def _fits(gt_bboxes: Array, base_sizes: Array, factor: float, min_anchors: int) 
     return fits | xp.reshape(nearest, fits.shape)
 
 
-def _along(x: Array, size: int, steps: list[int], near: float) -> tuple[Array, Array]:
-    """Return the cells of centres along one axis, and whether the centres are near to them, (B, 5, G)."""
-    xp = get_backend(x).xp
-    mirrored = size - x
-    before = (x - xp.floor(x) < near) & (x > 1)
-    after = (mirrored - xp.floor(mirrored) < near) & (mirrored > 1)
-    always = x == x
-    close = {0: always, -1: before, 1: after}
-    cell = xp.stack([xp.trunc(x + step * near) for step in steps], axis=1)
-    last = xp.full((), float(size - 1), dtype=x.dtype, device=get_backend(x).device_of(x))
-    return xp.minimum(at_least(cell, 0.0), last), xp.stack([close[step] for step in steps], axis=1)
+def _along(x: Array, size: Array, steps: list[int], near: float) -> tuple[Array, Array]:
+    """Return the cells of centres (B, L, G) on maps of sizes (L, 1), and which are near, (B, L, 5, G)."""
+    backend = get_backend(x)
+    xp, mirrored = backend.xp, size - x
+    close = {
+        0: x == x,
+        -1: (x - xp.floor(x) < near) & (x > 1),
+        1: (mirrored - xp.floor(mirrored) < near) & (mirrored > 1),
+    }
+    offsets = backend.numbers([step * near for step in steps], [1] * len(steps), x)
+    cell = at_least(xp.trunc(x[:, :, None, :] + offsets[:, None]), 0.0)
+    return xp.minimum(cell, size[..., None] - 1), xp.stack([close[step] for step in steps], axis=2)

@@ -147,6 +147,15 @@ class ListedPairs:
         most = self.backend.scatter_max(xp.reshape(place, (1, -1)), values, images * n_priors)
         return xp.reshape(most, (images, n_priors))
 
+    def holds_for_any(self, mask: Array | None = None) -> Array:
+        """Tell which priors a mask of the pairs holds for, or which are in any pair, (B, N)."""
+        xp, (images, n_priors, _) = self.backend.xp, self.shape
+        place = self._place(images)
+        if mask is not None:
+            place = xp.where(mask, place, -1)
+        times = self.backend.count(xp.reshape(place, (1, -1)), images * n_priors)
+        return xp.reshape(times > 0, (images, n_priors))
+
     def own(self, x: Array) -> Array:
         """Take the entries of the priors."""
         return self.of_priors(x)

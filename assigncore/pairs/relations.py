@@ -171,10 +171,20 @@ class Touching(Relation):
         return super().of(pairs) & (x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top)
 
 
-def holds_for_any(relation: Relation) -> Array:
-    """Tell which priors fulfil a relation with any ground truth, (B, N)."""
-    ones = relation.backend.xp.astype(relation.gt_valid, relation.backend.xp.int32)
-    return largest_code(relation, lambda pairs: pairs.of_gts(ones)) > 0
+def holds_for_any(relation: Relation, *, too: Inside | None = None) -> Array:
+    """Tell which priors fulfil a relation, and maybe another one `too`, with one ground truth, (B, N)."""
+    backend, xp, (images, n_priors, _) = relation.backend, relation.backend.xp, relation.shape
+    if 0 in relation.shape:
+        return xp.zeros((images, n_priors), dtype=xp.bool, device=backend.device_of(relation.eligible))
+    listed = backend.listed(relation)
+    if listed is not None:
+        return listed.holds_for_any(None if too is None else too.holds(listed))
+
+    def of_tile(pairs: TilePairs) -> tuple[Array]:
+        holds = relation.of(pairs)
+        return (xp.any(holds if too is None else holds & too.holds(pairs), axis=1),)
+
+    return _in_tiles(relation, of_tile)[0]
 
 
 def largest_code(relation: Relation, code: Callable[[Pairs], Array]) -> Array:

@@ -20,6 +20,7 @@ __all__ = [
     "best_claim",
     "best_of_winners",
     "claim_winners",
+    "claimed_entries",
     "fillers_in_reach",
     "last_claim",
     "pairs_of",
@@ -166,8 +167,6 @@ def settle_among_all(
     index: Array,
     claims: Array,
     values_of: Callable[[Array], Callable[[TilePairs], Array]],
-    *,
-    what: str = "overlap",
 ) -> tuple[Array, Array, Array]:
     """Give a prior with several claimants to the ground truth of the largest value, claimant or not.
 
@@ -179,9 +178,7 @@ def settle_among_all(
         The priors each ground truth may claim, from 0, and whether it does.
     values_of : callable
         Maps some priors (B, E) to the function of pairs of ground truths and them that gives what is
-        compared, such as their overlaps; the first ground truth of equal ones takes the prior.
-    what : str, default "overlap"
-        What the values are, for whoever asks why.
+        compared: their overlaps; the first ground truth of equal ones takes the prior.
 
     Returns
     -------
@@ -191,9 +188,7 @@ def settle_among_all(
         False where an entry is without meaning.
     """
     backend, xp = scene.backend, scene.xp
-    prior, gt, claimed = _entries(scene, index, claims, last_claim(scene, index, claims))
-    times = backend.count(_joined(xp, xp.where(claims, index, -1)), scene.shape[1])
-    contested = claimed & (xp.take_along_axis(times, prior, axis=-1) > 1)
+    prior, gt, claimed, contested = claimed_entries(scene, index, claims)
     if backend.surely_all(~contested) and not is_recording():
         return prior, gt, claimed
     some = prior
@@ -206,7 +201,7 @@ def settle_among_all(
     if is_recording():
         entries = Tile(0, int(prior.shape[0]), 0, int(prior.shape[1]))
         by = value(TilePairs(TileView(backend, entries, scene.gt_bboxes)))
-        contest(f"the largest {what} among all", by=by, index=prior[:, None, :], among_all=True)
+        contest("the largest overlap among all", by=by, index=prior[:, None, :], among_all=True)
 
     def best(view: TileView) -> Array:
         pairs = TilePairs(view)
@@ -217,6 +212,18 @@ def settle_among_all(
     if is_spared:
         most = backend.scatter_max(place, xp.where(is_place, most, 0), int(prior.shape[1]))
     return prior, xp.where(contested, most, gt), claimed
+
+
+def claimed_entries(scene: Scene, index: Array, claims: Array) -> tuple[Array, Array, Array, Array]:
+    """List the claims (B, G, K) on priors, or where these are fewer, the priors, with the last claimant.
+
+    Returns priors, ground truths from 0, whether an entry has a meaning, and whether several ground truths
+    claim its prior, each (B, E).
+    """
+    xp = scene.xp
+    prior, gt, claimed = _entries(scene, index, claims, last_claim(scene, index, claims))
+    times = scene.backend.count(_joined(xp, xp.where(claims, index, -1)), scene.shape[1])
+    return prior, gt, claimed, claimed & (xp.take_along_axis(times, prior, axis=-1) > 1)
 
 
 def pairs_of(scene: Scene, gt: Array, prior: Array) -> ListedPairs:

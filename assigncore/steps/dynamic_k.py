@@ -11,12 +11,12 @@ import numpy as np
 from assigncore.backend import Array, get_backend
 from assigncore.boxes.calculators import measure_of, zero_when_disjoint
 from assigncore.inputs import Scene
-from assigncore.inspect.trace import condition, is_recording
+from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.numerics import at_least, log, rounded_product, running_sum
 from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs, all_rows
-from assigncore.pairs.tiles import cut_tiles
+from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_tiles
 from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt, places_of
-from assigncore.steps.conflicts import pairs_of, settle_among_all
+from assigncore.steps.conflicts import claimed_entries, pairs_of
 from assigncore.steps.keypoints import Poses
 from assigncore.steps.min_positives import add_positives, free_priors
 from assigncore.steps.overlaps import PairwiseOverlaps, k_largest_overlaps
@@ -30,14 +30,31 @@ class Preferred:
 
     Attributes
     ----------
-    priors : array (B, N) of bool
-        Which they are.
+    find : callable
+        Returns which they are, (B, N) of bool; asked where it may spare costs.
     floor : float
         What any other prior costs any ground truth at least.
     """
 
-    priors: Array
+    find: Callable[[], Array]
     floor: float
+
+
+@dataclass(frozen=True, eq=False)
+class Cheapest:
+    """The cheapest priors of each ground truth, and for whom each prior is cheapest.
+
+    Attributes
+    ----------
+    priors : Candidates (B, G, K)
+        The cheapest first; of equally cheap ones, the first.
+    gt_of_prior : array (B, N) of integers
+        The ground truth that the prior is cheapest for among all, from 0, the first on ties; without meaning
+        where a prior is nobody's candidate.
+    """
+
+    priors: Candidates
+    gt_of_prior: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +64,9 @@ class PairCosts:
     Attributes
     ----------
     scene : Scene
-        The inputs; `prior_eligible` says which priors are eligible.
+        The inputs.
+    eligible : array (B or 1, N) of bool
+        Which priors may be chosen.
     pred_bboxes : array (B or 1, N, 4)
         Finite boxes of the predictions.
     calculator : OverlapCalculator
@@ -57,7 +76,7 @@ class PairCosts:
     cost : callable
         Maps these costs, the pairs of a tile and their overlaps to what they cost, (b, g, n); a pair whose
         cost is not finite is never chosen.
-    of_priors : mapping of str to array (B or 1, N)
+    of_priors : mapping of str to array (B or 1, N, ...)
         What else belongs to the priors.
     preferred : Preferred, optional
         Spares costs, and changes nothing.
@@ -68,6 +87,7 @@ class PairCosts:
     """
 
     scene: Scene
+    eligible: Array
     pred_bboxes: Array
     calculator: Any
     classes: Array
@@ -84,13 +104,10 @@ class PairCosts:
             picked = gather_priors(self.scene.backend, x if x.ndim == 3 else x[..., None], prior)
             return picked if x.ndim == 3 else picked[..., 0]
 
-        scene = replace(
-            self.scene, priors=pick(self.scene.priors), prior_valid=eligible, prior_eligible=eligible
-        )
         of_priors = {name: pick(x) for name, x in self.of_priors.items()}
         pred_bboxes, classes = pick(self.pred_bboxes), pick(self.classes)
         poses = None if self.poses is None else self.poses.at(prior)
-        own = {"scene": scene, "pred_bboxes": pred_bboxes, "classes": classes, "of_priors": of_priors}
+        own = {"eligible": eligible, "pred_bboxes": pred_bboxes, "classes": classes, "of_priors": of_priors}
         return replace(self, **own, poses=poses)
 
     def overlaps(self, pairs: Pairs) -> Array:
@@ -110,39 +127,55 @@ class PairCosts:
         return self.scene.xp.where(self._possible(pairs) & (cost < FAR), cost, FAR)
 
     def _possible(self, pairs: TilePairs) -> Array:
-        return pairs.of_priors(self.scene.prior_eligible) & pairs.of_gts(self.scene.gt_valid)
+        return pairs.of_priors(self.eligible) & pairs.of_gts(self.scene.gt_valid)
 
     def largest_qualities(self, k: int) -> Array:
         """Return the `k` largest that each ground truth's dynamic k may add up, (B, G, K)."""
         scene = self.scene
         if self.counts_poses:
-            return -self._k_smallest(k, self._negated).value
+            return -k_smallest_per_gt(
+                scene.backend,
+                self._tiles(),
+                scene.gt_bboxes,
+                k,
+                lambda view: self._negated_qualities(TilePairs(view)),
+            ).value
         overlaps = PairwiseOverlaps(
             backend=scene.backend,
             measure=measure_of(self.calculator, "iou"),
             zero_when_disjoint=zero_when_disjoint(self.calculator),
             priors=self.pred_bboxes,
             gt_bboxes=scene.gt_bboxes,
-            eligible=scene.prior_eligible,
+            eligible=self.eligible,
             gt_valid=scene.gt_valid,
         )
         return k_largest_overlaps(overlaps, k)
 
-    def k_cheapest(self, k: int) -> Candidates:
+    def k_cheapest(self, k: int) -> Cheapest:
         """Find the `k` cheapest priors of each ground truth, a tile at a time."""
-        return self._k_smallest(k, self.costs)
+        backend, tiles, takers = self.scene.backend, self._tiles(), []
 
-    def _negated(self, pairs: TilePairs) -> Array:
+        def costs(view: TileView) -> Array:
+            cost = self.costs(TilePairs(view))
+            takers.append(backend.max_and_argmax(-cost, axis=-2)[1])
+            return cost
+
+        priors = k_smallest_per_gt(backend, tiles, self.scene.gt_bboxes, k, costs)
+        return Cheapest(priors, join_tiles(backend.xp, tiles, takers))
+
+    def _negated_qualities(self, pairs: TilePairs) -> Array:
         """Return what a dynamic k adds up, negated, 0 where a pair cannot be."""
         return self.scene.xp.where(self._possible(pairs), -self.qualities(pairs), 0.0)
 
-    def _k_smallest(self, k: int, values: Callable[[TilePairs], Array]) -> Candidates:
-        scene, backend = self.scene, self.scene.backend
-        # Of a prior as many numbers are computed at once as there are ground truths, or classes.
-        per_prior = max(scene.shape[2], int(self.classes.shape[-1]))
-        arrays = (scene.gt_bboxes, self.pred_bboxes, self.classes)
-        tiles = cut_tiles(backend, arrays, *scene.shape[:2], per_prior)
-        return k_smallest_per_gt(backend, tiles, scene.gt_bboxes, k, lambda view: values(TilePairs(view)))
+    @property
+    def width(self) -> int:
+        """Numbers that are computed of a prior at once: as many as there are ground truths, or classes."""
+        return max(self.scene.shape[2], int(self.classes.shape[-1]))
+
+    def _tiles(self) -> list[Tile]:
+        arrays = (self.scene.gt_bboxes, self.pred_bboxes, self.classes)
+        images, n_priors = self.scene.shape[0], int(self.eligible.shape[1])
+        return cut_tiles(self.scene.backend, arrays, images, n_priors, self.width)
 
 
 def match_dynamic_k(
@@ -182,29 +215,33 @@ def match_dynamic_k(
     """
     scene, backend, xp, n_priors = costs.scene, costs.scene.backend, costs.scene.xp, costs.scene.shape[1]
     wanted = dynamic_count(costs.largest_qualities(k))
-    cheapest = _cheapest(costs, k, wanted)
+    found = _cheapest(costs, k, wanted)
+    cheapest = found.priors
     count, device = int(cheapest.index.shape[-1]), backend.device_of(scene.priors)
     rank = xp.arange(count, dtype=wanted.dtype, device=device)
     chosen = cheapest.found & (rank < wanted[..., None])
     if is_recording():
         index, first = cheapest.index, rank < wanted[..., None]
-        condition("able to compete", xp.broadcast_to(scene.prior_eligible, scene.shape[:2])[:, None, :])
+        condition("able to compete", xp.broadcast_to(costs.eligible, scene.shape[:2])[:, None, :])
         condition("among the k cheapest", cheapest.found, index=index, value=cheapest.value)
         first = first & scene.gt_valid[..., None]
         named = "among the dynamic k cheapest"
         condition(named, first, index=index, value=rank + 1, limit=wanted[..., None])
-    prior, gt, taken = settle_among_all(
-        scene, cheapest.index, chosen, lambda prior: _negated(costs, prior), what="negated cost"
-    )
+        every = TilePairs(TileView(backend, Tile(0, 1, 0, n_priors), scene.gt_bboxes))
+        contest("the largest negated cost among all", by=-costs.costs(every), among_all=True)
+    prior, gt, taken, contested = claimed_entries(scene, cheapest.index, chosen)
+    gt = xp.where(contested, xp.take_along_axis(found.gt_of_prior, prior, axis=-1), gt)
     overlaps = costs.qualities(pairs_of(scene, gt, prior))[..., 0]
     overlaps = xp.where(taken, xp.where(overlaps > 0, overlaps, 0.0), nothing)
     gt_inds = backend.scatter_max(prior, xp.where(taken, gt + 1, 0), n_priors)
     overlaps = backend.scatter_max(prior, overlaps, n_priors, fill=nothing)
-    reserve = costs if reserve is None else reserve
-    free = free_priors(reserve.scene.prior_eligible, gt_inds)
-    left = replace(reserve, scene=replace(reserve.scene, prior_eligible=free))
+
+    def cheapest_left(k: int) -> Candidates:
+        left = costs if reserve is None else reserve
+        return replace(left, eligible=free_priors(left.eligible, gt_inds)).k_cheapest(k).priors
+
     added = add_positives(
-        backend, gt_inds, scene.gt_valid, min_positives, left.k_cheapest, what="the least cost"
+        backend, gt_inds, scene.gt_valid, min_positives, cheapest_left, what="the least cost"
     )
     if added is None:
         return gt_inds, overlaps
@@ -218,24 +255,33 @@ def dynamic_count(largest: Array) -> Array:
     return at_least(get_backend(largest).xp.floor(running_sum(largest)), 1.0)
 
 
-def _cheapest(costs: PairCosts, k: int, wanted: Array) -> Candidates:
+WORTHWHILE = 2**12
+"""Numbers to compute from which it pays to look which priors can be left out; only speed depends on it."""
+
+WORTHWHILE_SHARE = 0.75
+"""Share of the priors up to which it pays to leave the others out; only speed depends on it."""
+
+
+def _cheapest(costs: PairCosts, k: int, wanted: Array) -> Cheapest:
     """Find as many of the cheapest priors of each ground truth as are wanted (B, G), at least.
 
     Where the host can tell, it looks at the preferred priors alone, and in images where they are too few or
     too expensive at all that are eligible.
     """
     scene, preferred = costs.scene, costs.preferred
-    if not scene.backend.reads_host(wanted):
+    images, n_priors, _ = scene.shape
+    if not scene.backend.reads_host(wanted) or images * n_priors * costs.width < WORTHWHILE:
         return costs.k_cheapest(k)
-    eligible = scene.xp.broadcast_to(scene.prior_eligible, scene.shape[:2])
+    eligible = scene.xp.broadcast_to(costs.eligible, (images, n_priors))
     if preferred is None:
         return _cheapest_among(costs, k, eligible)
-    found = _cheapest_among(costs, k, eligible & preferred.priors)
-    served = _serves(scene, found, wanted, preferred.floor)
+    those = preferred.find()
+    found = _cheapest_among(costs, k, eligible & those)
+    served = _serves(scene, found.priors, wanted, preferred.floor)
     if served.all():
         return found
     others = scene.backend.from_numpy(~served[:, None], scene.backend.device_of(eligible))
-    return _cheapest_among(costs, k, eligible & (preferred.priors | others))
+    return _cheapest_among(costs, k, eligible & (those | others))
 
 
 def _serves(scene: Scene, found: Candidates, wanted: Array, floor: float) -> np.ndarray[Any, Any]:
@@ -246,30 +292,20 @@ def _serves(scene: Scene, found: Candidates, wanted: Array, floor: float) -> np.
     return served
 
 
-WORTHWHILE = 0.75
-"""Share of the priors up to which it pays to leave the others out; only speed depends on it."""
-
-
-def _cheapest_among(costs: PairCosts, k: int, eligible: Array) -> Candidates:
+def _cheapest_among(costs: PairCosts, k: int, eligible: Array) -> Cheapest:
     """Find the `k` cheapest of the eligible priors (B, N), on the host, which leaves the others out."""
     scene, backend, xp = costs.scene, costs.scene.backend, costs.scene.xp
     host = backend.to_numpy(eligible)
-    if np.count_nonzero(host) > WORTHWHILE * host.size:
-        return replace(costs, scene=replace(scene, prior_eligible=eligible)).k_cheapest(k)
+    if np.count_nonzero(host) > WORTHWHILE_SHARE * host.size:
+        return replace(costs, eligible=eligible).k_cheapest(k)
     # Filled up, but not below k, as many as there always are.
     index, is_place = places_of(backend, eligible, least=min(k, scene.shape[1]))
     found = costs.at(index, is_place).k_cheapest(k)
-    flat = xp.reshape(found.index, (found.index.shape[0], -1))
-    places = xp.reshape(xp.take_along_axis(index, flat, axis=-1), found.index.shape)
-    return Candidates(places, found.value)
-
-
-def _negated(costs: PairCosts, prior: Array) -> Callable[[TilePairs], Array]:
-    """Return the function that says how cheap some priors (B, E) are for all ground truths."""
-    xp, scene = costs.scene.xp, costs.scene
-    eligible = xp.take_along_axis(xp.broadcast_to(scene.prior_eligible, scene.shape[:2]), prior, axis=-1)
-    some = costs.at(prior, eligible)
-    return lambda pairs: -some.costs(pairs)
+    candidates = found.priors
+    flat = xp.reshape(candidates.index, (candidates.index.shape[0], -1))
+    places = xp.reshape(xp.take_along_axis(index, flat, axis=-1), candidates.index.shape)
+    takers = backend.scatter_max(index, xp.where(is_place, found.gt_of_prior, 0), scene.shape[1])
+    return Cheapest(Candidates(places, candidates.value), takers)
 
 
 def overlap_cost(calculator: Any, overlaps: Array, eps: float, weight: float) -> Array:
