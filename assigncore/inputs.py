@@ -8,7 +8,7 @@ from math import prod
 from numbers import Real
 from typing import Any, NamedTuple
 
-from assigncore.backend import Array, ArrayBackend
+from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.boxes.formulas import drop_nonfinite
 from assigncore.checks import (
     broadcast_lead,
@@ -285,7 +285,7 @@ def required_by(
 
 def label_spec(gt_labels: Array) -> InputSpec:
     """Return the specification of labels that may be masks of classes (..., G, C) of bool."""
-    is_mask = "bool" in str(getattr(gt_labels, "dtype", ""))
+    is_mask = get_backend(gt_labels, "gt_labels").is_dtype(gt_labels.dtype, "bool")
     dimensions = ("G", "C") if is_mask else ("G",)
     return InputSpec(gt_labels, dimensions, "bool" if is_mask else "integral", required=True)
 

@@ -417,4 +417,4 @@ def _contiguous(x: Host) -> Host:
 
 def _planes(x: Host) -> Host:
     """Return `x` (B, N, D) with each column of an image contiguous: (B, D, N)."""
-    return _contiguous(np.moveaxis(x, -1, 1))
+    return _contiguous(x.swapaxes(1, 2))
