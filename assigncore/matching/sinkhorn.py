@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array, ArrayBackend
-from assigncore.numerics import exp, log
+from assigncore.numerics import at_least, exp, log
 
 __all__ = ["TransportPlan", "transport"]
 
@@ -107,6 +107,8 @@ def transport(
         new_arriving = _log_sum(xp, kernel + new_source[:, :, None], 1)
         new_error = xp.max(xp.abs(exp(new_sink + new_arriving) - demand), axis=-1)
         going = error > float(tol)
+        if backend.surely_all(going):
+            return new_source, new_sink, new_arriving, iterations + 1, new_error
         return (
             xp.where(going[:, None], new_source, of_source),
             xp.where(going[:, None], new_sink, of_sink),
@@ -136,11 +138,12 @@ def _log(xp: Any, x: Array) -> Array:
 def _log_sum(xp: Any, x: Array, axis: int) -> Array:
     """Return the logarithm of the sum of exponentials along an axis."""
     largest = xp.max(x, axis=axis, keepdims=True)
-    largest = xp.where(largest > NOTHING, largest, 0.0)
-    total = xp.sum(exp(x - largest), axis=axis, keepdims=True)
-    return xp.squeeze(_log(xp, total) + largest, axis=axis)
+    # Less the largest, which is finite or of nothing, one of the exponentials is 1 or all are 0.
+    total = xp.sum(exp(x - at_least(largest, float(xp.finfo(x.dtype).min))), axis=axis, keepdims=True)
+    return xp.squeeze(log(at_least(total, 1.0)) + largest, axis=axis)
 
 
 def _ratio(xp: Any, wanted: Array, have: Array) -> Array:
     """Return the logarithm of a ratio, of nothing where nothing can be had."""
-    return xp.where(have > NOTHING, wanted - xp.where(have > NOTHING, have, 0.0), NOTHING)
+    there = have > NOTHING
+    return xp.where(there, wanted - xp.where(there, have, 0.0), NOTHING)
