@@ -113,13 +113,9 @@ class Scene:
         dtype = self.backend.integer_dtype(self.priors) if integers else self.priors.dtype
         return self.xp.full(self.shape[:2], value, dtype=dtype, device=self.backend.device_of(self.priors))
 
-    def numbers(self, values: Sequence[float], repeats: Sequence[int] | None = None) -> Array:
-        """Return numbers, each repeated as often as said, as an array in the computing dtype.
-
-        It is made where the inputs are: copying it there would wait for the device.
-        """
-        counts = [1] * len(values) if repeats is None else repeats
-        return self.backend.numbers(values, counts, self.priors)
+    def numbers(self, values: Sequence[float], counts: Sequence[int] | None = None) -> Array:
+        """Return numbers, each once or as often as its count says, as an array in the computing dtype."""
+        return self.backend.numbers(values, self.priors, counts)
 
     def codes(self, background: Array) -> Array:
         """Return 0 where `background` (B or 1, N) is true, else -1, (B, N), in the default integer dtype."""
@@ -338,7 +334,11 @@ def _build(
     xp, images = backend.xp, prod(lead)
 
     priors, prior_eligible = drop_nonfinite(flat["priors"])
-    prior_valid = flat.get("prior_valid", xp.ones_like(prior_eligible))
+    if "prior_valid" in flat:
+        prior_valid = flat["prior_valid"]
+        prior_eligible = prior_valid & prior_eligible
+    else:
+        prior_valid = xp.ones_like(prior_eligible)
     gt_bboxes, gt_valid = drop_nonfinite(flat["gt_bboxes"])
     if "gt_valid" in flat:
         gt_valid = gt_valid & flat["gt_valid"]
@@ -360,7 +360,7 @@ def _build(
         priors=priors,
         gt_bboxes=_of_each_image(xp, gt_bboxes, images),
         prior_valid=prior_valid,
-        prior_eligible=prior_valid & prior_eligible,
+        prior_eligible=prior_eligible,
         gt_valid=gt_valid,
         gt_labels=gt_labels,
         ignore_bboxes=ignore_bboxes,

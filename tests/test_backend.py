@@ -110,8 +110,8 @@ def test_running_sum_adds_from_the_first_to_the_last(native, portable):
 
 def test_numbers_are_repeated(native, portable):
     like = native.from_numpy(np.zeros(2, dtype=np.float32))
-    for counts in ((1, 1, 1), (0, 3, 2), (0, 0, 0)):
-        got, expected = (backend.numbers((0.1, 2, -3), counts, like) for backend in (native, portable))
+    for counts in (None, (1, 1, 1), (0, 3, 2), (0, 0, 0)):
+        got, expected = (backend.numbers((0.1, 2, -3), like, counts) for backend in (native, portable))
         assert got.dtype == like.dtype
         check_same(native, [got], [expected])
 

@@ -143,9 +143,10 @@ class NumpyBackend(ArrayBackend):
         """Return a tile that fits the cache."""
         return min(self.most_pairs(x), CACHED_PAIRS)
 
-    def numbers(self, values: Sequence[float], counts: Sequence[int], like: Array) -> Array:
+    def numbers(self, values: Sequence[float], like: Array, counts: Sequence[int] | None = None) -> Array:
         """Repeat them."""
-        return np.repeat(np.asarray(values, like.dtype), counts)
+        each = np.asarray(values, like.dtype)
+        return each if counts is None else each.repeat(counts)
 
     def running_sum(self, x: Array) -> Array:
         """Take the last of the partial sums, which NumPy adds up in this order."""
@@ -181,17 +182,17 @@ class NumpyBackend(ArrayBackend):
     def gather_rows(self, x: Array, index: Array) -> Array:
         """Take whole rows, image by image."""
         if x.shape[0] == 1:
-            return np.take(x[0], index, axis=0)
+            return x[0].take(index, 0)
         found = np.empty((*index.shape, x.shape[-1]), x.dtype)
         for own, places, out in zip(x, index, found, strict=True):
-            np.take(own, places, axis=0, out=out, mode="clip")
+            own.take(places, 0, out, "clip")
         return found
 
     def look_up(self, table: Array, index: Array) -> Array:
         """Let negative numbers be clipped."""
         found = np.empty(index.shape, table.dtype)
         for own, places, out in zip(table, index, found, strict=True):
-            np.take(own, places, out=out, mode="clip")
+            own.take(places, None, out, "clip")
         return found
 
     def at_least(self, x: Array, bound: float, *, own: bool = False) -> Array:
@@ -230,9 +231,9 @@ class NumpyBackend(ArrayBackend):
 
     def max_and_argmax(self, x: Array, axis: int) -> tuple[Array, Array]:
         """Find the index by comparison: NumPy's arg-max along an outer axis does not vectorise."""
-        best = np.max(x, axis=axis)
+        best = x.max(axis)
         if x.size < FEW_VALUES or axis % x.ndim == x.ndim - 1 or np.isnan(best).any():
-            return best, np.argmax(x, axis=axis)
+            return best, x.argmax(axis)
         shape = [1] * x.ndim
         shape[axis] = x.shape[axis]
         places = np.arange(x.shape[axis]).reshape(shape)
@@ -289,7 +290,7 @@ class NumpyBackend(ArrayBackend):
         """List them by a compiled loop, or by looking where a mask of all pairs is true."""
         if type(relation) is Relation:
             return None
-        most = self.most_pairs(next(iter(relation.arrays.values()))) // LISTED
+        most = self.most_pairs(relation.like) // LISTED
         found = compiled.list_pairs(relation, most)
         rows, places = _list_pairs(relation, most) if found is None else found
         if rows.size > most:

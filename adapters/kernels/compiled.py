@@ -289,7 +289,7 @@ def list_pairs(relation: Relation, most: int) -> tuple[Host, Host] | None:
 
     Where they are more than `most`, some of them, which are more too.
     """
-    loops = _loops(next(iter(relation.arrays.values())))
+    loops = _loops(relation.like)
     if loops is None:
         return None
     margin = 0.0

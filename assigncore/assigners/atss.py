@@ -268,7 +268,7 @@ def class_scores(scene: Scene, candidates: Candidates) -> Array:
     """Return the candidates' scores for the classes of their ground truths, (B, G, K)."""
     xp = scene.xp
     logits = gather_priors(scene.backend, scene.further["pred_logits"], candidates.index)
-    label = known_labels(scene, int(logits.shape[-1]))
+    label = known_labels(scene)
     label = xp.broadcast_to(label[..., None, None], (*logits.shape[:-1], 1))
     return 1 / (1 + exp(-xp.take_along_axis(logits, label, axis=-1)[..., 0]))
 

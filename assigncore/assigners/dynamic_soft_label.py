@@ -208,7 +208,7 @@ class DynamicSoftLabelAssigner(Configured):
                 "gt_masks": InputSpec(gt_masks, ("G", "H", "W"), "bool"),
             },
         )
-        n_classes = check_classes("pred_logits", pred_logits)
+        check_classes("pred_logits", pred_logits)
         if scene.is_empty:
             spared = self._spared(scene, scene.full(0, integers=True))
             return scene.empty_result(excluded_overlap=UNASSIGNED, ignored=spared)
@@ -226,7 +226,7 @@ class DynamicSoftLabelAssigner(Configured):
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
             classes=scene.further["pred_logits"],
-            cost=partial(self._cost, known_labels(scene, n_classes), centers),
+            cost=partial(self._cost, known_labels(scene), centers),
             of_priors={"priors": scene.priors, "in_any": in_any},
             preferred=Preferred(partial(self._is_near, scene, centers), FAR_COST),
         )

@@ -256,15 +256,15 @@ class RegionAssigner(Configured):
         limits = xp.reshape(limits, (len(grids), 1, 2))
         cells = divided(scene.gt_bboxes[:, None, :, :], strides)
         place = xp.arange(1, n_gts + 1, dtype=xp.int32, device=device)
-        center = emptied(central_cells(cells, self.center_ratio, limits), own)
-        around = emptied(central_cells(cells, self.ignore_ratio, limits), own | near)
-        low, high = xp.minimum(center[..., :2], around[..., :2]), xp.maximum(center[..., 2:], around[..., 2:])
+        both = central_cells(cells, (self.center_ratio, self.ignore_ratio), limits)
+        both = emptied(both, xp.stack([own, own | near], axis=0))
+        taking = xp.where(own, 2 * place + 1, 0)
+        ignoring = xp.where(near, 2 * n_gts + 2, xp.where(own, 2 * place, 0))
+        either = [xp.min(both[..., :2], axis=0), xp.max(both[..., 2:], axis=0)]
         return _Regions(
-            center=center,
-            around=around,
-            either=xp.concat([low, high], axis=-1),
-            taking=xp.where(own, 2 * place + 1, 0),
-            ignoring=xp.where(near, 2 * n_gts + 2, xp.where(own, 2 * place, 0)),
+            both=xp.concat([both[0, ...], both[1, ...]], axis=-1),
+            either=xp.concat(either, axis=-1),
+            codes=xp.stack([taking, ignoring], axis=-1),
         )
 
 
@@ -274,20 +274,18 @@ class _Regions:
 
     Attributes
     ----------
-    center, around : array (B, L, G, 4)
-        Inside out where a ground truth has none on a level.
+    both : array (B, L, G, 8)
+        The central region, then the surrounding one; inside out where a ground truth has none on a level.
     either : array (B, L, G, 4)
         The box around both.
-    taking, ignoring : array (B, L, G) of integers
+    codes : array (B, L, G, 2) of integers
         What they say: 2 i + 1 where the i-th ground truth, from 1, takes an anchor, and 2 i where it ignores
         it, so that the largest is the last word. The next levels overrule all: theirs is 2 G + 2.
     """
 
-    center: Array
-    around: Array
+    both: Array
     either: Array
-    taking: Array
-    ignoring: Array
+    codes: Array
 
 
 def _last_word(scene: Scene, points: Array, regions: _Regions, index: int, level: slice) -> Array:
@@ -302,10 +300,9 @@ def _last_word(scene: Scene, points: Array, regions: _Regions, index: int, level
 def _said(scene: Scene, pairs: Pairs, point: Array, regions: _Regions, index: int) -> Array:
     """Return what the regions on a level say of points in them, (b, g, n): 0 where nothing."""
     xp = scene.xp
-    taken = inside(point, pairs.of_gts(regions.center[:, index, ...]), closed=True)
-    ignored = inside(point, pairs.of_gts(regions.around[:, index, ...]), closed=True)
-    code = xp.where(ignored, pairs.of_gts(regions.ignoring[:, index, :]), 0)
-    return xp.maximum(code, xp.where(taken, pairs.of_gts(regions.taking[:, index, :]), 0))
+    both, codes = pairs.of_gts(regions.both[:, index, ...]), pairs.of_gts(regions.codes[:, index, ...])
+    taken, ignored = (inside(point, box, closed=True) for box in (both[..., :4], both[..., 4:]))
+    return xp.maximum(xp.where(taken, codes[..., 0], 0), xp.where(ignored, codes[..., 1], 0))
 
 
 def _with_labels_from_0(scene: Scene, result: AssignResult) -> AssignResult:
@@ -398,12 +395,19 @@ def level_of_size(scene: Scene, side: float, count: int) -> Array:
     return level
 
 
-def central_cells(cells: Array, ratio: float, limits: Array) -> Array:
-    """Return the central `ratio` of boxes (B, L, G, 4) in whole cells, within the `limits` (L, 1, 2)."""
-    xp, edge = get_backend(cells).xp, (1 - ratio) / 2
+def central_cells(cells: Array, ratios: Sequence[float], limits: Array) -> Array:
+    """Return central parts of boxes (B, L, G, 4) in whole cells, within the `limits` (L, 1, 2).
+
+    Each of the R `ratios` gives parts of its own: (R, B, L, G, 4).
+    """
+    backend = get_backend(cells)
+    xp, edges = backend.xp, [(1 - ratio) / 2 for ratio in ratios]
+    own, other = (
+        xp.reshape(backend.numbers(weights, cells), (len(edges), 1, 1, 1, 1))
+        for weights in ([1 - edge for edge in edges], edges)
+    )
     near, far = cells[..., :2], cells[..., 2:4]
     sides = [
-        xp.round(rounded_product(a, 1 - edge) + rounded_product(b, edge))
-        for a, b in ((near, far), (far, near))
+        xp.round(rounded_product(a, own) + rounded_product(b, other)) for a, b in ((near, far), (far, near))
     ]
     return xp.concat([xp.minimum(at_least(side, 0.0), limits) for side in sides], axis=-1)

@@ -236,7 +236,7 @@ class SimOTAAssigner(Configured):
                 **self._of_poses(pred_keypoints, gt_keypoints, gt_areas, pred_visibility),
             },
         )
-        n_classes = check_classes("pred_scores", pred_scores)
+        check_classes("pred_scores", pred_scores)
         if scene.is_empty:
             spared = self._spared(scene, scene.full(0, integers=True))
             extras = None if self.sigmas is None else {"oks": scene.full(0.0)}
@@ -255,7 +255,7 @@ class SimOTAAssigner(Configured):
             pred_bboxes=boxes,
             calculator=self.iou_calculator,
             classes=scene.further["pred_scores"],
-            cost=partial(self._cost, known_labels(scene, n_classes), centers),
+            cost=partial(self._cost, known_labels(scene), centers),
             of_priors={"priors": scene.priors}
             | ({"visibility": scene.further["pred_visibility"]} if self.vis_weight else {}),
             preferred=Preferred(partial(holds_for_any, near_center, too=in_box), LEAST_OUTSIDE),

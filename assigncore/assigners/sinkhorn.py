@@ -203,14 +203,14 @@ class SinkhornAssigner(Configured):
             return _nothing_carried(scene)
         xp = scene.xp
         entries = max(scene.shape[2] + 1, n_classes)
-        parts = [self._in_images(scene, tile, n_classes) for tile in _tiles(scene, entries)]
+        parts = [self._in_images(scene, tile) for tile in _tiles(scene, entries)]
         gt_inds, overlaps, iterations, error, supply = (
             xp.concat(list(part), axis=0) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)
         )
         extras = {"iterations": iterations, "marginal_error": error, "supply": supply}
         return scene.result(gt_inds, overlaps, extras)
 
-    def _in_images(self, scene: Scene, tile: Tile, n_classes: int) -> tuple[Array, ...]:
+    def _in_images(self, scene: Scene, tile: Tile) -> tuple[Array, ...]:
         """Assign the priors of some images."""
         xp, backend = scene.xp, scene.backend
         view = TileView(backend, tile, scene.gt_bboxes)
@@ -218,7 +218,7 @@ class SinkhornAssigner(Configured):
         boxes, finite = drop_nonfinite(view.of_priors(scene.further["pred_bboxes"]))
         scores, sound = class_columns(view.of_priors(scene.further["pred_scores"]))
         eligible = finite & sound & view.of_priors(scene.prior_eligible)
-        labels = view.of_gts(known_labels(scene, n_classes))
+        labels = view.of_gts(known_labels(scene))
 
         pairs = eligible[:, None, :] & gt_valid[..., None]
         is_near = self._near_center(view.of_priors(scene.priors), gt_bboxes) & pairs

@@ -325,7 +325,7 @@ class TaskAlignedAssigner(Configured):
             pred_scores=scene.further["pred_scores"],
             regions=with_smallest_side(scene.xp, scene.gt_bboxes, float(self.smallest_side)),
             margin=None if self.inside_margin is None else float(self.inside_margin),
-            label=known_labels(scene, int(scene.further["pred_scores"].shape[-1])),
+            label=known_labels(scene),
             calculator=self.iou_calculator,  # type: ignore[arg-type]
             alpha=self.alpha,
             beta=self.beta,

@@ -215,7 +215,7 @@ class YOLOv7Assigner(Configured):
             },
         )
         xp, backend, further = scene.xp, scene.backend, scene.further
-        n_classes = check_classes("pred_logits", pred_logits)
+        check_classes("pred_logits", pred_logits)
         grid = read_grid(base_sizes, featmap_strides, featmap_sizes)
         candidates = self._candidates(backend, scene.gt_bboxes, scene.gt_valid, further["base_sizes"], grid)
         every = _all_priors(scene, grid, candidates if of_candidates else None)
@@ -242,7 +242,7 @@ class YOLOv7Assigner(Configured):
             calculator=self.iou_calculator,
             classes=at_candidates(further["pred_logits"]),
             of_priors={"objectness": at_candidates(further["pred_objectness"][..., None])},
-            cost=partial(self._cost, known_labels(scene, n_classes)),
+            cost=partial(self._cost, known_labels(scene)),
         )
         gt_inds, overlaps = match_dynamic_k(
             costs, self.candidate_topk, nothing=UNASSIGNED, min_positives=self.min_positives
@@ -504,7 +504,7 @@ def grid_candidates(
     anchor = xp.arange(grid.n_anchors, dtype=integers, device=device)[None, None, None, :, None]
 
     def of_levels(values: Sequence[float], like: Array) -> Array:
-        return xp.reshape(backend.numbers(values, [1] * n_levels, like), (n_levels, 1))
+        return xp.reshape(backend.numbers(values, like), (n_levels, 1))
 
     stride, limits = of_levels(grid.strides, gt_bboxes), tuple(zip(*grid.sizes, strict=True))
     along = []
@@ -557,6 +557,6 @@ def _along(x: Array, size: Array, steps: list[int], near: float) -> tuple[Array,
         -1: (x - xp.floor(x) < near) & (x > 1),
         1: (mirrored - xp.floor(mirrored) < near) & (mirrored > 1),
     }
-    offsets = backend.numbers([step * near for step in steps], [1] * len(steps), x)
+    offsets = backend.numbers([step * near for step in steps], x)
     cell = at_least(xp.trunc(x[:, :, None, :] + offsets[:, None]), 0.0)
     return xp.minimum(cell, size[..., None] - 1), xp.stack([close[step] for step in steps], axis=2)

@@ -202,13 +202,13 @@ class ArrayBackend:
         """Return indices the host has worked out as an array on the device of `like`."""
         return self.from_numpy(indices, self.device_of(like))
 
-    def numbers(self, values: Sequence[float], counts: Sequence[int], like: Array) -> Array:
-        """Return each value as often as its count says, (sum of counts,), in the dtype of `like`.
+    def numbers(self, values: Sequence[float], like: Array, counts: Sequence[int] | None = None) -> Array:
+        """Return each value as often as its count says, or once, (sum of counts,), in the dtype of `like`.
 
         They are made on the device of `like`: copying them there would wait for it.
         """
         made = {"dtype": like.dtype, "device": self.device_of(like)}
-        each = zip(values, counts, strict=True)
+        each = zip(values, [1] * len(values) if counts is None else counts, strict=True)
         return self.xp.concat([self.xp.full((count,), value, **made) for value, count in each], axis=0)
 
     def running_sum(self, x: Array) -> Array:

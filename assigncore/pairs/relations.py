@@ -52,6 +52,11 @@ class Relation:
         return pairs.of_priors(self.eligible) & pairs.of_gts(self.gt_valid)
 
     @property
+    def like(self) -> Array:
+        """The last array, of coordinates where there are any: an array of their dtype."""
+        return next(x for x in reversed(vars(self).values()) if hasattr(x, "shape"))
+
+    @property
     def arrays(self) -> dict[str, Array]:
         """All arrays by name, coordinates first."""
         return {name: x for name, x in reversed(vars(self).items()) if hasattr(x, "shape")}

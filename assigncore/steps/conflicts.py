@@ -20,7 +20,8 @@ __all__ = [
     "best_claim",
     "best_of_winners",
     "claim_winners",
-    "claimed_entries",
+    "claimed_by_several",
+    "entries_of",
     "fillers_in_reach",
     "last_claim",
     "pairs_of",
@@ -152,7 +153,7 @@ def settle(alignment: Alignment, index: Array, claims: Array, overlaps: Array, *
 
     if among == "claimants":
         by, _ = best_claim(scene.backend, index, overlaps, claims, scene.shape[1], nothing=NOWHERE)
-        prior, gt, taken = _entries(scene, index, claims, by)
+        prior, gt, taken = entries_of(scene, index, claims, by)
     else:
         prior, gt, taken = settle_among_all(
             scene, index, claims, lambda prior: partial(compared, alignment.of_entries(prior))
@@ -188,7 +189,8 @@ def settle_among_all(
         False where an entry is without meaning.
     """
     backend, xp = scene.backend, scene.xp
-    prior, gt, claimed, contested = claimed_entries(scene, index, claims)
+    prior, gt, claimed = entries_of(scene, index, claims, last_claim(scene, index, claims))
+    contested = claimed & xp.take_along_axis(claimed_by_several(scene, index, claims), prior, axis=-1)
     if backend.surely_all(~contested) and not is_recording():
         return prior, gt, claimed
     some = prior
@@ -214,16 +216,10 @@ def settle_among_all(
     return prior, xp.where(contested, most, gt), claimed
 
 
-def claimed_entries(scene: Scene, index: Array, claims: Array) -> tuple[Array, Array, Array, Array]:
-    """List the claims (B, G, K) on priors, or where these are fewer, the priors, with the last claimant.
-
-    Returns priors, ground truths from 0, whether an entry has a meaning, and whether several ground truths
-    claim its prior, each (B, E).
-    """
+def claimed_by_several(scene: Scene, index: Array, claims: Array) -> Array:
+    """Tell which priors several ground truths claim (B, G, K), (B, N)."""
     xp = scene.xp
-    prior, gt, claimed = _entries(scene, index, claims, last_claim(scene, index, claims))
-    times = scene.backend.count(_joined(xp, xp.where(claims, index, -1)), scene.shape[1])
-    return prior, gt, claimed, claimed & (xp.take_along_axis(times, prior, axis=-1) > 1)
+    return scene.backend.count(_joined(xp, xp.where(claims, index, -1)), scene.shape[1]) > 1
 
 
 def pairs_of(scene: Scene, gt: Array, prior: Array) -> ListedPairs:
@@ -239,7 +235,7 @@ def last_claim(scene: Scene, index: Array, claims: Array) -> Array:
     return scene.backend.scatter_max(_joined(xp, index), _joined(xp, places), scene.shape[1])
 
 
-def _entries(scene: Scene, index: Array, claims: Array, taken_by: Array) -> tuple[Array, Array, Array]:
+def entries_of(scene: Scene, index: Array, claims: Array, taken_by: Array) -> tuple[Array, Array, Array]:
     """List the claims one after the other, or where the priors are fewer, these; and who takes them.
 
     A compiler, to which lengths must not be compared with each other, always gets the claims.

@@ -16,7 +16,7 @@ from assigncore.numerics import at_least, log, rounded_product, running_sum
 from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs, all_rows
 from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_tiles
 from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt, places_of
-from assigncore.steps.conflicts import claimed_entries, pairs_of
+from assigncore.steps.conflicts import claimed_by_several, entries_of, last_claim, pairs_of
 from assigncore.steps.keypoints import Poses
 from assigncore.steps.min_positives import add_positives, free_priors
 from assigncore.steps.overlaps import PairwiseOverlaps, k_largest_overlaps
@@ -229,11 +229,12 @@ def match_dynamic_k(
         condition(named, first, index=index, value=rank + 1, limit=wanted[..., None])
         every = TilePairs(TileView(backend, Tile(0, 1, 0, n_priors), scene.gt_bboxes))
         contest("the largest negated cost among all", by=-costs.costs(every), among_all=True)
-    prior, gt, taken, contested = claimed_entries(scene, cheapest.index, chosen)
-    gt = xp.where(contested, xp.take_along_axis(found.gt_of_prior, prior, axis=-1), gt)
+    contested = claimed_by_several(scene, cheapest.index, chosen)
+    last = last_claim(scene, cheapest.index, chosen)
+    gt_inds = xp.where(contested, found.gt_of_prior + 1, last)
+    prior, gt, taken = entries_of(scene, cheapest.index, chosen, gt_inds)
     overlaps = costs.qualities(pairs_of(scene, gt, prior))[..., 0]
     overlaps = xp.where(taken, xp.where(overlaps > 0, overlaps, 0.0), nothing)
-    gt_inds = backend.scatter_max(prior, xp.where(taken, gt + 1, 0), n_priors)
     overlaps = backend.scatter_max(prior, overlaps, n_priors, fill=nothing)
 
     def cheapest_left(k: int) -> Candidates:
@@ -255,7 +256,7 @@ def dynamic_count(largest: Array) -> Array:
     return at_least(get_backend(largest).xp.floor(running_sum(largest)), 1.0)
 
 
-WORTHWHILE = 2**12
+WORTHWHILE = 2**14
 """Numbers to compute from which it pays to look which priors can be left out; only speed depends on it."""
 
 WORTHWHILE_SHARE = 0.75

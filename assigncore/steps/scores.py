@@ -54,16 +54,14 @@ def label_rows(columns: Array, labels: Array) -> Array:
     return xp.reshape(picked, (*labels.shape, n_priors))
 
 
-def known_labels(scene: Scene, n_classes: int) -> Array:
-    """Return the labels (B, G) of valid ground truths, 0 where there is none or it is no class.
+def known_labels(scene: Scene) -> Array:
+    """Return the labels (B, G) of valid ground truths, 0 where there is none.
 
     Where labels were given as masks of classes, these: (B, G, C) of bool.
     """
-    xp = scene.xp
     if scene.gt_classes is not None:
         return scene.gt_classes
-    label = xp.where(scene.gt_valid, scene.gt_labels, 0)
-    return xp.where((label >= 0) & (label < n_classes), label, 0)
+    return scene.xp.where(scene.gt_valid, scene.gt_labels, 0)
 
 
 def pairwise_sum(x: Array) -> Array:
