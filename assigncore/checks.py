@@ -22,6 +22,7 @@ __all__ = [
     "check_shape",
     "check_switches",
     "common_backend",
+    "common_lead",
     "plain",
     "plain_knobs",
     "raise_precision",
@@ -271,8 +272,18 @@ def broadcast_lead(arrays: Mapping[str, tuple[Array, int]]) -> tuple[int, ...]:
     ValueError
         If the leading dimensions do not broadcast.
     """
-    leads = {name: tuple(x.shape)[: x.ndim - tail] for name, (x, tail) in arrays.items()}
-    rank = max(len(lead) for lead in leads.values())
+    return common_lead({name: tuple(x.shape)[: x.ndim - tail] for name, (x, tail) in arrays.items()})
+
+
+def common_lead(leads: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the shape that leading shapes, by argument name, broadcast to.
+
+    Raises
+    ------
+    ValueError
+        If they do not broadcast.
+    """
+    rank = max(map(len, leads.values()))
     shape: list[int] = []
     for axis in range(-rank, 0):
         lengths = {lead[axis] for lead in leads.values() if len(lead) >= -axis} - {1}

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.boxes.formulas import drop_nonfinite
 from assigncore.checks import (
-    broadcast_lead,
     check_class_masks,
     check_dtype,
     check_labels,
     common_backend,
+    common_lead,
     raise_precision,
 )
 from assigncore.inspect.trace import begin, is_recording, mark
@@ -258,9 +258,9 @@ def read_inputs(inputs: Mapping[str, InputSpec]) -> tuple[ArrayBackend, tuple[in
     """
     given = {name: value for name, value in inputs.items() if value.array is not None or value.required}
     backend = common_backend({name: value.array for name, value in given.items()})
-    _check_each(given, backend)
-    lead = broadcast_lead({name: (value.array, len(value.dimensions)) for name, value in given.items()})
-    return backend, lead, _flattened(given, backend, lead)
+    leads = _checked_leads(given, backend)
+    lead = common_lead(leads)
+    return backend, lead, _flattened(given, backend, leads, lead)
 
 
 def required_by(
@@ -286,38 +286,41 @@ def label_spec(gt_labels: Array) -> InputSpec:
     return InputSpec(gt_labels, dimensions, "bool" if is_mask else "integral", required=True)
 
 
-def _check_each(given: Mapping[str, InputSpec], backend: ArrayBackend) -> None:
+def _checked_leads(given: Mapping[str, InputSpec], backend: ArrayBackend) -> dict[str, tuple[int, ...]]:
+    """Check shapes and dtypes, and return the leading dimensions of each input."""
     lengths: dict[str, int] = {}
-    for name, value in given.items():
-        dimensions, shape = value.dimensions, tuple(value.array.shape)
-        tail = shape[len(shape) - len(dimensions) :]
-        fits = len(shape) >= len(dimensions)
-        for dimension, length in zip(dimensions, tail, strict=False):
+    leads: dict[str, tuple[int, ...]] = {}
+    for name, (array, dimensions, kind, _) in given.items():
+        shape = tuple(array.shape)
+        rank = len(shape) - len(dimensions)
+        own, fits = list(zip(dimensions, shape[max(rank, 0) :], strict=False)), rank >= 0
+        for dimension, length in own:
             wanted = lengths.get(dimension) if isinstance(dimension, str) else dimension
             fits = fits and (wanted is None or wanted == length)
         if not fits:
             expected = ", ".join(str(lengths.get(str(d), d)) for d in dimensions)
             raise ValueError(f"{name}: expected shape (..., {expected}), got {shape}")
-        check_dtype(name, value.array, backend, value.kind)
-        for dimension, length in zip(dimensions, tail, strict=True):
-            if isinstance(dimension, str):
-                lengths[dimension] = int(length)
+        check_dtype(name, array, backend, kind)
+        lengths |= {dimension: int(length) for dimension, length in own if isinstance(dimension, str)}
+        leads[name] = shape[:rank]
+    return leads
 
 
 def _flattened(
-    given: Mapping[str, InputSpec], backend: ArrayBackend, lead: tuple[int, ...]
+    given: Mapping[str, InputSpec],
+    backend: ArrayBackend,
+    leads: Mapping[str, tuple[int, ...]],
+    lead: tuple[int, ...],
 ) -> dict[str, Array]:
     """Give every input one batch dimension: B, or 1 where all images share it; cut off their gradients."""
     xp = backend.xp
-    floats = [name for name, value in given.items() if value.kind == "real floating"]
-    raised = raise_precision(backend, *(given[name].array for name in floats))
-    arrays = {name: value.array for name, value in given.items()}
-    arrays.update(zip(floats, map(backend.stop_gradient, raised), strict=True))
+    floats = {name: value.array for name, value in given.items() if value.kind == "real floating"}
+    raised = map(backend.stop_gradient, raise_precision(backend, *floats.values()))
+    arrays = {name: value.array for name, value in given.items()} | dict(zip(floats, raised, strict=True))
     flat: dict[str, Array] = {}
     for name, x in arrays.items():
-        tail = tuple(x.shape)[x.ndim - len(given[name].dimensions) :]
-        own = tuple(x.shape)[: x.ndim - len(tail)]
-        if prod(own) == 1:
+        tail = tuple(x.shape)[len(leads[name]) :]
+        if prod(leads[name]) == 1:
             flat[name] = xp.reshape(x, (1, *tail))
         else:
             flat[name] = xp.reshape(xp.broadcast_to(x, (*lead, *tail)), (prod(lead), *tail))

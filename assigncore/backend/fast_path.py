@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial, wraps
 from inspect import signature
+from itertools import chain
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar, cast
 
@@ -91,11 +92,9 @@ def _common_library(arrays: Iterable[Any]) -> ArrayBackend | None:
 
 def _is_portable(assigner: Any) -> bool:
     """Tell whether all that computes is of this package: others may count on the library they were given."""
-    parts: list[Any] = [assigner]
-    for knob in assigner.__dataclass_fields__:
-        value = getattr(assigner, knob)
-        parts.extend(value if isinstance(value, tuple | list) else (value,))
-    return all(map(_is_ours, map(type, parts)))
+    knobs = vars(assigner).values()
+    lists = (knob for knob in knobs if isinstance(knob, tuple | list))
+    return all(map(_is_ours, map(type, chain((assigner,), knobs, *lists))))
 
 
 @cache
