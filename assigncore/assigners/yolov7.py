@@ -502,26 +502,40 @@ def grid_candidates(
     device, integers = backend.device_of(gt_bboxes), backend.integer_dtype(gt_bboxes)
     level = xp.arange(n_levels, dtype=integers, device=device)[None, :, None, None, None]
     anchor = xp.arange(grid.n_anchors, dtype=integers, device=device)[None, None, None, :, None]
-
-    def of_levels(values: Sequence[float], like: Array) -> Array:
-        return xp.reshape(backend.numbers(values, like), (n_levels, 1))
-
-    stride, limits = of_levels(grid.strides, gt_bboxes), tuple(zip(*grid.sizes, strict=True))
-    along = []
-    for center, sizes, axis in zip(columns(box_centers(gt_bboxes)), reversed(limits), (0, 1), strict=True):
-        steps = [cell[axis] for cell in CELLS]
-        cell, close = _along(divided(center[:, None, :], stride), of_levels(sizes, gt_bboxes), steps, near)
-        along.append((xp.astype(cell, integers)[:, :, :, None, :], close))
-    (x, near_x), (y, near_y) = along
+    heights, widths = zip(*grid.sizes, strict=True)
+    before = accumulate((grid.n_anchors * h * w for h, w in grid.sizes[:-1]), initial=0)
+    table = backend.numbers([*widths, *heights, *before], level)
+    width, height, start = (table[n_levels * i : n_levels * (i + 1)] for i in range(3))
+    cells, is_near = _near_cells(gt_bboxes, grid.strides, xp.stack([width, height], axis=0), near)
+    x, y = (xp.astype(cells[i, ...], integers)[:, :, :, None, :] for i in (0, 1))
     fits = _fits(gt_bboxes, base_sizes, factor, min_anchors)[:, :, None, :, :]
-    found = (near_x & near_y)[:, :, :, None, :] & fits & gt_valid[:, None, None, None, :]
-    height, width = (of_levels(sizes, level)[:, :, None, None] for sizes in limits)
-    cells = [0, *(grid.n_anchors * height * width for height, width in grid.sizes[:-1])]
-    start = of_levels(list(accumulate(cells)), level)[:, :, None, None]
+    found = is_near[:, :, :, None, :] & fits & gt_valid[:, None, None, None, :]
+    width, height, start = (each[:, None, None, None] for each in (width, height, start))
     prior = ((anchor * height + y) * width + x) + start
     shape = (images, n_levels, len(CELLS), grid.n_anchors, n_gts)
     each = (xp.broadcast_to(a, shape) for a in (found, prior, level, anchor, x, y))
     return GridCandidates(*(xp.reshape(a, (images, prod(shape[1:]))) for a in each))
+
+
+def _near_cells(gt_bboxes: Array, strides: Sequence[float], sizes: Array, near: float) -> tuple[Array, Array]:
+    """Return the cells x, y about the centres of boxes (B, G, D), (2, B, L, 5, G), and which are near.
+
+    On levels of `strides`, and of `sizes` (2, L): widths and heights.
+    """
+    backend = get_backend(gt_bboxes)
+    xp = backend.xp
+    stride = backend.numbers(strides, gt_bboxes)[:, None]
+    center = divided(xp.moveaxis(box_centers(gt_bboxes), -1, 0)[:, :, None, :], stride)
+    size = xp.astype(sizes, center.dtype)[:, None, :, None]
+    rest = size - center
+    low = (center - xp.floor(center) < near) & (center > 1)
+    high = (rest - xp.floor(rest) < near) & (rest > 1)
+    steps = backend.numbers([step * near for axis in zip(*CELLS, strict=True) for step in axis], center)
+    moved = center[:, :, :, None, :] + xp.reshape(steps, (2, 1, 1, len(CELLS), 1))
+    cell = xp.minimum(at_least(xp.trunc(moved), 0.0), size[:, :, :, None, :] - 1)
+    # In the order of the cells: own, left, up, right, down.
+    close = [xp.ones_like(low[0, ...]), low[0, ...], low[1, ...], high[0, ...], high[1, ...]]
+    return cell, xp.stack(close, axis=2)
 
 
 def _fits(gt_bboxes: Array, base_sizes: Array, factor: float, min_anchors: int) -> Array:
@@ -546,17 +560,3 @@ def _fits(gt_bboxes: Array, base_sizes: Array, factor: float, min_anchors: int) 
     chosen = (index[..., None] == place) & (least < float("inf"))[..., None]
     nearest = xp.matrix_transpose(xp.any(chosen, axis=-2))
     return fits | xp.reshape(nearest, fits.shape)
-
-
-def _along(x: Array, size: Array, steps: list[int], near: float) -> tuple[Array, Array]:
-    """Return the cells of centres (B, L, G) on maps of sizes (L, 1), and which are near, (B, L, 5, G)."""
-    backend = get_backend(x)
-    xp, mirrored = backend.xp, size - x
-    close = {
-        0: x == x,
-        -1: (x - xp.floor(x) < near) & (x > 1),
-        1: (mirrored - xp.floor(mirrored) < near) & (mirrored > 1),
-    }
-    offsets = backend.numbers([step * near for step in steps], x)
-    cell = at_least(xp.trunc(x[:, :, None, :] + offsets[:, None]), 0.0)
-    return xp.minimum(cell, size[..., None] - 1), xp.stack([close[step] for step in steps], axis=2)
