@@ -115,7 +115,7 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
     if formula is None:
         return None
     b1, b2 = _rows(overlap, b1), _rows(overlap, b2)
-    lead = np.broadcast_shapes(b1.shape[:-2], b2.shape[:-2])
+    lead = _common_lead(b1, b2)
     count, own = prod(lead), prod(b2.shape[:-2])
     boxes = _of_each(b1, lead)
     others = b2.reshape(1, *b2.shape[-2:]) if own == 1 else _of_each(b2, lead)
@@ -140,7 +140,7 @@ def l1_distance(a: Host, b: Host) -> Host | None:
     loops = _loops(a)
     if loops is None or b.dtype != a.dtype:
         return None
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    lead = _common_lead(a, b)
     distances = np.empty((prod(lead), a.shape[-2], b.shape[-2]), a.dtype)
     if distances.size:
         rows = (_contiguous(x[None] if x.ndim == 2 else _of_each(x, lead)) for x in (a, b))
@@ -350,6 +350,12 @@ def _k_smallest(x: Host, ends: Host, k: int) -> tuple[Host, Host] | None:
     smallest, places = np.empty((len(ends), k), x.dtype), np.empty((len(ends), k), np.int64)
     values = _contiguous(x).reshape(-1)
     return (smallest, places) if loops.k_smallest_of_rows(values, ends, smallest, places) else None
+
+
+def _common_lead(a: Host, b: Host) -> tuple[int, ...]:
+    """Return the leading dimensions that rows (..., R, D) broadcast to."""
+    lead = a.shape[:-2]
+    return lead if lead == b.shape[:-2] else np.broadcast_shapes(lead, b.shape[:-2])
 
 
 def _of_each(x: Host, lead: tuple[int, ...]) -> Host:

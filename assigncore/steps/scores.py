@@ -33,7 +33,7 @@ def class_columns(x: Array) -> tuple[Array, Array]:
     """
     backend = get_backend(x)
     xp = backend.xp
-    images, n_priors, n_classes = (int(n) for n in x.shape)
+    images, n_priors, n_classes = map(int, x.shape)
     # A flat array cannot be a view of a transposed one, so it is laid out anew.
     flat = xp.reshape(xp.matrix_transpose(x), (-1,))
     columns = xp.reshape(flat, (images, n_classes, n_priors))
@@ -45,7 +45,7 @@ def label_rows(columns: Array, labels: Array) -> Array:
     """Pick the classes of ground truths, (b, g), from `columns` (b or 1, C, n): (b, g, n)."""
     backend = get_backend(columns)
     xp = backend.xp
-    images, n_classes, n_priors = (int(n) for n in columns.shape)
+    images, n_classes, n_priors = map(int, columns.shape)
     if images > 1:
         first = xp.arange(images, dtype=labels.dtype, device=backend.device_of(columns)) * n_classes
         labels = labels + first[:, None]
