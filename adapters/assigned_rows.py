@@ -103,9 +103,8 @@ def class_scores(labels: Tensor, soft: Tensor, num_classes: int) -> Tensor:
     host = None if soft.dtype == torch.bfloat16 else get_backend(soft).on_numpy(known, labels, soft)
     if host is not None:
         return _class_scores_on_host(*host, num_classes=num_classes)
-    place = torch.where(known, labels, 0)[..., None]
-    scores = soft.new_zeros((*labels.shape, num_classes))
-    return scores.scatter_(-1, place, torch.where(known, soft, 0.0)[..., None])
+    own = labels[..., None] == torch.arange(num_classes, device=labels.device)
+    return torch.where(own, soft[..., None], 0.0)
 
 
 def _class_scores_on_host(known: AnyArray, labels: AnyArray, soft: AnyArray, *, num_classes: int) -> Tensor:

@@ -194,8 +194,10 @@ class TorchBackend(ArrayBackend):
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""
-        out = torch.full((index.shape[0], size), fill, dtype=values.dtype, device=index.device)
-        return out.scatter_reduce(1, index, values, reduce="amax")
+        # With a place more than is asked for, as for counts: where all of it is read as it was filled, PyTorch's
+        # compiler may read it before anything is written to it (2.13, on the CPU).
+        out = torch.full((index.shape[0], size + 1), fill, dtype=values.dtype, device=index.device)
+        return out.scatter_reduce(1, index, values, reduce="amax")[:, :size]
 
     def count(self, index: Array, size: int) -> Array:
         """Scatter ones; integer sums are exact in any order."""
