@@ -92,10 +92,10 @@ def transport(
     """
     xp = backend.xp
     kernel = cost / -float(eps)
-    log_supply, log_demand = _log(xp, supply), _log(xp, demand)
+    demand = demand[:, None, :]
+    log_supply, log_demand = _log(xp, supply)[:, :, None], _log(xp, demand)
     # Zero, and not the supply, so that the first round is the usual one; minus infinity ships nothing.
     start = xp.where(log_supply > NOTHING, 0.0, log_supply)
-    arriving = _log_sum(xp, kernel + start[:, :, None], 1)
     integers = backend.integer_dtype(cost)
     images, device = int(cost.shape[0]), backend.device_of(cost)
 
@@ -103,31 +103,31 @@ def transport(
         of_source: Array, of_sink: Array, arriving: Array, iterations: Array, error: Array
     ) -> tuple[Array, ...]:
         new_sink = _ratio(xp, log_demand, arriving)
-        new_source = _ratio(xp, log_supply, _log_sum(xp, kernel + new_sink[:, None, :], 2))
-        new_arriving = _log_sum(xp, kernel + new_source[:, :, None], 1)
-        new_error = xp.max(xp.abs(exp(new_sink + new_arriving) - demand), axis=-1)
+        new_source = _ratio(xp, log_supply, _log_sum(xp, kernel + new_sink, 2))
+        new_arriving = _log_sum(xp, kernel + new_source, 1)
+        new_error = xp.max(xp.abs(exp(new_sink + new_arriving) - demand), axis=2, keepdims=True)
         going = error > float(tol)
         if backend.surely_all(going):
             return new_source, new_sink, new_arriving, iterations + 1, new_error
         return (
-            xp.where(going[:, None], new_source, of_source),
-            xp.where(going[:, None], new_sink, of_sink),
-            xp.where(going[:, None], new_arriving, arriving),
-            iterations + xp.astype(going, integers),
+            xp.where(going, new_source, of_source),
+            xp.where(going, new_sink, of_sink),
+            xp.where(going, new_arriving, arriving),
+            iterations + xp.astype(going[:, 0, 0], integers),
             xp.where(going, new_error, error),
         )
 
     state = (
         start,
         xp.full_like(demand, NOTHING),
-        arriving,
+        _log_sum(xp, kernel + start, 1),
         xp.zeros((images,), dtype=integers, device=device),
-        xp.full((images,), float("inf"), dtype=cost.dtype, device=device),
+        xp.full((images, 1, 1), float("inf"), dtype=cost.dtype, device=device),
     )
     of_source, of_sink, _, iterations, error = backend.iterate(
         scale, state, num_iters, done=lambda state: state[-1] <= float(tol)
     )
-    return TransportPlan(kernel + of_source[:, :, None] + of_sink[:, None, :], iterations, error)
+    return TransportPlan(kernel + of_source + of_sink, iterations, error[:, 0, 0])
 
 
 def _log(xp: Any, x: Array) -> Array:
@@ -136,11 +136,11 @@ def _log(xp: Any, x: Array) -> Array:
 
 
 def _log_sum(xp: Any, x: Array, axis: int) -> Array:
-    """Return the logarithm of the sum of exponentials along an axis."""
+    """Return the logarithm of the sum of exponentials along an axis, of which 1 is left."""
     largest = xp.max(x, axis=axis, keepdims=True)
     # Less the largest, which is finite or of nothing, one of the exponentials is 1 or all are 0.
     total = xp.sum(exp(x - at_least(largest, float(xp.finfo(x.dtype).min))), axis=axis, keepdims=True)
-    return xp.squeeze(log(at_least(total, 1.0)) + largest, axis=axis)
+    return log(at_least(total, 1.0)) + largest
 
 
 def _ratio(xp: Any, wanted: Array, have: Array) -> Array:

@@ -20,13 +20,13 @@ __all__ = [
     "best_claim",
     "best_of_winners",
     "claim_winners",
-    "claimed_by_several",
     "entries_of",
     "fillers_in_reach",
     "last_claim",
     "pairs_of",
     "settle",
     "settle_among_all",
+    "settle_contested",
 ]
 
 
@@ -190,7 +190,7 @@ def settle_among_all(
     """
     backend, xp = scene.backend, scene.xp
     prior, gt, claimed = entries_of(scene, index, claims, last_claim(scene, index, claims))
-    contested = claimed & xp.take_along_axis(claimed_by_several(scene, index, claims), prior, axis=-1)
+    contested = claimed & xp.take_along_axis(_claimed_by_several(scene, index, claims), prior, axis=-1)
     if backend.surely_all(~contested) and not is_recording():
         return prior, gt, claimed
     some = prior
@@ -216,7 +216,20 @@ def settle_among_all(
     return prior, xp.where(contested, most, gt), claimed
 
 
-def claimed_by_several(scene: Scene, index: Array, claims: Array) -> Array:
+def settle_contested(scene: Scene, index: Array, claims: Array, winners: Array) -> Array:
+    """Give each claimed prior to its only claimant, or if it has several, to the winner.
+
+    `winners` (B, G, K) are ground truths from 1, the same wherever a prior stands. So are those returned for
+    all priors, (B, N), with 0 where nobody claims one.
+    """
+    xp, (_, n_priors, n_gts) = scene.xp, scene.shape
+    flat = _joined(xp, index)
+    contested = xp.take_along_axis(_claimed_by_several(scene, index, claims), flat, axis=-1)
+    own = xp.where(xp.reshape(contested, index.shape), winners, _places(scene, n_gts)[None, :, None] + 1)
+    return scene.backend.scatter_max(flat, _joined(xp, xp.where(claims, own, 0)), n_priors)
+
+
+def _claimed_by_several(scene: Scene, index: Array, claims: Array) -> Array:
     """Tell which priors several ground truths claim (B, G, K), (B, N)."""
     xp = scene.xp
     return scene.backend.count(_joined(xp, xp.where(claims, index, -1)), scene.shape[1]) > 1

@@ -14,9 +14,9 @@ from assigncore.inputs import Scene
 from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.numerics import at_least, log, rounded_product, running_sum
 from assigncore.pairs.listed import ListedPairs, Pairs, TilePairs, all_rows
-from assigncore.pairs.tiles import Tile, TileView, cut_tiles, join_tiles
-from assigncore.steps.candidates import FAR, Candidates, gather_priors, k_smallest_per_gt, places_of
-from assigncore.steps.conflicts import claimed_by_several, entries_of, last_claim, pairs_of
+from assigncore.pairs.tiles import Tile, TileView, cut_tiles
+from assigncore.steps.candidates import FAR, Candidates, Smallest, gather_priors, k_smallest_per_gt, places_of
+from assigncore.steps.conflicts import entries_of, pairs_of, settle_contested
 from assigncore.steps.keypoints import Poses
 from assigncore.steps.min_positives import add_positives, free_priors
 from assigncore.steps.overlaps import PairwiseOverlaps, k_largest_overlaps
@@ -42,19 +42,18 @@ class Preferred:
 
 @dataclass(frozen=True, eq=False)
 class Cheapest:
-    """The cheapest priors of each ground truth, and for whom each prior is cheapest.
+    """The cheapest priors of each ground truth, and which ground truth each is cheapest for.
 
     Attributes
     ----------
     priors : Candidates (B, G, K)
         The cheapest first; of equally cheap ones, the first.
-    gt_of_prior : array (B, N) of integers
-        The ground truth that the prior is cheapest for among all, from 0, the first on ties; without meaning
-        where a prior is nobody's candidate.
+    cheapest_for : array (B, G, K) of integers
+        The ground truth that a prior is cheapest for among all, from 1, the first on ties.
     """
 
     priors: Candidates
-    gt_of_prior: Array
+    cheapest_for: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,15 +152,24 @@ class PairCosts:
 
     def k_cheapest(self, k: int) -> Cheapest:
         """Find the `k` cheapest priors of each ground truth, a tile at a time."""
-        backend, tiles, takers = self.scene.backend, self._tiles(), []
+        backend, tiles = self.scene.backend, self._tiles()
+        smallest = Smallest(backend, min(k, max(tile.last_prior for tile in tiles)))
+        for tile in tiles:
+            cost = self.costs(TilePairs(TileView(backend, tile, self.scene.gt_bboxes)))
+            value, index = backend.k_smallest(cost, min(k, tile.num_priors))
+            smallest.add(tile, value, index + tile.first_prior, self._cheapest_for(cost, index))
+        value, index, cheapest_for = smallest.found()
+        return Cheapest(Candidates(index, value), cheapest_for)
 
-        def costs(view: TileView) -> Array:
-            cost = self.costs(TilePairs(view))
-            takers.append(backend.max_and_argmax(-cost, axis=-2)[1])
-            return cost
-
-        priors = k_smallest_per_gt(backend, tiles, self.scene.gt_bboxes, k, costs)
-        return Cheapest(priors, join_tiles(backend.xp, tiles, takers))
+    def _cheapest_for(self, cost: Array, index: Array) -> Array:
+        """Return whom candidates (b, g, k) cost least (b, g, n): ground truths from 1, the first on ties."""
+        backend, xp = self.scene.backend, self.scene.xp
+        if backend.is_traced(cost):
+            # Compilers are slow to search all columns, and have the memory for the rows of candidates.
+            of_candidates = gather_priors(backend, xp.matrix_transpose(cost), index)
+            return backend.max_and_argmax(-of_candidates, axis=-1)[1] + 1
+        _, gt = backend.max_and_argmax(-cost, axis=-2)
+        return backend.gather_rows(gt[..., None], index)[..., 0] + 1
 
     def _negated_qualities(self, pairs: TilePairs) -> Array:
         """Return what a dynamic k adds up, negated, 0 where a pair cannot be."""
@@ -229,9 +237,7 @@ def match_dynamic_k(
         condition(named, first, index=index, value=rank + 1, limit=wanted[..., None])
         every = TilePairs(TileView(backend, Tile(0, 1, 0, n_priors), scene.gt_bboxes))
         contest("the largest negated cost among all", by=-costs.costs(every), among_all=True)
-    contested = claimed_by_several(scene, cheapest.index, chosen)
-    last = last_claim(scene, cheapest.index, chosen)
-    gt_inds = xp.where(contested, found.gt_of_prior + 1, last)
+    gt_inds = settle_contested(scene, cheapest.index, chosen, found.cheapest_for)
     prior, gt, taken = entries_of(scene, cheapest.index, chosen, gt_inds)
     overlaps = costs.qualities(pairs_of(scene, gt, prior))[..., 0]
     overlaps = xp.where(taken, xp.where(overlaps > 0, overlaps, 0.0), nothing)
@@ -305,8 +311,7 @@ def _cheapest_among(costs: PairCosts, k: int, eligible: Array) -> Cheapest:
     candidates = found.priors
     flat = xp.reshape(candidates.index, (candidates.index.shape[0], -1))
     places = xp.reshape(xp.take_along_axis(index, flat, axis=-1), candidates.index.shape)
-    takers = backend.scatter_max(index, xp.where(is_place, found.gt_of_prior, 0), scene.shape[1])
-    return Cheapest(Candidates(places, candidates.value), takers)
+    return Cheapest(Candidates(places, candidates.value), found.cheapest_for)
 
 
 def overlap_cost(calculator: Any, overlaps: Array, eps: float, weight: float) -> Array:

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from assigncore import BboxOverlaps2D
 from assigncore.backend.memory import memory_budget
 from assigncore.conformance import available_targets
+from assigncore.steps import dynamic_k
 
 from .scenes import SIM_OTA, SOFT_LABEL, outputs, same
 
@@ -24,6 +26,28 @@ def test_it_is_what_the_rule_reads_as(subject, target, seed):
         result = subject.build().assign(**{name: target.from_numpy(x) for name, x in inputs.items()})
         got = {name: target.to_numpy(x) for name, x in outputs(result).items()}
     same(got, subject.reading(inputs, {}))
+
+
+@subjects
+@pytest.mark.parametrize("worthwhile", [0, 2**40], ids=["some priors", "all priors"])
+def test_which_priors_are_looked_at_changes_nothing(subject, worthwhile, monkeypatch):
+    monkeypatch.setattr(dynamic_k, "WORTHWHILE", worthwhile)
+    for seed in range(8):
+        inputs = subject.draw(seed)
+        same(outputs(subject.build().assign(**inputs)), subject.reading(inputs, {}))
+
+
+@subjects
+def test_pairs_are_compared_once_for_their_costs(subject):
+    """Besides once for how many priors an object takes, and once for what the winners' overlaps are."""
+    calls = []
+
+    def overlaps(b1, b2, mode="iou"):
+        calls.append(b1.shape)
+        return BboxOverlaps2D()(b1, b2, mode)
+
+    subject.build(iou_calculator=overlaps).assign(**subject.draw(0))
+    assert len(calls) == 3
 
 
 @subjects
