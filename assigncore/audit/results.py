@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,15 @@ import numpy as np
 from assigncore.audit.errors import AuditError
 from assigncore.audit.suspicions import suspect
 from assigncore.datasets import Dataset, Image
-from assigncore.datasets.files import as_id, id_of_other_type, is_id, is_number, read_json
+from assigncore.datasets.files import (
+    as_id,
+    id_of_other_type,
+    is_coordinate,
+    is_id,
+    is_number,
+    read_json,
+    wrong_coordinates,
+)
 from assigncore.inspect.display import plural
 
 MAX_NAMED = 10
@@ -205,7 +212,7 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
 def _keypoints_of(poses: Mapping[int | str, list[Any]]) -> dict[int | str, Any]:
     """Give the keypoints of each image's entries, (n, K, 2), if every entry has x, y, score of as many."""
     every = [pose for of_image in poses.values() for pose in of_image]
-    sizes = {len(pose) if isinstance(pose, list) and all(map(is_number, pose)) else 0 for pose in every}
+    sizes = {len(pose) if isinstance(pose, list) and all(map(is_coordinate, pose)) else 0 for pose in every}
     if len(sizes) != 1 or (size := sizes.pop()) == 0 or size % 3:
         return {}
     return {
@@ -234,10 +241,13 @@ def _read_entry(
     if not is_id(as_id(entry["image_id"])):
         return Broken(f"image_id: expected a number or a name, got {entry['image_id']!r}")
     box, score, category = entry["bbox"], entry["score"], as_id(entry.get("category_id"))
-    if not isinstance(box, list) or len(box) != 4 or not all(is_number(v) for v in box):
-        return Broken(f"bbox: expected four finite numbers x y width height, got {box!r}")
+    expected = "four finite numbers x y width height"
+    if not isinstance(box, list) or len(box) != 4:
+        return Broken(f"bbox: expected {expected}, got {box!r}")
+    if wrong := wrong_coordinates(box, expected):
+        return Broken(f"bbox: {wrong}")
     x, y, width, height = map(float, box)
-    if width < 0 or height < 0 or not math.isfinite(x + width + y + height):
+    if width < 0 or height < 0:
         return Broken(f"bbox: expected width and height of at least 0, got {box!r}")
     if not is_number(score) or (with_classes and not 0 <= score <= 1):
         wanted = "a probability from 0 to 1" if with_classes else "a finite number"

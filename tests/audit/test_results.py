@@ -45,7 +45,10 @@ BROKEN = {
     "a negative width": (entry(7, 0.5, bbox=[1, 2, -3, 4]), "bbox: expected width and height of at least 0"),
     "a box with null": (entry(7, 0.5, bbox=[1, 2, None, 4]), "bbox: expected four finite numbers"),
     "a box with NaN": (entry(7, 0.5, bbox=[1, 2, float("nan"), 4]), "bbox: expected four finite numbers"),
-    "a box beyond all numbers": (entry(7, 0.5, bbox=[1e308, 2, 1e308, 4]), "bbox: expected width"),
+    "a box beyond all numbers": (
+        entry(7, 0.5, bbox=[1e308, 2, 1e308, 4]),
+        "bbox: expected pixels of an image",
+    ),
     "three numbers": (entry(7, 0.5, bbox=[1, 2, 3]), "bbox: expected four finite numbers"),
     "a score that is NaN": (entry(7, float("nan")), "score: expected a finite number, got nan"),
 }
