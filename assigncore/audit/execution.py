@@ -180,8 +180,9 @@ def _open(executor: Any, jobs: int) -> Iterator[tuple[Callable[..., Future[Any]]
         pool = ProcessPoolExecutor(jobs, context, _begin_worker, (lifeline,))
         try:
             with _no_interrupts():
-                # What is spawned meanwhile ignores them too, from its first line on.
-                pool.submit(os.getpid)
+                # What is spawned meanwhile ignores them too, from its first line on: a worker for each task.
+                for _ in range(jobs):
+                    pool.submit(os.getpid)
             yield pool.submit, lambda: 2 * jobs
         except BaseException:
             # Nobody waits for what they are at.

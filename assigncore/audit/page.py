@@ -99,14 +99,14 @@ apply();
 """
 
 
-def make_page(audit: Audit, folders: Sequence[Path] = ()) -> str:
+def make_page(audit: Audit, pictures: Sequence[Sequence[Path]] = ()) -> str:
     """Write everything that was found as one page.
 
     Parameters
     ----------
     audit : Audit
-    folders : sequence of Path
-        Where each run's pictures are, which are embedded as far as there is room.
+    pictures : sequence of sequence of Path
+        The pictures of each run, PNG files, which are embedded as far as there is room.
 
     Returns
     -------
@@ -135,8 +135,8 @@ def make_page(audit: Audit, folders: Sequence[Path] = ()) -> str:
         parts.append(_side_by_side(audit.runs))
     each = max(1, MAX_IMAGES // len(audit.runs))
     for number, run in enumerate(audit.runs):
-        folder = folders[number] if number < len(folders) else None
-        parts += _run_section(number, run, folder, room, each, named=len(audit.runs) > 1)
+        own = pictures[number] if number < len(pictures) else ()
+        parts += _run_section(number, run, own, room, each, named=len(audit.runs) > 1)
     parts.append(f"<script>{SCRIPT}</script></body></html>\n")
     return "\n".join(parts)
 
@@ -170,7 +170,7 @@ def _side_by_side(runs: Sequence[Run]) -> str:
 
 
 def _run_section(
-    number: int, run: Run, folder: Path | None, room: list[int], most: int, *, named: bool
+    number: int, run: Run, pictures: Sequence[Path], room: list[int], most: int, *, named: bool
 ) -> Iterator[str]:
     statistics = run.statistics
     yield f'<section id="run-{number}"><h2>{_name(run.name)}</h2>'
@@ -198,8 +198,7 @@ def _run_section(
         yield _what_ifs("With other knobs", run.variations.today, run.variations.what_ifs)
     if run.advice is not None:
         yield from _advice(run, run.advice, named=named)
-    if folder is not None:
-        yield from _pictures(folder, room)
+    yield from _pictures(pictures, room)
     yield from _images(run, most)
     yield "</section>"
 
@@ -259,10 +258,9 @@ def _what_ifs(title: str, today: Outcome, what_ifs: Sequence[WhatIf]) -> str:
     return _table(title, heads, rows, longest=MAX_SENTENCE)
 
 
-def _pictures(folder: Path, room: list[int]) -> Iterator[str]:
-    """Embed the charts, then images of the gallery, as far as there is room."""
-    charts = [folder / f"{name}.png" for name in ("positives", "levels", "best_overlap")]
-    for path in (*charts, *sorted(folder.glob("gallery/*.png"))):
+def _pictures(pictures: Sequence[Path], room: list[int]) -> Iterator[str]:
+    """Embed pictures as far as there is room."""
+    for path in pictures:
         try:
             data = path.read_bytes()
         except OSError:
