@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pandas
@@ -99,7 +102,46 @@ def test_an_interrupt_before_anything_is_done_is_one(many):
 
 def test_every_worker_is_started_where_no_interrupt_reaches_it():
     with execution._open(None, 2) as (submit, _):
-        assert len(submit.__self__._processes) == 2
+        assert len(submit.func.__self__._processes) == 2
+
+
+def hand_over(lifeline, results):
+    """Hand a result over that no pipe holds, in a process that ends with its parent."""
+    threading.Thread(target=execution._end_with, args=(lifeline,), daemon=True).start()
+    execution._at_work(time.sleep, 0.1)
+    results.send_bytes(bytes(10_000_000))
+
+
+def test_a_worker_hands_its_result_over_before_it_ends():
+    context = get_context("spawn")
+    (lifeline, end), (reader, writer) = (context.Pipe(duplex=False) for _ in range(2))
+    worker = context.Process(target=hand_over, args=(lifeline, writer), daemon=True)
+    worker.start()
+    writer.close()
+    assert reader.poll(60)
+    end.close()
+    # Time to end in the middle, as it must not.
+    time.sleep(0.3)
+    assert len(reader.recv_bytes()) == 10_000_000
+    worker.join()
+
+
+def compute(lifeline, began):
+    """Compute for a minute, in a process that ends with its parent."""
+    threading.Thread(target=execution._end_with, args=(lifeline,), daemon=True).start()
+    execution._at_work(lambda: (began.set(), time.sleep(60)))
+
+
+def test_a_worker_that_computes_ends_at_once():
+    context = get_context("spawn")
+    lifeline, end = context.Pipe(duplex=False)
+    began = context.Event()
+    worker = context.Process(target=compute, args=(lifeline, began), daemon=True)
+    worker.start()
+    assert began.wait(60)
+    end.close()
+    worker.join(30)
+    assert worker.exitcode == 1
 
 
 WRONG = {
