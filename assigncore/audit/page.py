@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assigncore.audit.advice import Advice
+from assigncore.audit.notes import about_data, remarks, scale_used
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import SizeRow, worst_images
 from assigncore.audit.what_if import Outcome, WhatIf
@@ -118,8 +119,8 @@ def make_page(audit: Audit, pictures: Sequence[Sequence[Path]] = ()) -> str:
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     room = [MAX_PICTURES]
-    first = audit.runs[0]
-    objects = plural(len(first.findings.objects), "object")
+    objects = plural(len(audit.dataset.all_objects), "object")
+    said = [f'<span class="loud">{text}</span>' if loud else text for text, loud in remarks(audit)]
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -127,8 +128,9 @@ def make_page(audit: Audit, pictures: Sequence[Sequence[Path]] = ()) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Audit of {_plain(audit.dataset.source)}</title><style>{STYLE}</style></head><body>",
         f"<h1>What label assigners make of {_name(audit.dataset.source)}</h1>",
-        f"<p>{plural(audit.images_done, 'image')}, {objects}, "
-        f"{plural(len(audit.dataset.all_crowds), 'crowd region')}; {_name(str(audit.scale))}</p>",
+        f"<p>{plural(len(audit.dataset.images), 'image')}, {objects}, "
+        f"{'; '.join([plural(len(audit.dataset.all_crowds), 'crowd region'), scale_used(audit), *said])}</p>",
+        *(f"<p>Note (data): {_name(notice, MAX_SENTENCE)}</p>" for notice in about_data(audit.dataset)),
         _filters(audit),
     ]
     if len(audit.runs) > 1:

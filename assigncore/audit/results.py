@@ -166,9 +166,10 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
         If the file cannot be read, is no such list, or has no usable box for the data set's images.
     """
     document = read_json(path)
-    if not isinstance(document, list):
+    if not isinstance(document, list) or not document:
+        got = ", got an empty one" if document == [] else ""
         raise AuditError(
-            f"{option} {path}: expected a COCO results file, a list of boxes with image_id and score"
+            f"{option} {path}: expected a COCO results file, a list of boxes with image_id and score{got}"
         )
     index_of = dataset.index_of
     found: dict[int | str, list[tuple[tuple[float, ...], float, int]]] = {}
@@ -198,6 +199,9 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
             break
     if not found:
         first = "; ".join([f"; the first: {broken[0]}" if broken else "", *suspicions])
+        if unknown:
+            theirs, ours = (", ".join(map(repr, list(ids)[:3])) for ids in (unknown, index_of))
+            first = f": the first are of the images {theirs}, this run has {ours}{first}"
         entries = plural(len(document), "entry", "entries")
         raise AuditError(f"{option} {path}: none of {entries} is a box of an image of this run{first}")
     keypoints = _keypoints_of(poses)
