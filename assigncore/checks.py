@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "plain",
     "plain_knobs",
     "raise_precision",
+    "several",
 ]
 
 LARGEST = sys.float_info.max
@@ -224,6 +225,23 @@ def check_numbers(name: str, values: Any, *, at_least: float | None = None, pair
         raise TypeError(f"{name}: expected {wanted}, got {values!r}")
     for value in values:
         check_knob(name, value, at_least=at_least)
+
+
+def several(name: str, given: Any, *kinds: type, expected: str) -> tuple[Any, ...]:
+    """Take an argument of one value or several of some kinds, which are called `expected`, for several.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else, or one of them is.
+    """
+    if isinstance(given, kinds):
+        return (given,)
+    values = tuple(given) if isinstance(given, Iterable) else (given,)
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise TypeError(f"{name}: expected {expected}, got {value!r}")
+    return values
 
 
 def shortened(value: Any) -> str:

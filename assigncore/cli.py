@@ -21,6 +21,9 @@ def main() -> None:
         if package not in EXTRA:
             raise
         sys.exit(_complain(package))
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted\n")
+        sys.exit(130)
     cli.epilog = "`assigncore conformance` proves that every array library gives the same assignment."
     cli()
 

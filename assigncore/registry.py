@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from math import isinf
@@ -20,7 +20,11 @@ __all__ = [
     "build_assigner",
     "build_cost",
     "build_overlap_calculator",
+    "suggestion",
 ]
+
+MAX_KNOWN = 40
+"""Names that are listed where none is spelled alike."""
 
 T = TypeVar("T")
 
@@ -68,7 +72,7 @@ class Registry:
             If there is none; the message lists the nearest names.
         """
         if name not in self._classes:
-            raise ValueError(f"unknown {self.kind} {name!r}; {_suggestion(name, self.names())}")
+            raise ValueError(f"unknown {self.kind} {name!r}; {suggestion(name, self.names())}")
         return self._classes[name]
 
     def build(self, config: Mapping[str, Any], knob: str = "") -> Any:
@@ -117,16 +121,27 @@ class Registry:
         known = {field.name: field for field in fields(cls) if field.init}
         for knob in knobs:
             if knob not in known:
-                raise TypeError(f"{name} has no knob {knob!r}; {_suggestion(str(knob), list(known))}")
+                raise TypeError(f"{name} has no knob {knob!r}; {suggestion(str(knob), list(known))}")
         for knob, field in known.items():
             if knob not in knobs and field.default is MISSING and field.default_factory is MISSING:
                 raise TypeError(f"{name} lacks its knob {knob!r}, which has no default")
         return cls, knobs
 
 
-def _suggestion(name: str, known: list[str] | tuple[str, ...]) -> str:
-    near = get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Say which names are spelled nearly alike, whatever the case; where none is, which there are.
+
+    Examples
+    --------
+    >>> suggestion("ATTS", ["rpn", "atss"]), suggestion("x", ["rpn", "atss"])
+    ('did you mean atss?', 'known are rpn, atss')
+    """
+    by_case = {one.casefold(): one for one in reversed(known)}
+    near = [by_case[one] for one in get_close_matches(name.casefold(), by_case, n=3)]
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    more = "" if len(known) <= MAX_KNOWN else f" and {len(known) - MAX_KNOWN:,} more"
+    return f"known are {', '.join(known[:MAX_KNOWN])}{more}"
 
 
 ASSIGNERS = Registry("assigner")

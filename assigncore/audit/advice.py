@@ -105,6 +105,15 @@ class Advice:
         return self.steps[-1].overrides if self.steps else ()
 
     @property
+    def step_names(self) -> tuple[str, ...]:
+        """What each step changes besides those before it."""
+        befores = ((), *(step.overrides for step in self.steps))
+        return tuple(
+            step.name or " ".join(one for one in step.overrides if one not in before)
+            for step, before in zip(self.steps, befores, strict=False)
+        )
+
+    @property
     def outcome(self) -> Outcome:
         """What follows from all of them."""
         return (self.steps[-1].outcome if self.steps else None) or self.today

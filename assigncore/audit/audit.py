@@ -26,8 +26,9 @@ from assigncore.audit.results import load_results
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import Findings, summarize
 from assigncore.audit.what_if import Evaluate, Variations, outcome_of, read_variations, try_variations
+from assigncore.checks import check_knob, several
 from assigncore.datasets import Dataset, InputFileError, read_dataset, sample_dataset
-from assigncore.datasets.reading import Format
+from assigncore.datasets.reading import Format, as_path
 from assigncore.inspect.display import plural
 
 __all__ = ["Audit", "assign_dataset", "run"]
@@ -119,6 +120,7 @@ class Audit(Sequence[Run]):
         >>> advice.overrides, advice.today.without, advice.outcome.without
         (('priors.num_queries=574',), 653, 0)
         """
+        _check_counts(1, images=images, jobs=jobs)
         tried = self._tried_on(images)
         runs = []
         for one in self.runs:
@@ -132,7 +134,7 @@ class Audit(Sequence[Run]):
 
     def vary(
         self,
-        variations: Sequence[str],
+        variations: str | Sequence[str],
         *,
         images: int = TRIED_IMAGES,
         jobs: int = 1,
@@ -143,7 +145,7 @@ class Audit(Sequence[Run]):
 
         Parameters
         ----------
-        variations : sequence of str
+        variations : str or sequence of str
             ``"KEY=VALUE,VALUE,..."`` for all assigners, ``"NAME:KEY=VALUE,..."`` for one. Of several, every
             combination is run.
         images : int, default 1000
@@ -168,7 +170,9 @@ class Audit(Sequence[Run]):
         >>> [(one.overrides, one.outcome.without) for one in varied.what_ifs]
         [(('priors.strides=[8,16,32]',), 54), (('priors.strides=[4,8,16]',), 30)]
         """
-        combinations = read_variations(variations, [one.plan for one in self.runs])
+        given = several("variations", variations, str, expected="texts KEY=VALUE,VALUE")
+        combinations = read_variations(given, [one.plan for one in self.runs])
+        _check_counts(1, images=images, jobs=jobs)
         tried = self._tried_on(images)
         evaluate = self._evaluator(tried, jobs, executor, progress)
         runs = []
@@ -221,11 +225,11 @@ def run(
     format: Format | None = None,
     split: str | None = None,
     images: PathLike | None = None,
-    image_ids: Collection[int | str] = (),
-    categories: Collection[int | str] = (),
+    image_ids: int | str | Collection[int | str] = (),
+    categories: int | str | Collection[int | str] = (),
     limit: int | None = None,
     sample: int | None = None,
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     image_scale: str = "1333x800",
     size_divisor: int = SIZE_DIVISOR,
     proposals: PathLike | None = None,
@@ -255,7 +259,7 @@ def run(
         Only these images; only the objects of these classes; at most so many images: see `Dataset.filter`.
     sample : int, optional
         Seed by which the images of `limit` are drawn, instead of the first.
-    overrides : sequence of str
+    overrides : str or sequence of str
         ``"KEY=VALUE"`` for all assigners, ``"NAME:KEY=VALUE"`` for one.
     image_scale : str, default "1333x800"
         Limits of the edges that images are scaled to; ``"300x300!"`` for exactly that; or ``"original"``.
@@ -291,6 +295,8 @@ def run(
     ------
     AuditError, InputFileError
         If something is wrong with what is given; the message is one line.
+    TypeError
+        If an argument is of a type that it cannot have.
     KeyboardInterrupt
         If it came before anything was computed.
 
@@ -305,8 +311,12 @@ def run(
     >>> found["retinanet"].objects_table()["positives"].mean().round(1)
     np.float64(10.4)
     """
-    given = (assigners,) if isinstance(assigners, str | os.PathLike) else tuple(assigners)
+    _check_counts(1, limit=1 if limit is None else limit, jobs=jobs)
+    _check_counts(1, size_divisor=size_divisor, batch_size=batch_size)
+    _check_counts(0, sample=0 if sample is None else sample, seed=seed)
+    given = several("assigners", assigners, str, os.PathLike, expected="names of presets or paths")
     files = [Path(one) for one in given if _is_file(one)]
+    overrides = several("overrides", overrides, str, expected="texts KEY=VALUE")
     plans = make_plans([str(one) for one in given if not _is_file(one)], files, overrides)
     scale = parse_scale(image_scale, "--image-scale", size_divisor)
     if proposals is not None and not any(isinstance(p.priors, Proposals) for p in plans):
@@ -322,11 +332,14 @@ def run(
         raise AuditError(f"{whole.source}: {error}") from None
     library, at = open_backend(backend, device)
     boxes = (
-        None if proposals is None else load_results("--proposals", Path(proposals), whole).of_part(dataset)
+        None
+        if proposals is None
+        else load_results("--proposals", as_path("proposals", proposals), whole).of_part(dataset)
     )
     detections = None
     if predictions is not None:
-        detections = load_results("--predictions", Path(predictions), whole, with_classes=True)
+        path = as_path("predictions", predictions)
+        detections = load_results("--predictions", path, whole, with_classes=True)
         detections = detections.of_part(dataset)
     settings = Settings(library, at, batch_size, boxes, detections, seed, reasons)
     return assign_dataset(plans, dataset, scale, settings, jobs=jobs, executor=executor, progress=progress)
@@ -358,16 +371,27 @@ def assign_dataset(
 def _read(
     annotations: Dataset | PathLike | None, format: Format | None, split: str | None, images: PathLike | None
 ) -> Dataset:
-    if annotations is None:
-        return sample_dataset()
-    if isinstance(annotations, Dataset):
-        return annotations
+    if annotations is None or isinstance(annotations, Dataset):
+        for option, value in {"format": format, "split": split, "images": images}.items():
+            if value is not None:
+                raise AuditError(f"--{option}: says how annotations are read, but none are given to read")
+        return sample_dataset() if annotations is None else annotations
+    path = as_path("annotations", annotations)
     try:
-        return read_dataset(annotations, format, images=images, split=split)
+        return read_dataset(path, format, images=images, split=split)
     except InputFileError:
         raise
     except ValueError as error:
         raise AuditError(f"--{error}") from None
+
+
+def _check_counts(least: int, **counts: Any) -> None:
+    """Check that arguments are whole numbers of at least so much."""
+    for name, value in counts.items():
+        try:
+            check_knob(name, value, at_least=least, integer=True)
+        except ValueError as error:
+            raise AuditError(str(error)) from None
 
 
 def _is_file(assigner: str | PathLike) -> bool:

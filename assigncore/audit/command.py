@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,9 @@ PICTURES = 8
 MAX_LINE = 2000
 """Characters of a line on stderr; names of files can be of any length."""
 
+MIN_WIDTH = 72
+"""Columns of the tables at least: in fewer they lose names and numbers, where terminals only break lines."""
+
 LONG = 10.0
 """Seconds of assigning after which the extra for speed is named."""
 
@@ -60,6 +64,10 @@ class OneLineGroup(click.Group):
         except MemoryError:
             click.echo("Error: out of memory; a smaller --image-scale or --batch-size needs less", err=True)
             sys.exit(2)
+        except OSError as error:
+            # Of what is written beside the report, such as the help: standard output may be closed or full.
+            _say(f"Error: {error.strerror or error}")
+            sys.exit(2)
         except click.Abort:
             click.echo("Interrupted", err=True)
             sys.exit(130)
@@ -75,8 +83,21 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+class PathType(click.Path):
+    """A path; an empty one, as a variable of the shell that is not set gives it, would be this folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take a text for a path."""
+        if not os.fspath(value):
+            self.fail("expected a path, got ''", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = PathType(path_type=Path)
+
+
 @cli.command()
-@click.argument("annotations", required=False, type=click.Path(path_type=Path))
+@click.argument("annotations", required=False, type=PATH)
 @click.option(
     "--format", type=click.Choice(FORMATS), help="What ANNOTATIONS are. Default: what they look like."
 )
@@ -111,7 +132,7 @@ def cli(context: click.Context) -> None:
     "--config",
     "configs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="JSON or TOML file with your own setting: an assigner's config dict, or base, assigner, priors.",
 )
 @click.option(
@@ -147,12 +168,12 @@ def cli(context: click.Context) -> None:
 )
 @click.option(
     "--proposals",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="COCO results file with the proposals for a second stage. Without it they are simulated.",
 )
 @click.option(
     "--predictions",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="COCO results file with a detector's boxes, for assigners that read predictions. Without it they "
     "are simulated from the annotations.",
 )
@@ -192,10 +213,10 @@ def cli(context: click.Context) -> None:
     metavar="KEY=VALUE,VALUE,...",
     help="Run every value of a knob, as priors.scales=[4],[8],[16]; of several, every combination.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json and pictures.")
+@click.option("--out", type=PATH, help="Folder for report.json and pictures.")
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the image files: for the gallery, and for sizes that the annotations lack.",
 )
 @click.option(
@@ -239,8 +260,6 @@ def audit(
 
     Without ANNOTATIONS it audits the bundled sample: 951 tree crowns in four airborne images.
     """
-    if images is not None and not images.is_dir():
-        raise AuditError(f"--images {images}: no such folder")
     if jobs is not None and scheduler is not None:
         raise AuditError("--jobs: says how many processes of this machine compute, but --scheduler others")
     read_variations(variations, make_plans(assigners, configs, overrides))
@@ -290,7 +309,9 @@ def audit(
     _say_what_is_quicker(seconds)
     _warn(found)
     tables = HeldOutput()
-    print_audit(Console(file=tables), found)
+    console = Console(file=tables)
+    console.width = max(console.width, MIN_WIDTH)
+    print_audit(console, found)
     with _kept_in(failed, out):
         tables.write_out()
     if out is not None and pictures is not None:
@@ -298,11 +319,12 @@ def audit(
         count = max(1, PICTURES // len(found)) if gallery is None else gallery
         with _kept_in(failed, out):
             with Console(stderr=True).status("drawing the pictures"):
-                count = pictures.draw_all(
+                drawn = pictures.draw_all(
                     found.runs, dataset, found.settings, out, dataset.image_folder, count
                 )
-            write_whole(out / "report.html", make_page(found, _folders(found, out)))
-            write_text(f"\nWrote {out / 'report.html'}, {out / 'report.json'} and {count} pictures\n")
+            write_whole(out / "report.html", make_page(found, drawn))
+            files = f"{out / 'report.html'}, {out / 'report.json'}"
+            write_text(f"\nWrote {files} and {sum(map(len, drawn))} pictures\n")
     if failed:
         raise failed[0]
     if not is_complete:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import math
@@ -21,7 +20,7 @@ from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
 from assigncore.audit.yolo_anchors import YOLOAnchorGenerator
 from assigncore.checks import LARGEST, shortened
-from assigncore.datasets.files import is_number, read_json
+from assigncore.datasets.files import is_number, read_json, read_text
 from assigncore.priors import (
     AnchorGenerator,
     BoxGenerator,
@@ -29,7 +28,7 @@ from assigncore.priors import (
     PriorGenerator,
     SSDAnchorGenerator,
 )
-from assigncore.registry import build_assigner
+from assigncore.registry import ASSIGNERS, build_assigner, suggestion
 
 Priors: TypeAlias = PriorGenerator | Proposals | Queries
 
@@ -97,6 +96,8 @@ class Override:
         >>> Override.parse("rpn:priors.ratios=[0.5, 1]").value
         (0.5, 1)
         """
+        if not isinstance(text, str):
+            raise TypeError(f"{option}: expected a text KEY=VALUE, got {text!r}")
         target, separator, value = text.partition("=")
         plan, colon, key = target.strip().rpartition(":")
         keys = tuple(key.split("."))
@@ -104,7 +105,7 @@ class Override:
             raise AuditError(f"{option}: expected KEY=VALUE or NAME:KEY=VALUE, got {text!r}")
         try:
             parsed = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed = value.strip()
         return cls(text, plan or None, keys, _tuples(parsed))
 
@@ -114,11 +115,21 @@ class Override:
         sections: dict[str, Any] = {}
         if first in ("allowed_border", "image_scale") and not rest:
             sections[first] = self.value
+        elif first == "assigner" and rest:
+            sections[first] = _put(preset.assigner, rest, self.value)
         elif first in ("priors", "approxs") and rest:
             instead = INSTEAD_OF.get(rest[0], ())
             known = {k: v for k, v in (getattr(preset, first) or {}).items() if k not in instead}
             sections[first] = _put(known, rest, self.value)
         else:
+            assigner, priors = (
+                ASSIGNERS.registered(preset.assigner["type"]),
+                PRIORS.get(preset.priors["type"]),
+            )
+            if first not in _knobs(assigner) and first in _knobs(priors):
+                raise AuditError(
+                    f"{preset.name}: {first} is a knob of the priors: expected priors.{self.without_plan()}"
+                )
             sections["assigner"] = _put(preset.assigner, self.keys, self.value)
         return replace(preset, **sections)
 
@@ -302,7 +313,7 @@ def _build_priors(name: str, section: str, config: Mapping[str, Any]) -> Priors:
     kind = knobs.pop("type", None)
     if kind not in PRIORS:
         raise AuditError(f"{name}: {section}: {_unknown('type', str(kind), PRIORS)}")
-    known = [field.name for field in fields(PRIORS[kind])]  # type: ignore[arg-type]
+    known = _knobs(PRIORS[kind])
     for knob in knobs:
         if knob not in known:
             raise AuditError(f"{name}: {section}: {_unknown(f'knob of {kind}', knob, known)}")
@@ -326,11 +337,10 @@ def _build_approxs(plan: Plan, config: Mapping[str, Any]) -> BoxGenerator:
 
 
 def _read_toml(path: Path) -> Any:
+    text = read_text(path, "a TOML file")[0]
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AuditError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+        return tomllib.loads(text.replace("\r\n", "\n"))
+    except (ValueError, RecursionError) as error:
         raise AuditError(f"{path}: is not valid TOML: {error}") from None
 
 
@@ -350,10 +360,13 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
+def _knobs(kind: Any) -> list[str]:
+    """Name the knobs of an assigner's or a generator's class; None has none."""
+    return [] if kind is None else [field.name for field in fields(kind)]
+
+
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    hint = f"did you mean {_list(close)}? " if close else ""
-    return f"unknown {what} {name!r}; {hint}known are {_list(known)}"
+    return f"unknown {what} {name!r}; {suggestion(name, list(known))}"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -6,9 +6,11 @@ import importlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -33,6 +35,15 @@ PATIENCE = 20
 
 COMPARED = ["assigncore", "numpy", "numba"]
 """Packages of which all machines must have one version, so that they compute the same."""
+
+HANDING_OVER = 10.0
+"""Seconds that a result may take from a worker to its parent, however busy the machine is."""
+
+_working = threading.Event()
+"""Whether this process, a worker, computes something."""
+
+_ending = threading.Lock()
+"""Held while a worker decides whether to end."""
 
 RETRIES = 5
 """How often a cluster may try a chunk again that a dying worker has taken with it."""
@@ -180,9 +191,11 @@ def _open(executor: Any, jobs: int) -> Iterator[tuple[Callable[..., Future[Any]]
         pool = ProcessPoolExecutor(jobs, context, _begin_worker, (lifeline,))
         try:
             with _no_interrupts():
-                # What is spawned meanwhile ignores them too, from its first line on.
-                pool.submit(os.getpid)
-            yield pool.submit, lambda: 2 * jobs
+                # What is spawned meanwhile ignores them too, from its first line on: a worker for each task.
+                for _ in range(jobs):
+                    pool.submit(os.getpid)
+            submit: Callable[..., Future[Any]] = pool.submit
+            yield partial(submit, _at_work), lambda: 2 * jobs
         except BaseException:
             # Nobody waits for what they are at.
             own_end.close()
@@ -210,9 +223,29 @@ def _begin_worker(lifeline: Connection) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
+def _at_work(task: Callable[..., Any], *arguments: Any) -> Any:
+    """Do what a worker was given; meanwhile, and at no other time, its process may end at once."""
+    _working.set()
+    try:
+        return task(*arguments)
+    finally:
+        with _ending:
+            _working.clear()
+
+
 def _end_with(lifeline: Connection) -> None:
-    """End this process, whatever it does, when the parent closes the other end or is killed."""
+    """End this process when the parent closes the other end or is killed.
+
+    A result that is being handed over is brought to its end first: of half of one, the parent would wait for
+    the rest for ever.
+    """
     lifeline.poll(None)
+    latest = time.monotonic() + HANDING_OVER
+    while time.monotonic() < latest:
+        with _ending:
+            if _working.is_set():
+                os._exit(1)
+        time.sleep(0.02)
     os._exit(1)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 from matplotlib.figure import Figure
 
 from assigncore import plot
@@ -40,7 +40,7 @@ def draw_gallery(
     folders: Sequence[Path],
     images: Path | None,
     count: int,
-) -> int:
+) -> list[list[Path]]:
     """Draw the images where most objects go without, the same ones for every run.
 
     Parameters
@@ -49,7 +49,7 @@ def draw_gallery(
     dataset, settings
         As the runs had them; the chosen images are assigned once more.
     folders : sequence of Path
-        Each run's own, where it draws into ``gallery``, in place of what an earlier one drew there.
+        Each run's own, where it draws into ``gallery``.
     images : Path or None
         Folder of the image files. An image that is not there is drawn as a blank canvas.
     count : int
@@ -57,27 +57,22 @@ def draw_gallery(
 
     Returns
     -------
-    int
-        Number of pictures drawn.
+    list of list of Path
+        The pictures of each run.
     """
     chosen = choose(runs, dataset, count)
-    galleries = [folder / "gallery" for folder in folders]
-    drawn: set[Path] = set()
-    for run, folder in zip(runs, galleries, strict=True):
+    drawn: list[list[Path]] = []
+    for run, folder in zip(runs, folders, strict=True):
+        drawn.append([])
         frames = [run.scale.frame(image) for image in chosen]
         done = {one.frame.image.id: one for one in assign_images(run.plan, dataset, frames, settings)}
         for rank, frame in enumerate(frames, start=1):
             crowds = frame.boxes(dataset.crowds(frame.image))
             figure = image_figure(run, done[frame.image.id], crowds, images)
-            path = _place(folder, f"{rank:02d}_{slug(Path(frame.image.file_name).stem)}")
+            path = _place(folder / "gallery", f"{rank:02d}_{slug(Path(frame.image.file_name).stem)}")
             save(figure, path)
-            drawn.add(path)
-    # Last, so that there are pictures at any time.
-    for folder in galleries:
-        for path in folder.glob("*.png"):
-            if path not in drawn and is_drawn(path):
-                path.unlink(missing_ok=True)
-    return len(chosen) * len(runs)
+            drawn[-1].append(path)
+    return drawn
 
 
 def _place(folder: Path, stem: str) -> Path:
@@ -165,6 +160,8 @@ def _read_picture(images: Path | None, file_name: str) -> Any:
     if path is None:
         return None
     try:
-        return plot.read_image(path)
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        # Pillow warns of what is broken beside the pixels.
+        with warnings.catch_warnings(action="ignore"):
+            return plot.read_image(path)
+    except Exception:  # Its readers raise whatever a broken file leads them to.
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from assigncore.audit import dense, masks
 from assigncore.audit.assigning import Settings, spreads_predictions
 from assigncore.audit.config import Plan
@@ -16,9 +18,48 @@ from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries
 from assigncore.audit.statistics import PriorCounts
 from assigncore.datasets import Dataset
+from assigncore.inspect.display import plural
+
+if TYPE_CHECKING:
+    from assigncore.audit.audit import Audit
 
 MANY_IGNORED = 0.5
 """Share of ignored priors from which on it is said."""
+
+
+def scale_used(audit: Audit) -> str:
+    """Say what images are scaled to, in all runs together."""
+    used = {run.scale for run in audit.runs}
+    if audit.scale in used:
+        return str(audit.scale)
+    return str(*used) if len(used) == 1 else "image scales as noted"
+
+
+def remarks(audit: Audit) -> list[tuple[str, bool]]:
+    """Say what became of images and annotations besides, in few words, and whether that is alarming."""
+    dataset = audit.dataset
+    found = []
+    if not audit.is_complete:
+        done = plural(audit.images_done, "image")
+        found.append((f"interrupted after {done}, which all below is about", True))
+    if dataset.num_clipped:
+        found.append((f"{plural(dataset.num_clipped, 'box', 'boxes')} cut at the edge", False))
+    if dataset.dropped:
+        found.append(
+            (f"{plural(sum(dataset.dropped.values()), 'object')} left out as data loaders do", False)
+        )
+    files = sum(skipped.index is None for skipped in dataset.skipped)
+    for count, what in ((files, "broken file"), (len(dataset.skipped) - files, "broken annotation")):
+        if count:
+            found.append((f"{plural(count, what)} skipped", True))
+    return found
+
+
+def about_data(dataset: Dataset) -> list[str]:
+    """Say what a reader must know of the data to read the numbers right."""
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in dataset.dropped.items())
+    left_out = f"as data loaders do, objects are left out where {reasons}"
+    return [*dataset.notices, *([left_out] if reasons else [])]
 
 
 def collect_notes(plan: Plan, dataset: Dataset, settings: Settings) -> tuple[str, ...]:

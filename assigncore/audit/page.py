@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assigncore.audit.advice import Advice
+from assigncore.audit.notes import about_data, remarks, scale_used
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import SizeRow, worst_images
 from assigncore.audit.what_if import Outcome, WhatIf
@@ -99,14 +100,14 @@ apply();
 """
 
 
-def make_page(audit: Audit, folders: Sequence[Path] = ()) -> str:
+def make_page(audit: Audit, pictures: Sequence[Sequence[Path]] = ()) -> str:
     """Write everything that was found as one page.
 
     Parameters
     ----------
     audit : Audit
-    folders : sequence of Path
-        Where each run's pictures are, which are embedded as far as there is room.
+    pictures : sequence of sequence of Path
+        The pictures of each run, PNG files, which are embedded as far as there is room.
 
     Returns
     -------
@@ -118,8 +119,8 @@ def make_page(audit: Audit, folders: Sequence[Path] = ()) -> str:
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     room = [MAX_PICTURES]
-    first = audit.runs[0]
-    objects = plural(len(first.findings.objects), "object")
+    objects = plural(len(audit.dataset.all_objects), "object")
+    said = [f'<span class="loud">{text}</span>' if loud else text for text, loud in remarks(audit)]
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -127,16 +128,17 @@ def make_page(audit: Audit, folders: Sequence[Path] = ()) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Audit of {_plain(audit.dataset.source)}</title><style>{STYLE}</style></head><body>",
         f"<h1>What label assigners make of {_name(audit.dataset.source)}</h1>",
-        f"<p>{plural(audit.images_done, 'image')}, {objects}, "
-        f"{plural(len(audit.dataset.all_crowds), 'crowd region')}; {_name(str(audit.scale))}</p>",
+        f"<p>{plural(len(audit.dataset.images), 'image')}, {objects}, "
+        f"{'; '.join([plural(len(audit.dataset.all_crowds), 'crowd region'), scale_used(audit), *said])}</p>",
+        *(f"<p>Note (data): {_name(notice, MAX_SENTENCE)}</p>" for notice in about_data(audit.dataset)),
         _filters(audit),
     ]
     if len(audit.runs) > 1:
         parts.append(_side_by_side(audit.runs))
     each = max(1, MAX_IMAGES // len(audit.runs))
     for number, run in enumerate(audit.runs):
-        folder = folders[number] if number < len(folders) else None
-        parts += _run_section(number, run, folder, room, each, named=len(audit.runs) > 1)
+        own = pictures[number] if number < len(pictures) else ()
+        parts += _run_section(number, run, own, room, each, named=len(audit.runs) > 1)
     parts.append(f"<script>{SCRIPT}</script></body></html>\n")
     return "\n".join(parts)
 
@@ -170,7 +172,7 @@ def _side_by_side(runs: Sequence[Run]) -> str:
 
 
 def _run_section(
-    number: int, run: Run, folder: Path | None, room: list[int], most: int, *, named: bool
+    number: int, run: Run, pictures: Sequence[Path], room: list[int], most: int, *, named: bool
 ) -> Iterator[str]:
     statistics = run.statistics
     yield f'<section id="run-{number}"><h2>{_name(run.name)}</h2>'
@@ -198,8 +200,7 @@ def _run_section(
         yield _what_ifs("With other knobs", run.variations.today, run.variations.what_ifs)
     if run.advice is not None:
         yield from _advice(run, run.advice, named=named)
-    if folder is not None:
-        yield from _pictures(folder, room)
+    yield from _pictures(pictures, room)
     yield from _images(run, most)
     yield "</section>"
 
@@ -259,10 +260,9 @@ def _what_ifs(title: str, today: Outcome, what_ifs: Sequence[WhatIf]) -> str:
     return _table(title, heads, rows, longest=MAX_SENTENCE)
 
 
-def _pictures(folder: Path, room: list[int]) -> Iterator[str]:
-    """Embed the charts, then images of the gallery, as far as there is room."""
-    charts = [folder / f"{name}.png" for name in ("positives", "levels", "best_overlap")]
-    for path in (*charts, *sorted(folder.glob("gallery/*.png"))):
+def _pictures(pictures: Sequence[Path], room: list[int]) -> Iterator[str]:
+    """Embed pictures as far as there is room."""
+    for path in pictures:
         try:
             data = path.read_bytes()
         except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from assigncore.audit.assigning import Settings
 from assigncore.audit.gallery import draw_gallery
 from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.runs import Run
-from assigncore.audit.style import new_figure, save, slugs
+from assigncore.audit.style import new_figure, remove_drawn, save, slugs
 from assigncore.datasets import Dataset
 from assigncore.inspect.display import plural
 from assigncore.inspect.object_sizes import SIZE_CLASSES
@@ -32,27 +33,37 @@ def draw_all(
     out: Path,
     images: Path | None,
     gallery: int,
-) -> int:
+) -> list[list[Path]]:
     """Draw everything into one folder for each run, and the comparison of several.
+
+    Of other pictures, which earlier runs drew into these places, none stays.
 
     Returns
     -------
-    int
-        Number of pictures.
+    list of list of Path
+        The pictures of each run, charts first; then the list of those of all of them.
     """
-    count = 0
+    drawn: list[list[Path]] = []
     folders = [out / name for name in slugs([run.plan.name for run in runs])]
     for run, folder in zip(runs, folders, strict=True):
-        save(positives_figure(run), folder / "positives.png")
-        save(levels_figure(run), folder / "levels.png")
-        count += 2
+        charts = {"positives": positives_figure(run), "levels": levels_figure(run)}
         if run.statistics.overlaps is not None:
-            save(overlaps_figure(run), folder / "best_overlap.png")
-            count += 1
-    if len(runs) > 1:
-        save(comparison_figure(runs), out / "comparison.png")
-        count += 1
-    return count + draw_gallery(runs, dataset, settings, folders, images, gallery)
+            charts["best_overlap"] = overlaps_figure(run)
+        drawn.append([folder / f"{name}.png" for name in charts])
+        for path, figure in zip(drawn[-1], charts.values(), strict=True):
+            save(figure, path)
+    drawn.append([out / "comparison.png"] if len(runs) > 1 else [])
+    for path in drawn[-1]:
+        save(comparison_figure(runs), path)
+    for own, shown in zip(
+        drawn, draw_gallery(runs, dataset, settings, folders, images, gallery), strict=False
+    ):
+        own += shown
+    # Last, so that there are pictures at any time.
+    for folder in folders:
+        remove_drawn([*folder.glob("*.png"), *folder.glob("gallery/*.png")], except_for=chain(*drawn))
+    remove_drawn([out / "comparison.png"], except_for=drawn[-1])
+    return drawn
 
 
 def positives_figure(run: Run) -> Any:
@@ -98,7 +109,8 @@ def levels_figure(run: Run) -> Any:
 def overlaps_figure(run: Run) -> Any:
     """Histogram of the objects' best overlaps with any prior or prediction, with the thresholds."""
     histogram = run.statistics.overlaps
-    assert histogram is not None
+    if histogram is None:
+        raise ValueError(f"{run.name}: compares no boxes, so there is no best overlap to draw")
     figure, axes = new_figure(8, 4.2, margins=(MARGIN, 1.0, 0.15, 0.4))
     plot.best_overlaps(
         dict(zip(SIZE_TEXT, histogram.counts, strict=True)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.audit.proposals import clip_to
+from assigncore.audit.proposals import clip_to, drawing
 from assigncore.audit.results import Detections, Results
 from assigncore.datasets import Dataset, Image
 from assigncore.inspect.display import plural
@@ -66,7 +66,7 @@ def simulate(dataset: Dataset, image: Image, seed: int) -> Detections:
     moved by ``KEYPOINT_NOISE`` of the object's sides; those that are not labelled are about its centre. The
     same seed and image id give the same detections, whatever else is in the data set.
     """
-    rng = np.random.default_rng([seed, *str(image.id).encode()])
+    rng = drawing(seed, image)
     objects = dataset.objects(image)
     boxes = objects.bboxes
     sides = boxes[:, 2:] - boxes[:, :2]

@@ -56,7 +56,7 @@ class Proposals:
         scaled by ``exp(SIZE_NOISE)``, each times a standard normal number; the rest are boxes of log-uniform
         sizes anywhere. The same seed and image id give the same boxes, whatever else is in the data set.
         """
-        rng = np.random.default_rng([seed, *str(image.id).encode()])
+        rng = drawing(seed, image)
         boxes = dataset.objects(image).bboxes
         around = np.repeat(boxes, self.per_object, axis=0)
         sides = around[:, 2:] - around[:, :2]
@@ -78,6 +78,12 @@ class Proposals:
             f"background up to {self.max_per_image} an image, seed {seed}: the counts show the rule at work, "
             f"not your detector"
         )
+
+
+def drawing(seed: int, image: Image, purpose: bytes = b"") -> np.random.Generator:
+    """Give the random numbers of an image for some purpose: its own, whatever else is in the data set."""
+    # JSON may hold halves of surrogate pairs.
+    return np.random.default_rng([seed, *purpose, *str(image.id).encode(errors="surrogatepass")])
 
 
 def draw_background(rng: np.random.Generator, image: Image, count: int) -> Any:

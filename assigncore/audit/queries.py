@@ -10,7 +10,7 @@ import numpy as np
 from assigncore.audit.frames import Batch
 from assigncore.audit.layouts import Laid, Predicted
 from assigncore.audit.predictions import LOW_SCORE, Predictor
-from assigncore.audit.proposals import check_count, draw_background
+from assigncore.audit.proposals import check_count, draw_background, drawing
 from assigncore.backend import ArrayBackend
 from assigncore.datasets import Image
 
@@ -70,7 +70,7 @@ class QueryLayout:
         count = self.queries.num_queries
         found = self.predictor.detect(image)
         used = min(len(found), count)
-        rng = np.random.default_rng([self.predictor.seed, *b"queries", *str(image.id).encode()])
+        rng = drawing(self.predictor.seed, image, b"queries")
         boxes = np.concatenate([found.boxes[:used], draw_background(rng, image, count - used)])
         scores = np.full((count, len(self.predictor.dataset.categories)), LOW_SCORE, dtype=np.float32)
         scores[np.arange(used), found.labels[:used]] = np.maximum(found.scores[:used], LOW_SCORE)

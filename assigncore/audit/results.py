@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,15 @@ import numpy as np
 from assigncore.audit.errors import AuditError
 from assigncore.audit.suspicions import suspect
 from assigncore.datasets import Dataset, Image
-from assigncore.datasets.files import as_id, id_of_other_type, is_id, is_number, read_json
+from assigncore.datasets.files import (
+    as_id,
+    id_of_other_type,
+    is_coordinate,
+    is_id,
+    is_number,
+    read_json,
+    wrong_coordinates,
+)
 from assigncore.inspect.display import plural
 
 MAX_NAMED = 10
@@ -159,9 +166,10 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
         If the file cannot be read, is no such list, or has no usable box for the data set's images.
     """
     document = read_json(path)
-    if not isinstance(document, list):
+    if not isinstance(document, list) or not document:
+        got = ", got an empty one" if document == [] else ""
         raise AuditError(
-            f"{option} {path}: expected a COCO results file, a list of boxes with image_id and score"
+            f"{option} {path}: expected a COCO results file, a list of boxes with image_id and score{got}"
         )
     index_of = dataset.index_of
     found: dict[int | str, list[tuple[tuple[float, ...], float, int]]] = {}
@@ -191,6 +199,9 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
             break
     if not found:
         first = "; ".join([f"; the first: {broken[0]}" if broken else "", *suspicions])
+        if unknown:
+            theirs, ours = (", ".join(map(repr, list(ids)[:3])) for ids in (unknown, index_of))
+            first = f": the first are of the images {theirs}, this run has {ours}{first}"
         entries = plural(len(document), "entry", "entries")
         raise AuditError(f"{option} {path}: none of {entries} is a box of an image of this run{first}")
     keypoints = _keypoints_of(poses)
@@ -205,7 +216,7 @@ def load_results(option: str, path: Path, dataset: Dataset, *, with_classes: boo
 def _keypoints_of(poses: Mapping[int | str, list[Any]]) -> dict[int | str, Any]:
     """Give the keypoints of each image's entries, (n, K, 2), if every entry has x, y, score of as many."""
     every = [pose for of_image in poses.values() for pose in of_image]
-    sizes = {len(pose) if isinstance(pose, list) and all(map(is_number, pose)) else 0 for pose in every}
+    sizes = {len(pose) if isinstance(pose, list) and all(map(is_coordinate, pose)) else 0 for pose in every}
     if len(sizes) != 1 or (size := sizes.pop()) == 0 or size % 3:
         return {}
     return {
@@ -234,10 +245,13 @@ def _read_entry(
     if not is_id(as_id(entry["image_id"])):
         return Broken(f"image_id: expected a number or a name, got {entry['image_id']!r}")
     box, score, category = entry["bbox"], entry["score"], as_id(entry.get("category_id"))
-    if not isinstance(box, list) or len(box) != 4 or not all(is_number(v) for v in box):
-        return Broken(f"bbox: expected four finite numbers x y width height, got {box!r}")
+    expected = "four finite numbers x y width height"
+    if not isinstance(box, list) or len(box) != 4:
+        return Broken(f"bbox: expected {expected}, got {box!r}")
+    if wrong := wrong_coordinates(box, expected):
+        return Broken(f"bbox: {wrong}")
     x, y, width, height = map(float, box)
-    if width < 0 or height < 0 or not math.isfinite(x + width + y + height):
+    if width < 0 or height < 0:
         return Broken(f"bbox: expected width and height of at least 0, got {box!r}")
     if not is_number(score) or (with_classes and not 0 <= score <= 1):
         wanted = "a probability from 0 to 1" if with_classes else "a finite number"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass, fields
 from functools import cached_property
 from shlex import quote
@@ -190,7 +191,13 @@ class Run:
         return _pictures().levels_figure(self)
 
     def overlaps_figure(self) -> Any:
-        """Draw a histogram of the objects' best overlaps, where boxes are compared; a Matplotlib figure."""
+        """Draw a histogram of the objects' best overlaps; a Matplotlib figure.
+
+        Raises
+        ------
+        ValueError
+            If no boxes are compared: ``statistics.overlaps`` is None.
+        """
         return _pictures().overlaps_figure(self)
 
 
@@ -217,4 +224,6 @@ def _table(rows: Any) -> Table:
 def _plain_column(values: list[Any]) -> Any:
     column = np.empty(len(values), dtype=object)
     column[:] = values
-    return column if any(isinstance(v, str | tuple) or v is None for v in values) else np.asarray(values)
+    if any(isinstance(v, str | tuple) for v in values):
+        return column
+    return np.asarray([math.nan if v is None else v for v in values])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,14 @@ def is_drawn(path: Path) -> bool:
             return b"tEXtSoftware\x00" + DRAWN_BY.encode() in file.read(200)
     except OSError:
         return False
+
+
+def remove_drawn(paths: Iterable[Path], except_for: Iterable[Path]) -> None:
+    """Remove those files that an audit drew, but for some."""
+    kept = set(except_for)
+    for path in paths:
+        if path not in kept and is_drawn(path):
+            path.unlink(missing_ok=True)
 
 
 def slug(name: str) -> str:

@@ -12,11 +12,11 @@ from rich.text import Text
 from assigncore.audit.audit import Audit
 from assigncore.audit.inputs import what_is_compared
 from assigncore.audit.matched import POOR
+from assigncore.audit.notes import about_data, remarks, scale_used
 from assigncore.audit.report import unmatched_rows
 from assigncore.audit.runs import Run
 from assigncore.audit.statistics import OverlapHistogram, PriorCounts, ReasonRow, SizeRow
 from assigncore.audit.what_if import Outcome, Variations, WhatIf
-from assigncore.datasets import Dataset
 from assigncore.inspect.display import plural, shown
 from assigncore.inspect.object_sizes import SIZE_CLASSES
 
@@ -31,12 +31,8 @@ BARS = " ▁▂▃▄▅▆▇█"
 def print_audit(console: Console, audit: Audit) -> None:
     """Print the data set's line, then one assigner in full or several side by side."""
     runs = audit.runs
-    used = {run.scale for run in runs}
-    size = (
-        str(audit.scale) if audit.scale in used else str(*used) if len(used) == 1 else "image scales as noted"
-    )
-    console.print(_headline(audit, size))
-    for notice in _about_data(audit.dataset):
+    console.print(_headline(audit))
+    for notice in about_data(audit.dataset):
         console.print(Text(f"Note (data): {shown(notice, MAX_NOTICE)}", style="yellow"))
     if len(runs) > 1:
         console.print(comparison(runs, audit.images_done))
@@ -127,7 +123,7 @@ def advice_text(run: Run, *, named: bool) -> RenderableType:
             text = f"Nothing that was tried helps the {plural(without, 'object')} without positives much."
         return Group(*parts, Padding(Text(text, style="bold"), (1, 0)))
     before, after = advice.today, advice.outcome
-    names = "; ".join(step.name or " ".join(step.overrides) for step in advice.steps)
+    names = "; ".join(advice.step_names)
     parts.append(
         Padding(
             Text.assemble(
@@ -177,33 +173,17 @@ def _outcome_cells(outcome: Outcome) -> tuple[str, ...]:
     )
 
 
-def _headline(audit: Audit, size: str) -> Text:
+def _headline(audit: Audit) -> Text:
     dataset, settings = audit.dataset, audit.settings
     backend = settings.backend.name + ("" if settings.device is None else f" ({settings.device})")
     crowds = len(dataset.all_crowds)
     counts = f"{plural(len(dataset.images), 'image')}, {plural(len(dataset.all_objects), 'object')}"
     counts += f", {plural(crowds, 'crowd region')}" if crowds else ""
-    text = Text.assemble((shown(dataset.source, MAX_NOTICE), "bold"), f"\n{counts}; {size}, on {backend}")
-    if not audit.is_complete:
-        text.append(
-            f"; interrupted after {plural(audit.images_done, 'image')}, which all below is about", style=LOUD
-        )
-    if dataset.num_clipped:
-        text.append(f"; {plural(dataset.num_clipped, 'box', 'boxes')} cut at the edge")
-    if dataset.dropped:
-        text.append(f"; {plural(sum(dataset.dropped.values()), 'object')} left out as data loaders do")
-    files = sum(skipped.index is None for skipped in dataset.skipped)
-    for count, what in ((files, "broken file"), (len(dataset.skipped) - files, "broken annotation")):
-        if count:
-            text.append(f"; {plural(count, what)} skipped", style=LOUD)
+    size = f"{scale_used(audit)}, on {backend}"
+    text = Text.assemble((shown(dataset.source, MAX_NOTICE), "bold"), f"\n{counts}; {size}")
+    for remark, is_loud in remarks(audit):
+        text.append(f"; {remark}", style=LOUD if is_loud else None)
     return text
-
-
-def _about_data(dataset: Dataset) -> list[str]:
-    """Say what a reader must know of the data to read the numbers right."""
-    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in dataset.dropped.items())
-    left_out = f"as data loaders do, objects are left out where {reasons}"
-    return [*dataset.notices, *([left_out] if reasons else [])]
 
 
 def _notes(runs: Sequence[Run]) -> RenderableType:

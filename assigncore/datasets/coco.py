@@ -15,6 +15,7 @@ import numpy as np
 
 from assigncore.datasets.dataset import Dataset, Image, Rows, Skipped, make_dataset, own_ids, plain_id
 from assigncore.datasets.files import (
+    MAX_SIDE,
     ImageFiles,
     InputFileError,
     as_id,
@@ -22,10 +23,13 @@ from assigncore.datasets.files import (
     decode_text,
     describe,
     id_of_other_type,
+    is_coordinate,
     is_id,
     is_number,
+    is_side,
     parse_json,
     read_bytes,
+    wrong_coordinates,
 )
 from assigncore.datasets.masks import segmentation_box
 from assigncore.inspect.display import plural
@@ -34,9 +38,6 @@ IMAGE_FIELDS = ("id", "width", "height", "file_name", "coco_url")
 ANNOTATION_FIELDS = (
     *("id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "rotation", "keypoints"),
 )
-MAX_SIDE = 2**31 - 1
-"""No image is so wide or high."""
-
 REQUIRED = ("image_id", "category_id", "bbox")
 
 
@@ -169,7 +170,7 @@ def _read_images(
         if found in images:
             raise InputFileError(f"{path}: image {found}: another image has the same id")
         name = _file_name(entry, found)
-        if not (_is_size(size[0]) and _is_size(size[1])):
+        if not all(map(is_side, size)):
             if files is None:
                 raise InputFileError(f"{path}: image {found}: {_wrong_size(*size)}")
             try:
@@ -185,12 +186,8 @@ def _read_images(
     return list(images.values()), broken
 
 
-def _is_size(value: Any) -> bool:
-    return (type(value) is int or is_number(value)) and 1 <= value <= MAX_SIDE and value == int(value)
-
-
 def _wrong_size(width: Any, height: Any) -> str:
-    side, value = ("height", height) if _is_size(width) else ("width", width)
+    side, value = ("height", height) if is_side(width) else ("width", width)
     got = "the field is missing" if value is None else f"got {value!r}"
     return f"expected {side} as a whole number above 0, {got} (--images DIR takes sizes from the files)"
 
@@ -362,25 +359,21 @@ def _check_boxes(boxes: Sequence[Any], reasons: dict[int, str]) -> None:
         flat = list(chain.from_iterable(boxes))
         if set(map(type, flat)) <= {int, float}:
             try:
-                corners = np.asarray(flat, dtype=np.float64).reshape(-1, 4)
-                corners[:, 2:] += corners[:, :2]
-                if np.all(np.isfinite(corners)):
+                if np.all(np.abs(np.asarray(flat, dtype=np.float64)) <= MAX_SIDE):
                     return
             except OverflowError:
                 pass
+    expected = "four finite numbers x y width height"
     for i, box in enumerate(boxes):
-        numbers = isinstance(box, list) and all(is_number(v) for v in box)
-        if numbers and len(box) == 5:
+        if not isinstance(box, list) or len(box) not in (4, 5):
+            reasons.setdefault(i, f"bbox: expected {expected}, got {box!r}")
+        elif wrong := wrong_coordinates(box, expected):
+            reasons.setdefault(i, f"bbox: {wrong}")
+        elif len(box) == 5:
             reasons.setdefault(
                 i,
                 f"bbox: five numbers are an oriented box; expected the four of an upright one, got {box!r}",
             )
-        elif (
-            not numbers
-            or len(box) != 4
-            or not np.all(np.isfinite(np.asarray(box, dtype=float)[:2] + box[2:]))
-        ):
-            reasons.setdefault(i, f"bbox: expected four finite numbers x y width height, got {box!r}")
 
 
 def _read_areas(values: Sequence[Any], reasons: dict[int, str]) -> Any:
@@ -420,7 +413,7 @@ def _read_keypoints(values: Sequence[Any], chosen: Any, notices: list[str]) -> A
     if not any(values):
         return None
     rows = [values[i] or [] for i in chosen]
-    sound = [isinstance(row, list) and len(row) % 3 == 0 and all(map(is_number, row)) for row in rows]
+    sound = [isinstance(row, list) and len(row) % 3 == 0 and all(map(is_coordinate, row)) for row in rows]
     most = max((len(row) // 3 for row, good in zip(rows, sound, strict=True) if good), default=0)
     if not all(sound):
         what = plural(sound.count(False), "annotation has", "annotations have")

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from assigncore.datasets.dataset import Dataset, Image, Rows, Skipped, make_dataset
-from assigncore.datasets.files import ImageFiles, InputFileError, describe, is_id, is_number, read_text
+from assigncore.datasets.files import (
+    ImageFiles,
+    InputFileError,
+    describe,
+    is_id,
+    is_side,
+    read_text,
+    wrong_coordinates,
+)
 from assigncore.inspect.display import plural
 
 IMAGE_FOLDERS = ("Images", "images")
@@ -72,7 +80,7 @@ def _read_line(line: str, files: ImageFiles | None) -> tuple[str, int, int, list
     if not is_id(name) or not isinstance(entry.get("gtboxes"), list):
         raise ValueError(f"expected an object with 'ID' and the list 'gtboxes', got {describe(entry)}")
     size = entry.get("width"), entry.get("height")
-    if all(is_number(side) and side >= 1 and side == int(side) for side in size):
+    if all(map(is_side, size)):
         return str(name), int(size[0]), int(size[1]), entry["gtboxes"]
     if files is None:
         raise ValueError(
@@ -86,8 +94,11 @@ def _read_box(entry: Any) -> tuple[tuple[float, float, float, float], bool]:
     if not isinstance(entry, dict):
         raise ValueError(f"expected an object, got {describe(entry)}")
     box = entry.get("fbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
-        raise ValueError(f"fbox: expected four finite numbers x y width height, got {box!r}")
+    expected = "four finite numbers x y width height"
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError(f"fbox: expected {expected}, got {box!r}")
+    if wrong := wrong_coordinates(box, expected):
+        raise ValueError(f"fbox: {wrong}")
     extra = entry.get("extra")
     ignored = isinstance(extra, dict) and extra.get("ignore") == 1
     x, y, width, height = map(float, box)

@@ -11,8 +11,10 @@ from typing import Any, overload
 
 import numpy as np
 
+from assigncore.checks import check_knob, several
 from assigncore.datasets.files import InputFileError
 from assigncore.inspect.display import plural
+from assigncore.registry import suggestion
 
 # Sums of decimal fractions miss the image's edge by less than this; it is not worth calling a box clipped.
 EDGE_TOLERANCE = 0.01
@@ -337,8 +339,8 @@ class Dataset(Sequence[AnnotatedImage]):
     def filter(
         self,
         *,
-        image_ids: Collection[int | str] = (),
-        categories: Collection[int | str] = (),
+        image_ids: int | str | Collection[int | str] = (),
+        categories: int | str | Collection[int | str] = (),
         limit: int | None = None,
         seed: int | None = None,
     ) -> Dataset:
@@ -346,9 +348,9 @@ class Dataset(Sequence[AnnotatedImage]):
 
         Parameters
         ----------
-        image_ids : collection
+        image_ids : id or name, or collection of them
             Only these images, called by id, by file name or by its stem. None given: all.
-        categories : collection
+        categories : id or name, or collection of them
             Only the objects and crowd regions of these classes, called by name or id, and only images that
             have such objects: what a detector of these classes alone would be trained on. None given: all.
         limit : int, optional
@@ -359,8 +361,16 @@ class Dataset(Sequence[AnnotatedImage]):
         Raises
         ------
         ValueError
-            If a name is of no image or no category, or nothing is left.
+            If a name is of no image or no category, a number is out of range, or nothing is left.
+        TypeError
+            If an argument is of another type.
         """
+        image_ids = several("image_ids", image_ids, int, str, np.integer, expected="ids or file names")
+        categories = several("categories", categories, int, str, np.integer, expected="ids or names")
+        if limit is not None:
+            check_knob("limit", limit, at_least=1, integer=True)
+        if seed is not None:
+            check_knob("seed", seed, at_least=0, integer=True)
         chosen = self if not categories else self._of_categories(categories)
         said = [f"only the objects of: {', '.join(chosen.class_names)}"] if categories else []
         indices = np.arange(len(chosen.images)) if not image_ids else chosen._find_images(image_ids)
@@ -375,7 +385,7 @@ class Dataset(Sequence[AnnotatedImage]):
             drawn = "" if seed is None else f", drawn by the seed {seed}"
             said.append(f"{len(indices):,} of {plural(len(self.images), 'image')}{drawn}")
         if not len(chosen.all_objects):
-            raise ValueError(f"there is no object in the {plural(len(chosen.images), 'image')} chosen")
+            raise ValueError("nothing is left: no image chosen has an object")
         return replace(chosen, notices=(*self.notices, *said))
 
     def _find_images(self, names: Collection[int | str]) -> Any:
@@ -398,8 +408,9 @@ class Dataset(Sequence[AnnotatedImage]):
         ]
         for wanted, found in zip(names, ids, strict=True):
             if not found:
-                shown = ", ".join(repr(name) for name in list(self.class_names)[:10])
-                raise ValueError(f"there is no category {wanted!r}; there are {shown}")
+                raise ValueError(
+                    f"there is no category {wanted!r}; {suggestion(str(wanted), self.class_names)}"
+                )
         kept = {id for found in ids for id in found}
         categories = {id: name for id, name in self.categories.items() if id in kept}
         relabel = np.full(len(self.categories), -1)

@@ -70,7 +70,9 @@ def read(path: Path, source: str, images: ImageFiles | None) -> Dataset:
         pictures.append(Image(image_id, width, height, file.stem))
         shown_files.append(shown)
     if not pictures:
-        raise InputFileError(f"{path}: none of the {len(paths)} files can be used, the first is {skipped[0]}")
+        raise InputFileError(
+            f"{path}: none of {plural(len(paths), 'file')} can be used, the first is {skipped[0]}"
+        )
     categories = sorted(set(names))
     label_of = {name: label for label, name in enumerate(categories)}
     rows.labels = [label_of[name] for name in names]
@@ -104,5 +106,5 @@ def _read_line(parts: Sequence[str]) -> tuple[str, list[float], bool] | str:
     except ValueError:
         return f"expected numbers, got {' '.join(parts[:CORNERS])!r}"
     if polygon_box(points) is None:
-        return f"expected finite numbers, got {' '.join(parts[:CORNERS])!r}"
+        return f"expected finite numbers of pixels, got {' '.join(parts[:CORNERS])!r}"
     return parts[CORNERS], points, parts[CORNERS + 1 :] not in ([], ["0"])

@@ -7,6 +7,7 @@ import gzip
 import json
 import struct
 import sys
+import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm")
+
+MAX_SIDE = 2**31 - 1
+"""No image is so wide or high, and no coordinate of a box so far away."""
 
 MOST_COMPARED = 5000
 """Images whose sizes are compared with their files'."""
@@ -145,6 +149,25 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
+def is_side(value: Any) -> bool:
+    """Tell whether a value can be the width or height of an image, in pixels."""
+    return is_number(value) and 1 <= value <= MAX_SIDE and value == int(value)
+
+
+def is_coordinate(value: Any) -> bool:
+    """Tell whether a value can say where something is in an image, or near one, in pixels."""
+    return is_number(value) and abs(value) <= MAX_SIDE
+
+
+def wrong_coordinates(values: Sequence[Any], expected: str) -> str:
+    """Say what is wrong with what should be coordinates in pixels, as `expected` calls them; else nothing."""
+    if all(map(is_coordinate, values)):
+        return ""
+    if not all(map(is_number, values)):
+        return f"expected {expected}, got {values!r}"
+    return f"expected pixels of an image, up to {MAX_SIDE:,}, got {values!r}"
+
+
 def describe(value: Any) -> str:
     """Call a value of a document by its kind."""
     if isinstance(value, dict):
@@ -179,9 +202,17 @@ def image_size(path: Path) -> tuple[int, int]:
     OSError
         If it cannot be read, or is no image that is known.
     """
+    width, height = _written_size(path)
+    if not (is_side(width) and is_side(height)):
+        raise OSError("has no pixels" if width < 1 or height < 1 else "is a broken image")
+    return width, height
+
+
+def _written_size(path: Path) -> tuple[int, int]:
+    """Read what an image file says of its size."""
     with path.open("rb") as file:
         head = file.read(26)
-        if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
+        if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR" and len(head) >= 24:
             # Only JPEG is ever turned by EXIF in practice.
             return struct.unpack(">II", head[16:24])
         if head.startswith(b"\xff\xd8"):
@@ -246,12 +277,13 @@ def _size_by_pillow(path: Path) -> tuple[int, int]:
             'is neither PNG nor JPEG; other images need Pillow: pip install "assigncore[audit]"'
         ) from None
     try:
-        with pillow.open(path) as image:
+        # It warns of what is broken beside the size, and of large images, of which no pixel is read here.
+        with warnings.catch_warnings(action="ignore"), pillow.open(path) as image:
             width, height = image.size
             turned = 5 <= image.getexif().get(0x0112, 1) <= 8
     except OSError:
         raise OSError("is no image that is known") from None
-    except (ValueError, SyntaxError, pillow.DecompressionBombError):
+    except Exception:  # Its readers raise whatever a broken file leads them to.
         raise OSError("is a broken image") from None
     return (height, width) if turned else (width, height)
 
@@ -299,12 +331,9 @@ class ImageFiles:
         if path is None:
             raise OSError(f"there is no {name!r} in {self.folder}")
         try:
-            width, height = image_size(path)
+            return image_size(path)
         except OSError as error:
             raise OSError(f"{path} {error.strerror or error}") from None
-        if width < 1 or height < 1:
-            raise OSError(f"{path} has no pixels")
-        return width, height
 
 
 class Sized(Protocol):

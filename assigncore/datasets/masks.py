@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.datasets.files import is_number
+from assigncore.datasets.files import is_coordinate, is_side
 
 Box = tuple[float, float, float, float]
 
@@ -35,7 +35,7 @@ def segmentation_box(segmentation: Any) -> Box | None:
 
 def polygon_box(points: Sequence[Any]) -> Box | None:
     """Find the box x1 y1 x2 y2 around points x, y, x, y, ...; None unless they are at least three."""
-    if len(points) < 6 or len(points) % 2 or not all(is_number(value) for value in points):
+    if len(points) < 6 or len(points) % 2 or not all(map(is_coordinate, points)):
         return None
     xs, ys = points[::2], points[1::2]
     return float(min(xs)), float(min(ys)), float(max(xs)), float(max(ys))
@@ -44,7 +44,7 @@ def polygon_box(points: Sequence[Any]) -> Box | None:
 def _runs_box(segmentation: dict[str, Any]) -> Box | None:
     """Find the box around a mask's pixels: runs of 0 and 1 in turn, down each column, column by column."""
     size, counts = segmentation.get("size"), segmentation.get("counts")
-    if not isinstance(size, list) or len(size) != 2 or type(size[0]) is not int or size[0] < 1:
+    if not isinstance(size, list) or len(size) != 2 or type(size[0]) is not int or not is_side(size[0]):
         return None
     if isinstance(counts, str):
         counts = unpack_counts(counts)

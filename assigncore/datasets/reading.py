@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from assigncore.datasets import coco, crowdhuman, dota, voc, yolo
 from assigncore.datasets.dataset import Dataset
@@ -60,7 +60,9 @@ def read_dataset(
         If it cannot be read, is of no such format, has an image without size, or no usable object, crowd
         regions not counted.
     ValueError
-        If there is no such format, or `split` is given for a format without splits.
+        If there is no such format or no folder `images`, or `split` is given for a format without splits.
+    TypeError
+        If `path` or `images` is no path.
 
     Notes
     -----
@@ -84,17 +86,46 @@ def read_dataset(
     >>> dataset[0].gt_bboxes
     array([[ 4.,  8., 20., 18.]], dtype=float32)
     """
-    path = Path(path)
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
+    path, images = as_path("path", path), None if images is None else as_path("images", images)
+    try:
+        return _read(path, format, images, split, source)
+    except OSError as error:
+        # Of folders that may not be looked into, names that are too long, disks that fail.
+        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def as_path(name: str, value: Any) -> Path:
+    """Take an argument for a path.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it cannot be one.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}: expected a path, got {type(value).__name__}")
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"{name}: expected a path, got {value!r}")
+    return Path(text)
+
+
+def _read(
+    path: Path, format: Format | None, images: Path | None, split: str | None, source: str | None
+) -> Dataset:
+    """Read what `read_dataset` says."""
     if format is None:
         path, format = find_format(path)
-    elif format not in FORMATS:
-        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
     elif path.is_dir() and format in ("coco", "lvis", "crowdhuman"):
         path = _only_file(path, (".odgt",) if format == "crowdhuman" else (".json", ".json.gz"))
     elif not path.exists():
         raise InputFileError(f"{path}: no such file or folder")
     named = str(path) if source is None else source
-    folder = None if images is None else ImageFiles(Path(images))
+    if images is not None and not images.is_dir():
+        raise ValueError(f"images {images}: no such folder")
+    folder = None if images is None else ImageFiles(images)
     if split is not None and format not in ("yolo", "voc"):
         raise ValueError(f"split: {format} has no splits: give the file of the one, got {split!r}")
     if format in ("coco", "lvis"):
@@ -146,8 +177,7 @@ def read_coco(path: str | os.PathLike[str], *, source: str | None = None) -> Dat
     >>> dataset[0].gt_bboxes, dataset[0].gt_labels
     (array([[ 4.,  8., 20., 18.]], dtype=float32), array([0]))
     """
-    path = Path(path)
-    return coco.read(path, str(path) if source is None else source, None)
+    return read_dataset(path, "coco", source=source)
 
 
 def sample_dataset() -> Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -16,6 +15,8 @@ from assigncore.datasets.files import (
     InputFileError,
     compare_sizes,
     ids_of_files,
+    is_coordinate,
+    is_side,
     read_bytes,
     read_text,
 )
@@ -121,7 +122,7 @@ def _read_file(file: Path, files: ImageFiles | None) -> tuple[Image, ElementTree
         raise InputFileError(f"{file}: expected an <annotation>, got a <{tree.tag}>")
     name = (tree.findtext("filename") or "").strip() or file.stem
     size = [_number(tree.findtext(f"size/{side}")) for side in ("width", "height")]
-    if all(value is not None and value >= 1 and value.is_integer() for value in size):
+    if all(map(is_side, size)):
         width, height = (int(value) for value in size if value is not None)
     elif files is not None:
         width, height = files.size(name)
@@ -167,7 +168,7 @@ def _read_object(entry: ElementTree.Element) -> tuple[str, Sequence[float], bool
     bounds = {child.tag: child.text for child in (() if outline is None else outline)}
     sides = [bounds.get(side) for side in ("xmin", "ymin", "xmax", "ymax")]
     box = [_number(side) for side in sides]
-    if any(value is None or not math.isfinite(value) for value in box):
+    if not all(map(is_coordinate, box)):
         raise ValueError(
             f"bndbox: expected the numbers xmin ymin xmax ymax, got {', '.join(map(str, sides))}"
         )

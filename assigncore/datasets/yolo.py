@@ -35,6 +35,8 @@ NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 
 MAX_CLASSES = 1_000_000
 
+MAX_KEYPOINTS = 10_000
+
 CORNERS = 8
 """Coordinates of an oriented box."""
 
@@ -100,7 +102,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     text = read_text(path, "a YAML file")[0]
     try:
         config = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # Besides its own, whatever the values that a file tags lead it to.
         raise InputFileError(f"{path}: is not valid YAML: {error}") from None
     if not isinstance(config, dict):
         raise InputFileError(
@@ -132,7 +134,7 @@ def _read_keypoint_shape(path: Path, config: dict[str, Any]) -> tuple[int, int] 
     if (
         len(numbers) != 2
         or not all(type(n) is int for n in numbers)
-        or numbers[0] < 1
+        or not 1 <= numbers[0] <= MAX_KEYPOINTS
         or numbers[1] not in (2, 3)
     ):
         raise InputFileError(
@@ -169,8 +171,9 @@ def _images_of(path: Path, config: dict[str, Any], entries: Sequence[str]) -> li
     bases = [path.parent] if not isinstance(root, str) else [path.parent / root, path.parent, Path(root)]
     images: list[Path] = []
     for entry in entries:
-        # Exporters write paths from a folder within the data set's as if from the data set's.
-        places = [base / e for base in bases for e in (entry, entry.lstrip("./"))]
+        # Exporters write paths as Windows does, and from a folder within the data set's as if from this one.
+        plain = entry.replace("\\", "/")
+        places = [base / e for base in bases for e in (entry, plain, plain.lstrip("./"))]
         place = next((p for p in places if p.exists()), None)
         if place is None:
             raise InputFileError(f"{path}: the images {entry!r} are not there: there is no {places[0]}")
@@ -186,7 +189,7 @@ def _images_in(place: Path) -> list[Path]:
     if place.suffix.lower() in IMAGE_SUFFIXES:
         return [place]
     lines = read_text(place, "a list of images")[0].splitlines()
-    return [place.parent / line.strip() for line in lines if line.strip()]
+    return [place.parent / line.strip().replace("\\", "/") for line in lines if line.strip()]
 
 
 def _pair(images: Sequence[Path]) -> list[Pair]:
@@ -361,7 +364,7 @@ def _read_line(
     except ValueError:
         return f"expected numbers, got {' '.join(parts[:6])!r}"
     if not kind.is_integer() or kind < 0 or (names is not None and kind not in names):
-        wanted = f"a class from 0 to {len(names) - 1}" if names is not None else "a class number"
+        wanted = "a class number" if names is None else _classes_of(names)
         return f"expected {wanted}, got {parts[0]}"
     count = len(values)
     if shape is not None and count not in (4, 4 + shape[0] * shape[1]):
@@ -388,6 +391,15 @@ def _read_line(
         return f"expected fractions of the image from 0 to 1, got {' '.join(parts[1:9])}"
     x1, y1, x2, y2 = box
     return int(kind), (x1 * width, y1 * height, x2 * width, y2 * height)
+
+
+def _classes_of(names: dict[int | str, str]) -> str:
+    """Say which classes there are; names by number need not be of all from 0 on."""
+    last = len(names) - 1
+    if last in names and 0 in names:
+        return f"a class from 0 to {last}"
+    few = [str(number) for number in names][:10]
+    return f"one of the classes {', '.join(few)}{' ...' if len(names) > len(few) else ''}"
 
 
 def _keypoints_of(parts: Sequence[str], width: int, height: int, shape: tuple[int, int]) -> Any:

@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from assigncore import audit
+from assigncore.audit import Advice, Outcome, WhatIf
 from assigncore.audit.config import preset_as_toml, read_preset
 from assigncore.audit.presets import PRESETS
 
@@ -85,6 +86,13 @@ def test_where_every_object_has_positives_nothing_is_advised(rivals):
 def test_what_is_advised_leaves_fewer_of_the_tree_crowns_out(name):
     advice = audit.run(assigners=name).suggest()[name].advice
     assert advice.outcome.without < advice.today.without / 4
+
+
+def test_a_step_is_called_by_what_it_changes_besides_those_before():
+    steps = [("scales fitted", ("priors.scales=[3]",)), ("", ("priors.scales=[3]", "min_pos_iou=0.1"))]
+    today = Outcome(9, 9, (9, 0, 0), 0.0, None, 100)
+    advice = Advice("rpn", 1, today, (), (), tuple(WhatIf(*step, today) for step in steps))
+    assert advice.step_names == ("scales fitted", "min_pos_iou=0.1")
 
 
 def test_more_objects_than_queries_are_said(crowns):

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pandas
 import pytest
 
-from assigncore import audit
-from assigncore.audit import chunks
+from assigncore import MaxIoUAssigner, audit
+from assigncore.audit import AuditError, chunks, execution
 from assigncore.datasets import Dataset, read_coco
 
 NAMES = ("rpn", "faster-rcnn-rcnn", "tood")
@@ -95,6 +98,119 @@ def test_an_interrupted_run_keeps_what_it_has(jobs, many):
 def test_an_interrupt_before_anything_is_done_is_one(many):
     with pytest.raises(KeyboardInterrupt):
         audit.run(many, progress=interrupted(0))
+
+
+def test_every_worker_is_started_where_no_interrupt_reaches_it():
+    with execution._open(None, 2) as (submit, _):
+        assert len(submit.func.__self__._processes) == 2
+
+
+def hand_over(lifeline, results):
+    """Hand a result over that no pipe holds, in a process that ends with its parent."""
+    threading.Thread(target=execution._end_with, args=(lifeline,), daemon=True).start()
+    execution._at_work(time.sleep, 0.1)
+    results.send_bytes(bytes(10_000_000))
+
+
+def test_a_worker_hands_its_result_over_before_it_ends():
+    context = get_context("spawn")
+    (lifeline, end), (reader, writer) = (context.Pipe(duplex=False) for _ in range(2))
+    worker = context.Process(target=hand_over, args=(lifeline, writer), daemon=True)
+    worker.start()
+    writer.close()
+    assert reader.poll(60)
+    end.close()
+    # Time to end in the middle, as it must not.
+    time.sleep(0.3)
+    assert len(reader.recv_bytes()) == 10_000_000
+    worker.join()
+
+
+def compute(lifeline, began):
+    """Compute for a minute, in a process that ends with its parent."""
+    threading.Thread(target=execution._end_with, args=(lifeline,), daemon=True).start()
+    execution._at_work(lambda: (began.set(), time.sleep(60)))
+
+
+def test_a_worker_that_computes_ends_at_once():
+    context = get_context("spawn")
+    lifeline, end = context.Pipe(duplex=False)
+    began = context.Event()
+    worker = context.Process(target=compute, args=(lifeline, began), daemon=True)
+    worker.start()
+    assert began.wait(60)
+    end.close()
+    worker.join(30)
+    assert worker.exitcode == 1
+
+
+WRONG = {
+    "a loaded document": ({"annotations": {}}, "annotations: expected a path, got dict"),
+    "a frame": ({"annotations": pandas.DataFrame()}, "annotations: expected a path, got DataFrame"),
+    "an assigner itself": (
+        {"assigners": MaxIoUAssigner(0.5, 0.4)},
+        "assigners: expected names of presets or paths",
+    ),
+    "no image": ({"limit": -1}, "limit: expected at least 1, got -1"),
+    "half an image": ({"limit": 1.5}, "limit: expected an integer, got 1.5"),
+    "no job": ({"jobs": 0}, "jobs: expected at least 1, got 0"),
+    "no batch": ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+    "a divisor of 0": ({"size_divisor": 0}, "size_divisor: expected at least 1, got 0"),
+    "a seed below 0": ({"seed": -1}, "seed: expected at least 0, got -1"),
+    "a drawing below 0": ({"sample": -1, "limit": 1}, "sample: expected at least 0, got -1"),
+    "an override that is none": ({"overrides": [5]}, "overrides: expected texts KEY=VALUE, got 5"),
+    "no id": ({"image_ids": [None]}, "image_ids: expected ids or file names, got None"),
+    "no folder": ({"images": "nowhere"}, "images nowhere: no such folder"),
+    "predictions in memory": (
+        {"predictions": [], "assigners": "tood"},
+        "predictions: expected a path, got list",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_argument_is_named(case, document, write):
+    arguments, reason = WRONG[case]
+    with pytest.raises((TypeError, AuditError), match=reason):
+        audit.run(**{"annotations": write(document), **arguments})
+
+
+def test_how_a_file_is_read_says_nothing_about_a_data_set(many):
+    for argument in ({"format": "coco"}, {"split": "val"}, {"images": "."}):
+        with pytest.raises(AuditError, match="says how annotations are read, but none are given"):
+            audit.run(many, **argument)
+
+
+def test_one_of_several_may_stand_alone(document, write):
+    found = audit.run(write(document), overrides="min_pos_iou=0.2", image_ids=7, categories="ape")
+    assert found[0].name == "rpn min_pos_iou=0.2"
+    assert [image.id for image in found.dataset.images] == [7]
+    assert len(found.vary("min_pos_iou=0.1,0.3")[0].variations.what_ifs) == 2
+
+
+@pytest.mark.parametrize("argument", [{"images": 0}, {"jobs": 0}])
+def test_changes_are_tried_on_an_image_at_least(argument, many):
+    found = audit.run(many)
+    for method, arguments in ((found.suggest, ()), (found.vary, ("min_pos_iou=0.2",))):
+        with pytest.raises(AuditError, match="expected at least 1, got 0"):
+            method(*arguments, **argument)
+
+
+def test_what_a_row_does_not_have_is_no_number(document, write):
+    table = audit.run(write(document), categories="ape")[0].sizes_table()
+    assert table["mean_positives"].dtype == np.float64
+    assert np.isnan(table["mean_positives"][table["objects"] == 0]).all()
+
+
+def test_an_overlap_that_nobody_compares_is_not_drawn(many):
+    with pytest.raises(ValueError, match="fcos: compares no boxes"):
+        audit.run(many, "fcos")[0].overlaps_figure()
+
+
+@pytest.mark.parametrize("name", ["tood", "detr", "faster-rcnn-rcnn"])
+def test_an_image_may_be_called_by_half_a_surrogate_pair(name, document, write):
+    document["images"][0]["id"] = document["annotations"][0]["image_id"] = "\ud83c"
+    assert not audit.run(write(document), name).dataset.images[0].id.isprintable()
 
 
 def test_runs_are_found_by_index_and_name(many):

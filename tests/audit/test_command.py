@@ -79,6 +79,20 @@ def test_the_gallery_of_an_earlier_run_goes_and_nothing_else_does(command, docum
     assert all((folder / name).read_text() == "mine" for name in mine)
 
 
+def test_the_page_shows_what_this_run_drew_and_nothing_else(command, document, write, tmp_path):
+    folder = tmp_path / "o" / "own"
+    options = ("audit", write(document), "--out", tmp_path / "o", "--gallery", 1, "--assigner")
+    assert command(*options, "own=rpn", "--assigner", "atss").exit_code == 0
+    assert (folder / "best_overlap.png").is_file()
+    (folder / "gallery" / "mine.png").write_bytes(b"mine")
+    assert command(*options, "own=fcos").exit_code == 0
+    shown = re.findall('<img alt="([^"]*)"', (tmp_path / "o" / "report.html").read_text())
+    assert shown == ["positives", "levels", "01 a"]
+    assert not (folder / "best_overlap.png").exists()
+    assert not (tmp_path / "o" / "comparison.png").exists()
+    assert (folder / "gallery" / "mine.png").read_bytes() == b"mine"
+
+
 def test_a_picture_takes_the_place_of_no_other_file(command, document, write, tmp_path):
     folder = tmp_path / "o" / "rpn" / "gallery"
     folder.mkdir(parents=True)
@@ -133,7 +147,7 @@ WRONG = {
         [[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]],
         "is not a COCO annotation file",
     ),
-    "an unknown preset": ([GOOD, "--assigner", "retinanett"], "did you mean 'retinanet'"),
+    "an unknown preset": ([GOOD, "--assigner", "retinanett"], "did you mean retinanet?"),
     "an unknown knob": ([GOOD, "--set", "pos_iou=0.5"], "did you mean pos_iou_thr"),
     "a knob out of range": ([GOOD, "--set", "neg_iou_thr=[0.5, 0.1]"], "neg_iou_thr"),
     "an override without value": ([GOOD, "--set", "pos_iou_thr"], "expected KEY=VALUE"),
@@ -147,7 +161,7 @@ WRONG = {
     "a wrong scale": ([GOOD, "--image-scale", "large"], "expected two edges like 1333x800"),
     "a scale no memory holds": ([GOOD, "--image-scale", "99999x99999"], "choose a smaller --image-scale"),
     "a wrong seed": ([GOOD, "--seed", "-1"], "--seed"),
-    "a config that is not there": ([GOOD, "--config", "nowhere.toml"], "nowhere.toml: cannot be read"),
+    "a config that is not there": ([GOOD, "--config", "nowhere.toml"], "nowhere.toml: no such file"),
     "proposals that nothing uses": (
         [GOOD, "--proposals", "nowhere.json"],
         "no assigner of this run works on proposals",
@@ -181,12 +195,23 @@ WRONG = {
     "a split of a file": ([GOOD, "--split", "val"], "--split: coco has no splits"),
     "an image that is not there": ([GOOD, "--image-id", "q"], "there is no image 'q'"),
     "a class that is not there": ([GOOD, "--category", "cow"], "there is no category 'cow'"),
+    "a class in capitals": (
+        [GOOD, "--category", "Zebra"],
+        "there is no category 'Zebra'; did you mean zebra?",
+    ),
     "no image": ([GOOD, "--limit", "0"], "--limit"),
     "a seed for nothing": ([GOOD, "--sample", "1"], "--sample: draws the images that --limit counts"),
     "images that are not there": (
         [GOOD, "--out", "out", "--images", "nowhere"],
         "--images nowhere: no such folder",
     ),
+    "a format for nothing": (
+        ["--format", "coco"],
+        "--format: says how annotations are read, but none are given",
+    ),
+    "an output without a name": ([GOOD, "--out", ""], "expected a path, got ''"),
+    "a path that is too long": (["nowhere" * 900], "cannot be read: File name too long"),
+    "a folder of images that is too long": ([GOOD, "--images", "nowhere" * 900], "File name too long"),
     "a file for the output": ([GOOD, "--out", "annotations.json"], "cannot make this folder"),
 }
 
@@ -197,7 +222,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(case, command, document, write, t
     (first, *rest), reason = WRONG[case]
     if first == GOOD:
         first = write(document)
-    elif first not in ("nowhere.json", "."):
+    elif not str(first).startswith(("nowhere", ".", "--")):
         first = write(first)
     result = command("audit", first, *rest)
     assert result.exit_code == 2
@@ -318,6 +343,19 @@ def test_an_output_that_takes_nothing_loses_no_report(redirection, document, wri
     assert len(lines) == 1
     assert lines[0].startswith("Error: standard output cannot be written")
     assert lines[0].endswith("report.json is whole")
+
+
+@pytest.mark.parametrize("words", [["audit", "--help"], [], ["--version"]])
+def test_an_output_that_takes_no_help_ends_in_one_line(words):
+    _, lines = in_shell("> /dev/full", *words)
+    assert lines == ["Error: No space left on device"]
+
+
+def test_a_narrow_terminal_loses_no_name_and_no_number(document, write):
+    options = ("audit", write(document), "--assigner", "rpn", "--assigner", "retinanet")
+    wide, narrow = (in_shell("", *options, env={"COLUMNS": columns})[0].decode() for columns in ("100", "20"))
+    rows = [line.split() for line in wide.splitlines() if line.startswith("│")]
+    assert [line.split() for line in narrow.splitlines() if line.startswith("│")] == rows
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])

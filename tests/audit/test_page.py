@@ -128,6 +128,13 @@ def test_the_page_grows_with_neither_images_nor_objects(write, monkeypatch):
     assert sizes[1] - sizes[0] <= 3 * (page.MAX_LISTED - 10)
 
 
+def test_the_page_says_that_a_run_was_interrupted_and_which_scale_it_used(rivals):
+    whole = audit.run(rivals, "ssd")
+    text = "".join(Elements(make_page(dataclasses.replace(whole, images_done=2))).texts)
+    assert "resized to exactly 300x300, aspect ratio not kept" in text
+    assert "interrupted after 2 images, which all below is about" in text
+
+
 def test_the_page_shows_reasons_advice_and_variations(rivals):
     found = audit.run(rivals, "rpn", image_scale="original", overrides=["priors.scales=[64]"])
     text = "".join(Elements(make_page(found.suggest().vary(["priors.scales=[2]"]))).texts)

@@ -38,11 +38,12 @@ def run(audit):
 
 def test_every_run_has_its_pictures_and_all_their_comparison(run, dataset, settings, tmp_path):
     runs = [run("rpn"), run("retinanet")]
-    count = pictures.draw_all(runs, dataset, settings, tmp_path, None, 2)
+    drawn = pictures.draw_all(runs, dataset, settings, tmp_path, None, 2)
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png"))
     each = ["best_overlap.png", "gallery/01_a.png", "gallery/02_b.png", "levels.png", "positives.png"]
     assert found == ["comparison.png", *(f"{n}/{p}" for n in ("retinanet", "rpn") for p in each)]
-    assert count == len(found)
+    assert [len(own) for own in drawn] == [5, 5, 1]
+    assert sorted(path for own in drawn for path in own) == [tmp_path / name for name in found]
     for path in found:
         assert (tmp_path / path).read_bytes().startswith(PNG)
 
@@ -55,7 +56,8 @@ def test_the_gallery_starts_with_the_images_that_go_without(run, dataset):
 def test_the_gallery_draws_every_run_at_its_own_size(run, dataset, settings, tmp_path):
     runs = [run("rpn"), run("ssd")]
     folders = [tmp_path / name for name in ("rpn", "ssd")]
-    assert gallery.draw_gallery(runs, dataset, settings, folders, None, 1) == 2
+    drawn = gallery.draw_gallery(runs, dataset, settings, folders, None, 1)
+    assert drawn == [[folder / "gallery" / "01_a.png"] for folder in folders]
     shapes = [imread(tmp_path / name / "gallery" / "01_a.png").shape for name in ("rpn", "ssd")]
     assert shapes[1][0] > shapes[0][0]
 

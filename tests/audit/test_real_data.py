@@ -33,7 +33,9 @@ def assigners(names):
 def audit(command, tmp_path, monkeypatch):
     """Run the command for its output and its report, without the time that pictures take."""
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(command_module, "_prepare_pictures", lambda _: SimpleNamespace(draw_all=lambda *_: 0))
+    monkeypatch.setattr(
+        command_module, "_prepare_pictures", lambda _: SimpleNamespace(draw_all=lambda *_: [])
+    )
 
     def audit(*arguments):
         result = command("audit", *arguments, "--out", tmp_path)

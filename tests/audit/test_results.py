@@ -45,7 +45,10 @@ BROKEN = {
     "a negative width": (entry(7, 0.5, bbox=[1, 2, -3, 4]), "bbox: expected width and height of at least 0"),
     "a box with null": (entry(7, 0.5, bbox=[1, 2, None, 4]), "bbox: expected four finite numbers"),
     "a box with NaN": (entry(7, 0.5, bbox=[1, 2, float("nan"), 4]), "bbox: expected four finite numbers"),
-    "a box beyond all numbers": (entry(7, 0.5, bbox=[1e308, 2, 1e308, 4]), "bbox: expected width"),
+    "a box beyond all numbers": (
+        entry(7, 0.5, bbox=[1e308, 2, 1e308, 4]),
+        "bbox: expected pixels of an image",
+    ),
     "three numbers": (entry(7, 0.5, bbox=[1, 2, 3]), "bbox: expected four finite numbers"),
     "a score that is NaN": (entry(7, float("nan")), "score: expected a finite number, got nan"),
 }
@@ -103,9 +106,9 @@ def test_many_are_named_up_to_ten(read):
 
 
 def test_a_file_without_a_usable_box_is_refused(read):
-    with pytest.raises(AuditError, match=r"none of 1 entry is a box of an image of this run$"):
+    with pytest.raises(AuditError, match=r"none of 1 entry is .* of the images 99, this run has 7, 3, 5$"):
         read([entry(99, 0.5)])
-    with pytest.raises(AuditError, match=r"none of 0 entries"):
+    with pytest.raises(AuditError, match=r"a list of boxes .*, got an empty one$"):
         read([])
     with pytest.raises(AuditError, match=r"none of 1 entry .*; the first: entry at index 0: there is"):
         read([entry(7, 0.5, category_id=1)], with_classes=True)

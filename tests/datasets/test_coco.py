@@ -73,6 +73,12 @@ BROKEN = {
     "not a number": ({"bbox": [1, 2, float("nan"), 4]}, "expected four finite numbers"),
     "infinite": ({"bbox": [1, 2, float("inf"), 4]}, "expected four finite numbers"),
     "beyond floats": ({"bbox": [1, 2, 10**400, 4]}, "expected four finite numbers"),
+    "beyond any image": ({"bbox": [1, 2, 1e300, 4]}, "expected pixels of an image, up to 2,147,483,647"),
+    "the sum beyond floats": ({"bbox": [1e308, 2, 1e308, 4]}, "expected pixels of an image"),
+    "a mask beyond floats": (
+        {"bbox": None, "segmentation": {"counts": [1, 2, 3], "size": [10**400, 4]}},
+        "the field 'bbox' is missing",
+    ),
     "negative width": ({"bbox": [10, 10, -5, 5]}, "expected width and height above 0"),
     "zero height": ({"bbox": [10, 10, 5, 0]}, "expected width and height above 0"),
     "outside": ({"bbox": [1000, 10, 5, 5]}, "lies outside its image of 320 x 240 pixels"),

@@ -62,6 +62,8 @@ def test_sizes_come_from_the_images(path, tmp_path):
     assert len(read_dataset(path, images=tmp_path / "elsewhere").all_objects) == 2
     told = save(tmp_path / "told.odgt", {**LINES[0], "width": 100, "height": 90})
     assert len(read_dataset(told).all_objects) == 2
+    with pytest.raises(InputFileError, match="the format does not tell the size"):
+        read_dataset(save(tmp_path / "told.odgt", {**LINES[0], "width": 1e300, "height": 90}))
 
 
 BROKEN = {
@@ -82,7 +84,9 @@ def test_a_broken_line_among_good_ones_is_named_skipped_and_counted(case, path):
     assert str(dataset.skipped[0]).startswith(reason)
 
 
-@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, "3", 4], [5, 5, 0, 4], [200, 5, 5, 5]])
+@pytest.mark.parametrize(
+    "box", [None, [1, 2, 3], [1, 2, "3", 4], [5, 5, 0, 4], [200, 5, 5, 5], [1e308, 2, 1e308, 4]]
+)
 def test_a_broken_box_is_named_skipped_and_counted(box, path):
     line = {"ID": "b", "gtboxes": [person([5, 5, 5, 5]), person(box)]}
     dataset = read_dataset(save(path, LINES[0], line))

@@ -74,11 +74,16 @@ def test_a_progressive_jpeg_with_a_long_comment(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0\x00", b"\xff\xd8\xff\xc0\x00\x08\x08", b"text"]
+    "content",
+    [
+        *(b"", b"\xff\xd8", b"\xff\xd8\xff\xe0\x00", b"\xff\xd8\xff\xc0\x00\x08\x08", b"text"),
+        *(png_head(0, 9), png_head(9, 2**32 - 1), png_head(9, 9)[:18], b"II*\x00" + b"\xff" * 50),
+        *(b"BM" + bytes(50), b"P6 99999 99999999 255\n", b"RIFF\x00\x00\x00\x00WEBPVP8 "),
+    ],
 )
 def test_what_is_no_image_is_an_os_error(content, tmp_path):
     (tmp_path / "a.jpg").write_bytes(content)
-    with pytest.raises(OSError, match=r"no image|broken"):
+    with pytest.raises(OSError, match=r"no image|broken|no pixels"):
         image_size(tmp_path / "a.jpg")
 
 

@@ -61,7 +61,8 @@ def test_dota_gives_oriented_boxes_and_those_around_them(tmp_path):
     [
         ("1 2 3 ship 0", "expected four corners"),
         ("1 2 3 4 5 6 7 x ship 0", "expected numbers"),
-        ("1 2 3 4 5 6 7 nan ship 0", "expected finite numbers"),
+        ("1 2 3 4 5 6 7 nan ship 0", "expected finite numbers of pixels"),
+        ("1 2 3 4 5 6 7 1e300 ship 0", "expected finite numbers of pixels"),
     ],
 )
 def test_a_wrong_line_is_left_out_and_named(tmp_path, wrong, words):

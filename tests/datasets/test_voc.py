@@ -68,7 +68,7 @@ def test_a_split_and_a_single_file(folder):
         read_dataset(folder, split="nowhere")
 
 
-@pytest.mark.parametrize("size", [None, (0, 0), (-1, 48), ("", "")])
+@pytest.mark.parametrize("size", [None, (0, 0), (-1, 48), ("", ""), ("1e300", 48)])
 def test_sizes_that_are_missing_come_from_the_images(size, folder):
     (folder / "Annotations" / "000007.xml").write_text(xml("000007.jpg", ("cat", (5, 9, 20, 18)), size=size))
     dataset = read_dataset(folder)
@@ -101,6 +101,7 @@ BROKEN_OBJECTS = {
     "no name": (("", (5, 9, 20, 18)), "the <name> is missing"),
     "no number": (("cat", (5, "x", 20, 18)), "bndbox: expected the numbers"),
     "not a number": (("cat", (5, "nan", 20, 18)), "bndbox: expected the numbers"),
+    "beyond any image": (("cat", (5, 9, 1e300, 18)), "bndbox: expected the numbers"),
     "crossed": (("cat", (30, 9, 20, 18)), "expected x2 above x1"),
     "outside": (("cat", (70, 9, 90, 18)), "lies outside its image of 64 x 48 pixels"),
 }

@@ -173,6 +173,19 @@ def test_a_broken_line_is_named_skipped_and_counted(case, folder):
     assert reason in str(dataset.skipped[0])
 
 
+def test_classes_that_are_not_counted_from_0_are_named(folder):
+    (folder / "data.yaml").write_text("train: images/train\nnames: {1: cat, 5: dog}\n")
+    assert "expected one of the classes 1, 5, got 0" in str(read_dataset(folder).skipped[0])
+
+
+def test_paths_may_be_as_windows_writes_them(folder):
+    names = "names: [cat, dog]\n"
+    (folder / "list.txt").write_text("images\\train\\000012.jpg\n.\\images\\train\\b.png\n")
+    for split, count in (("images\\train", 3), (".\\images\\train", 3), ("list.txt", 2)):
+        (folder / "data.yaml").write_text(f"{names}train: {split}\n")
+        assert len(read_dataset(folder).images) == count
+
+
 def test_a_broken_file_among_good_ones_is_named_skipped_and_counted(folder):
     (folder / "images" / "train" / "b.png").write_bytes(b"no image")
     (folder / "labels" / "train" / "c.txt").write_bytes(b"0 .5 .5 .1 .1 \xe9")
@@ -197,6 +210,15 @@ REFUSED = {
     "no split": ("names: [cat]\n", "expected one of the splits train, val, test.*it has none"),
     "a split that is not there": ("train: imgs\nnames: [cat]\n", "the images 'imgs' are not there"),
     "empty": (" \n", "is empty"),
+    "a value that its tag does not fit": ("names: [!!bool perhaps]\n", "is not valid YAML"),
+    "a split that no path can be": (
+        f"names: [cat]\ntrain: {'x' * 5000}\n",
+        "cannot be read: File name too long",
+    ),
+    "more keypoints than memory": (
+        "names: [cat]\ntrain: images/train\nkpt_shape: [99999999999, 3]\n",
+        "kpt_shape: expected the number of keypoints",
+    ),
 }
 
 
