@@ -328,7 +328,7 @@ def test_an_image_is_padded_before_its_priors_are_laid():
     assert POINTS.for_image((1, 1)).num_level_priors == POINTS.num_level_priors(POINTS.featmap_sizes((1, 1)))
     padded = POINTS.for_image((1, 1), size_divisor=32)
     assert padded.featmap_sizes == POINTS.featmap_sizes((32, 32))
-    with pytest.raises(ValueError, match="size_divisor: expected an int of at least 1, got 0"):
+    with pytest.raises(ValueError, match="size_divisor: expected at least 1, got 0"):
         POINTS.for_image((1, 1), size_divisor=0)
 
 
