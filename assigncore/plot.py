@@ -937,7 +937,7 @@ def _one_image(result: AssignResult) -> HostArray:
 
 def _totals(positives: AssignResult | Array) -> HostArray:
     counts = positives.positives_per_gt if isinstance(positives, AssignResult) else positives
-    return host_array("positives", counts, "integral").astype(np.int64)
+    return _numbers("positives", counts).astype(np.int64)
 
 
 def _canvas(

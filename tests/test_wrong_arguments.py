@@ -223,4 +223,5 @@ def test_knobs_of_priors_are_plain():
     """Lists made a generator that neither hashes nor equals the same one of tuples; NumPy's numbers none."""
     lists = AnchorGenerator(strides=[8, np.int64(16)], ratios=[np.float64(1.0)], scales=[2])
     tuples = AnchorGenerator(strides=(8, 16), ratios=(1.0,), scales=(2,))
-    assert lists == tuples and hash(lists) == hash(tuples)
+    assert lists == tuples
+    assert hash(lists) == hash(tuples)
