@@ -211,18 +211,19 @@ def check_featmap_sizes(
     Raises
     ------
     TypeError
-        If they are no sequence of pairs of integers.
+        If they are no sequence, or a side is no integer.
     ValueError
-        If they are not as many as levels, where that is given, or a side is too small.
+        If they are no pairs, not as many as levels, where that is given, or a side is too small.
     """
-    pairs: Sequence[Any] = sizes if isinstance(sizes, tuple | list) else [()]
-    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+    if not isinstance(sizes, tuple | list):
         raise TypeError(f"featmap_sizes: expected a pair (rows, columns) for each level, got {sizes!r}")
-    if levels is not None and len(pairs) != levels:
-        raise ValueError(f"featmap_sizes: expected {levels}, one for each level, got {len(pairs)}: {sizes!r}")
-    for side in chain(*pairs):
+    if levels is not None and len(sizes) != levels:
+        raise ValueError(f"featmap_sizes: expected {levels}, one for each level, got {len(sizes)}: {sizes!r}")
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in sizes):
+        raise ValueError(f"featmap_sizes: expected a pair (rows, columns) for each level, got {sizes!r}")
+    for side in chain(*sizes):
         check_knob("featmap_sizes", side, at_least=at_least, integer=True)
-    return tuple((rows, columns) for rows, columns in pairs)
+    return tuple((rows, columns) for rows, columns in sizes)
 
 
 def check_strides(name: str, strides: Any, levels: int) -> tuple[float, ...]:
@@ -265,14 +266,16 @@ def check_image_shape(image_shape: Any, *, above: float | None = None) -> tuple[
     Raises
     ------
     TypeError
-        If it is no pair of numbers.
+        If it holds no numbers.
     ValueError
-        If one is not finite, or too small.
+        If they are not two, or one is not finite, or too small.
     """
     sides = tuple(image_shape) if isinstance(image_shape, tuple | list | np.ndarray) else ()
-    if len(sides) != 2 or not all(isinstance(side, Real) and not isinstance(side, bool) for side in sides):
+    if not sides or not all(isinstance(side, Real) and not isinstance(side, bool) for side in sides):
         raise TypeError(f"image_shape: expected two numbers, height and width, got {image_shape!r}")
-    if not all((side >= 0 if above is None else side > above) and side <= LARGEST for side in sides):
+    if len(sides) != 2 or not all(
+        (side >= 0 if above is None else side > above) and side <= LARGEST for side in sides
+    ):
         limit = "of at least 0" if above is None else f"above {above:g}"
         raise ValueError(
             f"image_shape: expected two finite numbers {limit}, height and width, got {image_shape!r}"

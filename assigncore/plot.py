@@ -271,7 +271,8 @@ def objects(
     """
     boxes, totals = _boxes(gt_bboxes), _totals(positives)
     if totals.shape != (len(boxes),):
-        raise ValueError(f"positives: expected one for each of {len(boxes)} boxes, got shape {totals.shape}")
+        given = len(totals) if totals.ndim == 1 else f"shape {totals.shape}"
+        raise ValueError(f"positives: expected one for each of {len(boxes)} boxes, got {given}")
     poses = np.zeros((len(boxes), 0, 3)) if gt_keypoints is None else _numbers("gt_keypoints", gt_keypoints)
     if poses.ndim != 3 or poses.shape[::2] != (len(boxes), 3):
         raise ValueError(f"gt_keypoints: expected shape ({len(boxes)}, K, 3), got {poses.shape}")
