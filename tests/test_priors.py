@@ -360,3 +360,11 @@ def test_a_number_beyond_floats_is_refused_at_construction(make):
 def test_a_border_that_is_not_finite_is_refused(border):
     with pytest.raises(ValueError, match="allowed_border: expected a finite number"):
         inside_image(np.zeros((1, 4), dtype=np.float32), (4, 4), allowed_border=border)
+
+
+def test_grids_are_compared_as_objects():
+    """The comparison of their arrays raised an error of NumPy's."""
+    grid, other = (PointGenerator(strides=(8,)).grid([(1, 2)]) for _ in range(2))
+    assert grid == grid
+    assert grid != other
+    assert grid in {grid}

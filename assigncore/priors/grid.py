@@ -30,7 +30,7 @@ MAX_STRIDE = 2**31 - 1
 """Pixels; no image is so large."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PriorGrid:
     """The priors of all feature levels, finest level first.
 
@@ -48,7 +48,7 @@ class PriorGrid:
     Notes
     -----
     A level whose feature map has no cell has no priors; a grid of no cells at all has ``priors`` (0, 4) or
-    (0, 3).
+    (0, 3). Two grids are never equal by ``==``: compare their arrays.
 
     Examples
     --------
