@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from itertools import accumulate, chain
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,17 +18,25 @@ __all__ = [
     "check_choice",
     "check_class_masks",
     "check_dtype",
+    "check_featmap_sizes",
+    "check_image_shape",
     "check_knob",
     "check_labels",
+    "check_levels",
+    "check_names",
     "check_numbers",
+    "check_positive",
     "check_shape",
+    "check_strides",
     "check_switches",
     "common_backend",
     "common_lead",
+    "host_array",
     "plain",
     "plain_knobs",
     "raise_precision",
     "several",
+    "spread",
 ]
 
 LARGEST = sys.float_info.max
@@ -40,6 +50,8 @@ _KINDS = {
     "integral": "integers",
     "bool": "booleans",
 }
+
+_EMPTY_DTYPES = {"real floating": np.float64, "integral": np.int64, "bool": np.bool_}
 
 
 def common_backend(arrays: Mapping[str, Array]) -> ArrayBackend:
@@ -96,16 +108,180 @@ def check_shape(name: str, x: Array, expected: str, *tail: int | None) -> None:
         raise ValueError(f"{name}: expected shape {expected}, got {shape}")
 
 
-def check_dtype(name: str, x: Array, backend: ArrayBackend, kind: str) -> None:
-    """Check that the dtype of `x` is of a kind of the standard's ``isdtype``.
+def check_dtype(name: str, x: Array, backend: ArrayBackend, *kinds: str) -> None:
+    """Check that the dtype of `x` is of one of some kinds of the standard's ``isdtype``.
 
     Raises
     ------
     TypeError
         If it is not.
     """
-    if not backend.is_dtype(x.dtype, kind):
-        raise TypeError(f"{name}: expected {_KINDS[kind]}, got dtype {x.dtype}")
+    if not any(backend.is_dtype(x.dtype, kind) for kind in kinds):
+        raise TypeError(
+            f"{name}: expected {' or '.join(_KINDS[kind] for kind in kinds)}, got dtype {x.dtype}"
+        )
+
+
+def spread(
+    name: str, x: Array, backend: ArrayBackend, lead: tuple[int, ...], tail: tuple[int, ...], *kinds: str
+) -> Array:
+    """Return an array that belongs to a result, its leading dimensions broadcast to those of the result.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    x : array (..., *tail)
+        What is given for each row of the result.
+    backend : ArrayBackend
+        The library of the result.
+    lead, tail : tuple of int
+        The result's leading dimensions, and those that `x` must have after them.
+    *kinds : str
+        Of dtype, as :func:`check_dtype` knows them.
+
+    Raises
+    ------
+    TypeError
+        If its dtype is of another kind.
+    ValueError
+        If its shape does not fit.
+    """
+    check_dtype(name, x, backend, *kinds)
+    shape, wanted = tuple(x.shape), (*lead, *tail)
+    own = shape[: len(shape) - len(tail)]
+    broadcasts = all(n in (1, wide) for n, wide in zip(reversed(own), reversed(lead), strict=False))
+    if not len(tail) <= len(shape) <= len(wanted) or shape[len(own) :] != tail or not broadcasts:
+        raise ValueError(f"{name}: expected shape {wanted}, or one that broadcasts to it, got {shape}")
+    return backend.xp.broadcast_to(x, wanted)
+
+
+def host_array(name: str, x: Any, *kinds: str) -> np.ndarray[Any, Any]:
+    """Return an array of any library, or lists of numbers, in NumPy's memory; on a device this waits for it.
+
+    Raises
+    ------
+    TypeError
+        If it is neither, or its dtype is of none of the `kinds`.
+    """
+    if isinstance(x, list | tuple):
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise TypeError(f"{name}: expected an array or lists of equal lengths, got {x!r}") from None
+        # Lists of nothing are of no kind.
+        x = x if x.size else x.astype(_EMPTY_DTYPES[kinds[0]])
+    backend = _backend_of(name, x)
+    check_dtype(name, x, backend, *kinds)
+    return backend.to_numpy(x)
+
+
+def check_levels(num_level_priors: Sequence[int], num_priors: int | None = None) -> tuple[slice, ...]:
+    """Return the slice of the priors that each level is.
+
+    Raises
+    ------
+    TypeError
+        If the numbers are no sequence of integers.
+    ValueError
+        If one is negative, or they do not sum to the number of priors, where that is given.
+    """
+    try:
+        numbers = [int(n) for n in num_level_priors if n == int(n)]
+        complete = len(numbers) == len(num_level_priors)
+    except (TypeError, ValueError, OverflowError):
+        complete = False
+    if not complete:
+        raise TypeError(f"num_level_priors: expected a sequence of integers, got {num_level_priors!r}")
+    if any(n < 0 for n in numbers):
+        raise ValueError(f"num_level_priors: expected numbers of at least 0, got {tuple(numbers)}")
+    if num_priors is not None and sum(numbers) != num_priors:
+        raise ValueError(
+            f"num_level_priors: expected numbers that sum to the {num_priors} priors, got {tuple(numbers)}, "
+            f"which sum to {sum(numbers)}"
+        )
+    ends = list(accumulate(numbers))
+    return tuple(slice(end - n, end) for n, end in zip(numbers, ends, strict=True))
+
+
+def check_featmap_sizes(
+    sizes: Any, levels: int | None = None, *, at_least: int = 0
+) -> tuple[tuple[int, int], ...]:
+    """Check that feature map sizes are a pair (rows, columns) of integers for each level.
+
+    Raises
+    ------
+    TypeError
+        If they are no sequence, or a side is no integer.
+    ValueError
+        If they are no pairs, not as many as levels, where that is given, or a side is too small.
+    """
+    if not isinstance(sizes, tuple | list):
+        raise TypeError(f"featmap_sizes: expected a pair (rows, columns) for each level, got {sizes!r}")
+    if levels is not None and len(sizes) != levels:
+        raise ValueError(f"featmap_sizes: expected {levels}, one for each level, got {len(sizes)}: {sizes!r}")
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in sizes):
+        raise ValueError(f"featmap_sizes: expected a pair (rows, columns) for each level, got {sizes!r}")
+    for side in chain(*sizes):
+        check_knob("featmap_sizes", side, at_least=at_least, integer=True)
+    return tuple((rows, columns) for rows, columns in sizes)
+
+
+def check_strides(name: str, strides: Any, levels: int) -> tuple[float, ...]:
+    """Check that strides are a number above 0 for each level.
+
+    Raises
+    ------
+    TypeError
+        If they are no sequence of numbers.
+    ValueError
+        If they are not as many as levels, or one is not finite or not above 0.
+    """
+    if not isinstance(strides, tuple | list):
+        raise TypeError(f"{name}: expected a number for each level, got {strides!r}")
+    if len(strides) != levels:
+        raise ValueError(f"{name}: expected {levels}, one for each level, got {len(strides)}: {strides!r}")
+    for stride in strides:
+        check_positive(name, stride)
+    return tuple(strides)
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Check that an argument is a finite number above 0.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is not finite, or not above 0.
+    """
+    check_knob(name, value)
+    if value <= 0:
+        raise ValueError(f"{name}: expected a positive number, got {value!r}")
+
+
+def check_image_shape(image_shape: Any, *, above: float | None = None) -> tuple[float, float]:
+    """Check that the shape of an image is its height and width, finite and at least 0, or above a limit.
+
+    Raises
+    ------
+    TypeError
+        If it holds no numbers.
+    ValueError
+        If they are not two, or one is not finite, or too small.
+    """
+    sides = tuple(image_shape) if isinstance(image_shape, tuple | list | np.ndarray) else ()
+    if not sides or not all(isinstance(side, Real) and not isinstance(side, bool) for side in sides):
+        raise TypeError(f"image_shape: expected two numbers, height and width, got {image_shape!r}")
+    if len(sides) != 2 or not all(
+        (side >= 0 if above is None else side > above) and side <= LARGEST for side in sides
+    ):
+        limit = "of at least 0" if above is None else f"above {above:g}"
+        raise ValueError(
+            f"image_shape: expected two finite numbers {limit}, height and width, got {image_shape!r}"
+        )
+    return sides
 
 
 def check_labels(backend: ArrayBackend, gt_labels: Array, gt_valid: Array, n_classes: int) -> Array:
@@ -249,6 +425,24 @@ def shortened(value: Any) -> str:
     if isinstance(value, int) and abs(value) > LARGEST:
         return f"an integer of {value.bit_length():,} bits"
     return repr(value)
+
+
+def check_names(name: str, names: Any, count: int | None = None) -> tuple[str, ...]:
+    """Return names as a tuple; check that they are text, and as many as there are to be.
+
+    Raises
+    ------
+    TypeError
+        If they are no sequence of texts.
+    ValueError
+        If there are more or fewer.
+    """
+    is_one = isinstance(names, str) or not isinstance(names, Sequence)
+    if is_one or not all(isinstance(each, str) for each in names):
+        raise TypeError(f"{name}: expected a sequence of texts, got {names!r}")
+    if count is not None and len(names) != count:
+        raise ValueError(f"{name}: expected {count}, got {len(names)}: {', '.join(names)}")
+    return tuple(names)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str], when: str = "") -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from numbers import Real
 from typing import Any, NamedTuple
 
 from assigncore.backend import Array, ArrayBackend, get_backend
@@ -13,6 +12,7 @@ from assigncore.boxes.formulas import drop_nonfinite
 from assigncore.checks import (
     check_class_masks,
     check_dtype,
+    check_image_shape,
     check_labels,
     common_backend,
     common_lead,
@@ -559,13 +559,14 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str], *, co
             raise ValueError(f"{', '.join(some)}: expected at least one of them, got None of all")
     sides = arrays.pop("image_shape") if isinstance(arrays.get("image_shape"), tuple | list) else None
     if sides is not None:
-        _check_sides(sides)
+        check_image_shape(sides, above=0)
     ordered = {name: arrays[name] for name in _DIMENSIONS if name in arrays}
     backend, lead, flat = read_inputs(
         {name: _specification(name, x, arrays, columns) for name, x in ordered.items()}
     )
     if "C" in (axes := _lengths(flat)) and axes["C"] == 0:
-        raise ValueError("pred_logits: expected at least one class, got none")
+        of_classes = next(name for name in flat if "C" in _DIMENSIONS[name][0])
+        raise ValueError(f"{of_classes}: expected at least one class, got none")
     if 0 in (axes.get("H", 1), axes.get("W", 1)):
         raise ValueError("pred_masks: expected at least one pixel, got none")
     scene = _build_match(backend, lead, flat, axes, sides)
@@ -573,12 +574,6 @@ def read_match_scene(inputs: Mapping[str, Any], needed: Mapping[str, str], *, co
         return scene
     valid = check_labels(backend, flat["gt_labels"], scene.gt_valid, axes["C"])
     return replace(scene, gt_valid=valid)
-
-
-def _check_sides(sides: tuple[Any, ...] | list[Any]) -> None:
-    good = len(sides) == 2 and all(isinstance(x, Real) and 0 < float(x) < float("inf") for x in sides)
-    if not good:
-        raise ValueError(f"image_shape: expected two positive numbers, height and width, got {sides!r}")
 
 
 def _specification(name: str, x: Array, arrays: Mapping[str, Array], columns: int) -> InputSpec:

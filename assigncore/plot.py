@@ -32,12 +32,20 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from assigncore.backend import Array, get_backend
+from assigncore.backend import Array
 from assigncore.boxes import xywhr_to_corners, xywhr_to_xyxy
+from assigncore.checks import (
+    check_featmap_sizes,
+    check_image_shape,
+    check_levels,
+    check_names,
+    check_strides,
+    host_array,
+)
 from assigncore.inspect.display import MAX_NAME, plural, shown
 from assigncore.inspect.object_sizes import SIZE_CLASSES
-from assigncore.inspect.summary import per_level
-from assigncore.result import AssignResult
+from assigncore.inspect.summary import of_gts, per_level
+from assigncore.result import AssignResult, check_result
 
 __all__ = [
     "assignment",
@@ -161,14 +169,20 @@ def assignment(
     >>> ax.get_title(loc="left")
     '289 positives'
     """
+    _check_switch("points", points)
+    _check_switch("outlines", outlines)
     codes = _one_image(result)
-    rows, boxes = _host(priors, "priors"), _boxes(gt_bboxes)
+    rows, boxes = _numbers("priors", priors), _boxes(gt_bboxes)
+    if rows.ndim != 2 or rows.shape[1] < 2:
+        raise ValueError(
+            f"priors: expected boxes (N, 5) or (N, 4), or points (N, 3) or (N, 2), got {rows.shape}"
+        )
     if len(rows) != len(codes) or len(boxes) != result.num_gts:
         raise ValueError(
             f"priors, gt_bboxes: expected the {len(codes)} and {result.num_gts} of the result, "
             f"got {len(rows)} and {len(boxes)}"
         )
-    valid = np.ones(len(boxes), dtype=bool) if gt_valid is None else _host(gt_valid, "gt_valid")
+    valid = _valid(gt_valid, (len(boxes),))
     are_boxes = rows.shape[-1] in BOX_COLUMNS and not points
     totals = np.bincount(codes[codes > 0] - 1, minlength=len(boxes))
     num_positives = int(np.sum(codes > 0))
@@ -182,11 +196,8 @@ def assignment(
     reach = np.concatenate([_upright(boxes[valid]), taken])
     width, height = _canvas(ax, image, image_shape, reach)
     line = _line_width(int(valid.sum()))
-    levels = [slice(0, len(rows))]
-    if num_level_priors is not None:
-        ends = np.cumsum([0, *(len(part) for part in per_level(codes, num_level_priors))]).tolist()
-        levels = [slice(a, b) for a, b in pairwise(ends)]
-    names = level_names or [f"level {i}" for i in range(len(levels))]
+    levels = check_levels((len(rows),) if num_level_priors is None else num_level_priors, len(rows))
+    names = None if num_level_priors is None else _level_names(level_names, len(levels))
     handles: list[Any] = []
     for i, level in enumerate(levels):
         positive = codes[level] > 0
@@ -200,7 +211,7 @@ def assignment(
         else:
             diameter = _spacing(centers[level]) * _points_per_pixel(ax, width, height)
             _dots(ax, centers[level][positive], diameter, color, order=3 - i / len(levels))
-        name = "positives" if num_level_priors is None else names[i]
+        name = "positives" if names is None else names[i]
         label = f"{name}: {int(positive.sum()):,}"
         marker, thickness = (None, 2) if are_boxes and outlines else ("o", 0)
         handles.append(Line2D([], [], color=color, label=label, marker=marker, linewidth=thickness))
@@ -259,14 +270,14 @@ def objects(
     'none: 1 object'
     """
     boxes, totals = _boxes(gt_bboxes), _totals(positives)
-    poses = np.zeros((len(boxes), 0, 3)) if gt_keypoints is None else _host(gt_keypoints, "gt_keypoints")
+    if totals.shape != (len(boxes),):
+        given = len(totals) if totals.ndim == 1 else f"shape {totals.shape}"
+        raise ValueError(f"positives: expected one for each of {len(boxes)} boxes, got {given}")
+    poses = np.zeros((len(boxes), 0, 3)) if gt_keypoints is None else _numbers("gt_keypoints", gt_keypoints)
     if poses.ndim != 3 or poses.shape[::2] != (len(boxes), 3):
         raise ValueError(f"gt_keypoints: expected shape ({len(boxes)}, K, 3), got {poses.shape}")
-    if gt_valid is not None:
-        valid = _host(gt_valid, "gt_valid")
-        boxes, totals, poses = boxes[valid], totals[valid], poses[valid]
-    if len(boxes) != len(totals):
-        raise ValueError(f"positives: expected one for each of {len(boxes)} boxes, got {len(totals)}")
+    valid = _valid(gt_valid, totals.shape)
+    boxes, totals, poses = boxes[valid], totals[valid], poses[valid]
     ax = _axes(ax, (8.0, 8.0))
     crowds = np.empty((0, 4)) if ignore_bboxes is None else _boxes(ignore_bboxes, "ignore_bboxes")
     _canvas(ax, image, image_shape, np.concatenate([_upright(boxes), _upright(crowds)]))
@@ -350,27 +361,28 @@ def heat_map(
     >>> [ax.get_title() for ax in axes][:2]
     ['stride 8: up to 0.56', 'stride 16: up to 0.14']
     """
-    rows = np.asarray(_host(values, "values"), dtype=np.float64)
-    sizes = [tuple(size) for size in featmap_sizes]
+    rows = _numbers("values", values).astype(np.float64)
+    sizes = check_featmap_sizes(featmap_sizes)
     cells = [h * w for h, w in sizes]
-    if num_level_priors is None:
-        each = len(rows) // max(sum(cells), 1)
-        num_level_priors = [each * n for n in cells]
-    if (
-        rows.ndim != 1
-        or len(num_level_priors) != len(sizes)
-        or sum(num_level_priors) != len(rows)
-        or any(n % max(cell, 1) for n, cell in zip(num_level_priors, cells, strict=True))
-    ):
+    each = rows.size // max(sum(cells), 1)
+    even = rows.ndim == 1
+    if even and num_level_priors is not None:
+        levels = check_levels(num_level_priors, len(rows))
+        counts = [level.stop - level.start for level in levels]
+        even = len(counts) == len(cells) and not any(
+            n % max(cell, 1) for n, cell in zip(counts, cells, strict=True)
+        )
+    elif even:
+        counts = [each * n for n in cells]
+        even = sum(counts) == len(rows)
+    if not even:
         raise ValueError(
             f"values: expected shape (N,), with equally many in each cell of {sizes}, got {rows.shape}"
         )
-    if strides is not None and len(strides) != len(sizes):
-        raise ValueError(f"strides: expected {len(sizes)}, one a level, got {strides!r}")
-    pairs = [(s, s) if isinstance(s, int) else s for s in strides] if strides is not None else None
-    names = level_names or [
-        f"level {i}" if pairs is None else f"stride {pairs[i][0]}" for i in range(len(sizes))
-    ]
+    pairs = None if strides is None else _stride_pairs(strides, len(sizes))
+    if level_names is None and pairs is not None:
+        level_names = [f"stride {x:g}" for x, _ in pairs]
+    names = _level_names(level_names, len(sizes))
     if axes is None:
         columns = min(len(sizes), 3)
         lines = ceil(len(sizes) / columns)
@@ -383,11 +395,14 @@ def heat_map(
     axes = np.asarray(axes, dtype=object).reshape(-1)
     if len(axes) != len(sizes):
         raise ValueError(f"axes: expected {len(sizes)}, one a level, got {len(axes)}")
+    box = None if gt_bbox is None else _numbers("gt_bbox", gt_bbox).astype(np.float64)
+    if box is not None and box.size != 4:
+        raise ValueError(f"gt_bbox: expected shape (4,), got {box.shape}")
     finite = np.where(np.isfinite(rows), rows, np.nan)
     known = finite[~np.isnan(finite)]
     limits = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     drawn = None
-    parts = per_level(finite, num_level_priors)
+    parts = per_level(finite, counts)
     for i, (ax, part, (h, w)) in enumerate(zip(axes, parts, sizes, strict=True)):
         _style(ax)
         ax.set_facecolor(CANVAS)
@@ -404,10 +419,10 @@ def heat_map(
             drawn = ax.imshow(
                 best, extent=extent, cmap="viridis", vmin=limits[0], vmax=limits[1], interpolation="nearest"
             )
-        if gt_bbox is not None and pairs is not None:
-            box = np.asarray(_host(gt_bbox, "gt_bbox"), dtype=np.float64).reshape(1, 4)
-            ax.add_collection(LineCollection(_outlines(box), colors="white", linewidths=2.4))
-            ax.add_collection(LineCollection(_outlines(box), colors=UNMATCHED, linewidths=1.2))
+        if box is not None and pairs is not None:
+            outline = _outlines(box.reshape(1, 4))
+            ax.add_collection(LineCollection(outline, colors="white", linewidths=2.4))
+            ax.add_collection(LineCollection(outline, colors=UNMATCHED, linewidths=1.2))
         there = best[~np.isnan(best)]
         most = f": up to {there.max():.2f}" if there.size else ": none"
         ax.set_title(f"{names[i]}{most}", fontsize=10, color=INK)
@@ -451,9 +466,7 @@ def positives_histogram(
     [2, 1, 0, 2, 0, 0, 0, 0, 1]
     """
     totals = _totals(positives)
-    if gt_valid is not None:
-        totals = totals[np.broadcast_to(_host(gt_valid, "gt_valid"), totals.shape)]
-    totals = totals.reshape(-1)
+    totals = totals[_valid(gt_valid, totals.shape)]
     labels = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in pairwise(POSITIVE_EDGES)]
     labels.append(f"{POSITIVE_EDGES[-1]}+")
     bins = np.searchsorted(POSITIVE_EDGES, totals, side="right") - 1
@@ -742,7 +755,7 @@ def side_by_side(
     valid = options.get("gt_valid")
     for ax, (name, result) in zip(axes, results.items(), strict=True):
         totals = _totals(result)
-        counted = totals if valid is None else totals[_host(valid, "gt_valid")]
+        counted = totals[_valid(valid, totals.shape)]
         without = int(np.sum(counted == 0))
         positives = int(np.sum(_one_image(result) > 0))
         assignment(
@@ -866,15 +879,42 @@ def _style(ax: Axes) -> None:
     ax.tick_params(colors=INK, labelsize=9, length=3)
 
 
-def _host(x: Array, name: str) -> HostArray:
+def _numbers(name: str, x: Array) -> HostArray:
     """Return an array of any library, or a list, in NumPy."""
-    if isinstance(x, list | tuple):
-        return np.asarray(x)
-    return get_backend(x, name).to_numpy(x)
+    return host_array(name, x, "real floating", "integral")
+
+
+def _valid(gt_valid: Array | None, shape: tuple[int, ...]) -> HostArray:
+    """Return which ground truths count, of a shape."""
+    if gt_valid is None:
+        return np.ones(shape, dtype=bool)
+    return of_gts("gt_valid", gt_valid, shape, "bool")
+
+
+def _level_names(names: Sequence[str] | None, levels: int) -> tuple[str, ...]:
+    names = [f"level {i}" for i in range(levels)] if names is None else names
+    return check_names("level_names", names, levels)
+
+
+def _check_switch(name: str, value: bool | None) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{name}: expected True, False or None, got {value!r}")
+
+
+def _stride_pairs(strides: Sequence[int | tuple[int, int]], levels: int) -> list[tuple[float, float]]:
+    """Return the strides of each level in x and y."""
+    each = strides if isinstance(strides, tuple | list) else ()
+    x, y = (
+        check_strides(
+            "strides", [s[axis] if isinstance(s, tuple | list) and len(s) == 2 else s for s in each], levels
+        )
+        for axis in (0, 1)
+    )
+    return list(zip(x, y, strict=True))
 
 
 def _boxes(x: Array, name: str = "gt_bboxes") -> HostArray:
-    boxes = np.asarray(_host(x, name), dtype=np.float64)
+    boxes = _numbers(name, x).astype(np.float64)
     if boxes.ndim != 2 or boxes.shape[-1] not in BOX_COLUMNS:
         raise ValueError(
             f"{name}: expected shape (n, 4) or (n, 5), the boxes of one image, got {boxes.shape}"
@@ -889,15 +929,16 @@ def _upright(boxes: HostArray) -> HostArray:
 
 def _one_image(result: AssignResult) -> HostArray:
     """Return the codes of a result of one image."""
+    check_result("result", result)
     if result.gt_inds.ndim != 1:
         shape = tuple(result.gt_inds.shape)
         raise ValueError(f"result: expected one image's, such as result[0], got gt_inds of shape {shape}")
-    return _host(result.gt_inds, "result.gt_inds")
+    return _numbers("result.gt_inds", result.gt_inds)
 
 
 def _totals(positives: AssignResult | Array) -> HostArray:
     counts = positives.positives_per_gt if isinstance(positives, AssignResult) else positives
-    return np.asarray(_host(counts, "positives"), dtype=np.int64)
+    return _numbers("positives", counts).astype(np.int64)
 
 
 def _canvas(
@@ -906,7 +947,7 @@ def _canvas(
     """Set the axes to the image's pixels, and draw it faded so that lines stand out."""
     picture = _picture(image)
     if image_shape is not None:
-        height, width = map(float, image_shape)
+        height, width = map(float, check_image_shape(image_shape, above=0))
     elif picture is not None:
         height, width = map(float, picture.shape[:2])
     else:
@@ -930,10 +971,17 @@ def _picture(image: Any) -> HostArray | None:
     """Return the pixels of an array or a file, channels last."""
     if image is None:
         return None
-    pixels = read_image(image) if isinstance(image, str | PathLike) else _host(image, "image")
+    if isinstance(image, str | PathLike):
+        pixels = read_image(image)
+    else:
+        pixels = host_array("image", image, "real floating", "integral", "bool")
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3) and pixels.shape[-1] not in (1, 3, 4):
         pixels = np.moveaxis(pixels, 0, -1)
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 3, 4)):
+    if (
+        pixels.size == 0
+        or pixels.ndim not in (2, 3)
+        or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 3, 4))
+    ):
         raise ValueError(f"image: expected shape (H, W), (H, W, 3) or (3, H, W), got {pixels.shape}")
     return pixels
 

@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from assigncore.backend import Array, get_backend
+from assigncore.checks import common_backend, spread
 from assigncore.inspect.difference import ResultDiff, compare
 from assigncore.inspect.display import Table, describe_array, html_page, is_readable, plural, text_table
 from assigncore.inspect.summary import ResultSummary, summarize
 
-__all__ = ["AssignResult"]
+__all__ = ["AssignResult", "check_result"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -186,25 +187,32 @@ class AssignResult:
 
         Raises
         ------
+        TypeError
+            If an input is no array of the result's library, or of a wrong kind of dtype.
         ValueError
-            If the result has labels and none are given.
+            If the result has labels and none are given, a shape does not fit, or devices differ.
         """
         if self.labels is not None and labels is None:
             raise ValueError(
                 "labels: expected the ground truths' classes, since the result has labels; got None"
             )
-        backend = get_backend(self.gt_inds, "gt_inds")
+        given = {"gt_inds": self.gt_inds, "labels": labels, "gt_valid": gt_valid}
+        backend = common_backend({name: x for name, x in given.items() if x is not None})
         xp, device = backend.xp, backend.device_of(self.gt_inds)
-        shape = (*self.gt_inds.shape[:-1], self.num_gts)
+        lead, tail = tuple(self.gt_inds.shape[:-1]), (self.num_gts,)
         own = xp.arange(1, self.num_gts + 1, dtype=self.gt_inds.dtype, device=device)
-        own = xp.broadcast_to(own, shape)
-        valid = xp.ones(shape, dtype=xp.bool, device=device) if gt_valid is None else gt_valid
+        own = xp.broadcast_to(own, (*lead, *tail))
+        if labels is not None:
+            labels = spread("labels", labels, backend, lead, tail, "integral")
+        if gt_valid is None:
+            valid = xp.ones((*lead, *tail), dtype=xp.bool, device=device)
+        else:
+            valid = spread("gt_valid", gt_valid, backend, lead, tail, "bool")
 
-        def prepend(head: Array, tail: Array | None, otherwise: int) -> Array | None:
-            if tail is None:
+        def prepend(head: Array, rest: Array | None, otherwise: int) -> Array | None:
+            if rest is None:
                 return None
-            head = xp.broadcast_to(xp.astype(head, tail.dtype), shape)
-            return xp.concat([xp.where(valid, head, otherwise), tail], axis=-1)
+            return xp.concat([xp.where(valid, xp.astype(head, rest.dtype), otherwise), rest], axis=-1)
 
         return AssignResult(
             prepend(own, self.gt_inds, -1),
@@ -243,6 +251,8 @@ class AssignResult:
 
         Raises
         ------
+        TypeError
+            If an input is no array, or of a wrong kind of dtype, or a name is no text.
         ValueError
             If a shape does not fit, or the levels do not sum to the number of priors.
 
@@ -379,3 +389,15 @@ class AssignResult:
         num_gts, names = static
         gt_inds, max_overlaps, labels, *extras = arrays
         return cls(gt_inds, max_overlaps, labels, num_gts, dict(zip(names, extras, strict=True)))
+
+
+def check_result(name: str, result: Any) -> None:
+    """Check that an argument is a result.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    """
+    if not isinstance(result, AssignResult):
+        raise TypeError(f"{name}: expected an AssignResult, got {type(result).__name__}")

@@ -328,7 +328,7 @@ def test_an_image_is_padded_before_its_priors_are_laid():
     assert POINTS.for_image((1, 1)).num_level_priors == POINTS.num_level_priors(POINTS.featmap_sizes((1, 1)))
     padded = POINTS.for_image((1, 1), size_divisor=32)
     assert padded.featmap_sizes == POINTS.featmap_sizes((32, 32))
-    with pytest.raises(ValueError, match="size_divisor: expected an int of at least 1, got 0"):
+    with pytest.raises(ValueError, match="size_divisor: expected at least 1, got 0"):
         POINTS.for_image((1, 1), size_divisor=0)
 
 
@@ -360,3 +360,11 @@ def test_a_number_beyond_floats_is_refused_at_construction(make):
 def test_a_border_that_is_not_finite_is_refused(border):
     with pytest.raises(ValueError, match="allowed_border: expected a finite number"):
         inside_image(np.zeros((1, 4), dtype=np.float32), (4, 4), allowed_border=border)
+
+
+def test_grids_are_compared_as_objects():
+    """The comparison of their arrays raised an error of NumPy's."""
+    grid, other = (PointGenerator(strides=(8,)).grid([(1, 2)]) for _ in range(2))
+    assert grid == grid
+    assert grid != other
+    assert grid in {grid}

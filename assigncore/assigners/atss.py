@@ -11,14 +11,14 @@ from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of
 from assigncore.boxes.formulas import box_centers, drop_nonfinite, inside
-from assigncore.checks import check_choice, check_knob
+from assigncore.checks import check_choice, check_knob, check_levels
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, mark
 from assigncore.numerics import exp, power, quotient, rounded_product, running_sum, sqrt
 from assigncore.pairs.listed import Pairs
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.candidates import Candidates, check_levels, gather_priors, nearest_per_level
+from assigncore.steps.candidates import Candidates, gather_priors, nearest_per_level
 from assigncore.steps.conflicts import best_claim, pairs_of, settle_among_all
 from assigncore.steps.ignore import in_ignore_region
 from assigncore.steps.min_positives import add_positives, free_priors, nearest_centers

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from assigncore.backend import Array, get_backend
+from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of, zero_when_disjoint
 from assigncore.boxes.formulas import box_centers, enclosing_boxes, inside
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, common_backend, spread
 from assigncore.inputs import Scene, read_scene
 from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.pairs.listed import Pairs
 from assigncore.pairs.relations import Inside, Relation, Touching, decided_by_pairs, holds_for_any
 from assigncore.registry import ASSIGNERS, Configured
-from assigncore.result import AssignResult
+from assigncore.result import AssignResult, check_result
 from assigncore.steps.min_positives import Added, add_positives, free_priors, nearest_centers
 from assigncore.steps.regions import SizeRank, rank_by_size, scaled_boxes
 
@@ -270,6 +270,8 @@ def shadowed_labels(result: AssignResult, gt_labels: Array) -> Array:
 
     Raises
     ------
+    TypeError
+        If `result` is none, or `gt_labels` is no array of its library, or not of integers.
     ValueError
         If the result is a batch or has no shadow, or `gt_labels` has not one class a ground truth.
 
@@ -287,14 +289,14 @@ def shadowed_labels(result: AssignResult, gt_labels: Array) -> Array:
     array([[0, 5],
            [1, 3]])
     """
+    check_result("result", result)
     if "shadow" not in result.extras or result.gt_inds.ndim != 1:
         raise ValueError(
             "result: expected the result of a CenterRegionAssigner for one image, got shape "
             f"{tuple(result.gt_inds.shape)} with {', '.join(result.extras) or 'no extras'}"
         )
-    if tuple(gt_labels.shape) != (result.num_gts,):
-        raise ValueError(f"gt_labels: expected shape ({result.num_gts},), got {tuple(gt_labels.shape)}")
-    backend = get_backend(result.gt_inds, "gt_inds")
+    backend = common_backend({"gt_inds": result.gt_inds, "gt_labels": gt_labels})
+    gt_labels = spread("gt_labels", gt_labels, backend, (), (result.num_gts,), "integral")
     shadow, outranked = (backend.to_numpy(result.extras[name]) for name in ("shadow", "outranked"))
     prior, gt = np.concatenate([_true_pairs(shadow & ~outranked), _true_pairs(outranked)], axis=-1)
     pairs = np.stack([prior, backend.to_numpy(gt_labels)[gt]], axis=-1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.formulas import box_centers, columns, near
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_levels
 from assigncore.inputs import Scene, read_scene
 from assigncore.inspect.trace import condition, contest, is_recording
 from assigncore.numerics import rounded_product
@@ -17,7 +17,7 @@ from assigncore.pairs.relations import Inside, largest_code
 from assigncore.pairs.tiles import TileView, cut_tiles
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.candidates import FAR, Candidates, PointDistances, check_levels, k_smallest_per_gt
+from assigncore.steps.candidates import FAR, Candidates, PointDistances, k_smallest_per_gt
 from assigncore.steps.ignore import spared_negatives
 from assigncore.steps.min_positives import Added, add_positives, free_priors, with_added
 from assigncore.steps.regions import SizeRank, rank_by_size

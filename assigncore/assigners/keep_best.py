@@ -33,7 +33,7 @@ def keep_best(result: AssignResult, values: Array, k: int) -> AssignResult:
     Raises
     ------
     TypeError
-        If `values` is no array of the result's library, or of a wrong kind of dtype.
+        If `result` is none, or `values` is no array of its library, or of a wrong kind of dtype.
     ValueError
         If shapes do not fit, or `k` is out of range.
 

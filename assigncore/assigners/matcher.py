@@ -13,7 +13,7 @@ from assigncore.checks import check_knob
 from assigncore.inputs import Scene, read_scene
 from assigncore.inspect.trace import is_recording, mark
 from assigncore.registry import ASSIGNERS, Configured
-from assigncore.result import AssignResult
+from assigncore.result import AssignResult, check_result
 from assigncore.steps.min_positives import add_by_overlap, with_added
 from assigncore.steps.overlaps import (
     PairwiseOverlaps,
@@ -256,12 +256,18 @@ def to_torchvision(result: AssignResult) -> Array:
         Index of the assigned ground truth from 0; -1 for background, "below the low threshold" there; -2 for
         ignored, "between the thresholds" there.
 
+    Raises
+    ------
+    TypeError
+        If `result` is no result.
+
     Examples
     --------
     >>> import numpy as np
     >>> to_torchvision(AssignResult(np.array([2, 0, -1]), None, None, num_gts=2))
     array([ 1, -1, -2])
     """
+    check_result("result", result)
     return result.gt_inds - 1
 
 
@@ -281,6 +287,11 @@ def to_detectron2(result: AssignResult) -> tuple[Array, Array]:
     match_labels : array (..., N) of int8
         1 positive, 0 background, -1 ignored.
 
+    Raises
+    ------
+    TypeError
+        If `result` is no result.
+
     Examples
     --------
     >>> import numpy as np
@@ -288,6 +299,7 @@ def to_detectron2(result: AssignResult) -> tuple[Array, Array]:
     >>> matches, match_labels
     (array([1, 0, 0]), array([ 1,  0, -1], dtype=int8))
     """
+    check_result("result", result)
     gt_inds = result.gt_inds
     xp = get_backend(gt_inds, "gt_inds").xp
     otherwise = result.extras.get("best_gt", 0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assigncore.backend import Array
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_levels
 from assigncore.matching.mixture import two_gaussians
 from assigncore.result import AssignResult
-from assigncore.steps.candidates import FAR, check_levels
+from assigncore.steps.candidates import FAR
 from assigncore.steps.positives import read_positives
 
 __all__ = ["reassign_by_losses"]
@@ -44,7 +44,7 @@ def reassign_by_losses(
     Raises
     ------
     TypeError
-        If `losses` is no array of the result's library, or of a wrong kind of dtype.
+        If `result` is none, or `losses` is no array of its library, or of a wrong kind of dtype.
     ValueError
         If shapes do not fit, or levels do not sum to N.
 

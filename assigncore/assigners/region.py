@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.formulas import box_area, box_centers, inside
-from assigncore.checks import check_knob
+from assigncore.checks import (
+    check_featmap_sizes,
+    check_image_shape,
+    check_knob,
+    check_levels,
+    check_positive,
+    check_strides,
+)
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, contest, is_recording, mark
 from assigncore.numerics import at_least, divided, rounded_product
@@ -19,7 +25,7 @@ from assigncore.pairs.tiles import Tile, TileView
 from assigncore.priors import inside_image
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
-from assigncore.steps.candidates import Candidates, PointDistances, check_levels, k_nearest
+from assigncore.steps.candidates import Candidates, PointDistances, k_nearest
 from assigncore.steps.min_positives import Added, add_positives, free_priors, with_added
 from assigncore.steps.regions import emptied
 
@@ -27,10 +33,7 @@ __all__ = [
     "Grid",
     "RegionAssigner",
     "central_cells",
-    "check_grids",
-    "check_positive",
     "level_of_size",
-    "size_of_image",
 ]
 
 
@@ -168,17 +171,21 @@ class RegionAssigner(Configured):
             further={"image_shape": InputSpec(None if sized else image_shape, (2,), required=not sized)},
         )
         levels = check_levels(num_level_priors, scene.shape[1])
-        grids = check_grids(len(levels), featmap_sizes, anchor_strides)
+        if not levels:
+            raise ValueError("num_level_priors: expected at least one level, got none")
+        sizes = check_featmap_sizes(featmap_sizes, len(levels))
+        strides = check_strides("anchor_strides", anchor_strides, len(levels))
+        grids = [Grid(float(stride), *size) for stride, size in zip(strides, sizes, strict=True)]
         check_positive("anchor_scale", anchor_scale)
         check_knob("allowed_border", allowed_border)
-        size = size_of_image(scene, image_shape) if sized else scene.further["image_shape"]
+        size = scene.further["image_shape"] if not sized else scene.numbers(check_image_shape(image_shape))
         if 0 in scene.shape[1:]:
             return scene.empty_result(excluded_overlap=0.0)
         xp = scene.xp
         regions = self._regions(scene, grids, anchor_scale)
         counts = [level.stop - level.start for level in levels]
-        strides = scene.numbers(anchor_strides, counts)
-        points = box_centers(divided(scene.priors, strides[:, None]))
+        of_priors = scene.numbers(strides, counts)
+        points = box_centers(divided(scene.priors, of_priors[:, None]))
         codes = [
             _last_word(scene, points, regions, index, level)
             for index, level in enumerate(levels)
@@ -322,65 +329,6 @@ class Grid:
     stride: float
     height: int
     width: int
-
-
-def check_grids(count: int, sizes: Sequence[Sequence[int]], strides: Sequence[float]) -> list[Grid]:
-    """Check what is given of `count` levels: feature map sizes (height, width), and strides.
-
-    Raises
-    ------
-    TypeError
-        If one is no sequence, or a number of a wrong kind is in it.
-    ValueError
-        If one has not an entry a level, a size is no pair or negative, or a stride is not positive.
-    """
-    for name, given in (("featmap_sizes", sizes), ("anchor_strides", strides)):
-        if not isinstance(given, (tuple, list)):
-            raise TypeError(f"{name}: expected a sequence with an entry a level, got {type(given).__name__}")
-        if len(given) != count or count == 0:
-            raise ValueError(
-                f"{name}: expected an entry for each of the {count} levels of num_level_priors, got {given!r}"
-            )
-    for stride in strides:
-        check_positive("anchor_strides", stride)
-    for size in sizes:
-        if not isinstance(size, (tuple, list)) or len(size) != 2:
-            raise ValueError(f"featmap_sizes: expected (height, width) of each level, got {size!r}")
-        for length in size:
-            check_knob("featmap_sizes", length, at_least=0, integer=True)
-    return [Grid(float(stride), *size) for stride, size in zip(strides, sizes, strict=True)]
-
-
-def check_positive(name: str, value: Any) -> None:
-    """Check that an argument is a finite number above 0.
-
-    Raises
-    ------
-    TypeError
-        If it is no number.
-    ValueError
-        If it is not finite, or not above 0.
-    """
-    check_knob(name, value)
-    if value <= 0:
-        raise ValueError(f"{name}: expected a positive number, got {value!r}")
-
-
-def size_of_image(scene: Scene, image_shape: Sequence[float]) -> Array:
-    """Return height and width in pixels as an array (2,).
-
-    Raises
-    ------
-    TypeError
-        If one is no number.
-    ValueError
-        If they are not two, or one is negative or not finite.
-    """
-    if len(image_shape) != 2:
-        raise ValueError(f"image_shape: expected (height, width), got {image_shape!r}")
-    for length in image_shape:
-        check_knob("image_shape", length, at_least=0)
-    return scene.numbers(image_shape)
 
 
 def level_of_size(scene: Scene, side: float, count: int) -> Array:

@@ -13,7 +13,7 @@ from assigncore.backend import Array, ArrayBackend, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane
 from assigncore.boxes.formulas import ORIENTED, box_centers, box_shapes, columns, drop_nonfinite, longer_first
-from assigncore.checks import check_knob
+from assigncore.checks import check_featmap_sizes, check_knob, check_strides
 from assigncore.inputs import InputSpec, Scene, read_inputs, read_scene
 from assigncore.inspect.trace import begin, is_recording, mark
 from assigncore.numerics import at_least, divided, quotient, sigmoid, sqrt
@@ -353,7 +353,7 @@ class Grid:
     """
 
     n_anchors: int
-    strides: tuple[int, ...]
+    strides: tuple[float, ...]
     sizes: tuple[tuple[int, int], ...]
 
     @property
@@ -367,21 +367,16 @@ def read_grid(base_sizes: Array, strides: Sequence[int], sizes: Sequence[tuple[i
 
     Raises
     ------
+    TypeError
+        If strides are no numbers, or sizes no pairs of integers.
     ValueError
         If there are no anchors, not as many strides or sizes as levels, or one is not positive.
     """
     n_levels, n_anchors = (int(n) for n in base_sizes.shape[-3:-1])
     if n_levels * n_anchors == 0:
         raise ValueError(f"base_sizes: expected levels and anchors, got {n_levels} and {n_anchors}")
-    for name, given in (("featmap_sizes", sizes), ("featmap_strides", strides)):
-        if len(given) != n_levels:
-            raise ValueError(f"{name}: expected {n_levels}, one a level of base_sizes, got {len(given)}")
-    for stride in strides:
-        check_knob("featmap_strides", stride, at_least=1)
-    maps = tuple((int(height), int(width)) for height, width in sizes)
-    if any(height < 1 or width < 1 for height, width in maps):
-        raise ValueError(f"featmap_sizes: expected heights and widths of at least 1, got {maps}")
-    return Grid(n_anchors, tuple(strides), maps)
+    maps = check_featmap_sizes(sizes, n_levels, at_least=1)
+    return Grid(n_anchors, check_strides("featmap_strides", strides, n_levels), maps)
 
 
 def anchors_of_grid(backend: ArrayBackend, base_sizes: Array, grid: Grid, form: int) -> Array:

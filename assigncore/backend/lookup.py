@@ -66,6 +66,8 @@ def load_backend(name: str) -> ArrayBackend:
 
     Raises
     ------
+    TypeError
+        If `name` is no text.
     ModuleNotFoundError
         If the library is not installed; the message says what to install.
 
@@ -74,6 +76,8 @@ def load_backend(name: str) -> ArrayBackend:
     >>> load_backend("numpy")
     NumpyBackend(array_api_compat.numpy)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected the name of a library, got {name!r}")
     backend = _by_namespace.get(name)
     if backend is not None:
         return backend

@@ -59,9 +59,9 @@ def solve_batch(cost: AnyArray) -> AnyArray:
 
     def solve(first: int, step: int) -> None:
         for i in range(first, len(problems), step):
-            rows, columns = (
-                linear_sum_assignment(problems[i]) if everything else _solve(problems[i], allowed[i])
-            )
+            # SciPy solves in float64, and refuses what holds more.
+            problem = problems[i].astype(np.float64, copy=False)
+            rows, columns = linear_sum_assignment(problem) if everything else _solve(problem, allowed[i])
             matched[i, rows] = columns
 
     threads = min(len(problems), num_cores()) if problems.size >= WORTH_THREADS else 1

@@ -326,8 +326,8 @@ def _areas(boxes: Array) -> tuple[Array, Array]:
 
 
 def _by_area(xp: Any, x: Array, area: Array, divisor: Array) -> Array:
-    """Divide pairs (b, n, G) by what an area gives, 0 where there is none."""
-    safe = xp.broadcast_to(xp.where(area > 0, divisor, 1.0), x.shape)
+    """Divide pairs (b, n, G) by what an area (b, 1, G) gives, 0 where there is none."""
+    x, safe = xp.broadcast_arrays(x, xp.where(area > 0, divisor, 1.0))
     return xp.where(area > 0, quotient(x, safe), 0.0)
 
 

@@ -22,6 +22,9 @@ __all__ = ["point_sample", "resize_masks", "sample_masks"]
 MODES = ("bilinear", "nearest")
 PADDINGS = ("zeros", "border")
 
+OF_MASKS = ("bool", "integral", "real floating")
+"""Kinds of dtype that masks have."""
+
 
 def point_sample(masks: Array, points: Array, *, mode: str = "bilinear", padding: str = "zeros") -> Array:
     """Read masks at points, the same points for all masks of an image.
@@ -48,7 +51,7 @@ def point_sample(masks: Array, points: Array, *, mode: str = "bilinear", padding
     Raises
     ------
     TypeError
-        If an input is no array, or `points` are not real numbers.
+        If an input is no array, or of a wrong kind of dtype.
     ValueError
         If a shape does not fit, or `mode` or `padding` is unknown.
 
@@ -75,6 +78,7 @@ def point_sample(masks: Array, points: Array, *, mode: str = "bilinear", padding
     xp = backend.xp
     check_shape("masks", masks, "(..., N, H, W)", None, None, None)
     check_shape("points", points, "(..., P, 2)", None, 2)
+    check_dtype("masks", masks, backend, *OF_MASKS)
     check_dtype("points", points, backend, "real floating")
     lead = broadcast_lead({"masks": (masks, 3), "points": (points, 2)})
     (points,) = raise_precision(backend, points)
@@ -172,7 +176,7 @@ def resize_masks(masks: Array, size: tuple[int, int]) -> Array:
     Raises
     ------
     TypeError
-        If `masks` is no array, or `size` no pair of integers.
+        If `masks` is no array, or of a wrong kind of dtype, or `size` no pair of integers.
     ValueError
         If a shape does not fit, or `masks` have no pixel.
 
@@ -189,6 +193,7 @@ def resize_masks(masks: Array, size: tuple[int, int]) -> Array:
     """
     backend = common_backend({"masks": masks})
     check_shape("masks", masks, "(..., H, W)", None, None)
+    check_dtype("masks", masks, backend, *OF_MASKS)
     if not isinstance(size, tuple) or len(size) != 2:
         raise TypeError(f"size: expected a pair (height, width), got {size!r}")
     for side in size:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
 from math import prod
+from operator import index
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.backend.lookup import Array, get_backend
 from assigncore.backend.threads import DIMENSIONS as SHARED_DIMENSIONS
+from assigncore.checks import check_knob, shortened
 from assigncore.inspect.display import Table, html_page, plural
 from assigncore.inspect.trace import Condition, Round, Trace, recorded
 
@@ -159,6 +161,8 @@ class Explanation:
         PairReason
             By the rule under which the pair came farthest.
         """
+        self._check_gt(gt)
+        self._check_prior(prior)
         if self.trace.gt_valid is not None and not self.trace.gt_valid[gt]:
             return PairReason(gt, prior, "failed", "a ground truth that is neither padding nor non-finite")
         if self.trace.matching is not None:
@@ -167,6 +171,12 @@ class Explanation:
         if not reasons:
             return PairReason(gt, prior, "failed", "anything to compare")
         return min(reasons, key=_order)
+
+    def _check_gt(self, gt: int) -> None:
+        check_index("gt", gt, self.trace.shape[0])
+
+    def _check_prior(self, prior: int) -> None:
+        check_index("prior", prior, self.trace.shape[1])
 
     def _reason(self, number: int, gt: int, prior: int) -> PairReason:
         """Say what became of a pair in a round."""
@@ -221,6 +231,8 @@ class Explanation:
 
     def cost_terms(self, gt: int, prior: int) -> dict[str, float]:
         """Return what a pair costs, term by term, where costs of all pairs are matched; else nothing."""
+        self._check_gt(gt)
+        self._check_prior(prior)
         return {name: float(x[gt, prior]) for name, x in self.trace.terms.items()}
 
     def forced(self, gt: int, prior: int) -> float:
@@ -242,6 +254,8 @@ class Explanation:
         ValueError
             If the assigner does not weigh all pairs against each other.
         """
+        self._check_gt(gt)
+        self._check_prior(prior)
         matching = self.trace.matching
         if matching is None and self.trace.force is not None:
             return self.trace.force(gt, prior)
@@ -258,6 +272,7 @@ class Explanation:
 
     def funnel(self, gt: int) -> list[tuple[str, int]]:
         """Count the priors of a ground truth that are left after each step, by the step's name."""
+        self._check_gt(gt)
         steps: list[tuple[str, int]] = []
         for one, (winners, _) in zip(self.trace.rounds, self._won, strict=True):
             left = np.ones(self.trace.shape[1], dtype=bool)
@@ -279,6 +294,8 @@ class Explanation:
 
         Positive ones first; where none came farther, those of the first few.
         """
+        self._check_gt(gt)
+        check_knob("most", most, at_least=0, integer=True)
         if self.trace.matching is not None:
             costs = self.trace.matching.costs[gt]
             order = np.lexsort((np.arange(len(costs)), costs, self.implied_codes != gt + 1))
@@ -308,6 +325,7 @@ class Explanation:
         -----
         Only what the steps say of this ground truth is read, and the result: much quicker than `pair`.
         """
+        self._check_gt(gt)
         if self.trace.gt_valid is not None and not self.trace.gt_valid[gt]:
             return PairReason(gt, -1, "failed", "a ground truth that is neither padding nor non-finite")
         if self.trace.matching is not None:
@@ -360,10 +378,12 @@ class Explanation:
 
     def of_prior(self, prior: int) -> list[PairReason]:
         """Return the reasons of all ground truths about a prior, those that came farthest first."""
+        self._check_prior(prior)
         return sorted((self.pair(gt, prior) for gt in range(self.trace.shape[0])), key=_order)
 
     def why_code(self, prior: int) -> str:
         """Say why a prior that no ground truth has is background or ignored."""
+        self._check_prior(prior)
         code = int(self.implied_codes[prior])
         if code > 0:
             return f"assigned to ground truth {code - 1}"
@@ -535,7 +555,7 @@ def explain(
     Raises
     ------
     IndexError
-        If there is no such image, ground truth or prior.
+        If there is no such image, ground truth or prior, as the explanation's methods say too.
     UnnamedStepsError
         If the assigner does not name its steps, or what they say does not imply its result: no explanation is
         given that is not the whole one.
@@ -560,6 +580,8 @@ def explain(
       ground truth 0  fails: overlap at least pos_iou_thr (0.6 against 0.7)
     """
     call = assigner.assign if hasattr(assigner, "assign") else getattr(assigner, "forward", assigner)
+    if not callable(call):
+        raise TypeError(f"assigner: expected an assigner, got {type(assigner).__name__}")
     bound = signature(call).bind(*arguments, **named).arguments
     inputs = _of_image(bound, image)
     with without_numpy_fast_path(), recorded() as trace, np.errstate(all="ignore"):
@@ -588,15 +610,33 @@ def _check_completeness(explanation: Explanation) -> None:
         )
 
 
-def _indices(name: str, asked: int | Iterable[int] | None, count: int) -> tuple[int, ...]:
-    several: Iterable[int] = (
-        () if asked is None else [asked] if isinstance(asked, int | np.integer) else asked
-    )
-    indices = tuple(int(x) for x in several)
-    for index in indices:
-        if not 0 <= index < count:
-            raise IndexError(f"{name}: expected 0 to {count - 1}, got {index}")
+def _indices(name: str, asked: Any, count: int) -> tuple[int, ...]:
+    """Return the indices below a count that are asked for: one, several or none."""
+    if asked is None:
+        return ()
+    indices = _integers(name, asked)
+    for place in indices:
+        check_index(name, place, count)
     return indices
+
+
+def check_index(name: str, place: Any, count: int) -> None:
+    """Check that something is an index from 0 to below a count."""
+    if isinstance(place, bool) or not hasattr(place, "__index__"):
+        raise TypeError(f"{name}: expected an integer, got {place!r}")
+    if not 0 <= index(place) < count:
+        raise IndexError(
+            f"{name}: expected {f'0 to {count - 1}' if count else 'none'}, got {shortened(place)}"
+        )
+
+
+def _integers(name: str, asked: Any) -> tuple[int, ...]:
+    several = (asked,) if hasattr(asked, "__index__") else asked
+    try:
+        found = tuple(several)
+        return tuple(map(index, found))
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer or several, got {asked!r}") from None
 
 
 def _of_image(inputs: Mapping[str, Any], image: int | Sequence[int] | None) -> dict[str, Any]:
@@ -608,18 +648,18 @@ def _of_image(inputs: Mapping[str, Any], image: int | Sequence[int] | None) -> d
     if unknown:
         return dict(inputs)
     leads = {name: _lead(name, x) for name, x in arrays.items()}
-    lead = np.broadcast_shapes(*leads.values()) if leads else ()
-    index = _image_index(image, lead)
+    try:
+        lead = np.broadcast_shapes(*leads.values())
+    except ValueError:
+        # The assigner says which of them do not fit.
+        return dict(inputs)
+    of_batch = _image_index(image, lead)
     cut: dict[str, Any] = {}
     for name, x in arrays.items():
-        own = index[len(index) - len(leads[name]) :]
+        own = of_batch[len(of_batch) - len(leads[name]) :]
         place = tuple(0 if length == 1 else i for i, length in zip(own, leads[name], strict=True))
-        cut[name] = _host(x)[place]
+        cut[name] = get_backend(x, name).to_numpy(x)[place]
     return {**inputs, **cut}
-
-
-def _host(x: Array) -> AnyArray:
-    return get_backend(x).to_numpy(x)
 
 
 def _lead(name: str, x: Array) -> tuple[int, ...]:
@@ -632,8 +672,7 @@ def _image_index(image: int | Sequence[int] | None, lead: tuple[int, ...]) -> tu
         if prod(lead) != 1:
             raise ValueError(f"image: expected which image of the batch {lead} is meant, got None")
         return (0,) * len(lead)
-    several: Iterable[int] = [image] if isinstance(image, int | np.integer) else image
-    index = tuple(int(i) for i in several)
-    if len(index) != len(lead) or not all(0 <= i < n for i, n in zip(index, lead, strict=True)):
+    place = _integers("image", image)
+    if len(place) != len(lead) or not all(0 <= i < n for i, n in zip(place, lead, strict=True)):
         raise IndexError(f"image: expected an index into the batch {lead}, got {image!r}")
-    return index
+    return place

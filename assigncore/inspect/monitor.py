@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -10,10 +10,18 @@ from typing import Any
 import numpy as np
 
 from assigncore.backend import Array, ArrayBackend, get_backend
-from assigncore.checks import check_knob, common_backend
+from assigncore.checks import (
+    check_knob,
+    check_levels,
+    check_names,
+    common_backend,
+    plain,
+    raise_precision,
+    spread,
+)
 from assigncore.inspect.display import is_readable
 from assigncore.inspect.object_sizes import SIZE_CLASSES, SIZE_LIMITS
-from assigncore.result import AssignResult
+from assigncore.result import AssignResult, check_result
 
 __all__ = ["Monitor"]
 
@@ -168,13 +176,10 @@ class Monitor:
             check_knob("num_classes", num_classes, at_least=1, integer=True)
         check_knob("max_listed", max_listed, at_least=0, integer=True)
         check_knob("max_tracked_bytes", max_tracked_bytes, at_least=0, integer=True)
-        if class_names is not None and num_classes not in (None, len(class_names)):
-            raise ValueError(
-                f"class_names: expected {num_classes}, one for each of num_classes, got {len(class_names)}"
-            )
-        names = range(num_classes or 0) if class_names is None else class_names
-        self.num_level_priors = None if num_level_priors is None else tuple(num_level_priors)
-        self.class_names = tuple(map(str, names))
+        if class_names is None:
+            class_names = [str(label) for label in range(num_classes or 0)]
+        self.class_names = check_names("class_names", class_names, num_classes)
+        self.num_level_priors = plain(num_level_priors)
         self.max_listed, self.max_tracked_bytes = max_listed, max_tracked_bytes
         self.history: list[dict[str, float]] = []
         self.without_positives: tuple[tuple[Hashable, int], ...] = ()
@@ -223,19 +228,19 @@ class Monitor:
         Raises
         ------
         TypeError
-            If the call is being compiled, an array is none or of another library, or `image_ids` would have
-            to be waited for.
+            If the call is being compiled, an argument is of a wrong type or dtype, or an array of another
+            library, or `image_ids` would have to be waited for.
         ValueError
             If a shape, the number of ids or of levels does not fit.
         """
+        check_result("result", result)
+        optional = {"gt_labels": gt_labels, "gt_valid": gt_valid, "gt_areas": gt_areas}
         given = {
             "result.gt_inds": result.gt_inds,
             "gt_bboxes": gt_bboxes,
-            "gt_labels": gt_labels,
-            "gt_valid": gt_valid,
-            "gt_areas": gt_areas,
+            **{name: x for name, x in optional.items() if x is not None},
         }
-        backend = common_backend({name: x for name, x in given.items() if x is not None})
+        backend = common_backend(given)
         if backend.is_traced(result.gt_inds):
             raise TypeError("result: expected one that has been computed; return it from compiled code first")
         xp = backend.xp
@@ -243,57 +248,48 @@ class Monitor:
         images = prod(lead)
         ids = self._ids(image_ids, lead)
 
-        def rows(name: str, x: Array, *tail: int) -> Array:
+        def rows(name: str, *kinds: str, columns: tuple[int, ...] = ()) -> Array:
             """Give each image its row, whatever leading dimensions are broadcast."""
-            try:
-                spread = xp.broadcast_to(x, (*lead, num_gts, *tail))
-            except (ValueError, RuntimeError, TypeError):
-                raise ValueError(
-                    f"{name}: expected shape {(*lead, num_gts, *tail)} or one that broadcasts to it, "
-                    f"got {tuple(x.shape)}"
-                ) from None
-            return xp.reshape(spread, (images, num_gts, *tail))
+            of_all = spread(name, given[name], backend, lead, (num_gts, *columns), *kinds)
+            return xp.reshape(of_all, (images, num_gts, *columns))
 
-        boxes = rows("gt_bboxes", gt_bboxes, 4)
-        areas = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-        areas = areas if gt_areas is None else rows("gt_areas", gt_areas)
+        (boxes,) = raise_precision(backend, rows("gt_bboxes", "real floating", columns=(4,)))
+        if gt_areas is None:
+            areas = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+        else:
+            areas = rows("gt_areas", "real floating", "integral")
         device = backend.device_of(result.gt_inds)
         valid = xp.ones((images, num_gts), dtype=xp.bool, device=device)
-        valid = valid if gt_valid is None else rows("gt_valid", gt_valid)
+        valid = valid if gt_valid is None else rows("gt_valid", "bool")
         if self.class_names and gt_labels is None:
             raise ValueError("gt_labels: expected the ground truths' classes, to be counted by; got None")
         codes = xp.reshape(result.gt_inds, (images, result.num_priors))
         integers = codes.dtype
         counts = xp.reshape(result.positives_per_gt, (images, num_gts))
         alone = valid & (counts == 0)
-        levels = self.num_level_priors if num_level_priors is None else tuple(num_level_priors)
-        if levels is not None and sum(levels) != result.num_priors:
-            raise ValueError(
-                f"num_level_priors: expected counts that sum to the {result.num_priors} priors, got {levels}"
-            )
+        numbers = self.num_level_priors if num_level_priors is None else num_level_priors
+        levels = check_levels((result.num_priors,) if numbers is None else numbers, result.num_priors)
 
         small, large = (areas < SIZE_LIMITS[0]), (areas >= SIZE_LIMITS[1])
         groups = xp.stack([small, ~(small | large), large], axis=-1)
         if self.class_names:
             known = xp.arange(len(self.class_names), device=device)
-            groups = xp.concat([groups, rows("gt_labels", gt_labels)[..., None] == known], axis=-1)
+            groups = xp.concat([groups, rows("gt_labels", "integral")[..., None] == known], axis=-1)
         groups = groups & valid[..., None]
         of_groups = (groups, xp.where(groups, counts[..., None], 0), groups & (counts == 0)[..., None])
         sums = [xp.sum(xp.astype(x, integers), axis=(0, 1), dtype=integers) for x in of_groups]
-        start, lengths = 0, levels or (result.num_priors,)
         kinds = xp.stack([xp.astype(mask, xp.int8) for mask in (codes > 0, codes < 0)])
-        for length in lengths:
-            sums.append(xp.sum(kinds[:, :, start : start + length], axis=(1, 2), dtype=integers))
-            start += length
+        sums += [xp.sum(kinds[:, :, level], axis=(1, 2), dtype=integers) for level in levels]
         vector = xp.concat(sums)
 
-        epoch = self._current(backend, vector, None if levels is None else len(levels))
+        epoch = self._current(backend, vector, None if numbers is None else len(levels))
         epoch.tally.add(vector)
         epoch.listing.add(backend, alone, len(epoch.ids), self.max_listed)
         if image_ids is not None:
             self._track(epoch, codes, num_gts, ids, lead)
         epoch.ids += ids
         epoch.images += lead[-1] if lead else 1
+        lengths = [level.stop - level.start for level in levels]
         before = epoch.priors or [0] * len(lengths)
         epoch.priors = [so_far + images * length for so_far, length in zip(before, lengths, strict=True)]
 
@@ -376,7 +372,11 @@ class Monitor:
                     "got an array that would have to be waited for"
                 )
             image_ids = np.reshape(backend.to_numpy(image_ids), (-1,)).tolist()
+        if isinstance(image_ids, str) or not isinstance(image_ids, Iterable):
+            raise TypeError(f"image_ids: expected a sequence of ids, one for each image, got {image_ids!r}")
         ids = list(image_ids)
+        if not all(isinstance(each, Hashable) for each in ids):
+            raise TypeError(f"image_ids: expected ints or strings, got {image_ids!r}")
         if len(ids) != images:
             raise ValueError(f"image_ids: expected {images}, one for each image of the batch, got {len(ids)}")
         return ids * repeats

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assigncore.backend import Array, get_backend
+from assigncore.checks import check_levels, check_names, host_array, spread
 from assigncore.inspect.display import Table, html_page, plural, text_table
 
 if TYPE_CHECKING:
     from assigncore.result import AssignResult
 
-__all__ = ["ClassSummary", "LevelSummary", "ResultSummary", "per_level", "summarize"]
+__all__ = ["ClassSummary", "LevelSummary", "ResultSummary", "of_gts", "per_level", "summarize"]
 
 HostArray = np.ndarray[Any, Any]
 
@@ -175,11 +176,13 @@ def summarize(
     lead, num_gts = host.gt_inds.shape[:-1], host.num_gts
     images = prod(lead)
     codes = host.gt_inds.reshape(images, host.num_priors)
-    valid = np.broadcast_to(_host(gt_valid, "gt_valid", (*lead, num_gts), True), (*lead, num_gts))
+    names = None if class_names is None else check_names("class_names", class_names)
+    valid = np.ones((*lead, num_gts), dtype=bool)
+    if gt_valid is not None:
+        valid = of_gts("gt_valid", gt_valid, valid.shape, "bool")
     counts = host.positives_per_gt[valid]
-    classes = None
-    if host.labels is not None or gt_labels is not None:
-        classes = _classes(host, _host(gt_labels, "gt_labels", (*lead, num_gts)), valid, class_names)
+    known = None if gt_labels is None else of_gts("gt_labels", gt_labels, valid.shape, "integral")
+    classes = None if host.labels is None and known is None else _classes(host, known, valid, names)
     levels = None
     if num_level_priors is not None:
         levels = tuple(
@@ -215,26 +218,16 @@ def per_level(x: HostArray, num_level_priors: Sequence[int]) -> list[HostArray]:
 
     Raises
     ------
-    ValueError
-        If the levels do not sum to its length.
+    TypeError, ValueError
+        If the levels are no integers of at least 0 that sum to its length.
     """
-    counts = tuple(int(n) for n in num_level_priors)
-    if sum(counts) != x.shape[-1]:
-        raise ValueError(
-            f"num_level_priors: expected counts that sum to the {x.shape[-1]} priors, got {counts}, "
-            f"which sum to {sum(counts)}"
-        )
-    return np.split(x, np.cumsum(counts)[:-1], axis=-1)
+    return [x[..., level] for level in check_levels(num_level_priors, x.shape[-1])]
 
 
-def _host(x: Array | None, name: str, shape: tuple[int, ...], otherwise: Any = None) -> Any:
-    """Return an optional array of the ground truths in NumPy, or what stands for it."""
-    if x is None:
-        return otherwise
-    host = get_backend(x, name).to_numpy(x)
-    if host.shape[-1:] != shape[-1:] or host.ndim > len(shape):
-        raise ValueError(f"{name}: expected shape {shape}, one for each ground truth, got {host.shape}")
-    return np.broadcast_to(host, shape)
+def of_gts(name: str, x: Array, shape: tuple[int, ...], kind: str) -> HostArray:
+    """Return what is given for each ground truth, in NumPy and in the shape (..., G) of all images."""
+    host = host_array(name, x, kind)
+    return np.asarray(spread(name, host, get_backend(host), shape[:-1], shape[-1:], kind))
 
 
 def _classes(

@@ -8,7 +8,14 @@ from math import pi
 from typing import Any
 
 from assigncore.backend import Array, get_backend
-from assigncore.checks import check_dtype, check_knob, check_shape, common_backend, raise_precision
+from assigncore.checks import (
+    broadcast_lead,
+    check_dtype,
+    check_knob,
+    check_shape,
+    common_backend,
+    raise_precision,
+)
 from assigncore.numerics import at_least, exp, log, log1p, quotient, rounded_product, running_sum
 
 __all__ = ["TwoGaussians", "two_gaussians"]
@@ -97,14 +104,16 @@ def two_gaussians(
     backend = common_backend({"values": values, **({} if valid is None else {"valid": valid})})
     xp = backend.xp
     check_shape("values", values, "(..., K)", None)
+    k = int(values.shape[-1])
     check_dtype("values", values, backend, "real floating")
     if valid is not None:
-        check_shape("valid", valid, "(..., K)", int(values.shape[-1]))
+        check_shape("valid", valid, f"(..., {k})", k)
         check_dtype("valid", valid, backend, "bool")
+        broadcast_lead({"values": (values, 1), "valid": (valid, 1)})
     (x,) = raise_precision(backend, backend.stop_gradient(values))
     counts = xp.isfinite(x) if valid is None else xp.isfinite(x) & valid
     x, counts = xp.broadcast_arrays(x, counts)
-    lead, k = tuple(x.shape[:-1]), int(x.shape[-1])
+    lead = tuple(x.shape[:-1])
     rows = 1
     for length in lead:
         rows *= length

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from assigncore.backend import get_backend
-from assigncore.result import AssignResult
+from assigncore.result import AssignResult, check_result
 
 __all__ = ["union_of_matchings"]
 
@@ -56,8 +56,7 @@ def union_of_matchings(layers: AssignResult) -> AssignResult:
     >>> united.extras["votes"]
     array([2, 1, 2, 0])
     """
-    if not isinstance(layers, AssignResult):
-        raise TypeError(f"layers: expected an AssignResult, got {type(layers).__name__}")
+    check_result("layers", layers)
     gt_inds, labels = layers.gt_inds, layers.labels
     if len(gt_inds.shape) < 2 or gt_inds.shape[0] == 0:
         raise ValueError(f"layers: expected gt_inds (L, ..., N) of L >= 1, got shape {tuple(gt_inds.shape)}")

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from assigncore.backend import Array
+from assigncore.checks import check_knob
 from assigncore.priors.grid import PriorGenerator, Size, cells, check_number, check_sequence
 
 __all__ = ["AnchorGenerator", "BoxGenerator", "SSDAnchorGenerator"]
+
+MAX_SCALES = 1000
+"""In an octave; neighbours are a part in a thousand apart then."""
 
 Box: TypeAlias = tuple[float, float, float, float]
 
@@ -116,10 +120,9 @@ class AnchorGenerator(BoxGenerator):
             )
         if self.scales is None:
             check_number("octave_base_scale", self.octave_base_scale, above=0)
-            if type(self.scales_per_octave) is not int or self.scales_per_octave < 1:
-                raise ValueError(
-                    f"scales_per_octave: expected an int above 0, got {self.scales_per_octave!r}"
-                )
+            check_knob(
+                "scales_per_octave", self.scales_per_octave, at_least=1, at_most=MAX_SCALES, integer=True
+            )
         check_number("center_offset", self.center_offset)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from assigncore.checks import check_knob, host_array
 from assigncore.priors.anchors import AnchorGenerator, BoxGenerator, SSDAnchorGenerator
 
 __all__ = ["best_placed_overlaps", "fit_anchors", "fit_shapes"]
@@ -42,6 +43,8 @@ def fit_shapes(sizes: Any, count: int) -> AnyArray:
 
     Raises
     ------
+    TypeError
+        If `sizes` are no numbers, or `count` is no integer.
     ValueError
         If `sizes` are not positive finite widths and heights, or `count` is below 1.
 
@@ -61,13 +64,10 @@ def fit_shapes(sizes: Any, count: int) -> AnyArray:
     >>> fit_shapes([[10, 10], [11, 10], [9, 10], [40, 80]], 2).round().tolist()
     [[10.0, 10.0], [40.0, 80.0]]
     """
-    found = np.asarray(sizes, dtype=np.float64)
-    if found.ndim != 2 or found.shape[1] != 2 or not np.all(np.isfinite(found) & (found > 0)):
-        raise ValueError(
-            f"sizes: expected widths and heights above 0 of shape (M, 2), got an array {found.shape}"
-        )
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-        raise ValueError(f"count: expected an integer of at least 1, got {count!r}")
+    check_knob("count", count, at_least=1, integer=True)
+    found = _finite_rows("sizes", sizes, 2)
+    if not np.all(found > 0):
+        raise ValueError("sizes: expected widths and heights above 0")
     found = _spread(_by_area(found))
     different = np.unique(found, axis=0)
     if len(different) <= count:
@@ -114,7 +114,7 @@ def fit_anchors(generator: Fitted, gt_bboxes: Any, *, ratios: bool = True) -> Fi
     Raises
     ------
     TypeError
-        If it generates anything else.
+        If it generates anything else, or the boxes are no numbers.
     ValueError
         If the boxes are not finite, or some have no extent.
 
@@ -132,9 +132,9 @@ def fit_anchors(generator: Fitted, gt_bboxes: Any, *, ratios: bool = True) -> Fi
     >>> fit_anchors(published, boxes).all_scales[0] < 4
     True
     """
-    boxes = np.asarray(gt_bboxes, dtype=np.float64)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.all(np.isfinite(boxes)):
-        raise ValueError(f"gt_bboxes: expected finite boxes of shape (M, 4), got an array {boxes.shape}")
+    if not isinstance(ratios, bool):
+        raise TypeError(f"ratios: expected True or False, got {ratios!r}")
+    boxes = _finite_rows("gt_bboxes", gt_bboxes, 4)
     if np.any(boxes[:, :2] >= boxes[:, 2:]):
         raise ValueError("gt_bboxes: expected boxes of some width and height")
     if not isinstance(generator, AnchorGenerator | SSDAnchorGenerator):
@@ -170,6 +170,13 @@ def best_placed_overlaps(generator: BoxGenerator, gt_bboxes: Any) -> AnyArray:
         Beyond the right and lower edge of an image there are cells too; that aside, what
         `assigncore.boxes.pairwise_iou` finds among all anchors.
 
+    Raises
+    ------
+    TypeError
+        If `generator` lays no boxes, or those given are no numbers.
+    ValueError
+        If the boxes are not finite.
+
     Notes
     -----
     Of one shape the anchor nearest in x and in y overlaps a box most, so no grid is laid.
@@ -180,7 +187,9 @@ def best_placed_overlaps(generator: BoxGenerator, gt_bboxes: Any) -> AnyArray:
     >>> best_placed_overlaps(anchors, [[8.0, 8.0, 16.0, 16.0], [8.0, 8.0, 16.0, 12.0]]).tolist()
     [1.0, 0.5]
     """
-    boxes = np.asarray(gt_bboxes, dtype=np.float64).reshape(-1, 4)
+    if not isinstance(generator, BoxGenerator):
+        raise TypeError(f"generator: expected a BoxGenerator, got {type(generator).__name__}")
+    boxes = _finite_rows("gt_bboxes", gt_bboxes, 4)
     levels = range(len(generator.strides))
     anchors = np.asarray([box for level in levels for box in generator.base_anchors(level)], dtype=np.float64)
     steps = np.repeat(np.asarray(generator.stride_pairs, dtype=np.float64), generator.num_base_priors, axis=0)
@@ -192,6 +201,15 @@ def best_placed_overlaps(generator: BoxGenerator, gt_bboxes: Any) -> AnyArray:
         common *= np.maximum(np.minimum(high, shift + end) - np.maximum(low, shift + start), 0.0)
     union = _areas(_sizes(anchors))[:, None] + _areas(_sizes(boxes))[None] - common
     return np.asarray(np.max(common / union, axis=0))
+
+
+def _finite_rows(name: str, x: Any, columns: int) -> AnyArray:
+    """Return rows of finite numbers, of any library or lists, in float64."""
+    rows = host_array(name, x, "real floating", "integral").astype(np.float64)
+    rows = rows.reshape(-1, columns) if rows.size == 0 else rows
+    if rows.ndim != 2 or rows.shape[1] != columns or not np.all(np.isfinite(rows)):
+        raise ValueError(f"{name}: expected finite numbers of shape (M, {columns}), got shape {rows.shape}")
+    return rows
 
 
 def _scale_fits(

@@ -11,7 +11,16 @@ from typing import Any, TypeAlias
 import array_api_compat.numpy as default_namespace
 
 from assigncore.backend import Array, get_backend
-from assigncore.checks import LARGEST, shortened
+from assigncore.checks import (
+    LARGEST,
+    check_featmap_sizes,
+    check_image_shape,
+    check_knob,
+    check_levels,
+    check_switches,
+    plain_knobs,
+    shortened,
+)
 
 __all__ = []
 
@@ -21,7 +30,7 @@ MAX_STRIDE = 2**31 - 1
 """Pixels; no image is so large."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PriorGrid:
     """The priors of all feature levels, finest level first.
 
@@ -39,7 +48,7 @@ class PriorGrid:
     Notes
     -----
     A level whose feature map has no cell has no priors; a grid of no cells at all has ``priors`` (0, 4) or
-    (0, 3).
+    (0, 3). Two grids are never equal by ``==``: compare their arrays.
 
     Examples
     --------
@@ -85,6 +94,8 @@ class PriorGenerator(ABC):
 
     def __post_init__(self) -> None:
         """Refuse knobs that describe no grid."""
+        plain_knobs(self)
+        check_switches(self)
         check_sequence("strides", self.strides)
         pairs = [s if isinstance(s, tuple | list) else (s, s) for s in self.strides]
         if any(len(p) != 2 or not all(type(s) is int and 0 < s <= MAX_STRIDE for s in p) for p in pairs):
@@ -106,7 +117,7 @@ class PriorGenerator(ABC):
     def _level(self, level: int, size: Size, xp: Any, dtype: Any, device: Any) -> Array:
         """Lay out one level of a feature map of size (rows, columns), priors of one cell together."""
 
-    def featmap_sizes(self, image_shape: Size) -> tuple[Size, ...]:
+    def featmap_sizes(self, image_shape: tuple[float, float]) -> tuple[Size, ...]:
         """Size (rows, columns) of every level's feature map for a padded image.
 
         Parameters
@@ -119,16 +130,19 @@ class PriorGenerator(ABC):
         tuple of (int, int)
             Height and width divided by the stride, rounded up.
 
+        Raises
+        ------
+        TypeError, ValueError
+            If `image_shape` is no pair of finite numbers of at least 0.
+
         Examples
         --------
         >>> from assigncore.priors import PointGenerator
         >>> PointGenerator(strides=(8, 16)).featmap_sizes((100, 64))
         ((13, 8), (7, 4))
         """
-        height, width = image_shape
-        if height < 0 or width < 0:
-            raise ValueError(f"image_shape: expected (height, width) of at least 0, got {image_shape!r}")
-        return tuple((-(-height // y), -(-width // x)) for x, y in self.stride_pairs)
+        height, width = check_image_shape(image_shape)
+        return tuple((int(-(-height // y)), int(-(-width // x))) for x, y in self.stride_pairs)
 
     def num_level_priors(self, featmap_sizes: Sequence[Size]) -> tuple[int, ...]:
         """Count the priors of every level.
@@ -147,7 +161,7 @@ class PriorGenerator(ABC):
         ValueError
             If there is not one size of two non-negative ints for each stride.
         """
-        self._check_sizes(featmap_sizes)
+        featmap_sizes = check_featmap_sizes(featmap_sizes, len(self.strides))
         return tuple(h * w * n for (h, w), n in zip(featmap_sizes, self.num_base_priors, strict=True))
 
     def grid(
@@ -226,8 +240,9 @@ class PriorGenerator(ABC):
 
         Raises
         ------
-        ValueError
-            If the height or width is negative, or `size_divisor` below 1.
+        TypeError, ValueError
+            If `image_shape` is no pair of finite numbers of at least 0, or `size_divisor` no integer of at
+            least 1.
 
         Examples
         --------
@@ -235,9 +250,8 @@ class PriorGenerator(ABC):
         >>> PointGenerator(strides=(8, 16)).for_image((60, 100), size_divisor=32)
         PriorGrid((160, 3) float32: 128 at stride 8, 32 at stride 16)
         """
-        if size_divisor < 1:
-            raise ValueError(f"size_divisor: expected an int of at least 1, got {size_divisor!r}")
-        height, width = (-(-side // size_divisor) * size_divisor for side in image_shape)
+        check_knob("size_divisor", size_divisor, at_least=1, integer=True)
+        height, width = (-(-side // size_divisor) * size_divisor for side in check_image_shape(image_shape))
         return self.grid(self.featmap_sizes((height, width)), xp=xp, dtype=dtype, device=device)
 
     def valid_flags(
@@ -271,7 +285,7 @@ class PriorGenerator(ABC):
         [True, False, True, False]
         """
         xp = compat(xp)
-        self._check_sizes(featmap_sizes)
+        featmap_sizes = check_featmap_sizes(featmap_sizes, len(self.strides))
         levels = []
         own = self.featmap_sizes(image_shape)
         for (h, w), (rows, columns), n in zip(featmap_sizes, own, self.num_base_priors, strict=True):
@@ -279,14 +293,6 @@ class PriorGenerator(ABC):
             inside_x = xp.arange(w, device=device)[None, :, None] < columns
             levels.append(xp.reshape(xp.broadcast_to(inside_y & inside_x, (h, w, n)), (-1,)))
         return xp.concat(levels, axis=0)
-
-    def _check_sizes(self, featmap_sizes: Sequence[Size]) -> None:
-        pairs = [tuple(size) for size in featmap_sizes]
-        if len(pairs) != len(self.strides) or any(len(p) != 2 or min(p) < 0 for p in pairs):
-            raise ValueError(
-                f"featmap_sizes: expected {len(self.strides)} pairs (rows, columns) of at least 0, "
-                f"one for each stride, got {featmap_sizes!r}"
-            )
 
 
 def level_index(num_level_priors: Sequence[int], *, xp: Any = default_namespace, device: Any = None) -> Array:
@@ -305,20 +311,21 @@ def level_index(num_level_priors: Sequence[int], *, xp: Any = default_namespace,
 
     Raises
     ------
-    ValueError
-        If there is no level.
+    TypeError, ValueError
+        If there is no level, or the numbers are no integers of at least 0.
 
     Examples
     --------
     >>> level_index((3, 1)).tolist()
     [0, 0, 0, 1]
     """
-    if not num_level_priors:
+    levels = check_levels(num_level_priors)
+    if not levels:
         raise ValueError("num_level_priors: expected at least one level, got none")
     xp = compat(xp)
     integers = xp.asarray(0, device=device).dtype
-    levels = [xp.full((n,), i, dtype=integers, device=device) for i, n in enumerate(num_level_priors)]
-    return xp.concat(levels, axis=0)
+    numbers = [(level.stop - level.start, i) for i, level in enumerate(levels)]
+    return xp.concat([xp.full((n,), i, dtype=integers, device=device) for n, i in numbers], axis=0)
 
 
 def compat(xp: Any) -> Any:

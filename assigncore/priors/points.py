@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array, get_backend
-from assigncore.checks import check_knob
+from assigncore.boxes.geometry import checked_arrays
+from assigncore.checks import check_image_shape, check_knob, common_backend
 from assigncore.priors.grid import PriorGenerator, Size, cells, check_number
 
 __all__ = ["PointGenerator", "inside_image"]
@@ -82,8 +83,12 @@ def inside_image(anchors: Array, image_shape: Any, *, allowed_border: float = 0.
 
     Raises
     ------
+    TypeError
+        If `anchors` is no array of real floating numbers, `image_shape` neither a pair of numbers nor an
+        array of numbers and the same library, or the border no number.
     ValueError
-        If the shapes are others, or the border is not finite.
+        If a shape does not fit, the leading dimensions do not broadcast, devices differ, or the border or a
+        side of the pair is not finite.
 
     References
     ----------
@@ -95,16 +100,16 @@ def inside_image(anchors: Array, image_shape: Any, *, allowed_border: float = 0.
     >>> inside_image(np.asarray([[0.0, 0.0, 7.0, 7.0], [4.0, 4.0, 12.0, 7.0]]), (8, 10)).tolist()
     [True, False]
     """
-    backend = get_backend(anchors, "anchors")
-    xp = backend.xp
-    shape = xp.asarray(image_shape, dtype=anchors.dtype, device=backend.device_of(anchors))
-    if anchors.shape[-1:] != (4,) or shape.shape[-1:] != (2,):
-        raise ValueError(
-            f"anchors, image_shape: expected shapes (..., N, 4) and (..., 2), "
-            f"got {tuple(anchors.shape)} and {tuple(shape.shape)}"
-        )
     check_knob("allowed_border", allowed_border)
-    height, width = shape[..., 0, None] + allowed_border, shape[..., 1, None] + allowed_border
+    if isinstance(image_shape, tuple | list):
+        (anchors,) = checked_arrays(anchors=(anchors, ("N", 4)))
+        height, width = check_image_shape(image_shape)
+    else:
+        backend = common_backend({"anchors": anchors, "image_shape": image_shape})
+        if backend.is_dtype(image_shape.dtype, "integral"):
+            image_shape = backend.xp.astype(image_shape, backend.xp.float32)
+        anchors, shape = checked_arrays(anchors=(anchors, ("N", 4)), image_shape=(image_shape, (2,)))
+        height, width = shape[..., 0, None], shape[..., 1, None]
     inside = (anchors[..., 0] >= -allowed_border) & (anchors[..., 1] >= -allowed_border)
-    inside = inside & (anchors[..., 2] < width) & (anchors[..., 3] < height)
-    return inside if allowed_border >= 0 else xp.ones_like(inside)
+    inside = inside & (anchors[..., 2] < width + allowed_border) & (anchors[..., 3] < height + allowed_border)
+    return inside if allowed_border >= 0 else get_backend(anchors).xp.ones_like(inside)

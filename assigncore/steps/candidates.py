@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 
@@ -25,7 +24,6 @@ __all__ = [
     "PointDistances",
     "ShapeDistances",
     "Smallest",
-    "check_levels",
     "gather_priors",
     "k_best",
     "k_nearest",
@@ -366,31 +364,6 @@ def places_of(backend: ArrayBackend, mask: Array, least: int = 0) -> tuple[Array
 
 
 HIGHEST_POWER = 16
-
-
-def check_levels(num_level_priors: Sequence[int], num_priors: int) -> tuple[slice, ...]:
-    """Return the slice of the priors that each level is.
-
-    Raises
-    ------
-    TypeError
-        If the numbers are no sequence of integers.
-    ValueError
-        If one is negative, or they do not sum to the number of priors.
-    """
-    try:
-        numbers = [int(n) for n in num_level_priors if n == int(n)]
-        complete = len(numbers) == len(num_level_priors)
-    except TypeError:
-        complete = False
-    if not complete:
-        raise TypeError(f"num_level_priors: expected a sequence of integers, got {num_level_priors!r}")
-    if any(n < 0 for n in numbers) or sum(numbers) != num_priors:
-        raise ValueError(
-            f"num_level_priors: expected numbers that sum to the {num_priors} priors, got {tuple(numbers)}"
-        )
-    ends = list(accumulate(numbers))
-    return tuple(slice(end - n, end) for n, end in zip(numbers, ends, strict=True))
 
 
 def nearest_per_level(scene: Scene, levels: Sequence[slice], k: int, *, last_resort: Array) -> Candidates:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from assigncore.backend import Array, ArrayBackend
-from assigncore.checks import check_dtype, check_shape, common_backend, raise_precision
+from assigncore.checks import common_backend, raise_precision, spread
 from assigncore.pairs.tiles import TileView, cut_tiles
-from assigncore.result import AssignResult
+from assigncore.result import AssignResult, check_result
 from assigncore.steps.candidates import FAR, Candidates, k_smallest_per_gt
 
 __all__ = ["Positives", "read_positives"]
@@ -75,16 +75,16 @@ def read_positives(result: AssignResult, name: str, values: Array) -> Positives 
     Raises
     ------
     TypeError
-        If `values` is no array of the result's library, or of a wrong kind of dtype.
+        If `result` is none, or `values` is no array of its library, or of a wrong kind of dtype.
     ValueError
         If the shape does not fit.
     """
+    check_result("result", result)
     backend = common_backend({"gt_inds": result.gt_inds, name: values})
-    xp, shape = backend.xp, tuple(result.gt_inds.shape)
-    check_shape(name, values, "(..., N)", shape[-1])
-    check_dtype(name, values, backend, "real floating")
+    shape = tuple(result.gt_inds.shape)
+    values = spread(name, values, backend, shape[:-1], shape[-1:], "real floating")
     if 0 in (*shape, result.num_gts):
         return None
     (values,) = raise_precision(backend, backend.stop_gradient(values))
-    both = result.gt_inds, xp.broadcast_to(values, shape)
-    return Positives(result, backend, *(xp.reshape(x, (-1, shape[-1])) for x in both))
+    both = result.gt_inds, values
+    return Positives(result, backend, *(backend.xp.reshape(x, (-1, shape[-1])) for x in both))
