@@ -76,14 +76,14 @@ MOST_OF_A_MATCHER = 2
 """The same of a published matcher or step of a detector, whose calls of the core are the same for many."""
 
 
-EAGER_ON_JAX = (
+OF_EACH_FAMILY = (
     "MaxIoUAssigner",
     "ATSSAssigner",
     "RegionAssigner",
     "TaskAlignedAssigner",
     "HungarianAssigner",
 )
-"""One of each family: eagerly JAX compiles every operation for itself, which takes two to five times as long."""
+"""Eagerly JAX compiles every operation for itself, which takes two to five times as long."""
 
 
 def _target(name):
@@ -111,7 +111,10 @@ def _worth_compiling(cases):
 
 
 def _check(variant, cases, backend, mode=Mode.EAGER):
-    target = _target(backend)
+    _check_on(_target(backend), variant, cases, mode)
+
+
+def _check_on(target, variant, cases, mode):
     cell = run_cell(variant, cases, target, mode)
     assert len(cell.results) == len(cases) > 0
     failures = [f"{result.case}: {result.message}" for result in cell.failures]
@@ -133,9 +136,14 @@ def test_every_case_agrees(variant, backend):
     _check(variant, _worth_compiling(packed or _all_cases(variant)), backend, Mode.JIT)
 
 
-@pytest.mark.parametrize("variant", EAGER_ON_JAX)
+@pytest.mark.parametrize("variant", OF_EACH_FAMILY)
 def test_a_case_of_each_family_agrees_where_jax_is_eager(variant):
     _check(variant, _worth_compiling(load_packed(variant))[:1], "jax")
+
+
+@pytest.mark.parametrize("variant", OF_EACH_FAMILY)
+def test_cases_of_each_family_agree_where_jax_optimises_as_for_users(variant, optimising_jax):
+    _check_on(optimising_jax, variant, _worth_compiling(load_packed(variant))[:3], Mode.JIT)
 
 
 def test_every_packed_case_of_max_iou_agrees_under_jax_jit():
