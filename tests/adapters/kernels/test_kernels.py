@@ -494,6 +494,15 @@ assert result.gt_inds.tolist() == [1, -1, 0]
 """
 
 
+# Of all loops the quickest to compile.
+QUESTION = """
+import numpy as np
+from assigncore import load_backend
+rows = np.array([[0, 1], [np.nan, 0]], dtype=np.float32)
+assert load_backend("numpy").bounded_rows(rows, 1e18)[1].tolist() == [True, False]
+"""
+
+
 def test_numba_is_imported_by_the_first_question_alone():
     run("import sys, assigncore, assigncore.adapters.backends.numpy\nassert 'numba' not in sys.modules")
     run("import sys\n" + EXAMPLE + "assert 'numba' in sys.modules")
@@ -510,7 +519,7 @@ def test_all_works_without_numba():
 def test_where_nothing_can_be_written_they_are_compiled_anew_with_a_word():
     done = run(
         "import numba.core.caching as caching\ncaching.CacheImpl._locator_classes = []\n"
-        + EXAMPLE
+        + QUESTION
         + "from assigncore.adapters.kernels import compiled\nassert compiled.answers_by_kernels()"
     )
     assert done.stderr.count("compiled anew in each process") == 1
@@ -518,8 +527,8 @@ def test_where_nothing_can_be_written_they_are_compiled_anew_with_a_word():
 
 def test_what_is_compiled_is_kept_on_disk(tmp_path):
     code = (
-        EXAMPLE
-        + "from assigncore.adapters.kernels import loops as kernels\nprint(sum(kernels.best_both_ways.stats.cache_hits.values()))"
+        QUESTION
+        + "from assigncore.adapters.kernels import loops as kernels\nprint(sum(kernels.rows_within.stats.cache_hits.values()))"
     )
     hits = [run(code, NUMBA_CACHE_DIR=str(tmp_path)).stdout.strip() for _ in range(2)]
     assert hits == ["0", "1"]
