@@ -148,6 +148,20 @@ def optimising_jax():
     return OptimisingJax(**vars(get_target("jax")))
 
 
+@pytest.fixture(scope="session")
+def tracing_torch():
+    """Give PyTorch as a target whose compiled calls are one graph each, run operation by operation."""
+    torch = pytest.importorskip("torch")
+    from assigncore.conformance import get_target
+
+    class TracingTorch(type(get_target("torch"))):
+        def compile(self, function):
+            torch.compiler.reset()
+            return torch.compile(function, fullgraph=True, backend="eager")
+
+    return TracingTorch(**vars(get_target("torch")))
+
+
 @pytest.fixture
 def document():
     """Give a COCO document to change at will."""
