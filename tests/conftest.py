@@ -18,6 +18,17 @@ LARGE = 3 * 2**30
 # Read when JAX is first imported: two devices of the host, so that placement and mixing can be tested.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
+# Read when JAX is first imported: most of its time is compiling, which takes a third of it so. What XLA optimises away,
+# fusing and contraction above all, rounds otherwise: `optimising_jax` is what users have.
+OPTIMISED_BY_XLA = {
+    "xla_backend_optimization_level": (0, 3),
+    "xla_llvm_disable_expensive_passes": (True, False),
+    "xla_cpu_use_fusion_emitters": (False, True),
+}
+os.environ.setdefault(
+    "XLA_FLAGS", " ".join(f"--{name}={here}".lower() for name, (here, _) in OPTIMISED_BY_XLA.items())
+)
+
 # Read when PyTorch and NumPy are first imported: on small scenes several threads wait for each other longer than they
 # work, and workers have a core each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -121,6 +132,34 @@ def resident_bytes():
     """Tell how much memory the process holds; 0 where the system does not say."""
     pages = Path("/proc/self/statm")
     return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.exists() else 0
+
+
+@pytest.fixture(scope="session")
+def optimising_jax():
+    """Give JAX as a target whose compiled calls are optimised as those of users are."""
+    jax = pytest.importorskip("jax")
+    from assigncore.conformance import get_target
+
+    class OptimisingJax(type(get_target("jax"))):
+        def compile(self, function):
+            options = {name: default for name, (_, default) in OPTIMISED_BY_XLA.items()}
+            return jax.jit(function, compiler_options=options)
+
+    return OptimisingJax(**vars(get_target("jax")))
+
+
+@pytest.fixture(scope="session")
+def tracing_torch():
+    """Give PyTorch as a target whose compiled calls are one graph each, run operation by operation."""
+    torch = pytest.importorskip("torch")
+    from assigncore.conformance import get_target
+
+    class TracingTorch(type(get_target("torch"))):
+        def compile(self, function):
+            torch.compiler.reset()
+            return torch.compile(function, fullgraph=True, backend="eager")
+
+    return TracingTorch(**vars(get_target("torch")))
 
 
 @pytest.fixture

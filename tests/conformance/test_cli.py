@@ -253,7 +253,7 @@ def test_a_run_without_a_terminal_tells_how_far_it_is_and_writes_what_it_has(job
     file = tmp_path / "report.json"
     # Its lines are ten seconds apart, and it computes all the while.
     code = (
-        "import runpy; from assigncore.conformance import cli; cli.LINE_EVERY = 2.0\n"
+        "import runpy; from assigncore.conformance import cli; cli.LINE_EVERY = 0.5\n"
         "runpy.run_module('assigncore', run_name='__main__', alter_sys=True)"
     )
     command = [sys.executable, "-c", code, "conformance", "--backend", "numpy", "--jobs", jobs]

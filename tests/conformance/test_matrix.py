@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from assigncore.conformance import CAPABILITIES, LAWS, Agreement, Mode, available_targets, get_target
 from assigncore.conformance.laws import run_laws
@@ -42,17 +41,23 @@ def test_the_matrix_agrees_compiled_by_jax(name):
     assert cell.failures == ()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", [name for name, one in CAPABILITIES.items() if Mode.JIT in one.modes])
-def test_half_precision_is_traced_by_pytorch(name, dtype):
+# The same lines promote both types: one assigner of each family shows that it does not matter which is given.
+HALF = [
+    *((name, "float16") for name, one in CAPABILITIES.items() if Mode.JIT in one.modes),
+    *(
+        (name, "bfloat16")
+        for name in ("MaxIoUAssigner", "ATSSAssigner", "TaskAlignedAssigner", "HungarianAssigner")
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "dtype"), HALF)
+def test_half_precision_is_traced_by_pytorch(name, dtype, tracing_torch):
     """Under mixed precision assigners are compiled for it; that they can be traced is all that is quick."""
-
-    def traced(function):
-        torch.compiler.reset()
-        return torch.compile(function, fullgraph=True, backend="eager")
-
     scenes = [draw_scene(f"{kind}-8-0") for kind in ("fpn", "ties", "half")]
-    cell = Matrix(recipe_of(name)).run_cell(get_target("torch"), Mode.BATCHED, dtype, scenes, under=traced)
+    cell = Matrix(recipe_of(name)).run_cell(
+        tracing_torch, Mode.BATCHED, dtype, scenes, under=tracing_torch.compile
+    )
     assert len(cell.results) == len(scenes)
     assert cell.failures == ()
 

@@ -7,7 +7,7 @@ import torch
 
 from assigncore.backend.fast_path import without_numpy_fast_path
 from assigncore.conformance import TARGETS, get_target
-from assigncore.conformance.laws.bench import stacked
+from assigncore.conformance.laws.bench import Bench, stacked
 from assigncore.conformance.scenes.kinds import draw_scene
 
 from .subjects import AVAILABLE, LEADERS, SUBJECTS, bench_of
@@ -52,6 +52,15 @@ def test_jax_maps_over_images(subject):
     for row, scene in enumerate(scenes):
         own = {name: np.asarray(x[row]) for name, x in mapped.items()}
         bench.same(own, bench.run(scene), f"image {row} of a map")
+
+
+@pytest.mark.parametrize("subject", LEADERS, ids=str)
+def test_jax_decides_alike_where_it_optimises_as_for_users(subject, optimising_jax):
+    bench = Bench(subject.recipe, subject.recipe, optimising_jax)
+    for number in range(3):
+        scene = draw_scene(f"fpn-0-{number}")
+        bench.same(bench.run(scene), bench.refer(scene), scene.name)
+    assert len(bench.traces) == 1
 
 
 def test_pytorch_compiles_to_the_same_bits():
