@@ -194,8 +194,8 @@ class TorchBackend(ArrayBackend):
 
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter in place of comparing every place with every entry."""
-        # With a place more than is asked for, as for counts: where all of it is read as it was filled, PyTorch's
-        # compiler may read it before anything is written to it (2.13, on the CPU).
+        # With a place more than is asked for, as for counts: where all of it is read as it was filled, the
+        # compiler of PyTorch 2.13 may read it on the CPU before anything is written to it.
         out = torch.full((index.shape[0], size + 1), fill, dtype=values.dtype, device=index.device)
         return out.scatter_reduce(1, index, values, reduce="amax")[:, :size]
 
