@@ -1051,7 +1051,8 @@ def k_most_similar(
     columns = np.empty((5, NEARBY), integers.dtype)
     c = columns.view(priors.dtype)
     words = np.empty((8, blocks), integers.dtype)
-    ranges, distances = words.view(priors.dtype), np.empty(blocks, priors.dtype)
+    ranges, distance_words = words.view(priors.dtype), np.empty(blocks + 1, integers.dtype)
+    distances = distance_words.view(priors.dtype)
     sums = np.empty((4, n_gts), priors.dtype)
     row = np.empty(NEARBY, priors.dtype)
     for image in range(images):
@@ -1069,8 +1070,9 @@ def k_most_similar(
                 box = corners(gts, image, g)
                 nearest, limit = 0, infinity
                 fill_least_distances(formula, sums, g, ranges, by, blocks, distances)
-                for b in range(blocks):
-                    nearest = b if distances[b] < distances[nearest] else nearest
+                distance_words[blocks] = lowest(distance_words, blocks)
+                while distances[nearest] != distances[blocks]:
+                    nearest += 1
                 for scan in range(2):
                     first, last = (nearest, nearest + 1) if scan == 0 else (0, blocks)
                     count = 0
