@@ -29,8 +29,8 @@ from assigncore.audit.presets import PRESETS
 from assigncore.datasets import read_coco
 
 COCO = Path(__file__).resolve().parents[1] / "tests" / "data" / "coco_val2014_100.json.xz"
-BEFORE_TRAINING = ("rpn", "retinanet", "faster-rcnn-rcnn", "ssd", "atss", "vfnet", "yolof", "fsaf", "fcos")
-BEFORE_TRAINING += ("reppoints", "guided-anchoring", "guided-anchoring-shape")
+BEFORE_TRAINING = ("rpn", "nwd", "rfla", "retinanet", "faster-rcnn-rcnn", "ssd", "atss", "vfnet", "yolof")
+BEFORE_TRAINING += ("fsaf", "fcos", "reppoints", "guided-anchoring", "guided-anchoring-shape")
 PARTS = ("speed", "memory", "growth", "cluster")
 
 

@@ -15,7 +15,7 @@ from rows_predictions import PREDICTION_ROWS, Floats
 from scenes import STRIDES, draw_boxes, jitter, retinanet_anchors, square_anchors
 
 from assigncore.boxes import xyxy_to_xywhr
-from assigncore.priors import PointGenerator, PriorGrid
+from assigncore.priors import PointGenerator, PriorGrid, rfla_fields
 
 __all__ = ["ROWS"]
 
@@ -119,6 +119,32 @@ ROWS = {
             boxes=(20,),
             images=(1,),
             memory_boxes=100,
+        ),
+        Row(
+            name="max_nwd",
+            title="MaxIoUAssigner, RPN's training settings by the normalized Wasserstein distance",
+            assigner={
+                "type": "MaxIoUAssigner",
+                "pos_iou_thr": 0.7,
+                "neg_iou_thr": 0.3,
+                "min_pos_iou": 0.3,
+                "iou_calculator": {"type": "NWD", "constant": 24.0},
+            },
+            inputs=lambda case: with_boxes(case, retinanet_anchors(case.image)),
+            dense="dense_torch_gaussian.max_nwd",
+            boxes=(5, 20),
+            images=(1, 8),
+            memory_boxes=500,
+        ),
+        Row(
+            name="rfla",
+            title="RFLAAssigner, the published receptive fields",
+            assigner={"type": "RFLAAssigner", "topk": (3, 1), "decay": 0.9, "neg_iou_thr": 0.8},
+            inputs=lambda case: with_boxes(case, rfla_fields(case.image)),
+            dense="dense_torch_gaussian.rfla",
+            boxes=(5, 20),
+            images=(1, 8),
+            memory_boxes=500,
         ),
         Row(
             name="atss",

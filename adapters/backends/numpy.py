@@ -16,7 +16,7 @@ from assigncore.adapters.kernels import compiled
 from assigncore.backend import Array, ArrayBackend
 from assigncore.backend.memory import CACHED_PAIRS
 from assigncore.boxes.formulas import BoxOverlap, Mode
-from assigncore.boxes.oriented import RotatedOverlap
+from assigncore.boxes.oriented import PairFormula
 from assigncore.pairs.listed import ListedPairs, TilePairs
 from assigncore.pairs.relations import Relation
 from assigncore.pairs.tiles import TileView, cut_tiles
@@ -261,10 +261,10 @@ class NumpyBackend(ArrayBackend):
         found = compiled.overlaps_of_boxes(b1, b2, BoxOverlap(mode), self.host_threads)
         return super().overlaps_of_boxes(b1, b2, mode) if found is None else found
 
-    def rotated_overlaps(self, gt_bboxes: Array, priors: Array, overlap: RotatedOverlap) -> Array:
+    def pairwise(self, gt_bboxes: Array, priors: Array, measure: PairFormula) -> Array:
         """Let a compiled loop answer where there is one."""
-        found = compiled.overlaps_of_boxes(gt_bboxes, priors, overlap, self.host_threads)
-        return super().rotated_overlaps(gt_bboxes, priors, overlap) if found is None else found
+        found = compiled.overlaps_of_boxes(gt_bboxes, priors, measure, self.host_threads)
+        return super().pairwise(gt_bboxes, priors, measure) if found is None else found
 
     def best_overlaps(self, pairs: PairwiseOverlaps) -> BestOverlaps:
         """Let a compiled loop answer where there is one."""
@@ -276,10 +276,10 @@ class NumpyBackend(ArrayBackend):
         found = compiled.best_of_priors(pairs, self.host_threads)
         return super().best_of_priors(pairs) if found is None else found
 
-    def k_largest_overlaps(self, pairs: PairwiseOverlaps, k: int) -> Array:
+    def k_most_overlapping(self, pairs: PairwiseOverlaps, k: int) -> Candidates:
         """Let a compiled loop answer where there is one."""
-        found = compiled.k_largest_overlaps(pairs, k, self.host_threads)
-        return super().k_largest_overlaps(pairs, k) if found is None else found
+        found = compiled.k_most_overlapping(pairs, k, self.host_threads)
+        return super().k_most_overlapping(pairs, k) if found is None else found
 
     def k_nearest(self, distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
         """Let a compiled loop answer where there is one."""

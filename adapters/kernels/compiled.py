@@ -20,7 +20,8 @@ import numpy as np
 
 from assigncore.backend.threads import share_images
 from assigncore.boxes.formulas import EPS, ORIENTED, BoxOverlap, columns
-from assigncore.boxes.oriented import RotatedOverlap, planes_of
+from assigncore.boxes.gaussians import GaussianSimilarity, NormalizedWasserstein, ReceptiveField
+from assigncore.boxes.oriented import PairFormula, RotatedOverlap, planes_of
 from assigncore.numerics import cos, sin
 from assigncore.pairs.relations import Inside, Near, Relation, Touching
 from assigncore.steps.candidates import LAST_RESORT, Candidates, Distances, PointDistances, ShapeDistances
@@ -31,7 +32,7 @@ __all__ = [
     "best_of_priors",
     "best_overlaps",
     "bounded_rows",
-    "k_largest_overlaps",
+    "k_most_overlapping",
     "k_nearest",
     "k_smallest",
     "k_smallest_of_lists",
@@ -42,13 +43,16 @@ __all__ = [
 ]
 
 Host = np.ndarray[Any, Any]
-Overlap = BoxOverlap | RotatedOverlap
+Measure = BoxOverlap | PairFormula
 
 INTEGERS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 """Integers as wide as the floats that loops are compiled for."""
 
 BLOCKS_REMEMBERED = 2**22
 """Pairs of a block of priors and a ground truth whose best overlap is kept, to find what attains it again."""
+
+MODERATE = 1e12
+"""The largest knob of a similarity, and one over the least, with which nothing overflows in a loop."""
 
 MOST_INSERTED = 64
 """Up to so many smallest values are kept in order as they come; more are quicker found by a partition."""
@@ -102,19 +106,20 @@ def bounded_rows(x: Host, limit: float) -> tuple[Host, Host] | None:
     return x, finite.reshape(lead)
 
 
-def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[], int]) -> Host | None:
-    """Answer :meth:`assigncore.backend.ArrayBackend.overlaps_of_boxes`, and its like of oriented boxes."""
+def overlaps_of_boxes(b1: Host, b2: Host, measure: Measure, threads: Callable[[], int]) -> Host | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.overlaps_of_boxes`, and `pairwise`."""
     loops = _loops(b1)
     if loops is None or b2.dtype != b1.dtype:
         return None
     # Loops run along the second boxes: along few of them they are slow.
     is_short = b2.shape[-2] < min(b1.shape[-2], loops.BLOCK)
-    if across := is_short and isinstance(overlap, BoxOverlap):
-        b1, b2, overlap = b2, b1, overlap.turned
-    formula = _formula(loops, overlap)
-    if formula is None:
+    if across := is_short and isinstance(measure, BoxOverlap):
+        b1, b2, measure = b2, b1, measure.turned
+    known = _formula(loops, measure, b1.dtype)
+    if known is None:
         return None
-    b1, b2 = _rows(overlap, b1), _rows(overlap, b2)
+    formula, knob = known
+    b1, b2 = _rows(measure, b1), _rows(measure, b2)
     lead = _common_lead(b1, b2)
     count, own = prod(lead), prod(b2.shape[:-2])
     boxes = _of_each(b1, lead)
@@ -123,13 +128,13 @@ def overlaps_of_boxes(b1: Host, b2: Host, overlap: Overlap, threads: Callable[[]
     overlaps = np.empty((count, *(sides[::-1] if across else sides)), b1.dtype)
     if own == count and sides == (1, 1):
         boxes, others = (_contiguous(x[None]) for x in (boxes, others))
-        loops.row_by_row(formula, boxes, others, EPS, overlaps[:, 0, 0])
+        loops.row_by_row(formula, boxes, others, knob, overlaps[:, 0, 0])
     elif overlaps.size:
         boxes, others = _contiguous(boxes), _contiguous(others[:, :, None])
 
         def fill(start: int, end: int) -> None:
             own = slice(start, end)
-            loops.pairwise(formula, boxes[own], _own(others, own), EPS, across, overlaps[own])
+            loops.pairwise(formula, boxes[own], _own(others, own), knob, across, overlaps[own])
 
         share_images(fill, count, overlaps.size, threads)
     return overlaps.reshape(*lead, *overlaps.shape[1:])
@@ -161,7 +166,10 @@ def best_overlaps(
     known = _loops_of_overlaps(pairs)
     if known is None:
         return None
-    loops, formula = known
+    loops, formula, knob = known
+    by_distance = isinstance(pairs.measure, GaussianSimilarity)
+    if by_distance and pairs.alternatives is not None:
+        return None
     skips = pairs.zero_when_disjoint
     # Alternatives of a prior are given beside each other.
     priors = pairs.priors[:, :, None] if pairs.alternatives is None else np.moveaxis(pairs.priors, 1, 2)
@@ -190,7 +198,12 @@ def best_overlaps(
     def find(start: int, end: int) -> None:
         own = slice(start, end)
         found = (x[own] for x in (of_prior, gt_inds, of_gt, prior_of_gt, of_block))
-        loops.best_both_ways(*asked(own), gt_valid[own], integers, EPS, of_gts, block, *found)
+        further = gt_valid[own], integers, knob, of_gts, block, *found
+        if by_distance:
+            of_priors = _own(priors, own), _own(eligible, own), masked
+            loops.most_similar_both_ways(formula, *of_priors, gts[own], *further)
+        else:
+            loops.best_both_ways(*asked(own), *further)
 
     share_images(find, images, n_pairs, threads)
 
@@ -199,7 +212,7 @@ def best_overlaps(
 
         def find_last(start: int, end: int) -> None:
             own = slice(start, end)
-            loops.attaining(*asked(own), taking[own], EPS, block, of_gt[own], of_block[own], last[own])
+            loops.attaining(*asked(own), taking[own], knob, block, of_gt[own], of_block[own], last[own])
 
         share_images(find_last, images, n_pairs, threads)
         return last
@@ -207,26 +220,29 @@ def best_overlaps(
     return BestOverlaps(of_prior, gt_inds, of_gt, prior_of_gt, pairs.eligible, last_at_best)
 
 
-def k_largest_overlaps(pairs: PairwiseOverlaps, k: int, threads: Callable[[], int]) -> Host | None:
-    """Answer :meth:`assigncore.backend.ArrayBackend.k_largest_overlaps`."""
+def k_most_overlapping(pairs: PairwiseOverlaps, k: int, threads: Callable[[], int]) -> Candidates | None:
+    """Answer :meth:`assigncore.backend.ArrayBackend.k_most_overlapping`."""
     known = _loops_of_overlaps(pairs)
     if known is None or pairs.alternatives is not None or not 0 < k <= MOST_INSERTED:
         return None
-    loops, formula = known
+    loops, formula, knob = known
     boxes = pairs.priors[:, :, None], pairs.gt_bboxes
     priors, gts = (_contiguous(_rows(pairs.measure, x)) for x in boxes)
     eligible, gt_valid = _contiguous(pairs.eligible), _contiguous(pairs.gt_valid)
     masked, integers = not eligible.all(), np.empty(0, INTEGERS[priors.dtype])
     (images, n_gts), n_priors = gts.shape[:2], priors.shape[1]
-    largest = np.empty((images, n_gts, k), priors.dtype)
+    values, places = np.empty((images, n_gts, k), priors.dtype), np.empty((images, n_gts, k), np.int64)
 
     def find(start: int, end: int) -> None:
         own = slice(start, end)
-        of_priors = _own(priors, own), _own(eligible, own), masked
-        loops.k_largest(formula, *of_priors, gts[own], gt_valid[own], integers, EPS, largest[own])
+        asked = _own(priors, own), _own(eligible, own), masked, gts[own], gt_valid[own], integers, knob
+        if isinstance(pairs.measure, GaussianSimilarity):
+            loops.k_most_similar(formula, *asked, values[own], places[own])
+        else:
+            loops.k_most_overlapping(formula, pairs.zero_when_disjoint, *asked, values[own], places[own])
 
     share_images(find, images, images * n_gts * n_priors, threads)
-    return largest
+    return Candidates(places, values)
 
 
 def k_nearest(
@@ -370,37 +386,43 @@ def _own(x: Host, images: slice) -> Host:
     return x if x.shape[0] == 1 else x[images]
 
 
-def _loops_of_overlaps(pairs: PairwiseOverlaps) -> tuple[ModuleType, int] | None:
-    """Return the loops, and the number by which they know the overlap of pairs; None where they do not."""
+def _loops_of_overlaps(pairs: PairwiseOverlaps) -> tuple[ModuleType, int, float] | None:
+    """Return the loops, and what they know the overlap of pairs by; None where they do not."""
     loops = _loops(pairs.priors)
-    if loops is None or type(pairs) is not PairwiseOverlaps or not isinstance(pairs.measure, Overlap):
+    if loops is None or type(pairs) is not PairwiseOverlaps or pairs.gt_bboxes.dtype != pairs.priors.dtype:
         return None
-    formula = _formula(loops, pairs.measure)
-    if formula is None or pairs.gt_bboxes.dtype != pairs.priors.dtype:
-        return None
-    return loops, formula
+    known = _formula(loops, pairs.measure, pairs.priors.dtype)
+    return None if known is None else (loops, *known)
 
 
-def _rows(overlap: Any, boxes: Host) -> Host:
+def _rows(measure: Any, boxes: Host) -> Host:
     """Return what the loops read of boxes (..., D): themselves, or what pairs of oriented ones read."""
-    if isinstance(overlap, RotatedOverlap):
-        return np.stack(planes_of(boxes, overlap.min_side), axis=-1)
+    if isinstance(measure, RotatedOverlap):
+        return np.stack(planes_of(boxes, measure.min_side), axis=-1)
     return boxes
 
 
-@cache
-def _formula(loops: ModuleType, overlap: Overlap) -> int | None:
-    """Return the number by which the loops know an overlap; None where they do not."""
-    if isinstance(overlap, RotatedOverlap):
-        of_prior = loops.ROTATED_IOF_OF_PRIOR if overlap.of_prior else loops.ROTATED_IOF_OF_GT
-        return int(loops.ROTATED_IOU if overlap.mode == "iou" else of_prior)
-    known = {
-        BoxOverlap("iou"): loops.IOU,
-        BoxOverlap("iof"): loops.IOF_OF_GT,
-        BoxOverlap("iof", of_prior=True): loops.IOF_OF_PRIOR,
-        BoxOverlap("giou"): loops.GIOU,
-    }
-    return known.get(overlap)
+def _formula(loops: ModuleType, measure: Any, dtype: Any) -> tuple[int, float] | None:
+    """Return the number and the knob by which the loops know a measure; None where they do not."""
+    if isinstance(measure, RotatedOverlap):
+        of_prior = loops.ROTATED_IOF_OF_PRIOR if measure.of_prior else loops.ROTATED_IOF_OF_GT
+        return (loops.ROTATED_IOU if measure.mode == "iou" else of_prior), EPS
+    if isinstance(measure, BoxOverlap):
+        number = {
+            BoxOverlap("iou"): loops.IOU,
+            BoxOverlap("iof"): loops.IOF_OF_GT,
+            BoxOverlap("iof", of_prior=True): loops.IOF_OF_PRIOR,
+            BoxOverlap("giou"): loops.GIOU,
+        }.get(measure)
+        return None if number is None else (number, EPS)
+    # Elementary functions of float64 are those of a library, of which there is more than one.
+    if not isinstance(measure, NormalizedWasserstein | ReceptiveField) or dtype != np.float32:
+        return None
+    if isinstance(measure, NormalizedWasserstein):
+        number, knob = loops.NORMALIZED_WASSERSTEIN, measure.constant
+    else:
+        number, knob = loops.RECEPTIVE_FIELD, measure.decay
+    return (number, knob) if 1 / MODERATE <= knob <= MODERATE else None
 
 
 class _Memory:

@@ -9,12 +9,15 @@ All loops are in this one file, since numba's cache on disk notices a change of 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
+
+from assigncore.boxes.gaussians import LEAST_SIDE
 
 __all__ = [
     "GIOU",
@@ -25,6 +28,8 @@ __all__ = [
     "IOF_OF_PRIOR",
     "IOU",
     "NEAR",
+    "NORMALIZED_WASSERSTEIN",
+    "RECEPTIVE_FIELD",
     "ROTATED_IOF_OF_GT",
     "ROTATED_IOF_OF_PRIOR",
     "ROTATED_IOU",
@@ -32,11 +37,13 @@ __all__ = [
     "TURNED",
     "attaining",
     "best_both_ways",
-    "k_largest",
+    "k_most_overlapping",
+    "k_most_similar",
     "k_nearest_by_l1",
     "k_nearest_points",
     "k_smallest_of_rows",
     "list_pairs",
+    "most_similar_both_ways",
     "pairwise",
     "row_by_row",
     "rows_within",
@@ -50,6 +57,9 @@ IOU, IOF_OF_GT, IOF_OF_PRIOR, GIOU = 0, 1, 2, 3
 
 ROTATED_IOU, ROTATED_IOF_OF_GT, ROTATED_IOF_OF_PRIOR = 4, 5, 6
 """Formulas of :mod:`assigncore.boxes.oriented`, of boxes by their planes there."""
+
+NORMALIZED_WASSERSTEIN, RECEPTIVE_FIELD = 7, 8
+"""Formulas of :mod:`assigncore.boxes.gaussians`: similarities, which fall with a distance and are never 0."""
 
 SIDES = 4
 """Columns of boxes that have no more: x1, y1, x2, y2."""
@@ -69,13 +79,20 @@ BLOCK = 256
 POINTS = 64
 """Points of a block in a search of the nearest."""
 
+NEARBY = 32
+"""Priors of a block whose similarities a distance bounds: of fewer, it bounds them more narrowly."""
+
+ABREAST = 64
+"""Blocks whose distances from a ground truth are bounded at once."""
+
 WORD = 8
 """Bytes of a number by which so many of them are tested at once."""
 
 OPTIONS: Any = {"error_model": "numpy", "nogil": True}
 """How loops are compiled: without ``fastmath``, which contracts, and ``parallel``, which no fork survives."""
 
-inlined = cast("Callable[[Loop], Loop]", njit(error_model="numpy"))
+# A call within a loop, left to the compiler, may keep it from vectors.
+inlined = cast("Callable[[Loop], Loop]", njit(error_model="numpy", forceinline=True))
 
 
 def compiled(loop: Loop) -> Loop:
@@ -227,25 +244,262 @@ def overlap(formula: int, g: Any, c: Host, i: int, zero: Any, eps: Any) -> Any:
     return shared / union - (enclosing - union) / enclosing
 
 
+# -- Elementary functions ------------------------------------------------------------------------------------
+#
+# Those of float32 are rounded from float64: a formula that compilers vectorise comes within a part in 2**41
+# of the exact value, which nearly always settles how it is rounded. Where it does not, the library is asked.
+
+LOWER, HIGHER = 1 - 2.0**-40, 1 + 2.0**-40
+"""What an exact value is between, in units of the near one."""
+
+LN_2, PER_LN_2 = math.log(2), 1 / math.log(2)
+
+SHIFTER = 1.5 * 2.0**52
+"""Added to a small number it leaves the nearest integer in the last bits."""
+
+EXPONENT_BITS = np.int64(52)
+"""Where the exponent of a float64 begins."""
+
+BITS_OF_1 = np.int64(1023 << 52)
+BITS_OF_SHIFTER, BITS_OF_ROOT = np.array([SHIFTER, math.sqrt(0.5)]).view(np.int64)
+
+NO_EXPONENT = -110.0
+"""Of what is lower the exponential is 0 in float32."""
+
+
 @inlined
-def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, eps: Any, values: Host) -> None:
+def exp_near(x: Any) -> Any:
+    """Compute the exponential of a float64 from -110 to 0: a Taylor polynomial and a power of two."""
+    shifted = x * PER_LN_2 + SHIFTER
+    r = x - (shifted - SHIFTER) * LN_2
+    series = 1 / 3628800
+    series = series * r + 1 / 362880
+    series = series * r + 1 / 40320
+    series = series * r + 1 / 5040
+    series = series * r + 1 / 720
+    series = series * r + 1 / 120
+    series = series * r + 1 / 24
+    series = series * r + 1 / 6
+    series = series * r + 1 / 2
+    series = series * r + 1.0
+    series = series * r + 1.0
+    power = np.int64((np.float64(shifted).view(np.int64) << EXPONENT_BITS) + BITS_OF_1)
+    return series * power.view(np.float64)
+
+
+@inlined
+def log_near(x: Any) -> Any:
+    """Compute the logarithm of a positive float32 as float64: that of 2, and a series of the area tangent."""
+    bits = np.float64(x).view(np.int64)
+    exponent = ((bits - BITS_OF_ROOT + BITS_OF_1) >> EXPONENT_BITS) - np.int64(1023)
+    # From the root of a half to the root of 2.
+    rest = np.int64(bits - (exponent << EXPONENT_BITS)).view(np.float64) - 1.0
+    s = rest / (rest + 2.0)
+    z = s * s
+    series = 1 / 15
+    series = series * z + 1 / 13
+    series = series * z + 1 / 11
+    series = series * z + 1 / 9
+    series = series * z + 1 / 7
+    series = series * z + 1 / 5
+    series = series * z + 1 / 3
+    series = series * z + 1.0
+    twos = np.int64(exponent + BITS_OF_SHIFTER).view(np.float64) - SHIFTER
+    return twos * LN_2 + (s + s) * series
+
+
+@inlined
+def rounded(near: Any) -> Any:
+    """Round what is near the exact value to float32, unless :func:`is_doubtful` of it."""
+    return np.float32(near * LOWER)
+
+
+@inlined
+def is_doubtful(near: Any) -> Any:
+    """Tell whether the exact value may round otherwise."""
+    return np.float32(near * LOWER) != np.float32(near * HIGHER)
+
+
+# -- Similarities --------------------------------------------------------------------------------------------
+
+
+@inlined
+def wasserstein(g: Any, c: Host, i: int, constant: Any) -> Any:
+    """Compute the distance of a box and one of a block, whose sums and differences are `c`, by a constant."""
+    half = c.dtype.type(0.5)
+    apart_x, apart_y = ((g[0] + g[2]) - c[0, i]) * half, ((g[1] + g[3]) - c[1, i]) * half
+    sides_x, sides_y = ((g[2] - g[0]) - c[2, i]) * half, ((g[3] - g[1]) - c[3, i]) * half
+    squares = (apart_x * apart_x + sides_x * sides_x) + (apart_y * apart_y + sides_y * sides_y)
+    return np.sqrt(squares) / constant
+
+
+@inlined
+def own_sides(g: Any, least: Any) -> Any:
+    return larger(g[2] - g[0], least), larger(g[3] - g[1], least)
+
+
+@inlined
+def receptive_field(g: Any, own_w: Any, own_h: Any, c: Host, i: int, log_w: Any, log_h: Any) -> Any:
+    """Compute the similarity of a box and a field, by the logarithms of how many times as large it is."""
+    one, two, half = c.dtype.type(1), c.dtype.type(2), c.dtype.type(0.5)
+    size_w, size_h = c[2, i] / own_w, c[3, i] / own_h
+    shift_x, shift_y = ((g[0] + g[2]) - c[0, i]) / own_w, ((g[1] + g[3]) - c[1, i]) / own_h
+    along_x = (size_w * size_w + shift_x * shift_x) - log_w * two
+    along_y = (size_h * size_h + shift_y * shift_y) - log_h * two
+    divergence = larger((along_x + along_y) * half - one, c.dtype.type(0))
+    return one / (divergence + one)
+
+
+@inlined
+def similarity(formula: int, g: Any, c: Host, i: int, knob: Any) -> Any:
+    """Compute the similarity of a box and one of a block, by the library's elementary functions."""
+    if formula == NORMALIZED_WASSERSTEIN:
+        return np.float32(math.exp(-np.float64(wasserstein(g, c, i, knob))))
+    own_w, own_h = own_sides(g, c.dtype.type(LEAST_SIDE))
+    log_w = np.float32(math.log(np.float64(c[2, i] / own_w)))
+    log_h = np.float32(math.log(np.float64(c[3, i] / own_h)))
+    return receptive_field(g, own_w, own_h, c, i, log_w, log_h)
+
+
+@inlined
+def fill_similarities(formula: int, g: Any, c: Host, n: int, knob: Any, values: Host) -> None:
+    """Compute the similarities of one box with `n` priors, whose columns are `c`."""
+    doubts = 0
+    if formula == NORMALIZED_WASSERSTEIN:
+        for i in range(n):
+            near = exp_near(larger(-np.float64(wasserstein(g, c, i, knob)), NO_EXPONENT))
+            values[i] = rounded(near)
+            doubts += is_doubtful(near)
+    else:
+        own_w, own_h = own_sides(g, c.dtype.type(LEAST_SIDE))
+        for i in range(n):
+            near_w, near_h = log_near(np.float64(c[2, i] / own_w)), log_near(np.float64(c[3, i] / own_h))
+            values[i] = receptive_field(g, own_w, own_h, c, i, rounded(near_w), rounded(near_h))
+            doubts += is_doubtful(near_w)
+            doubts += is_doubtful(near_h)
+    if doubts:
+        for i in range(n):
+            values[i] = similarity(formula, g, c, i, knob)
+
+
+SURELY = 1 + 2.0**-16
+"""How many times as large, counted from 1, a distance surely is that of a smaller similarity."""
+
+FARTHEST_WASSERSTEIN, FARTHEST_FIELD = 7500.0, 1e30
+"""Distances, counted from 1, up to which similarities are normal numbers of float32."""
+
+
+@inlined
+def limit_of(formula: int, value: Any) -> Any:
+    """Return the distance beyond which a similarity is surely smaller than `value`, maybe infinite.
+
+    A distance is the squared Wasserstein distance in units of the constant, or the divergence; it is counted
+    from 1. `SURELY` times as large it belongs to a similarity that is smaller by more than a part in 2**20.
+    Rounding takes less of either: some parts in 2**23 of the exponent and of its power; of the divergence,
+    whose terms are at most five times what is counted from 1, some parts in 2**19 in all.
+    """
+    near = np.float64(value)
+    if near <= 0:
+        return np.float32(np.inf)
+    if formula == NORMALIZED_WASSERSTEIN:
+        exponent = math.log(smaller(near, 1.0))
+        distance, farthest = 1.0 + exponent * exponent, FARTHEST_WASSERSTEIN
+    else:
+        distance, farthest = 1.0 / near, FARTHEST_FIELD
+    return np.float32(distance * SURELY if distance <= farthest else np.inf)
+
+
+@inlined
+def outside(low: Any, high: Any, x: Any, zero: Any) -> Any:
+    return larger(larger(low - x, x - high), zero)
+
+
+@inlined
+def least_wasserstein(x: Any, y: Any, w: Any, h: Any, r: Host, b: int, scale: Any) -> Any:
+    """Bound the distances of a box from a block of priors from below.
+
+    `x` and `y` are sums of opposite sides, `w` and `h` differences, of which `r` (8, blocks) has the priors'
+    least and largest. Subtracting, multiplying and adding round monotonically.
+    """
+    zero, one = r.dtype.type(0), r.dtype.type(1)
+    apart_x, apart_y = outside(r[0, b], r[4, b], x, zero), outside(r[1, b], r[5, b], y, zero)
+    sides_x, sides_y = outside(r[2, b], r[6, b], w, zero), outside(r[3, b], r[7, b], h, zero)
+    squares = (apart_x * apart_x + sides_x * sides_x) + (apart_y * apart_y + sides_y * sides_y)
+    return one + squares * scale
+
+
+@inlined
+def least_along(low: Any, high: Any, apart: Any, own: Any, one: Any) -> Any:
+    """Bound an axis' part of the divergence, which is least where the field is as large as the box."""
+    size, shift = clamped(one, low / own, high / own), apart / own
+    log = rounded(log_near(np.float64(size)))
+    return (size * size + shift * shift) - (log + log)
+
+
+@inlined
+def least_divergence(x: Any, y: Any, w: Any, h: Any, r: Host, b: int) -> Any:
+    """Bound the divergences of a block of fields from a box, as :func:`least_wasserstein` distances."""
+    zero, half, one = r.dtype.type(0), r.dtype.type(0.5), r.dtype.type(1)
+    apart_x, apart_y = outside(r[0, b], r[4, b], x, zero), outside(r[1, b], r[5, b], y, zero)
+    along_x = least_along(r[2, b], r[6, b], apart_x, w, one)
+    along_y = least_along(r[3, b], r[7, b], apart_y, h, one)
+    return larger((along_x + along_y) * half, one)
+
+
+@inlined
+def scale_of(knob: Any) -> Any:
+    """Return what turns squared differences of sums, twice those of centres, into units of a constant."""
+    return np.float32(0.25 / (np.float64(knob) * np.float64(knob)))
+
+
+@inlined
+def fill_sums(formula: int, boxes: Host, image: int, sums: Host) -> None:
+    """Set the sums of opposite sides and their differences, (4, G), of an image's boxes."""
+    least = sums.dtype.type(LEAST_SIDE)
+    for g in range(boxes.shape[1]):
+        x1, y1, x2, y2 = boxes[image, g, 0], boxes[image, g, 1], boxes[image, g, 2], boxes[image, g, 3]
+        sums[0, g], sums[1, g], sums[2, g], sums[3, g] = x1 + x2, y1 + y2, x2 - x1, y2 - y1
+        if formula == RECEPTIVE_FIELD:
+            sums[2, g], sums[3, g] = larger(sums[2, g], least), larger(sums[3, g], least)
+
+
+@inlined
+def fill_least_distances(formula: int, s: Host, g: int, r: Host, knob: Any, n: int, distances: Host) -> None:
+    """Bound the distances of a box from each of `n` blocks of priors."""
+    x, y, w, h = s[0, g], s[1, g], s[2, g], s[3, g]
+    if formula == NORMALIZED_WASSERSTEIN:
+        scale = scale_of(knob)
+        for b in range(n):
+            distances[b] = least_wasserstein(x, y, w, h, r, b, scale)
+    else:
+        for b in range(n):
+            distances[b] = least_divergence(x, y, w, h, r, b)
+
+
+# -- A row of values of one ground truth ---------------------------------------------------------------------
+
+
+@inlined
+def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, knob: Any, values: Host) -> None:
     """Compute the overlaps of one box with `n` priors, whose columns are `c`."""
-    if formula >= ROTATED_IOU:
+    if formula >= NORMALIZED_WASSERSTEIN:
+        fill_similarities(formula, g, c, n, knob, values)
+    elif formula >= ROTATED_IOU:
         for i in range(n):
             values[i] = rotated_overlap(formula, g, c, i, zero)
     # A loop for each formula that is known before it runs: one for all computes all, and is a third slower.
     elif formula == IOU:
         for i in range(n):
-            values[i] = overlap(IOU, g, c, i, zero, eps)
+            values[i] = overlap(IOU, g, c, i, zero, knob)
     elif formula == IOF_OF_GT:
         for i in range(n):
-            values[i] = overlap(IOF_OF_GT, g, c, i, zero, eps)
+            values[i] = overlap(IOF_OF_GT, g, c, i, zero, knob)
     elif formula == IOF_OF_PRIOR:
         for i in range(n):
-            values[i] = overlap(IOF_OF_PRIOR, g, c, i, zero, eps)
+            values[i] = overlap(IOF_OF_PRIOR, g, c, i, zero, knob)
     else:
         for i in range(n):
-            values[i] = overlap(GIOU, g, c, i, zero, eps)
+            values[i] = overlap(GIOU, g, c, i, zero, knob)
 
 
 # -- Non-finite boxes ----------------------------------------------------------------------------------------
@@ -307,16 +561,30 @@ def fill_up(values: Host, places: Host, count: int, place: int) -> None:
 
 
 @inlined
-def load_block(priors: Host, image: int, kind: int, start: int, n: int, c: Host) -> None:
-    """Copy `n` priors, (B, N, A, D), to columns, and add areas to those that have sides alone."""
+def load_block(
+    formula: int, knob: Any, priors: Host, image: int, kind: int, start: int, n: int, c: Host
+) -> None:
+    """Copy `n` priors, (B, N, A, D), to columns, and add areas to those that have sides alone.
+
+    For a similarity the columns are what it reads: the sums of opposite sides, and their differences.
+    """
     own = priors[image]
     if own.shape[2] == SIDES:
         # A number that compilers know, so that they unroll the inner loop: it is most of the cost of a block.
         for i in range(n):
             for side in range(4):
                 c[side, i] = own[start + i, kind, side]
-        for i in range(n):
-            c[4, i] = (c[2, i] - c[0, i]) * (c[3, i] - c[1, i])
+        if formula >= NORMALIZED_WASSERSTEIN:
+            for i in range(n):
+                c[0, i], c[2, i] = c[0, i] + c[2, i], c[2, i] - c[0, i]
+                c[1, i], c[3, i] = c[1, i] + c[3, i], c[3, i] - c[1, i]
+            if formula == RECEPTIVE_FIELD:
+                least = c.dtype.type(LEAST_SIDE)
+                for i in range(n):
+                    c[2, i], c[3, i] = larger(c[2, i] * knob, least), larger(c[3, i] * knob, least)
+        else:
+            for i in range(n):
+                c[4, i] = (c[2, i] - c[0, i]) * (c[3, i] - c[1, i])
     else:
         for i in range(n):
             for column in range(own.shape[2]):
@@ -359,6 +627,13 @@ def largest(values: Host, bits: Host, n: int) -> Any:
 
 
 @inlined
+def smallest(values: Host, bits: Host, n: int) -> Any:
+    """Return the smallest, as :func:`largest` does the largest."""
+    bits[n] = lowest(bits, n)
+    return values[n]
+
+
+@inlined
 def bounds_of(bits: Host, n: int, words: Host, sides: Host) -> Any:
     """Return the sides of the box around `n` priors, of A alternatives each.
 
@@ -378,17 +653,27 @@ def bounds_of(bits: Host, n: int, words: Host, sides: Host) -> Any:
 
 
 @inlined
+def set_ranges(bits: Host, n: int, words: Host, block: int) -> None:
+    """Set `words` (8, blocks) to the least and the largest of each of four columns of `n` priors.
+
+    All are floats read as integers; see :func:`highest`.
+    """
+    for column in range(4):
+        words[column, block], words[4 + column, block] = lowest(bits[column], n), highest(bits[column], n)
+
+
+@inlined
 def fill_best_row(
     formula: int, g: Any, c: Host, kinds: int, n: int, allowed: Host, masked: bool,
-    zero: Any, eps: Any, nothing: Any, other: Host, values: Host,
+    zero: Any, knob: Any, nothing: Any, other: Host, values: Host,
 ) -> None:  # fmt: skip
     """Compute the overlaps of one box with a block, of each prior that of its best alternative."""
-    fill_row(formula, g, c[0], n, zero, eps, values)
+    fill_row(formula, g, c[0], n, zero, knob, values)
     if masked:
         for i in range(n):
             values[i] = values[i] if allowed[0, i] else nothing
     for kind in range(1, kinds):
-        fill_row(formula, g, c[kind], n, zero, eps, other)
+        fill_row(formula, g, c[kind], n, zero, knob, other)
         if masked:
             for i in range(n):
                 other[i] = other[i] if allowed[kind, i] else nothing
@@ -415,7 +700,7 @@ def load_allowed(eligible: Host, alternatives: Host, image: int, start: int, n: 
 @compiled
 def best_both_ways(
     formula: int, skips: bool, priors: Host, eligible: Host, alternatives: Host, masked: bool,
-    gts: Host, gt_valid: Host, integers: Host, eps: float, of_gts: bool, block: int,
+    gts: Host, gt_valid: Host, integers: Host, knob: float, of_gts: bool, block: int,
     of_prior: Host, gt_inds: Host, of_gt: Host, prior_of_gt: Host, of_block: Host,
 ) -> None:  # fmt: skip
     """Find each prior's best ground truth and each ground truth's best prior, the first of equal ones.
@@ -436,8 +721,8 @@ def best_both_ways(
         Ground truths.
     integers : array (0,)
         Of integers as wide as the boxes' dtype.
-    eps : float
-        Floor of the divisors.
+    knob : float
+        Floor of the divisors; of a similarity its constant, or its decay.
     of_gts : bool
         Whether more is asked for than `of_prior`.
     block : int
@@ -449,7 +734,7 @@ def best_both_ways(
     images, n_gts = gts.shape[:2]
     n_priors, kinds = priors.shape[1:3]
     dtype = priors.dtype.type
-    zero, floor = dtype(0), dtype(eps)
+    zero, by = dtype(0), dtype(knob)
     nothing = zero if skips else dtype(-np.inf)
     columns = np.empty((kinds, max(priors.shape[3], 5), BLOCK), integers.dtype)
     c = columns.view(priors.dtype)
@@ -478,7 +763,7 @@ def best_both_ways(
             # Priors that images share are loaded once for all of them.
             if image < priors.shape[0]:
                 for kind in range(kinds):
-                    load_block(priors, image, kind, start, n, c[kind])
+                    load_block(formula, by, priors, image, kind, start, n, c[kind])
                 x1, y1, x2, y2 = bounds_of(columns, n, words, sides)
             if masked:
                 load_allowed(eligible, alternatives, image, start, n, allowed)
@@ -495,7 +780,7 @@ def best_both_ways(
                 if skips and not touches(gts, image, g, x1, y1, x2, y2):
                     continue
                 box = corners(gts, image, g)
-                fill_best_row(formula, box, c, kinds, n, allowed, masked, zero, floor, nothing, other, values)
+                fill_best_row(formula, box, c, kinds, n, allowed, masked, zero, by, nothing, other, values)
                 own_number = integers.dtype.type(g)
                 for i in range(n):
                     above = values[i] > best[i]
@@ -524,9 +809,122 @@ def best_both_ways(
 
 
 @compiled
+def most_similar_both_ways(
+    formula: int, priors: Host, eligible: Host, masked: bool, gts: Host, gt_valid: Host, integers: Host,
+    knob: float, of_gts: bool, block: int,
+    of_prior: Host, gt_inds: Host, of_gt: Host, prior_of_gt: Host, of_block: Host,
+) -> None:  # fmt: skip
+    """Find the largest similarities, as :func:`best_both_ways` the largest overlaps.
+
+    Priors have no alternatives. A ground truth is passed over where the distance of the whole block is surely
+    beyond those of the best similarities so far, of each of its priors and of the ground truth itself. The
+    nearest comes first.
+    """
+    images, n_gts = gts.shape[:2]
+    n_priors = priors.shape[1]
+    dtype = priors.dtype.type
+    by, infinity = dtype(knob), dtype(np.inf)
+    blocks = ABREAST
+    columns = np.empty((blocks, 5, NEARBY), integers.dtype)
+    c = columns.view(priors.dtype)
+    words = np.empty((8, blocks), integers.dtype)
+    ranges, distances = words.view(priors.dtype), np.empty((n_gts, blocks), priors.dtype)
+    nearest, least = np.empty(blocks, integers.dtype), np.empty(blocks, priors.dtype)
+    bits, best_bits = np.empty(NEARBY + 1, integers.dtype), np.empty(NEARBY + 1, integers.dtype)
+    values, best = bits.view(priors.dtype), best_bits.view(priors.dtype)
+    number = np.empty(NEARBY, integers.dtype)
+    sums, ends = np.empty((images, 4, n_gts), priors.dtype), np.zeros(images, np.int64)
+    limits = np.full((images, n_gts), infinity)
+    first_gts, first_priors = np.zeros(images, integers.dtype), np.zeros(images, np.int64)
+    for image in range(images):
+        fill_sums(formula, gts, image, sums[image])
+        for g in range(n_gts):
+            ends[image] = g + 1 if gt_valid[image, g] else ends[image]
+        first_priors[image] = first_of(eligible[min(image, eligible.shape[0] - 1)])
+        first_gts[image] = first_of(gt_valid[image]) % max(n_gts, 1)
+        for g in range(n_gts):
+            of_gt[image, g] = -infinity
+            prior_of_gt[image, g] = first_priors[image] % max(n_priors, 1)
+    for first in range(0, n_priors, ABREAST * NEARBY):
+        width = min(ABREAST * NEARBY, n_priors - first)
+        blocks = (width + NEARBY - 1) // NEARBY
+        for image in range(images):
+            # Priors that images share are loaded once for all of them.
+            if image < priors.shape[0]:
+                for b in range(blocks):
+                    start, n = first + b * NEARBY, min(NEARBY, width - b * NEARBY)
+                    load_block(formula, by, priors, image, 0, start, n, c[b])
+                    set_ranges(columns[b], n, words, b)
+            own_eligible = eligible[min(image, eligible.shape[0] - 1)]
+            nearest[:] = -1
+            least[:] = infinity
+            for g in range(ends[image]):
+                fill_least_distances(formula, sums[image], g, ranges, by, blocks, distances[g])
+                if gt_valid[image, g]:
+                    own_number = integers.dtype.type(g)
+                    for b in range(blocks):
+                        nearest[b] = own_number if distances[g, b] <= least[b] else nearest[b]
+                        least[b] = smaller(distances[g, b], least[b])
+            for b in range(blocks):
+                start, n = first + b * NEARBY, min(NEARBY, width - b * NEARBY)
+                for i in range(n):
+                    # What does not count is never exceeded, and sets no limit.
+                    best[i] = -infinity if not masked or own_eligible[start + i] else infinity
+                    number[i] = first_gts[image]
+                of_blocks = of_block[image, start // block]
+                if start % block == 0:
+                    of_blocks[:] = -infinity
+                limit = infinity
+                for turn in range(-1, ends[image]):
+                    g = nearest[b] if turn < 0 else turn
+                    if g < 0 or turn == nearest[b] or not gt_valid[image, g]:
+                        continue
+                    if distances[g, b] > limit and (not of_gts or distances[g, b] > limits[image, g]):
+                        continue
+                    fill_similarities(formula, corners(gts, image, g), c[b], n, by, values)
+                    own_number = integers.dtype.type(g)
+                    above = 0
+                    for i in range(n):
+                        wins = (values[i] > best[i]) | ((values[i] == best[i]) & (own_number < number[i]))
+                        best[i] = values[i] if wins else best[i]
+                        number[i] = own_number if wins else number[i]
+                        above += wins
+                    if above:
+                        limit = limit_of(formula, smallest(best, best_bits, n))
+                    if not of_gts:
+                        continue
+                    if masked:
+                        for i in range(n):
+                            values[i] = values[i] if own_eligible[start + i] else -infinity
+                    most = largest(values, bits, n)
+                    if most > of_blocks[g]:
+                        of_blocks[g] = most
+                    if most > of_gt[image, g]:
+                        of_gt[image, g], limits[image, g] = most, limit_of(formula, most)
+                        i = 0
+                        while values[i] != most:
+                            i += 1
+                        prior_of_gt[image, g] = start + i
+                for i in range(n):
+                    of_prior[image, start + i] = best[i] if best[i] < infinity else -infinity
+                if of_gts:
+                    for i in range(n):
+                        gt_inds[image, start + i] = number[i] + 1
+
+
+@inlined
+def first_of(holds: Host) -> int:
+    """Return where the first of some flags holds; how many there are where none does."""
+    i = 0
+    while i < holds.shape[0] and not holds[i]:
+        i += 1
+    return i
+
+
+@compiled
 def attaining(
     formula: int, skips: bool, priors: Host, eligible: Host, alternatives: Host, masked: bool,
-    gts: Host, eligible_gts: Host, eps: float, block: int,
+    gts: Host, eligible_gts: Host, knob: float, block: int,
     of_gt: Host, of_block: Host, last: Host,
 ) -> None:  # fmt: skip
     """Find the last eligible ground truth whose best overlap each prior attains, from 1, else 0.
@@ -537,7 +935,7 @@ def attaining(
     images, n_gts = gts.shape[:2]
     n_priors, kinds = priors.shape[1:3]
     dtype = priors.dtype.type
-    zero, floor = dtype(0), dtype(eps)
+    zero, by = dtype(0), dtype(knob)
     nothing = zero if skips else dtype(-np.inf)
     c = np.empty((kinds, max(priors.shape[3], 5), BLOCK), priors.dtype)
     values, other = np.empty(BLOCK, priors.dtype), np.empty(BLOCK, priors.dtype)
@@ -560,49 +958,43 @@ def attaining(
                         continue
                     if not is_loaded:
                         for kind in range(kinds):
-                            load_block(priors, own, kind, start, n, c[kind])
+                            load_block(formula, by, priors, own, kind, start, n, c[kind])
                         if masked:
                             load_allowed(eligible, alternatives, image, start, n, allowed)
                         is_loaded = True
                     box = corners(gts, image, g)
                     fill_best_row(
-                        formula, box, c, kinds, n, allowed, masked, zero, floor, nothing, other, values
+                        formula, box, c, kinds, n, allowed, masked, zero, by, nothing, other, values
                     )
                     for i in range(n):
                         if values[i] == of_gt[image, g]:
                             last[image, start + i] = g + 1
 
 
-# -- The k largest overlaps ----------------------------------------------------------------------------------
+# -- The k most overlapping, and the k most similar ----------------------------------------------------------
 
 
 @compiled
-def k_largest(
-    formula: int,
-    priors: Host,
-    eligible: Host,
-    masked: bool,
-    gts: Host,
-    gt_valid: Host,
-    integers: Host,
-    eps: float,
-    largest: Host,
-) -> None:
-    """Find the largest overlaps (B, G, K) above 0 of each ground truth, from the largest on, then 0.
+def k_most_overlapping(
+    formula: int, skips: bool, priors: Host, eligible: Host, masked: bool, gts: Host, gt_valid: Host,
+    integers: Host, knob: float, values: Host, places: Host,
+) -> None:  # fmt: skip
+    """Find the largest overlaps of each ground truth, the first of equal ones, and the priors that have them.
 
-    The arguments are those of :func:`best_both_ways`, where boxes that share no area overlap by 0 at most;
-    priors have no alternatives.
+    The arguments are those of :func:`best_both_ways`; priors have no alternatives. What is found, overlaps
+    negated and priors (B, G, K), comes from the largest on; where boxes that share no area overlap by 0, none
+    of those is. Then come other priors, infinite.
     """
-    images, n_gts, k = largest.shape
+    images, n_gts = gts.shape[:2]
     n_priors = priors.shape[1]
     dtype = priors.dtype.type
-    zero, floor = dtype(0), dtype(eps)
+    zero, by = dtype(0), dtype(knob)
+    nothing = zero if skips else dtype(-np.inf)
     columns = np.empty((1, max(priors.shape[3], 5), BLOCK), integers.dtype)
     c = columns.view(priors.dtype)[0]
     words = np.empty(4, integers.dtype)
     sides = words.view(priors.dtype)
-    values = np.empty(BLOCK, priors.dtype)
-    places = np.empty(k, np.int64)
+    row = np.empty(BLOCK, priors.dtype)
     counts = np.zeros((images, n_gts), np.int64)
     x1 = y1 = x2 = y2 = zero
     for start in range(0, n_priors, BLOCK):
@@ -611,65 +1003,135 @@ def k_largest(
             own_eligible = eligible[min(image, eligible.shape[0] - 1)]
             # Priors that images share are loaded once for all of them.
             if image < priors.shape[0]:
-                load_block(priors, image, 0, start, n, c)
+                load_block(formula, by, priors, image, 0, start, n, c)
                 x1, y1, x2, y2 = bounds_of(columns, n, words, sides)
             for g in range(n_gts):
-                if not (gt_valid[image, g] and touches(gts, image, g, x1, y1, x2, y2)):
+                if not gt_valid[image, g] or (skips and not touches(gts, image, g, x1, y1, x2, y2)):
                     continue
                 box = corners(gts, image, g)
-                fill_row(formula, box, c, n, zero, floor, values)
-                # Kept negated, so that the smallest come first.
-                own, count = largest[image, g], counts[image, g]
-                least = -own[k - 1] if count == k else zero
-                for i in range(n):
-                    if values[i] > least and (not masked or own_eligible[start + i]):
-                        count = insert(own, places, count, -values[i], 0)
-                        least = -own[k - 1] if count == k else zero
-                counts[image, g] = count
+                fill_row(formula, box, c, n, zero, by, row)
+                counts[image, g] = insert_largest(
+                    row, n, own_eligible, masked, start, nothing, values[image, g], places[image, g],
+                    counts[image, g],
+                )  # fmt: skip
     for image in range(images):
         for g in range(n_gts):
-            for rank in range(k):
-                largest[image, g, rank] = -largest[image, g, rank] if rank < counts[image, g] else zero
+            fill_up(values[image, g], places[image, g], counts[image, g], 0)
+
+
+@inlined
+def insert_largest(
+    row: Host, n: int, eligible: Host, masked: bool, start: int, nothing: Any,
+    values: Host, places: Host, count: int,
+) -> int:  # fmt: skip
+    """Insert those of `n` values that are among the largest so far, negated; return how many there are."""
+    k = values.shape[0]
+    least = -values[k - 1] if count == k else nothing
+    for i in range(n):
+        if row[i] > least and (not masked or eligible[start + i]):
+            count = insert(values, places, count, -row[i], start + i)
+            least = -values[k - 1] if count == k else nothing
+    return count
+
+
+@compiled
+def k_most_similar(
+    formula: int, priors: Host, eligible: Host, masked: bool, gts: Host, gt_valid: Host,
+    integers: Host, knob: float, values: Host, places: Host,
+) -> None:  # fmt: skip
+    """Find the largest similarities of each ground truth, as :func:`k_most_overlapping` the largest overlaps.
+
+    The block that may be nearest comes first: its k-th bounds the k-th of all.
+    """
+    images, n_gts, k = values.shape
+    n_priors = priors.shape[1]
+    dtype = priors.dtype.type
+    by, infinity = dtype(knob), dtype(np.inf)
+    blocks = (n_priors + NEARBY - 1) // NEARBY
+    columns = np.empty((5, NEARBY), integers.dtype)
+    c = columns.view(priors.dtype)
+    words = np.empty((8, blocks), integers.dtype)
+    ranges, distance_words = words.view(priors.dtype), np.empty(blocks + 1, integers.dtype)
+    distances = distance_words.view(priors.dtype)
+    sums = np.empty((4, n_gts), priors.dtype)
+    row = np.empty(NEARBY, priors.dtype)
+    for image in range(images):
+        own = min(image, priors.shape[0] - 1)
+        own_eligible = eligible[min(image, eligible.shape[0] - 1)]
+        if image < priors.shape[0]:
+            for b in range(blocks):
+                start, n = b * NEARBY, min(NEARBY, n_priors - b * NEARBY)
+                load_block(formula, by, priors, image, 0, start, n, c)
+                set_ranges(columns, n, words, b)
+        fill_sums(formula, gts, image, sums)
+        for g in range(n_gts):
+            own_values, own_places, count = values[image, g], places[image, g], 0
+            if gt_valid[image, g]:
+                box = corners(gts, image, g)
+                nearest, limit = 0, infinity
+                fill_least_distances(formula, sums, g, ranges, by, blocks, distances)
+                distance_words[blocks] = lowest(distance_words, blocks)
+                while distances[nearest] != distances[blocks]:
+                    nearest += 1
+                for scan in range(2):
+                    first, last = (nearest, nearest + 1) if scan == 0 else (0, blocks)
+                    count = 0
+                    for b in range(first, last):
+                        if distances[b] > limit:
+                            continue
+                        start, n = b * NEARBY, min(NEARBY, n_priors - b * NEARBY)
+                        load_block(formula, by, priors, own, 0, start, n, c)
+                        fill_similarities(formula, box, c, n, by, row)
+                        count = insert_largest(
+                            row, n, own_eligible, masked, start, -infinity, own_values, own_places, count
+                        )
+                        if count == k:
+                            limit = smaller(limit, limit_of(formula, -own_values[k - 1]))
+            fill_up(own_values, own_places, count, 0)
 
 
 # -- The pairwise array --------------------------------------------------------------------------------------
 
 
 @compiled
-def pairwise(formula: int, boxes: Host, priors: Host, eps: float, across: bool, overlaps: Host) -> None:
+def pairwise(formula: int, boxes: Host, priors: Host, knob: float, across: bool, overlaps: Host) -> None:
     """Fill `overlaps` (L, M, N) of `boxes` (L, M, 4) with `priors` (L or 1, N, 1, 4); `across`, (L, N, M)."""
     n_priors = priors.shape[1]
     dtype = priors.dtype.type
-    zero, floor = dtype(0), dtype(eps)
+    zero, by = dtype(0), dtype(knob)
     c = np.empty((max(priors.shape[3], 5), BLOCK), priors.dtype)
     values = np.empty(BLOCK, priors.dtype)
     for image in range(boxes.shape[0]):
         own = min(image, priors.shape[0] - 1)
         for start in range(0, n_priors, BLOCK):
             n = min(BLOCK, n_priors - start)
-            load_block(priors, own, 0, start, n, c)
+            load_block(formula, by, priors, own, 0, start, n, c)
             for m in range(boxes.shape[1]):
                 box = corners(boxes, image, m)
                 if across:
-                    fill_row(formula, box, c, n, zero, floor, values)
+                    fill_row(formula, box, c, n, zero, by, values)
                     for i in range(n):
                         overlaps[image, start + i, m] = values[i]
                 else:
                     row = overlaps[image, m, start : start + n]
-                    fill_row(formula, box, c, n, zero, floor, row)
+                    fill_row(formula, box, c, n, zero, by, row)
 
 
 @compiled
-def row_by_row(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Host) -> None:
+def row_by_row(formula: int, boxes: Host, priors: Host, knob: float, overlaps: Host) -> None:
     """Fill `overlaps` (P,) of `boxes` and `priors` (1, P, 1, 4), each with its own."""
     dtype = priors.dtype.type
-    zero, floor = dtype(0), dtype(eps)
+    zero, by = dtype(0), dtype(knob)
     a, c = np.empty((2, max(priors.shape[3], 5), BLOCK), priors.dtype)
     for start in range(0, overlaps.shape[0], BLOCK):
         n = min(BLOCK, overlaps.shape[0] - start)
-        load_block(boxes, 0, 0, start, n, a)
-        load_block(priors, 0, 0, start, n, c)
-        if formula >= ROTATED_IOU:
+        load_block(IOU, by, boxes, 0, 0, start, n, a)
+        load_block(formula, by, priors, 0, 0, start, n, c)
+        if formula >= NORMALIZED_WASSERSTEIN:
+            for i in range(n):
+                g = a[0, i], a[1, i], a[2, i], a[3, i], a[4, i]
+                overlaps[start + i] = similarity(formula, g, c, i, by)
+        elif formula >= ROTATED_IOU:
             for i in range(n):
                 g = a[0, i], a[1, i], a[2, i], a[3, i], a[4, i]
                 others = a[5, i], a[6, i], a[7, i], a[8, i], a[9, i], a[10, i]
@@ -677,7 +1139,7 @@ def row_by_row(formula: int, boxes: Host, priors: Host, eps: float, overlaps: Ho
         else:
             for i in range(n):
                 g = a[0, i], a[1, i], a[2, i], a[3, i], a[4, i]
-                overlaps[start + i] = overlap(formula, g, c, i, zero, floor)
+                overlaps[start + i] = overlap(formula, g, c, i, zero, by)
 
 
 @compiled
@@ -866,11 +1328,6 @@ def k_smallest_of_rows(values: Host, ends: Host, smallest: Host, places: Host) -
 
 
 # -- The k nearest -------------------------------------------------------------------------------------------
-
-
-@inlined
-def outside(low: Any, high: Any, x: Any, zero: Any) -> Any:
-    return larger(larger(low - x, x - high), zero)
 
 
 @inlined

@@ -28,12 +28,13 @@ from assigncore.audit.matched import matched_overlaps
 from assigncore.audit.predictions import Predictor
 from assigncore.audit.proposals import Proposals
 from assigncore.audit.queries import Queries, QueryLayout
-from assigncore.audit.reasons import Reason, find_reasons
+from assigncore.audit.reasons import Reason, explain_image, find_reasons
 from assigncore.audit.results import Results
 from assigncore.backend import Array, ArrayBackend
 from assigncore.boxes.calculators import BboxOverlaps2D, RotatedIoU, box_columns
 from assigncore.datasets import Annotations, Dataset
 from assigncore.inputs import read_scene
+from assigncore.inspect.explain import Explanation
 from assigncore.priors import PointGenerator
 from assigncore.steps.overlaps import k_largest_overlaps, overlaps_with_gts
 
@@ -41,6 +42,9 @@ from assigncore.steps.overlaps import k_largest_overlaps, overlaps_with_gts
 COMPILED = ("jax",)
 
 DEFAULT_OVERLAPS = BboxOverlaps2D()
+
+MOST_LACKING = 0.8
+"""From which share of images with objects without positives on all are assigned with their steps recorded."""
 
 BATCH_SIZE = 8
 """Images at a time by default: more share the reading of a grid, but no longer the caches."""
@@ -182,19 +186,62 @@ def assign_images(
     """
     layout = make_layout(plan, dataset, settings)
     deciders = {} if deciders is None else deciders
+    images = lacking = 0
     for batch in make_batches(dataset, frames, settings.batch_size):
         laid = layout.lay(batch, settings.backend, settings.device)
         arrays, static = gather_inputs(plan, batch, laid, settings.backend, settings.device)
         gt_bboxes = settings.backend.from_numpy(ground_truth_boxes(plan, batch), settings.device)
-        key = tuple(static.items())
-        if key not in deciders:
-            deciders[key] = _decider(plan, static, settings.backend)
+        explain = partial(explain_image, plan, laid, batch, arrays, static, settings.backend)
+        asked: Callable[[int, Sequence[int]], Mapping[int, Reason]] | None = None
         try:
-            gt_inds, best = deciders[key](laid.priors, gt_bboxes, arrays)
+            if settings.reasons and settings.backend.name == "numpy" and lacking > MOST_LACKING * images:
+                # Nearly every image would be assigned once more to learn why.
+                gt_inds, reasons = _assign_and_explain(explain, batch, laid)
+                best = _best_overlaps(plan, settings.backend, laid.priors, gt_bboxes, arrays)
+                asked = partial(_found_reasons, reasons)
+            else:
+                key = tuple(static.items())
+                if key not in deciders:
+                    deciders[key] = _decider(plan, static, settings.backend)
+                gt_inds, best = deciders[key](laid.priors, gt_bboxes, arrays)
+                asked = partial(_reasons_of, explain) if settings.reasons else None
         except (ValueError, TypeError) as error:
             raise AuditError(f"{plan.name}: {error}") from error
-        asked = partial(find_reasons, plan, laid, batch, arrays, static, settings.backend)
-        yield from _split(batch, laid, gt_inds, best, settings.backend, asked if settings.reasons else None)
+        for one in _split(batch, laid, gt_inds, best, settings.backend, asked):
+            images, lacking = images + 1, lacking + bool(one.reasons)
+            yield one
+
+
+def _assign_and_explain(
+    explain: Callable[[int], Explanation], batch: Batch, laid: Laid
+) -> tuple[Any, list[Mapping[int, Reason]]]:
+    """Assign the images of a batch one by one, and read at once why objects have no positives."""
+    gt_inds, reasons = [], []
+    for image, objects in enumerate(batch.objects):
+        explained = explain(image)
+        gt_inds.append(explained.result.gt_inds)
+        without = _without_positives(gt_inds[-1][: laid.counts[image]], len(objects))
+        reasons.append(find_reasons(explained, without))
+    return np.stack(gt_inds), reasons
+
+
+def _found_reasons(
+    found: Sequence[Mapping[int, Reason]], image: int, _: Sequence[int]
+) -> Mapping[int, Reason]:
+    return found[image]
+
+
+def _reasons_of(
+    explain: Callable[[int, Sequence[int]], Explanation], image: int, without: Sequence[int]
+) -> Mapping[int, Reason]:
+    return find_reasons(explain(image, without), without)
+
+
+def _without_positives(gt_inds: Any, n_objects: int) -> list[int]:
+    """List the objects of an image that nothing was assigned to."""
+    taken = gt_inds[np.flatnonzero(gt_inds > 0)] - 1
+    without: list[int] = np.flatnonzero(np.bincount(taken, minlength=n_objects) == 0).tolist()
+    return without
 
 
 def find_best_overlaps(
@@ -236,21 +283,28 @@ def spread_approxs(xp: Any, approxs: Array, flags: Mapping[str, Array]) -> tuple
 
 def _decider(plan: Plan, static: Mapping[str, Any], backend: ArrayBackend) -> Decider:
     """Make the function that does all the computing for a batch: assign, and find the best overlaps."""
-    compared = compared_boxes(plan)
-    overlaps = RotatedIoU() if compares_oriented(plan) else DEFAULT_OVERLAPS
 
     def decide(priors: Array, gt_bboxes: Array, arrays: Mapping[str, Array]) -> tuple[Array, Array | None]:
         result = plan.assigner.assign(**places(plan, priors, gt_bboxes), **arrays, **static)
-        flags = {name: arrays[name] for name in ("gt_valid", "prior_valid") if name in arrays}
-        if compared is None:
-            return result.gt_inds, None
-        if compared == "predictions":
-            priors = arrays["pred_bboxes"]
-        elif "approxs" in arrays:
-            priors, flags = spread_approxs(backend.xp, arrays["approxs"], flags)
-        return result.gt_inds, find_best_overlaps(priors, gt_bboxes, flags, overlaps)
+        return result.gt_inds, _best_overlaps(plan, backend, priors, gt_bboxes, arrays)
 
     return backend.compile(decide) if backend.name in COMPILED else decide
+
+
+def _best_overlaps(
+    plan: Plan, backend: ArrayBackend, priors: Array, gt_bboxes: Array, arrays: Mapping[str, Array]
+) -> Array | None:
+    """Find each object's best IoU with what the method compares; None where that has no shape."""
+    compared = compared_boxes(plan)
+    overlaps = RotatedIoU() if compares_oriented(plan) else DEFAULT_OVERLAPS
+    flags = {name: arrays[name] for name in ("gt_valid", "prior_valid") if name in arrays}
+    if compared is None:
+        return None
+    if compared == "predictions":
+        priors = arrays["pred_bboxes"]
+    elif "approxs" in arrays:
+        priors, flags = spread_approxs(backend.xp, arrays["approxs"], flags)
+    return find_best_overlaps(priors, gt_bboxes, flags, overlaps)
 
 
 def _split(
@@ -277,8 +331,7 @@ def _split(
             predicted = laid.predicted.oriented if is_oriented else laid.predicted.boxes
             gt_bboxes = frame.oriented(objects) if is_oriented else batch.gt_bboxes[i, : len(objects)]
             matched = matched_overlaps(gt_inds[i, :n], predicted[i, :n], gt_bboxes)
-        taken = gt_inds[i, np.flatnonzero(gt_inds[i, :n] > 0)] - 1
-        without = np.flatnonzero(np.bincount(taken, minlength=len(objects)) == 0).tolist()
+        without = _without_positives(gt_inds[i, :n], len(objects))
         yield Assigned(
             frame,
             objects,

@@ -33,6 +33,9 @@ MAX_IMAGES = 100
 MAX_LISTED = 40
 """Objects of an image that are listed, those without positives first."""
 
+KEYPOINT_SHARE, KEYPOINT_PIXELS = 0.05, (2.0, 8.0)
+"""Diameter of a keypoint's dot as a share of its object, and the smallest and the largest in image pixels."""
+
 MAX_DRAWN = 600
 """Objects of an image that are drawn."""
 
@@ -69,7 +72,10 @@ td.long { overflow-wrap: anywhere; min-width: 15rem; }
 img { max-width: 100%; height: auto; background: #fff; }
 svg { max-width: 100%; max-height: 70vh; height: auto; border: 1px solid var(--line); display: block; }
 rect, polygon { fill: none; stroke: var(--good); vector-effect: non-scaling-stroke; stroke-width: 1; }
-.without { stroke: var(--loud); stroke-width: 2; }
+.without { stroke: var(--loud); }
+rect.without, polygon.without { stroke-width: 2; }
+path { stroke: var(--good); stroke-linecap: round; }
+path.without { stroke: var(--loud); }
 pre { overflow-x: auto; padding: .6rem; border: 1px solid var(--line); }
 nav { position: sticky; top: 0; background: Canvas; padding: .5rem 0; border-bottom: 1px solid var(--line);
   display: flex; flex-wrap: wrap; gap: .5rem 1rem; z-index: 1; }
@@ -306,10 +312,12 @@ def _drawing(run: Run, image: int, own: Any) -> str:
     shapes = map(_rectangle, drawn.bboxes.tolist())
     if drawn.oriented is not None:
         shapes = map(_polygon, xywhr_to_corners(drawn.oriented).tolist())
+    poses = [""] * len(own) if drawn.keypoints is None else map(_dots, drawn.keypoints, drawn.bboxes)
     parts = []
-    for row, shape in reversed(list(zip(own.tolist(), shapes, strict=True))):
+    for row, *outlines in reversed(list(zip(own.tolist(), shapes, poses, strict=True))):
         kind = "" if rows.totals[row] else ' class="without"'
-        parts.append(f'<{shape}{kind} data-s="{rows.size[row]}" data-c="{rows.label[row]}"/>')
+        attributes = f'{kind} data-s="{rows.size[row]}" data-c="{rows.label[row]}"'
+        parts += [f"<{shape}{attributes}/>" for shape in outlines if shape]
     return (
         f'<svg role="img" aria-label="objects, those without positives in magenta" '
         f'viewBox="0 0 {found.width} {found.height}" width="{found.width}">{"".join(parts)}</svg>'
@@ -324,6 +332,16 @@ def _rectangle(box: Sequence[float]) -> str:
 def _polygon(corners: Sequence[Sequence[float]]) -> str:
     points = " ".join(f"{x:.5g},{y:.5g}" for x, y in corners)
     return f'polygon points="{points}"'
+
+
+def _dots(pose: Any, box: Any) -> str:
+    """Draw the labelled keypoints x, y, visibility (K, 3) of an object as dots; nothing without any."""
+    points = pose[pose[:, 2] != 0, :2].tolist()
+    if not points:
+        return ""
+    least, most = KEYPOINT_PIXELS
+    width = min(max(KEYPOINT_SHARE * float(np.max(box[2:] - box[:2])), least), most)
+    return f'path d="{"".join(f"M{x:.5g} {y:.5g}h0" for x, y in points)}" stroke-width="{width:.2g}"'
 
 
 def _objects(run: Run, own: Sequence[int], count: int) -> str:

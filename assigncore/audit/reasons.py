@@ -21,7 +21,7 @@ from assigncore.inspect.trace import recorded
 if TYPE_CHECKING:
     from assigncore.audit.config import Plan
 
-__all__ = ["Reason", "ReasonKind", "find_reasons", "reason_text"]
+__all__ = ["Reason", "ReasonKind", "explain_image", "find_reasons", "reason_text"]
 
 
 # These decide about each prior alone, and hold all pairs while their steps are read.
@@ -74,7 +74,20 @@ class Reason:
     rival: int
 
 
-def find_reasons(
+def find_reasons(explained: Explanation, objects: Sequence[int]) -> Mapping[int, Reason]:
+    """Read why some objects of an image have no positives: nothing of a method that names no steps."""
+    if not explained.trace.rounds and explained.trace.matching is None:
+        return {}
+    found = {}
+    for index in objects:
+        pair = explained.why_none(index)
+        value, limit = (np.nan if x is None else float(x) for x in (pair.value, pair.limit))
+        rival = -1 if pair.winner is None else pair.winner
+        found[index] = Reason(ReasonKind(pair.outcome, pair.step), value, limit, rival)
+    return found
+
+
+def explain_image(
     plan: Plan,
     laid: Laid,
     batch: Batch,
@@ -82,12 +95,12 @@ def find_reasons(
     static: Mapping[str, Any],
     backend: ArrayBackend,
     image: int,
-    objects: Sequence[int],
-) -> Mapping[int, Reason]:
-    """Assign one image of a batch again, and read of some of its objects why they have no positives.
+    objects: Sequence[int] | None = None,
+) -> Explanation:
+    """Assign one image of a batch alone, and record its steps: of all objects, or of some alone.
 
-    Only the steps of these objects are read, so it takes about as long as assigning the image does. NumPy
-    assigns, whatever the backend. A method that does not name its steps gives no reasons.
+    Steps are computed as they are read, by most methods, so it takes about as long as assigning the image
+    does. NumPy assigns, whatever the backend.
     """
 
     def cut(name: str, x: Array) -> Any:
@@ -99,20 +112,11 @@ def find_reasons(
 
     given = {**places(plan, laid.priors, ground_truth_boxes(plan, batch)), **arrays}
     alone = {name: cut(name, x) for name, x in given.items()}
-    if isinstance(plan.assigner, EACH_PRIOR_ALONE):
+    if objects is not None and isinstance(plan.assigner, EACH_PRIOR_ALONE):
         alone = _near(alone, objects)
     with _one_at_a_time, without_numpy_fast_path(), recorded() as trace, np.errstate(all="ignore"):
         result = plan.assigner.assign(**alone, **static)
-    if not trace.rounds and trace.matching is None:
-        return {}
-    explanation = Explanation(result, type(plan.assigner).__name__, (), (), trace)
-    found = {}
-    for index in objects:
-        pair = explanation.why_none(index)
-        value, limit = (np.nan if x is None else float(x) for x in (pair.value, pair.limit))
-        rival = -1 if pair.winner is None else pair.winner
-        found[index] = Reason(ReasonKind(pair.outcome, pair.step), value, limit, rival)
-    return found
+    return Explanation(result, type(plan.assigner).__name__, (), (), trace)
 
 
 def _near(inputs: dict[str, Any], objects: Sequence[int]) -> dict[str, Any]:

@@ -30,7 +30,8 @@ SCHEMA_VERSION = 1
 
 def unmatched_rows(run: Run) -> list[dict[str, Any]]:
     """List the objects without positives in the data set's order, sizes in original and training pixels."""
-    objects = run.findings.objects
+    objects, places = run.findings.objects, run.places
+    oriented = run.dataset.all_objects.oriented
     rows = []
     for i in np.nonzero(objects.totals == 0)[0].tolist():
         annotation, frame = run.annotation(i), run.scale.frame(run.image(i))
@@ -45,6 +46,7 @@ def unmatched_rows(run: Run) -> list[dict[str, Any]]:
                 "size_class": SIZE_CLASSES[objects.size[i]],
                 "width": round(x2 - x1, 2),
                 "height": round(y2 - y1, 2),
+                "oriented": None if oriented is None else oriented[places[i]].round(4).tolist(),
                 "training_width": round(float(scaled[2] - scaled[0]), 2),
                 "training_height": round(float(scaled[3] - scaled[1]), 2),
                 "best_overlap": (

@@ -23,6 +23,9 @@ from assigncore.inspect.object_sizes import SIZE_CLASSES
 
 __all__ = ["Run", "Table"]
 
+ORIENTED_COLUMNS = ("cx", "cy", "w", "h", "angle")
+"""Columns of oriented boxes, as :mod:`assigncore.boxes` has them."""
+
 
 class Table(dict[str, Any]):
     """Columns of equal length by name, NumPy arrays; `pandas.DataFrame` takes it as it is.
@@ -102,6 +105,12 @@ class Run:
         """Give the annotation of an object, by the object's row in ``findings.objects``."""
         return self.dataset.objects(self.image(row))[int(self.findings.objects.index[row])]
 
+    @cached_property
+    def places(self) -> Any:
+        """Places of the objects, by their rows in ``findings.objects``, among all of the data set."""
+        rows = self.findings.objects
+        return self.dataset.object_starts[rows.image] + rows.index
+
     def objects_table(self) -> Table:
         """Tell of every object what it was given.
 
@@ -110,13 +119,15 @@ class Run:
         Table
             A row for each object in the data set's order, with columns ``image_id``, ``file_name``,
             ``annotation_id``, ``category``, ``size_class`` (small, medium or large by COCO), ``x1``, ``y1``,
-            ``x2``, ``y2``, ``width`` and ``height`` in original pixels, ``training_width`` and
-            ``training_height``, ``positives``, the ``level`` that most of them are of (empty without any),
-            ``best_overlap``, the best IoU with any prior or prediction (NaN where there are no boxes to
-            compare), and ``reason``, why it has no positives (empty where it has some).
+            ``x2``, ``y2`` in original pixels, where the data set has oriented boxes their centre ``cx``,
+            ``cy``, sides ``w``, ``h`` and ``angle`` in radians too, ``width`` and ``height`` of the box x1 to
+            y2, ``training_width`` and ``training_height``, ``positives``, the ``level`` that most of them are
+            of (empty without any), ``best_overlap``, the best IoU with any prior or prediction (NaN where
+            there are no boxes to compare), and ``reason``, why it has no positives (empty where it has some).
         """
         rows, images = self.findings.objects, self.dataset.images
-        objects = self.dataset.all_objects.take(self.dataset.object_starts[rows.image] + rows.index)
+        objects = self.dataset.all_objects.take(self.places)
+        oriented = () if objects.oriented is None else zip(ORIENTED_COLUMNS, objects.oriented.T, strict=True)
         sides = objects.bboxes[:, 2:] - objects.bboxes[:, :2]
         shapes = np.asarray([self.scale.frame(image).shape for image in images], dtype=np.float64)
         factors = (shapes / [(image.height, image.width) for image in images])[rows.image, ::-1]
@@ -132,6 +143,7 @@ class Run:
             category=_column(list(self.dataset.class_names))[rows.label],
             size_class=np.asarray(SIZE_CLASSES, dtype=object)[rows.size],
             **{name: objects.bboxes[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"))},
+            **dict(oriented),
             width=sides[:, 0],
             height=sides[:, 1],
             training_width=sides[:, 0] * factors[:, 0],

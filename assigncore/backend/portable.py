@@ -22,7 +22,7 @@ from assigncore.backend.memory import current_memory_budget
 
 if TYPE_CHECKING:
     from assigncore.boxes.formulas import Mode
-    from assigncore.boxes.oriented import RotatedOverlap
+    from assigncore.boxes.oriented import PairFormula
     from assigncore.pairs.listed import ListedPairs
     from assigncore.pairs.relations import Relation
     from assigncore.steps.candidates import Candidates, Distances
@@ -269,11 +269,11 @@ class ArrayBackend:
 
         return best_of_priors_in_tiles(pairs)
 
-    def k_largest_overlaps(self, pairs: PairwiseOverlaps, k: int) -> Array:
-        """Find the `k` largest overlaps of each ground truth, (B, G, K), the largest first, none below 0."""
-        from assigncore.steps.overlaps import k_largest_in_tiles
+    def k_most_overlapping(self, pairs: PairwiseOverlaps, k: int) -> Candidates:
+        """Find the `k` priors that each ground truth overlaps most, of at least as many."""
+        from assigncore.steps.overlaps import k_most_overlapping_in_tiles
 
-        return k_largest_in_tiles(pairs, k)
+        return k_most_overlapping_in_tiles(pairs, k)
 
     def overlaps_of_boxes(self, b1: Array, b2: Array, mode: Mode) -> Array:
         """Return the overlaps (..., M, N) of each of boxes (..., M, 4) with each of (..., N, 4)."""
@@ -281,9 +281,9 @@ class ArrayBackend:
 
         return overlaps_of_checked(b1, b2, mode)
 
-    def rotated_overlaps(self, gt_bboxes: Array, priors: Array, overlap: RotatedOverlap) -> Array:
-        """Return an overlap (..., G, N) of oriented boxes (..., G, 5) with each of (..., N, 5)."""
-        return overlap.of_all_pairs(gt_bboxes, priors)
+    def pairwise(self, gt_bboxes: Array, priors: Array, measure: PairFormula) -> Array:
+        """Return a measure (..., G, N) of each of boxes (..., G, D) with each of (..., N, D)."""
+        return measure.of_all_pairs(gt_bboxes, priors)
 
     def k_nearest(self, distances: Distances, k: int, levels: Sequence[slice]) -> Candidates:
         """Find the `k` priors nearest to each ground truth on each level, none of which is empty."""

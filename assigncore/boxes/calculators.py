@@ -16,6 +16,7 @@ from assigncore.boxes.formulas import (
     exact_overlaps,
     overlaps_of_checked,
 )
+from assigncore.boxes.gaussians import GaussianSimilarity, NormalizedWasserstein, ReceptiveField
 from assigncore.boxes.oriented import (
     RotatedOverlap,
     gaussian_kl,
@@ -35,7 +36,7 @@ from assigncore.checks import (
     common_backend,
     raise_precision,
 )
-from assigncore.numerics import at_least, divided, exp, log, quotient, rounded_product, sqrt
+from assigncore.numerics import at_least, divided
 from assigncore.registry import OVERLAP_CALCULATORS, Configured
 
 __all__ = [
@@ -236,6 +237,9 @@ def measure_of(calculator: Any, mode: Mode, *, of_prior: bool = False) -> Callab
         return BoxOverlap(mode, of_prior)
     if own is RotatedIoU.of_checked and mode in ("iou", "iof"):
         return RotatedOverlap(mode, of_prior, float(calculator.min_side))
+    if own is _OfGaussians.of_checked and not of_prior:
+        measure: GaussianSimilarity = calculator.measure
+        return measure
     compute = getattr(calculator, "of_checked", calculator)
     if not of_prior:
         return lambda gt_bboxes, priors: compute(gt_bboxes, priors, mode=mode)
@@ -637,9 +641,28 @@ class KLD(_Gaussian):
         return gaussian_kl(gaussians_of(b1, 0.25), gaussians_of(b2, 0.25), KLD_EPS)
 
 
+class _OfGaussians(CheckedCalculator):
+    """A similarity of axis-aligned boxes as normal distributions, which a backend may know."""
+
+    zero_when_disjoint: ClassVar[bool] = False
+
+    @property
+    def measure(self) -> GaussianSimilarity:
+        raise NotImplementedError
+
+    def of_checked(self, b1: Array, b2: Array, mode: str = "iou", is_aligned: bool = False) -> Array:
+        """Compute as a call does, for boxes known to be finite, of one dtype and the right columns."""
+        if is_aligned or mode not in self.modes:
+            return super().of_checked(b1, b2, mode, is_aligned)
+        return self.measure(b1, b2)
+
+    def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
+        return self.measure.of_rows
+
+
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class NWD(CheckedCalculator):
+class NWD(_OfGaussians):
     """Normalised Gaussian Wasserstein distance of axis-aligned boxes, for small objects.
 
     Boxes are x1, y1, x2, y2. One that moves by a pixel loses as much wherever it is: unlike the IoU, which is
@@ -675,31 +698,21 @@ class NWD(CheckedCalculator):
     """
 
     constant: float = 12.7
-    zero_when_disjoint: ClassVar[bool] = False
 
     def _check_knobs(self) -> None:
         check_knob("constant", self.constant)
         if self.constant <= 0:
             raise ValueError(f"constant: expected a positive number, got {self.constant!r}")
 
-    def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
-        return partial(_normalized_wasserstein, constant=float(self.constant))
-
-
-def _normalized_wasserstein(b1: Array, b2: Array, *, constant: float) -> Array:
-    """Compute it of boxes that broadcast, (..., 4) and (..., 4), to (...)."""
-
-    def along(low: int, high: int) -> Array:
-        apart = ((b1[..., low] + b1[..., high]) - (b2[..., low] + b2[..., high])) * 0.5
-        sides = ((b1[..., high] - b1[..., low]) - (b2[..., high] - b2[..., low])) * 0.5
-        return rounded_product(apart, apart) + rounded_product(sides, sides)
-
-    return exp(-divided(sqrt(along(0, 2) + along(1, 3)), constant))
+    @property
+    def measure(self) -> GaussianSimilarity:
+        """The formula."""
+        return NormalizedWasserstein(float(self.constant))
 
 
 @OVERLAP_CALCULATORS.register
 @dataclass(frozen=True)
-class RFD(CheckedCalculator):
+class RFD(_OfGaussians):
     """Receptive-field distance of axis-aligned boxes, for small objects: ``1 / (1 + D)``.
 
     D is the Kullback-Leibler divergence of the normal distribution that stands for a prior's receptive field
@@ -735,32 +748,13 @@ class RFD(CheckedCalculator):
     """
 
     decay: float = 1.0
-    zero_when_disjoint: ClassVar[bool] = False
 
     def _check_knobs(self) -> None:
         check_knob("decay", self.decay)
         if self.decay <= 0:
             raise ValueError(f"decay: expected a positive number, got {self.decay!r}")
 
-    def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
-        return partial(_receptive_field_similarity, decay=float(self.decay))
-
-
-LEAST_SIDE = 1e-6
-"""What a shorter side counts as where logarithms are taken, in pixels."""
-
-
-def _receptive_field_similarity(gt: Array, field: Array, *, decay: float) -> Array:
-    """Compute it of boxes that broadcast, (..., 4) and (..., 4), to (...)."""
-
-    def along(low: int, high: int) -> Array:
-        own = at_least(gt[..., high] - gt[..., low], LEAST_SIDE)
-        other = at_least(rounded_product(field[..., high] - field[..., low], decay), LEAST_SIDE)
-        apart = (gt[..., low] + gt[..., high]) - (field[..., low] + field[..., high])
-        size = quotient(other, own)
-        shift = quotient(apart, own)
-        squares = rounded_product(size, size) + rounded_product(shift, shift)
-        return squares - rounded_product(log(size), 2.0)
-
-    divergence = at_least(rounded_product(along(0, 2) + along(1, 3), 0.5) - 1.0, 0.0)
-    return quotient(get_backend(gt).xp.ones_like(divergence), divergence + 1.0)
+    @property
+    def measure(self) -> GaussianSimilarity:
+        """The formula."""
+        return ReceptiveField(float(self.decay))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from assigncore.backend import Array, get_backend
 from assigncore.numerics import at_least, cos, exp, log, log1p, quotient, rounded_product, sin, sqrt
@@ -23,6 +23,7 @@ __all__ = [
     "CONVENTIONS",
     "BoxGaussians",
     "Convention",
+    "PairFormula",
     "Planes",
     "RotatedMode",
     "RotatedOverlap",
@@ -102,6 +103,13 @@ def turned_into(dx: Array, dy: Array, c: Array, s: Array) -> tuple[Array, Array]
     )
 
 
+class PairFormula(Protocol):
+    """A formula of all pairs of checked boxes, and what a backend knows it by."""
+
+    def of_all_pairs(self, gt_bboxes: Array, priors: Array) -> Array:
+        """Compute it (..., G, N) in array code, with which every backend's own way agrees."""
+
+
 @dataclass(frozen=True)
 class RotatedOverlap:
     """The rotated overlap of each ground truth with each prior: a formula, and what a backend knows it by.
@@ -122,10 +130,10 @@ class RotatedOverlap:
 
     def __call__(self, gt_bboxes: Array, priors: Array) -> Array:
         """Compute the overlaps (..., G, N) of checked boxes (..., G, 5) and (..., N, 5)."""
-        return get_backend(gt_bboxes, "gt_bboxes").rotated_overlaps(gt_bboxes, priors, self)
+        return get_backend(gt_bboxes, "gt_bboxes").pairwise(gt_bboxes, priors, self)
 
     def of_all_pairs(self, gt_bboxes: Array, priors: Array) -> Array:
-        """Compute them by the formula, with which every backend's own way agrees."""
+        """Compute them by the formula."""
         formula = partial(rotated_overlaps, mode=self.mode, of_second=self.of_prior, min_side=self.min_side)
         return of_pairs(formula, gt_bboxes, priors)
 

@@ -346,9 +346,12 @@ class Explanation:
         """Say what became of the prior that came nearest to a ground truth without any, in a round."""
         left = np.ones(self.trace.shape[1], dtype=bool)
         for passed, each in enumerate(one.conditions):
-            holds = left & (bool(each.holds.at(gt, 0)) if each.holds.is_of_gts else each.holds.row(gt))
-            if not holds.any():
-                prior = 0 if each.holds.is_of_gts else _closest(each, gt, left)
+            is_of_gts = each.holds.is_of_gts
+            if is_of_gts and each.holds.at(gt, 0):
+                continue
+            holds = None if is_of_gts else left & each.holds.row(gt)
+            if holds is None or not holds.any():
+                prior = 0 if is_of_gts else _closest(each, gt, left)
                 return PairReason(
                     gt, prior, "failed", each.name, *_at(each, gt, prior), None, passed, one.name
                 )

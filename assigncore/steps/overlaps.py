@@ -30,9 +30,9 @@ __all__ = [
     "best_of_priors_in_tiles",
     "best_overlaps",
     "check_thresholds",
-    "k_largest_in_tiles",
     "k_largest_overlaps",
     "k_most_overlapping",
+    "k_most_overlapping_in_tiles",
     "last_at_best",
     "low_quality_gt",
     "name_best",
@@ -249,19 +249,8 @@ def k_largest_overlaps(overlaps: PairwiseOverlaps, k: int) -> Array:
     array (B, G, K)
         From the largest on; 0 in place of one that is negative or NaN, or of a pair that does not count.
     """
-    return overlaps.backend.k_largest_overlaps(overlaps, min(k, int(overlaps.priors.shape[-2])))
-
-
-def k_largest_in_tiles(overlaps: PairwiseOverlaps, k: int) -> Array:
-    """Find the largest a tile after the other: the portable answer to :func:`k_largest_overlaps`."""
-    pairs = overlaps.collapsed()
-    xp = pairs.backend.xp
-
-    def negated(view: TileView) -> Array:
-        values = pairs.of(view)
-        return xp.where(values > 0, -values, 0.0)
-
-    return -k_smallest_per_gt(pairs.backend, pairs.tiles(), pairs.gt_bboxes, k, negated).value
+    negated = k_most_overlapping(overlaps, k).value
+    return overlaps.backend.xp.where(negated < 0, -negated, 0.0)
 
 
 def k_most_overlapping(overlaps: PairwiseOverlaps, k: int) -> Candidates:
@@ -275,6 +264,11 @@ def k_most_overlapping(overlaps: PairwiseOverlaps, k: int) -> Candidates:
     Candidates
         With overlaps negated, the largest first.
     """
+    return overlaps.backend.k_most_overlapping(overlaps, min(k, int(overlaps.priors.shape[-2])))
+
+
+def k_most_overlapping_in_tiles(overlaps: PairwiseOverlaps, k: int) -> Candidates:
+    """Find them a tile after the other: the portable answer to :func:`k_most_overlapping`."""
     pairs = overlaps.collapsed()
 
     def negated(view: TileView) -> Array:

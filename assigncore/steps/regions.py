@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from assigncore.backend import Array, ArrayBackend, get_backend
-from assigncore.boxes.formulas import ORIENTED, box_area, box_centers
+from assigncore.boxes.formulas import ORIENTED, box_area, box_centers, columns
 from assigncore.numerics import rounded_product
 from assigncore.pairs.listed import Pairs
 from assigncore.steps.candidates import Candidates
@@ -25,8 +25,9 @@ def scaled_boxes(boxes: Array, scale: float) -> Array:
     xp, centers = get_backend(boxes, "boxes").xp, box_centers(boxes)
     if int(boxes.shape[-1]) == ORIENTED:
         return xp.concat([centers, rounded_product(boxes[..., 2:4], scale), boxes[..., 4:]], axis=-1)
-    reach = rounded_product((boxes[..., 2:4] - boxes[..., :2]) * 0.5, scale)
-    return xp.concat([centers - reach, centers + reach], axis=-1)
+    (x, y), (x1, y1, x2, y2) = columns(centers), columns(boxes)
+    half_w, half_h = rounded_product((x2 - x1) * 0.5, scale), rounded_product((y2 - y1) * 0.5, scale)
+    return xp.stack([x - half_w, y - half_h, x + half_w, y + half_h], axis=-1)
 
 
 def emptied(boxes: Array, keep: Array) -> Array:

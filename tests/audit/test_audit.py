@@ -237,6 +237,24 @@ def test_tables_become_frames(document, write):
     assert found.levels_table().to_pandas().positives.sum() == found.priors_table()["positive"][0]
 
 
+def test_tables_and_reports_have_oriented_boxes_where_the_data_set_has(document, write):
+    upright = read_coco(write(document))
+    objects = upright.all_objects
+    turned = np.stack([[20.0, 30.0, 9.0 + i, 4.5, 0.25 * i] for i in range(len(objects))])
+    tilted = dataclasses.replace(upright, all_objects=dataclasses.replace(objects, oriented=turned))
+    found = audit.run(tilted, "rpn", image_scale="original")
+    table = found["rpn"].objects_table()
+    columns = ["cx", "cy", "w", "h", "angle"]
+    np.testing.assert_array_equal(np.stack([table[name] for name in columns], axis=-1), turned)
+    unmatched = found.report()["runs"][0]["unmatched"]
+    assert unmatched
+    of_id = dict(zip(table["annotation_id"].tolist(), turned.tolist(), strict=True))
+    assert all(row["oriented"] == of_id[row["annotation_id"]] for row in unmatched)
+    plain = audit.run(upright, "rpn", image_scale="original")
+    assert not set(columns) & set(plain["rpn"].objects_table())
+    assert {row["oriented"] for row in plain.report()["runs"][0]["unmatched"]} == {None}
+
+
 def test_the_training_size_of_objects_is_that_of_their_image(document, write):
     table = audit.run(write(document), "ssd")["ssd"].objects_table()
     assert table["width"][0] == 40

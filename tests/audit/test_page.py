@@ -158,6 +158,24 @@ def test_what_is_advised_names_its_assigner_where_there_are_several():
     assert "<pre>--set detr:priors.num_queries=574</pre>" in make_page(beside)
 
 
+def test_labelled_keypoints_are_dots_that_are_filtered_with_their_object(hostile):
+    objects = hostile.all_objects
+    poses = np.zeros((len(objects), 3, 3))
+    poses[:, 0], poses[:, 1] = [20.0, 30.0, 2.0], [25.5, 31.0, 1.0]
+    poses[-1] = 0
+    posed = dataclasses.replace(hostile, all_objects=dataclasses.replace(objects, keypoints=poses))
+    found = Elements(make_page(audit.run(posed, ["fcos"], image_scale="original")))
+    dots = [value for tag, name, value in found.attributes if (tag, name) == ("path", "d")]
+    boxes = found.tags.count("rect")
+    assert dots
+    assert set(dots) == {"M20 30h0M25.5 31h0"}
+    assert len(dots) == boxes - 1
+    named = [name for tag, name, _ in found.attributes if tag == "path"]
+    assert named.count("data-s") == named.count("data-c") == len(dots)
+    plain = Elements(make_page(audit.run(hostile, ["fcos"], image_scale="original")))
+    assert "path" not in plain.tags
+
+
 def test_oriented_boxes_are_drawn_and_measured_along_their_own_sides(hostile):
     objects = hostile.all_objects
     turned = np.concatenate(

@@ -1,6 +1,7 @@
 """Why objects have no positives: one reason each, which the assignment itself bears out."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import assigncore
 from assigncore import audit
-from assigncore.audit import reasons
+from assigncore.audit import assigning, reasons
 from assigncore.audit.assigning import assign_images
 from assigncore.audit.config import make_plans
 from assigncore.audit.reasons import ReasonKind, reason_text
@@ -74,6 +75,26 @@ def test_a_reason_names_who_has_positives_and_no_object_that_has_some(name, riva
             assert reason.rival != index
             if reason.rival >= 0:
                 assert (one.gt_inds == reason.rival + 1).any()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "nwd"])
+def test_images_whose_steps_are_recorded_at_once_have_the_same_answers(name, rivals, settings, monkeypatch):
+    plan = make_plans([name], [], [])[0]
+    frames = [(plan.scale or audit.audit.parse_scale("original", "")).frame(image) for image in rivals.images]
+    alone, found = dataclasses.replace(settings, batch_size=1), []
+    for share in (1, -1):
+        monkeypatch.setattr(assigning, "MOST_LACKING", share)
+        found.append({one.frame.image.id: one for one in assign_images(plan, rivals, frames, alone)})
+    for image, one in found[0].items():
+        other = found[1][image]
+        np.testing.assert_array_equal(one.gt_inds, other.gt_inds)
+        assert one.reasons.keys() == other.reasons.keys()
+        assert {str(x) for x in one.reasons.values()} == {str(x) for x in other.reasons.values()}
+        for x, y in (
+            (one.best_overlaps, other.best_overlaps),
+            (one.matched_overlaps, other.matched_overlaps),
+        ):
+            np.testing.assert_array_equal(x, y)
 
 
 def test_a_lost_prior_is_lost_by_the_explanation_too():

@@ -19,6 +19,7 @@ from assigncore.backend import ArrayBackend, load_backend
 from assigncore.backend.memory import memory_budget
 from assigncore.backend.portable import LIVE_TEMPORARIES
 from assigncore.boxes.formulas import overlaps_of_checked
+from assigncore.boxes.gaussians import NormalizedWasserstein, ReceptiveField
 from assigncore.boxes.oriented import RotatedOverlap
 from assigncore.pairs.listed import TilePairs
 from assigncore.pairs.relations import Inside, Near, Touching
@@ -104,6 +105,41 @@ def approx_max_iou(drawn):
     assigner = ac.ApproxMaxIoUAssigner(0.5, 0.4, 0.1)
     boxes = drawn.priors, drawn.gt_bboxes
     return assigner.assign(*boxes, approxs=approxs, **drawn.valid, **drawn.ignore)
+
+
+def similarity(drawn):
+    """Draw a similarity that is never 0, in which far priors, or near ones, are alike."""
+    if drawn.switch():
+        return ac.NWD(constant=float(drawn.rng.choice([0.01, 1, 12.7, 1e4])))
+    return ac.RFD(decay=float(drawn.rng.choice([0.01, 0.9, 1, 20])))
+
+
+def max_similarity(drawn):
+    least = float(drawn.rng.choice([0, 0.1, -2]))
+    knobs = {"gt_max_assign_all": drawn.switch(), "iou_calculator": similarity(drawn)}
+    assigner = ac.MaxIoUAssigner(0.5, 0.3, least, **knobs)
+    return assigner.assign(drawn.priors, drawn.gt_bboxes, **drawn.valid)
+
+
+def approx_max_similarity(drawn):
+    approxs = drawn.boxes(3 * drawn.n, drawn.lead).reshape(*drawn.lead, drawn.n, 3, 4)
+    assigner = ac.ApproxMaxIoUAssigner(0.5, 0.4, 0.1, iou_calculator=similarity(drawn))
+    return assigner.assign(drawn.priors, drawn.gt_bboxes, approxs=approxs, **drawn.valid)
+
+
+def rfla(drawn):
+    topk = int(drawn.rng.integers(0, 5)), int(drawn.rng.integers(0, 3))
+    calculator = similarity(drawn) if drawn.switch() else ac.RFD()
+    assigner = ac.RFLAAssigner(topk, iou_calculator=calculator, min_positives=int(drawn.rng.integers(0, 3)))
+    return assigner.assign(drawn.priors, drawn.gt_bboxes, **drawn.valid)
+
+
+def rfla_by_overlap(drawn):
+    calculator = ac.BboxOverlaps2D() if drawn.switch() else ac.RotatedIoU(min_side=float(drawn.switch()))
+    boxes = drawn.priors, drawn.gt_bboxes
+    if calculator.columns == 5:
+        boxes = [oriented(drawn, x) for x in boxes]
+    return ac.RFLAAssigner((3, 2), iou_calculator=calculator).assign(*boxes, **drawn.valid)
 
 
 def grid(drawn):
@@ -239,6 +275,7 @@ def rotated_task_aligned(drawn):
 
 CALLS = (
     *(max_iou, approx_max_iou, grid, ascend, ssd, matcher, atss, uniform, point),
+    *(max_similarity, approx_max_similarity, rfla, rfla_by_overlap),
     *(center_region, fcos, region, multi_instance, task_aligned, sim_ota, soft_label),
     *(rotated, rotated_sim_ota, rotated_task_aligned),
 )
@@ -286,6 +323,69 @@ def test_overlaps_of_listed_pairs_have_the_bits_of_the_portable_version(mode):
         got = backend.overlaps_of_boxes(first[..., None, :], second[..., None, :], mode)
         expected = overlaps_of_checked(first, second, mode, is_aligned=True)
         assert got[..., 0, 0].tobytes() == expected.tobytes()
+
+
+SIMILARITIES = (
+    *(NormalizedWasserstein(0.01), NormalizedWasserstein(12.7), NormalizedWasserstein(1e4)),
+    *(ReceptiveField(0.01), ReceptiveField(1.0), ReceptiveField(20.0)),
+)
+
+
+class Spread(Drawn):
+    """Scenes of any sizes, from tiny to what overflows, in order as on a grid, crowded or duplicated."""
+
+    def boxes(self, count, lead):
+        self.dtype = np.dtype(np.float32)
+        corner = self.rng.random((*lead, count, 2)) * self.rng.choice([1e-3, 1, 1000, 1e5])
+        if self.switch():
+            corner = np.sort(corner, axis=-2)
+        sides = self.rng.random(corner.shape) * self.rng.choice([1e-7, 1, 100, 1e9])
+        boxes = np.concatenate([corner, corner + sides], axis=-1)
+        if self.switch():
+            boxes = np.repeat(boxes[..., ::2, :], 2, axis=-2)[..., :count, :]
+        if self.rng.random() < 0.2:
+            boxes *= 10.0 ** self.rng.uniform(-20, 20, boxes.shape)
+        return boxes.astype(np.float32)
+
+
+@pytest.mark.parametrize("measure", SIMILARITIES, ids=repr)
+@pytest.mark.parametrize("scenes", [Drawn, Spread])
+def test_similarities_have_the_bits_of_the_portable_version(measure, scenes):
+    backend = load_backend("numpy")
+    for seed in range(20):
+        drawn = scenes(seed)
+        a, _ = backend.bounded_rows(drawn.gt_bboxes, 1e18)
+        b, _ = backend.bounded_rows(drawn.priors, 1e18)
+        with np.errstate(over="ignore"):
+            for first, second in ((a, b), (b, a)):
+                got, expected = measure(first, second), measure.of_all_pairs(first, second)
+                assert (got.shape, got.tobytes()) == (expected.shape, expected.tobytes())
+            got = backend.pairwise(b[..., None, :], b[..., ::-1, None, :], measure)
+            assert got[..., 0, 0].tobytes() == measure.of_rows(b, b[..., ::-1, :]).tobytes()
+
+
+@pytest.mark.parametrize("call", [max_similarity, rfla], ids=lambda call: call.__name__)
+def test_no_block_is_passed_over_that_has_a_best_similarity(call):
+    for seed in range(150):
+        with np.errstate(over="ignore"):
+            got = call(Spread(seed))
+            with compiled.without_kernels():
+                expected = call(Spread(seed))
+        assert_same_bits(got, expected)
+
+
+def test_similarities_are_rounded_as_the_library_rounds_them_from_double():
+    # From the least that is not 0 to 1, and what logarithms are taken of; a value every few last bits.
+    exponents = -np.geomspace(1e-8, 104, 400_000).astype(np.float32)
+    boxes = np.zeros((1, 4), np.float32)
+    moved = np.stack([-exponents, 0 * exponents, -exponents, 0 * exponents], axis=-1)
+    expected = np.exp(exponents.astype(np.float64)).astype(np.float32)
+    np.testing.assert_array_equal(ac.NWD(constant=1.0)(boxes, moved)[0], expected)
+    sides = np.geomspace(1e-6, 1e12, 400_000).astype(np.float32)
+    fields = np.stack([-sides / 2, -sides / 2, sides / 2, sides / 2], axis=-1)
+    unit = np.array([[-0.5, -0.5, 0.5, 0.5]], np.float32)
+    measure = ReceptiveField(1.0)
+    np.testing.assert_array_equal(measure(unit, fields), measure.of_all_pairs(unit, fields))
 
 
 @pytest.mark.parametrize("mode", ["iou", "iof"])
@@ -409,10 +509,11 @@ def test_no_product_is_fused_with_a_sum():
     loops = [
         getattr(kernels, name) for name in kernels.__all__ if hasattr(getattr(kernels, name), "signatures")
     ]
-    assert len(loops) == 10
+    assert len(loops) == 12
+    of_float32_alone = kernels.most_similar_both_ways, kernels.k_most_similar
     for loop in loops:
         # One for each dtype: the time they take to compile is waited for.
-        assert len(loop.signatures) == 2, loop.__name__
+        assert len(loop.signatures) == (1 if loop in of_float32_alone else 2), loop.__name__
         # Of what was loaded from disk there is no assembly.
         anew = numba.njit(**kernels.OPTIONS)(loop.py_func)
         for signature in loop.signatures:
