@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from assigncore import assigners
+from assigncore.adapters.core_by_knobs import CoreByKnobs
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.switching import Switched, replace_attribute
 from assigncore.adapters.torchvision_fcos import TorchvisionFCOS
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-class Matcher:
+class Matcher(CoreByKnobs):
     """Match predictions with ground truths by the interval each one's best quality falls into.
 
     Parameters
@@ -68,9 +69,11 @@ class Matcher:
     ) -> None:
         self.high_threshold, self.low_threshold = high_threshold, low_threshold
         self.allow_low_quality_matches = allow_low_quality_matches
-        self.assigner: assigners.Matcher | assigners.SSDMatcher = assigners.Matcher.from_torchvision(
-            high_threshold, low_threshold, allow_low_quality_matches
-        )
+        self.core()
+
+    def build(self, **options: Any) -> Any:
+        """Build the core's matcher."""
+        return _core_of(self)
 
     def __call__(self, match_quality_matrix: Tensor) -> Tensor:
         """Match the predictions of an image, or of a batch.
@@ -86,7 +89,7 @@ class Matcher:
             The ground truth from 0; -1 for background, -2 for ignored. Background everywhere without ground
             truths.
         """
-        matches: Tensor = to_torchvision(self.assigner.match(match_quality_matrix))
+        matches: Tensor = to_torchvision(self.core().match(match_quality_matrix))
         return matches
 
 
@@ -108,7 +111,19 @@ class SSDMatcher(Matcher):
     @also_assertion
     def __init__(self, threshold: float) -> None:
         super().__init__(threshold, threshold)
-        self.assigner = assigners.SSDMatcher(threshold=threshold)
+
+    def build(self, **options: Any) -> Any:
+        """Build the core's matcher.
+
+        Raises
+        ------
+        ValueError
+            If the two thresholds, which were one, are set to different numbers.
+        """
+        low, high = self.low_threshold, self.high_threshold
+        if low != high:
+            raise ValueError(f"low_threshold: expected that of high_threshold, {high}, got {low}")
+        return assigners.SSDMatcher(threshold=high)
 
 
 def assign_targets_to_anchors(
@@ -303,11 +318,16 @@ def _replace_method(owner: Any, name: str, new: Any) -> Callable[[], None]:
     return lambda: delattr(owner, name)
 
 
-def _matched(matcher: Any, priors: Sequence[Tensor], boxes: Sequence[Tensor]) -> list[Tensor]:
-    """Match the priors of each image by the thresholds of a matcher of torchvision; return the codes (N,)."""
-    assigner = assigners.Matcher.from_torchvision(
+def _core_of(matcher: Any) -> assigners.Matcher:
+    """Return the core's matcher with the knobs that a matcher of torchvision has now."""
+    return assigners.Matcher.from_torchvision(
         matcher.high_threshold, matcher.low_threshold, matcher.allow_low_quality_matches
     )
+
+
+def _matched(matcher: Any, priors: Sequence[Tensor], boxes: Sequence[Tensor]) -> list[Tensor]:
+    """Match the priors of each image by the thresholds of a matcher of torchvision; return the codes (N,)."""
+    assigner = _core_of(matcher)
     gt_bboxes, gt_valid = _padded(boxes, priors)
     lengths = [len(own) for own in priors]
     prior_valid = None
