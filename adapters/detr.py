@@ -42,10 +42,12 @@ FOCAL_EPS = 1e-8
 """Added to a probability before its logarithm, as published."""
 
 
-def box_costs(
-    cost_class: float, cost_bbox: float, cost_giou: float, focal: Mapping[str, float] | None
-) -> list[dict[str, Any]]:
-    """Return the terms of DETR's cost; with the knobs of a focal loss, Deformable DETR's."""
+def box_costs(weights: Sequence[float], focal: Mapping[str, float] | None) -> list[dict[str, Any]]:
+    """Return the terms of DETR's cost; with the knobs of a focal loss, Deformable DETR's.
+
+    The weights are those of class, distance and GIoU.
+    """
+    cost_class, cost_bbox, cost_giou = weights
     of_class: dict[str, Any] = {"type": "ClassificationCost"}
     if focal is not None:
         of_class = {"type": "FocalLossCost", "eps": FOCAL_EPS, **focal}
@@ -124,7 +126,7 @@ class HungarianMatcher(SetMatcher):
 
     def costs(self, **options: Any) -> Sequence[Mapping[str, Any]]:
         """Return the terms of the cost as configs."""
-        return box_costs(*checked_weights(self, *self.weights), self.focal)
+        return box_costs(checked_weights(self, *self.weights), self.focal)
 
 
 class FocalHungarianMatcher(HungarianMatcher):
@@ -180,7 +182,7 @@ class RTDETRMatcher(SetMatcher):
     def costs(self, **options: Any) -> Sequence[Mapping[str, Any]]:
         """Return the terms of the cost as configs."""
         focal = {"alpha": self.alpha, "gamma": self.gamma} if self.use_focal_loss else None
-        return box_costs(*checked_weights(self, *self.weights), focal)
+        return box_costs(checked_weights(self, *self.weights), focal)
 
 
 class RTDETRv2Matcher(RTDETRMatcher):
@@ -280,7 +282,7 @@ class DFINEMatcher(RTDETRv2Matcher):
         matcher = copy(self)
         matcher._late = late
         if not return_topk:
-            return cast("dict[str, Pairs]", matcher._match([outputs], targets)[0])
+            return matcher._match([outputs], targets)[0]
         left = torch.ones(outputs["pred_logits"].shape[:2], dtype=torch.bool)
         rounds: list[Pairs] = []
         for _ in range(return_topk):
@@ -479,7 +481,7 @@ class RFDETRMatcher(BoxAndMaskMatcher):
         """Return the terms of the cost as configs: those of boxes, and of what else there is."""
         # With eps 0 the logarithm is computed of the logit, as published.
         focal = {"alpha": self.focal_alpha, "gamma": 2.0, "eps": 0.0}
-        terms = box_costs(*checked_weights(self, *BOX_WEIGHTS), focal)
+        terms = box_costs(checked_weights(self, *BOX_WEIGHTS), focal)
         if masks:
             terms += mask_costs(self.cost_mask_ce, self.cost_mask_dice)
         if keypoints:

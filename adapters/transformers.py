@@ -182,7 +182,7 @@ class RfDetrHungarianMatcher(detr.BoxAndMaskMatcher):
 
     def costs(self, masks: bool = False, **options: Any) -> Sequence[Mapping[str, Any]]:
         """Return the terms of the cost as configs: those of boxes, and of masks where there are some."""
-        terms = detr.box_costs(*checked_weights(self, *WEIGHTS), detr.FocalHungarianMatcher.focal)
+        terms = detr.box_costs(checked_weights(self, *WEIGHTS), detr.FocalHungarianMatcher.focal)
         return terms + detr.mask_costs(self.cost_mask_class, self.cost_mask_dice) if masks else terms
 
     @classmethod
