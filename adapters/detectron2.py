@@ -7,17 +7,19 @@ detectron2 is not imported.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 from assigncore import assigners
+from assigncore.adapters.core_by_knobs import CoreByKnobs
 from assigncore.adapters.errors import also_assertion
 from assigncore.assigners import to_detectron2
 
 __all__ = ["Matcher"]
 
 
-class Matcher:
+class Matcher(CoreByKnobs):
     """Match predictions with ground truths by the interval each one's best quality falls into.
 
     Parameters
@@ -45,11 +47,16 @@ class Matcher:
         labels: Sequence[int],
         allow_low_quality_matches: bool = assigners.Matcher.allow_low_quality_matches,
     ) -> None:
-        self.assigner = assigners.Matcher(tuple(thresholds), tuple(labels), allow_low_quality_matches)
         # With the outer ends of the outer intervals, as published.
         self.thresholds = [-float("inf"), *thresholds, float("inf")]
         self.labels = list(labels)
         self.allow_low_quality_matches = allow_low_quality_matches
+        self.core()
+
+    def build(self, **options: Any) -> assigners.Matcher:
+        """Build the core's matcher."""
+        inner = tuple(self.thresholds[1:-1])
+        return assigners.Matcher(inner, tuple(self.labels), self.allow_low_quality_matches)
 
     def __call__(self, match_quality_matrix: Tensor) -> tuple[Tensor, Tensor]:
         """Match the predictions of an image, or of a batch.
@@ -66,5 +73,5 @@ class Matcher:
         match_labels : Tensor (..., N) of int8
             1 matched, 0 background, -1 ignored. Background everywhere without ground truths.
         """
-        matches, labels = to_detectron2(self.assigner.match(match_quality_matrix))
+        matches, labels = to_detectron2(self.core().match(match_quality_matrix))
         return matches, labels

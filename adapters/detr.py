@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from assigncore.adapters.errors import also_assertion
-from assigncore.adapters.index_pairs import UNIT, Pairs, SetMatcher, Target, check_weights
+from assigncore.adapters.index_pairs import UNIT, Pairs, SetMatcher, Target, checked_weights
 from assigncore.assigners import HungarianAssigner
 from assigncore.backend import get_backend
 from assigncore.costs import point_sample
@@ -35,14 +35,19 @@ __all__ = [
     "mask_costs",
 ]
 
+BOX_WEIGHTS = ("cost_class", "cost_bbox", "cost_giou")
+MASK_WEIGHTS = ("cost_class", "cost_mask", "cost_dice")
+
 FOCAL_EPS = 1e-8
 """Added to a probability before its logarithm, as published."""
 
 
-def box_costs(
-    cost_class: float, cost_bbox: float, cost_giou: float, focal: Mapping[str, float] | None
-) -> list[dict[str, Any]]:
-    """Return the terms of DETR's cost; with the knobs of a focal loss, Deformable DETR's."""
+def box_costs(weights: Sequence[float], focal: Mapping[str, float] | None) -> list[dict[str, Any]]:
+    """Return the terms of DETR's cost; with the knobs of a focal loss, Deformable DETR's.
+
+    The weights are those of class, distance and GIoU.
+    """
+    cost_class, cost_bbox, cost_giou = weights
     of_class: dict[str, Any] = {"type": "ClassificationCost"}
     if focal is not None:
         of_class = {"type": "FocalLossCost", "eps": FOCAL_EPS, **focal}
@@ -101,6 +106,8 @@ class HungarianMatcher(SetMatcher):
 
     predictions: Mapping[str, str] = {"pred_logits": "pred_logits", "pred_bboxes": "pred_boxes"}
     ground_truths: Mapping[str, str] = {"gt_labels": "labels", "gt_bboxes": "boxes"}
+    weights: tuple[str, ...] = BOX_WEIGHTS
+    """The attributes that have the weights of class, distance and GIoU."""
     focal: Mapping[str, float] | None = None
 
     @also_assertion
@@ -112,9 +119,14 @@ class HungarianMatcher(SetMatcher):
         *,
         nonfinite: str = "raise",
     ) -> None:
-        check_weights(cost_class=cost_class, cost_bbox=cost_bbox, cost_giou=cost_giou)
-        super().__init__(box_costs(cost_class, cost_bbox, cost_giou, self.focal), nonfinite)
-        self.cost_class, self.cost_bbox, self.cost_giou = cost_class, cost_bbox, cost_giou
+        super().__init__(nonfinite)
+        for name, weight in zip(self.weights, (cost_class, cost_bbox, cost_giou), strict=True):
+            setattr(self, name, weight)
+        self.core()
+
+    def costs(self, **options: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the terms of the cost as configs."""
+        return box_costs(checked_weights(self, *self.weights), self.focal)
 
 
 class FocalHungarianMatcher(HungarianMatcher):
@@ -149,6 +161,7 @@ class RTDETRMatcher(SetMatcher):
 
     predictions: Mapping[str, str] = HungarianMatcher.predictions
     ground_truths: Mapping[str, str] = HungarianMatcher.ground_truths
+    weights: tuple[str, ...] = BOX_WEIGHTS
 
     @also_assertion
     def __init__(
@@ -160,12 +173,16 @@ class RTDETRMatcher(SetMatcher):
         *,
         nonfinite: str = "raise",
     ) -> None:
-        weights = {name: weight_dict[name] for name in ("cost_class", "cost_bbox", "cost_giou")}
-        check_weights(**weights)
-        focal = {"alpha": alpha, "gamma": gamma} if use_focal_loss else None
-        super().__init__(box_costs(**weights, focal=focal), nonfinite)
-        self.cost_class, self.cost_bbox, self.cost_giou = weights.values()
+        super().__init__(nonfinite)
+        for name, entry in zip(self.weights, BOX_WEIGHTS, strict=True):
+            setattr(self, name, weight_dict[entry])
         self.use_focal_loss, self.alpha, self.gamma = use_focal_loss, alpha, gamma
+        self.core()
+
+    def costs(self, **options: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the terms of the cost as configs."""
+        focal = {"alpha": self.alpha, "gamma": self.gamma} if self.use_focal_loss else None
+        return box_costs(checked_weights(self, *self.weights), focal)
 
 
 class RTDETRv2Matcher(RTDETRMatcher):
@@ -201,6 +218,8 @@ class DFINEMatcher(RTDETRv2Matcher):
     Huang et al., "DEIM: DETR with Improved Matching for Fast Convergence", 2025.
     """
 
+    _late = False
+
     @also_assertion
     def __init__(
         self,
@@ -217,9 +236,13 @@ class DFINEMatcher(RTDETRv2Matcher):
         super().__init__(weight_dict, use_focal_loss, alpha, gamma, nonfinite=nonfinite)
         self.change_matcher, self.iou_order_alpha = change_matcher, iou_order_alpha
         self.matcher_change_epoch = matcher_change_epoch
-        self.late = RTDETRv2Matcher(weight_dict, use_focal_loss, alpha, gamma, nonfinite=nonfinite)
-        of_late = {"type": "AlignmentCost", "beta": iou_order_alpha, "use_sigmoid": use_focal_loss}
-        self.late.assigner = HungarianAssigner(of_late, nonfinite=nonfinite)
+        self.core(late=True)
+
+    def costs(self, late: bool = False, **options: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the terms of the cost as configs, also those of later epochs."""
+        if not late:
+            return super().costs()
+        return [{"type": "AlignmentCost", "beta": self.iou_order_alpha, "use_sigmoid": self.use_focal_loss}]
 
     def forward(
         self,
@@ -252,9 +275,14 @@ class DFINEMatcher(RTDETRv2Matcher):
         A round bars what an earlier one matched. The published matcher does it in all images as soon as one
         matched it, and bars the predictions with the numbers of the matched targets too.
         """
-        matcher = self.late if self.change_matcher and epoch >= self.matcher_change_epoch else self
+        late = bool(self.change_matcher and epoch >= self.matcher_change_epoch)
+        if not (return_topk or late):
+            return cast("dict[str, Pairs]", self._match_one(outputs, targets))
+        # A copy, since a module may be called from threads.
+        matcher = copy(self)
+        matcher._late = late
         if not return_topk:
-            return cast("dict[str, Pairs]", matcher._match_one(outputs, targets))
+            return matcher._match([outputs], targets)[0]
         left = torch.ones(outputs["pred_logits"].shape[:2], dtype=torch.bool)
         rounds: list[Pairs] = []
         for _ in range(return_topk):
@@ -263,6 +291,9 @@ class DFINEMatcher(RTDETRv2Matcher):
             for image, (matched, _) in enumerate(rounds[-1]):
                 left[image, matched] = False
         return {"indices_o2m": [_joined(of_image) for of_image in zip(*rounds, strict=True)]}
+
+    def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int) -> AssignResult:
+        return self._solve(self.core(late=True) if self._late else self.core(), inputs, gt_valid, groups)
 
 
 def _joined(rounds: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -308,10 +339,10 @@ class BoxAndMaskMatcher(GroupMatcher):
     The base of RF-DETR's matchers. Masks of predictions are read linearly between pixels, those of targets at
     the nearest pixel; `padding` says what is read between the outermost pixels' centres and the edge.
 
+    A subclass gives the costs, of boxes alone and of masks too.
+
     Parameters
     ----------
-    boxes, masks : sequence of config mapping
-        The terms of the cost for each.
     mask_point_sample_ratio : int
         Masks are compared at one point for so many pixels, drawn anew for each layer.
     nonfinite : {"raise", "forbid"}
@@ -325,18 +356,20 @@ class BoxAndMaskMatcher(GroupMatcher):
 
     def __init__(
         self,
-        boxes: Sequence[Mapping[str, Any]],
-        masks: Sequence[Mapping[str, Any]],
         mask_point_sample_ratio: int,
         nonfinite: str,
     ) -> None:
-        super().__init__([*boxes, *masks], nonfinite)
+        super().__init__(nonfinite)
         self.mask_point_sample_ratio = mask_point_sample_ratio
-        self.of_boxes = HungarianAssigner(boxes, nonfinite=nonfinite)
 
     def _num_points(self, inputs: Mapping[str, Tensor]) -> int:
         height, width = self._maps(inputs).shape[-2:]
         return height * width // self.mask_point_sample_ratio
+
+    def _core_of(self, inputs: Mapping[str, Tensor]) -> HungarianAssigner:
+        """Return the core's assigner with the costs of what there is."""
+        there = {part: True for part in ("masks", "keypoints") if f"gt_{part}" in inputs}
+        return cast("HungarianAssigner", self.core(**there))
 
     def _maps(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return what is read at points, (..., H, W)."""
@@ -350,7 +383,7 @@ class BoxAndMaskMatcher(GroupMatcher):
         points = self._num_points(inputs)
         if points == 0:
             inputs = {name: x for name, x in inputs.items() if "masks" not in name}
-            return self._solve(self.of_boxes, inputs, gt_valid, groups)
+            return self._solve(self._core_of(inputs), inputs, gt_valid, groups)
         maps = self._maps(inputs)
         at = torch.rand(*maps.shape[:-4], 1, points, 2, device=maps.device)
         logits = self._mask_logits(inputs, point_sample(maps, at, padding=self.padding))
@@ -360,7 +393,8 @@ class BoxAndMaskMatcher(GroupMatcher):
                 ..., None, :
             ],
         }
-        return self._solve(self.assigner, {**inputs, **sampled}, gt_valid, groups)
+        inputs = {**inputs, **sampled}
+        return self._solve(self._core_of(inputs), inputs, gt_valid, groups)
 
 
 class RFDETRMatcher(BoxAndMaskMatcher):
@@ -430,11 +464,7 @@ class RFDETRMatcher(BoxAndMaskMatcher):
         *,
         nonfinite: str = "forbid",
     ) -> None:
-        check_weights(cost_class=cost_class, cost_bbox=cost_bbox, cost_giou=cost_giou)
-        # With eps 0 the logarithm is computed of the logit, as published.
-        boxes = box_costs(cost_class, cost_bbox, cost_giou, {"alpha": focal_alpha, "gamma": 2.0, "eps": 0.0})
-        masks = mask_costs(cost_mask_ce, cost_mask_dice)
-        super().__init__(boxes, masks, mask_point_sample_ratio, nonfinite)
+        super().__init__(mask_point_sample_ratio, nonfinite)
         self.cost_class, self.cost_bbox, self.cost_giou = cost_class, cost_bbox, cost_giou
         self.cost_mask_ce, self.cost_mask_dice = cost_mask_ce, cost_mask_dice
         self.focal_alpha = focal_alpha
@@ -443,22 +473,35 @@ class RFDETRMatcher(BoxAndMaskMatcher):
         self.keypoint_nll_loss_coef = keypoint_nll_loss_coef
         self.keypoint_findable_loss_coef = keypoint_findable_loss_coef
         self.keypoint_visible_loss_coef = keypoint_visible_loss_coef
-        keypoints = keypoint_costs(
-            keypoint_l1_loss_coef,
-            keypoint_findable_loss_coef,
-            keypoint_visible_loss_coef,
-            keypoint_nll_loss_coef,
+        self.core(masks=True, keypoints=True)
+
+    def costs(
+        self, masks: bool = False, keypoints: bool = False, **options: Any
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the terms of the cost as configs: those of boxes, and of what else there is."""
+        # With eps 0 the logarithm is computed of the logit, as published.
+        focal = {"alpha": self.focal_alpha, "gamma": 2.0, "eps": 0.0}
+        terms = box_costs(checked_weights(self, *BOX_WEIGHTS), focal)
+        if masks:
+            terms += mask_costs(self.cost_mask_ce, self.cost_mask_dice)
+        if keypoints:
+            terms += self._keypoint_costs()
+        return terms
+
+    def _keypoint_costs(self) -> list[dict[str, Any]]:
+        return keypoint_costs(
+            self.keypoint_l1_loss_coef,
+            self.keypoint_findable_loss_coef,
+            self.keypoint_visible_loss_coef,
+            self.keypoint_nll_loss_coef,
         )
-        self.with_keypoints = any(term["weight"] for term in keypoints)
-        self.of_keypoints = HungarianAssigner([*boxes, *keypoints], nonfinite=nonfinite)
-        self.of_all = HungarianAssigner([*boxes, *masks, *keypoints], nonfinite=nonfinite)
 
     def _match(
         self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target], *further: Any
     ) -> list[Any]:
         masks = any("masks" in target for target in targets)
         keypoints = (
-            self.with_keypoints
+            any(term["weight"] for term in self._keypoint_costs())
             and all("pred_keypoints" in layer for layer in layers)
             and any("keypoints" in target for target in targets)
         )
@@ -466,16 +509,16 @@ class RFDETRMatcher(BoxAndMaskMatcher):
             self._check_keypoints(layers, targets)
         # What is there decides which entries are read; a copy, since a module may be called from threads.
         own = copy(self)
-        own.predictions = dict(HungarianMatcher.predictions)
-        own.ground_truths = dict(HungarianMatcher.ground_truths)
+        predictions, ground_truths = dict(HungarianMatcher.predictions), dict(HungarianMatcher.ground_truths)
         if masks:
-            own.predictions["pred_masks"], own.ground_truths["gt_masks"] = "pred_masks", "masks"
+            predictions["pred_masks"], ground_truths["gt_masks"] = "pred_masks", "masks"
             if all(isinstance(layer.get("pred_masks"), Mapping) for layer in layers):
-                own.predictions |= dict.fromkeys(_PROJECTED_MASKS, "pred_masks")
+                predictions |= dict.fromkeys(_PROJECTED_MASKS, "pred_masks")
         if keypoints:
-            own.predictions |= dict.fromkeys(_KEYPOINT_CHANNELS, "pred_keypoints")
-            own.ground_truths["gt_keypoints"] = "keypoints"
-            own.of_boxes, own.assigner = self.of_keypoints, self.of_all
+            predictions |= dict.fromkeys(_KEYPOINT_CHANNELS, "pred_keypoints")
+            ground_truths["gt_keypoints"] = "keypoints"
+        # No knobs: the core's assigners stay.
+        vars(own).update(predictions=predictions, ground_truths=ground_truths)
         return super(RFDETRMatcher, own)._match(layers, targets, *further)
 
     def _check_keypoints(self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> None:
@@ -520,7 +563,7 @@ class RFDETRMatcher(BoxAndMaskMatcher):
             inputs = {**inputs, "gt_keypoints": self._of_classes(gt, inputs["gt_labels"], predicted)}
         if "gt_masks" in inputs:
             return super()._assign(inputs, gt_valid, groups)
-        return self._solve(self.of_boxes, inputs, gt_valid, groups)
+        return self._solve(self._core_of(inputs), inputs, gt_valid, groups)
 
     def _maps(self, inputs: Mapping[str, Tensor]) -> Tensor:
         return inputs.get("mask_features", inputs["pred_masks"])
@@ -605,13 +648,16 @@ class Mask2FormerMatcher(SetMatcher):
         *,
         nonfinite: str = "raise",
     ) -> None:
-        check_weights(cost_class=cost_class, cost_mask=cost_mask, cost_dice=cost_dice)
-        of_pixels, of_dice = mask_costs(cost_mask, cost_dice)
-        super().__init__(
-            [of_pixels, {"type": "ClassificationCost", "weight": cost_class}, of_dice], nonfinite
-        )
+        super().__init__(nonfinite)
         self.cost_class, self.cost_mask, self.cost_dice = cost_class, cost_mask, cost_dice
         self.num_points = num_points
+        self.core()
+
+    def costs(self, **options: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the terms of the cost as configs."""
+        cost_class, cost_mask, cost_dice = checked_weights(self, *MASK_WEIGHTS)
+        of_pixels, of_dice = mask_costs(cost_mask, cost_dice)
+        return [of_pixels, {"type": "ClassificationCost", "weight": cost_class}, of_dice]
 
     def _match(
         self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target], *further: Any
@@ -634,7 +680,8 @@ class Mask2FormerMatcher(SetMatcher):
             for target, own in zip(targets, points, strict=True)
         ]
         of_rows = copy(self)
-        of_rows.num_points = 0
+        # The core's assigner stays: it does not know how many points there are.
+        vars(of_rows)["num_points"] = 0
         return Mask2FormerMatcher._match(of_rows, [sampled], rows, *further)[0]
 
     def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int) -> AssignResult:
@@ -646,6 +693,5 @@ class Mask2FormerMatcher(SetMatcher):
 
     def __repr__(self) -> str:
         """Name the weights, as published."""
-        weights = ("cost_class", "cost_mask", "cost_dice")
-        lines = [f"    {name}: {getattr(self, name)}" for name in weights]
+        lines = [f"    {name}: {getattr(self, name)}" for name in MASK_WEIGHTS]
         return "\n".join([f"Matcher {type(self).__name__}", *lines])

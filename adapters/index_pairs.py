@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from assigncore.adapters.errors import also_assertion
+from assigncore.adapters.core_by_knobs import CoreByKnobs
 from assigncore.assigners import HungarianAssigner
 from assigncore.result import AssignResult
 
-__all__ = ["Pairs", "SetMatcher", "Target", "check_weights", "pairs_of"]
+__all__ = ["Pairs", "SetMatcher", "Target", "checked_weights", "pairs_of"]
 
 Pairs = list[tuple[Tensor, Tensor]]
 """For each image the matched predictions, ascending, and the target of each; int64 on the CPU."""
@@ -26,27 +26,27 @@ UNIT = 4096.0
 """Pixels that boxes relative to the image are scaled to: a power of two, which rounds nothing."""
 
 
-def check_weights(**weights: float) -> None:
-    """Check that some cost counts.
+def checked_weights(matcher: Any, *names: str) -> tuple[float, ...]:
+    """Return the weights that a matcher has by these names, of which some must count.
 
     Raises
     ------
     ValueError
         If all weights are 0.
     """
-    if not any(weights.values()):
-        raise ValueError(f"{', '.join(weights)}: expected at least one that is not 0, got 0 for all")
+    weights = tuple(getattr(matcher, name) for name in names)
+    if not any(weights):
+        raise ValueError(f"{', '.join(names)}: expected at least one that is not 0, got 0 for all")
+    return weights
 
 
-class SetMatcher(torch.nn.Module):
+class SetMatcher(CoreByKnobs, torch.nn.Module):
     """Match the predictions of each image with its targets, at the least total cost.
 
     A subclass names the costs, and the entries of outputs and targets they read.
 
     Parameters
     ----------
-    costs : sequence of config mapping
-        The terms of the cost.
     nonfinite : {"raise", "forbid"}
         What happens to a pair whose cost is NaN or infinite: an error that names it, or it is never matched.
     """
@@ -60,11 +60,18 @@ class SetMatcher(torch.nn.Module):
     draws_points = False
     """Whether random numbers are drawn, between those that a loss draws for a layer and for the next."""
 
-    @also_assertion
-    def __init__(self, costs: Sequence[Mapping[str, Any]], nonfinite: str) -> None:
+    def __init__(self, nonfinite: str) -> None:
         super().__init__()
-        self.assigner = HungarianAssigner(costs, nonfinite=nonfinite)
+        self.nonfinite = nonfinite
         self._known: list[tuple[tuple[Any, ...], int, Any]] = []
+
+    def costs(self, **options: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the terms of the cost as configs."""
+        raise NotImplementedError(type(self).__name__)
+
+    def build(self, **options: Any) -> HungarianAssigner:
+        """Build the core's assigner."""
+        return HungarianAssigner(self.costs(**options), nonfinite=self.nonfinite)
 
     def forward(self, outputs: Mapping[str, Any], targets: Sequence[Target]) -> Any:
         """Match one decoder layer.
@@ -213,7 +220,7 @@ class SetMatcher(torch.nn.Module):
         return torch.cat([center - half, center + half], dim=-1)
 
     def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int) -> AssignResult:
-        return self._solve(self.assigner, inputs, gt_valid, groups)
+        return self._solve(self.core(), inputs, gt_valid, groups)
 
     def _solve(
         self, assigner: HungarianAssigner, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int

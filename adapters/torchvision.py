@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from assigncore import assigners
+from assigncore.adapters.core_by_knobs import CoreByKnobs
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.switching import Switched, replace_attribute
 from assigncore.adapters.torchvision_fcos import TorchvisionFCOS
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-class Matcher:
+class Matcher(CoreByKnobs):
     """Match predictions with ground truths by the interval each one's best quality falls into.
 
     Parameters
@@ -68,9 +69,11 @@ class Matcher:
     ) -> None:
         self.high_threshold, self.low_threshold = high_threshold, low_threshold
         self.allow_low_quality_matches = allow_low_quality_matches
-        self.assigner: assigners.Matcher | assigners.SSDMatcher = assigners.Matcher.from_torchvision(
-            high_threshold, low_threshold, allow_low_quality_matches
-        )
+        self.core()
+
+    def build(self, **options: Any) -> Any:
+        """Build the core's matcher."""
+        return _core_of(self)
 
     def __call__(self, match_quality_matrix: Tensor) -> Tensor:
         """Match the predictions of an image, or of a batch.
@@ -86,7 +89,7 @@ class Matcher:
             The ground truth from 0; -1 for background, -2 for ignored. Background everywhere without ground
             truths.
         """
-        matches: Tensor = to_torchvision(self.assigner.match(match_quality_matrix))
+        matches: Tensor = to_torchvision(self.core().match(match_quality_matrix))
         return matches
 
 
@@ -108,7 +111,19 @@ class SSDMatcher(Matcher):
     @also_assertion
     def __init__(self, threshold: float) -> None:
         super().__init__(threshold, threshold)
-        self.assigner = assigners.SSDMatcher(threshold=threshold)
+
+    def build(self, **options: Any) -> Any:
+        """Build the core's matcher.
+
+        Raises
+        ------
+        ValueError
+            If the two thresholds, which were one, are set to different numbers.
+        """
+        low, high = self.low_threshold, self.high_threshold
+        if low != high:
+            raise ValueError(f"low_threshold: expected that of high_threshold, {high}, got {low}")
+        return assigners.SSDMatcher(threshold=high)
 
 
 def assign_targets_to_anchors(
@@ -240,7 +255,8 @@ def use_in(model: torch.nn.Module) -> Switched:
     """Let a detector of torchvision assign by assigncore, with the knobs it has.
 
     RPN and RoI heads of a Faster, Mask or Keypoint R-CNN, a RetinaNet and an FCOS get the steps above.
-    An SSD, whose step is written into its `forward`, gets an :class:`SSDMatcher`.
+    An SSD, whose step is written into its `forward`, gets an :class:`SSDMatcher`. So do classes that derive
+    from these; what decides by other rules than theirs is left.
 
     Parameters
     ----------
@@ -250,12 +266,13 @@ def use_in(model: torch.nn.Module) -> Switched:
     Returns
     -------
     Switched
-        What was replaced; `Switched.undo` puts it back.
+        What was replaced, and what was not, with the reason: a method, matcher or similarity of one's own.
+        `Switched.undo` puts it back.
 
     Raises
     ------
     ValueError
-        If there is nothing to replace.
+        If it has nothing that assigns as torchvision does.
 
     Examples
     --------
@@ -266,35 +283,57 @@ def use_in(model: torch.nn.Module) -> Switched:
     back: dict[str, Callable[[], None]] = {}
     left: dict[str, str] = {}
     for place, module in model.named_modules():
-        kind = type(module).__name__
-        if kind == "SSD":
-            old = module.proposal_matcher
-            if isinstance(old, SSDMatcher):
-                left[f"{place}.proposal_matcher".lstrip(".")] = "is one of assigncore already"
-            else:
-                new = SSDMatcher(old.high_threshold)
-                back[f"{place}.proposal_matcher".lstrip(".")] = replace_attribute(
-                    module, "proposal_matcher", new
-                )
-        elif kind in STEPS:
-            method, step = STEPS[kind]
-            where = f"{place}.{method}".lstrip(".")
-            if isinstance(getattr(module, method), partial):
-                left[where] = "is one of assigncore already"
-            else:
-                back[where] = _replace_method(module, method, partial(step, module))
+        kind = next((base for base in type(module).__mro__ if base.__name__ in REPLACED), None)
+        if kind is None:
+            continue
+        name = REPLACED[kind.__name__]
+        where = f"{place}.{name}".lstrip(".")
+        why = _why_not(module, kind, name)
+        if why:
+            left[where] = why
+        elif name == "proposal_matcher":
+            back[where] = replace_attribute(module, name, SSDMatcher(module.proposal_matcher.high_threshold))
+        else:
+            back[where] = _replace_method(module, name, partial(STEPS[kind.__name__], module))
     if not back and not left:
         raise ValueError(f"model: expected a detector of torchvision, got a {type(model).__name__}")
     return Switched(tuple(back), left, tuple(back.values()))
 
 
-STEPS: Mapping[str, tuple[str, Callable[..., Any]]] = {
-    "RegionProposalNetwork": ("assign_targets_to_anchors", assign_targets_to_anchors),
-    "RoIHeads": ("assign_targets_to_proposals", assign_targets_to_proposals),
-    "RetinaNet": ("compute_loss", retinanet_loss),
-    "FCOS": ("compute_loss", fcos_loss),
+REPLACED: Mapping[str, str] = {
+    "RegionProposalNetwork": "assign_targets_to_anchors",
+    "RoIHeads": "assign_targets_to_proposals",
+    "RetinaNet": "compute_loss",
+    "FCOS": "compute_loss",
+    "SSD": "proposal_matcher",
 }
-"""The method that assigns in each class, and what stands in for it."""
+"""The attribute that assigns in each class."""
+
+STEPS: Mapping[str, Callable[..., Any]] = {
+    "RegionProposalNetwork": assign_targets_to_anchors,
+    "RoIHeads": assign_targets_to_proposals,
+    "RetinaNet": retinanet_loss,
+    "FCOS": fcos_loss,
+}
+"""What stands in for the method of each class."""
+
+
+def _why_not(module: Any, kind: type, name: str) -> str:
+    """Say why what assigns in a module, which is of a kind of torchvision's, is left."""
+    own = getattr(module, name)
+    if isinstance(own, SSDMatcher) or getattr(own, "func", None) in STEPS.values():
+        return "is one of assigncore already"
+    if name in vars(module) and name != "proposal_matcher":
+        return "is a method of the object's own"
+    if getattr(type(module), name, None) is not getattr(kind, name, None):
+        return f"is a method of {type(module).__name__}'s own"
+    matcher = getattr(module, "proposal_matcher", None)
+    if matcher is not None and type(matcher).__name__ not in ("Matcher", "SSDMatcher"):
+        return f"a {type(matcher).__name__} decides by more than thresholds"
+    similarity = getattr(module, "box_similarity", None)
+    if similarity is not None and getattr(similarity, "__name__", "") != "box_iou":
+        return "its box_similarity is not torchvision's box_iou"
+    return ""
 
 
 def _replace_method(owner: Any, name: str, new: Any) -> Callable[[], None]:
@@ -303,11 +342,16 @@ def _replace_method(owner: Any, name: str, new: Any) -> Callable[[], None]:
     return lambda: delattr(owner, name)
 
 
-def _matched(matcher: Any, priors: Sequence[Tensor], boxes: Sequence[Tensor]) -> list[Tensor]:
-    """Match the priors of each image by the thresholds of a matcher of torchvision; return the codes (N,)."""
-    assigner = assigners.Matcher.from_torchvision(
+def _core_of(matcher: Any) -> assigners.Matcher:
+    """Return the core's matcher with the knobs that a matcher of torchvision has now."""
+    return assigners.Matcher.from_torchvision(
         matcher.high_threshold, matcher.low_threshold, matcher.allow_low_quality_matches
     )
+
+
+def _matched(matcher: Any, priors: Sequence[Tensor], boxes: Sequence[Tensor]) -> list[Tensor]:
+    """Match the priors of each image by the thresholds of a matcher of torchvision; return the codes (N,)."""
+    assigner = _core_of(matcher)
     gt_bboxes, gt_valid = _padded(boxes, priors)
     lengths = [len(own) for own in priors]
     prior_valid = None

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from assigncore.adapters import detr
 from assigncore.adapters.errors import also_assertion
-from assigncore.adapters.index_pairs import Pairs, SetMatcher, Target, check_weights, pairs_of
+from assigncore.adapters.index_pairs import Pairs, SetMatcher, Target, checked_weights, pairs_of
 from assigncore.adapters.switching import Switched, replace_attribute, replace_name
-from assigncore.assigners import HungarianAssigner
 from assigncore.costs import resize_masks
 from assigncore.matching import union_of_matchings
 from assigncore.result import AssignResult
@@ -45,6 +44,7 @@ __all__ = [
 ]
 
 PREDICTIONS: Mapping[str, str] = {"pred_logits": "logits", "pred_bboxes": "pred_boxes"}
+WEIGHTS = ("class_cost", "bbox_cost", "giou_cost")
 GROUND_TRUTHS: Mapping[str, str] = {"gt_labels": "class_labels", "gt_bboxes": "boxes"}
 AUXILIARY = "auxiliary_outputs"
 
@@ -74,6 +74,7 @@ class HungarianMatcher(detr.HungarianMatcher):
     predictions = PREDICTIONS
     ground_truths = GROUND_TRUTHS
     auxiliary = AUXILIARY
+    weights = WEIGHTS
 
     @also_assertion
     def __init__(
@@ -85,7 +86,6 @@ class HungarianMatcher(detr.HungarianMatcher):
         nonfinite: str = "forbid",
     ) -> None:
         super().__init__(class_cost, bbox_cost, giou_cost, nonfinite=nonfinite)
-        self.class_cost, self.bbox_cost, self.giou_cost = class_cost, bbox_cost, giou_cost
 
     @classmethod
     def like(cls, published: Any) -> HungarianMatcher:
@@ -113,19 +113,11 @@ class GroundingDinoHungarianMatcher(HungarianMatcher):
 
     ground_truths: Mapping[str, str] = {"positive_maps": "positive_maps", "gt_bboxes": "boxes"}
 
-    @also_assertion
-    def __init__(
-        self,
-        class_cost: float = 1,
-        bbox_cost: float = 1,
-        giou_cost: float = 1,
-        *,
-        nonfinite: str = "forbid",
-    ) -> None:
-        super().__init__(class_cost, bbox_cost, giou_cost, nonfinite=nonfinite)
-        of_boxes, _, of_overlap = detr.box_costs(class_cost, bbox_cost, giou_cost, None)
-        of_tokens = {"type": "TokenFocalLossCost", "weight": class_cost}
-        self.assigner = HungarianAssigner([of_boxes, of_tokens, of_overlap], nonfinite=nonfinite)
+    def costs(self, **options: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the terms of the cost as configs."""
+        of_boxes, of_classes, of_overlap = super().costs()
+        of_tokens = {"type": "TokenFocalLossCost", "weight": of_classes["weight"]}
+        return [of_boxes, of_tokens, of_overlap]
 
     def _match(
         self, layers: Sequence[Mapping[str, Any]], targets: Sequence[Target], *further: Any
@@ -183,12 +175,15 @@ class RfDetrHungarianMatcher(detr.BoxAndMaskMatcher):
         *,
         nonfinite: str = "forbid",
     ) -> None:
-        check_weights(class_cost=class_cost, bbox_cost=bbox_cost, giou_cost=giou_cost)
-        boxes = detr.box_costs(class_cost, bbox_cost, giou_cost, detr.FocalHungarianMatcher.focal)
-        masks = detr.mask_costs(cost_mask_class_cost, cost_mask_dice_cost)
-        super().__init__(boxes, masks, mask_point_sample_ratio, nonfinite)
+        super().__init__(mask_point_sample_ratio, nonfinite)
         self.class_cost, self.bbox_cost, self.giou_cost = class_cost, bbox_cost, giou_cost
         self.cost_mask_class, self.cost_mask_dice = cost_mask_class_cost, cost_mask_dice_cost
+        self.core(masks=True)
+
+    def costs(self, masks: bool = False, **options: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the terms of the cost as configs: those of boxes, and of masks where there are some."""
+        terms = detr.box_costs(checked_weights(self, *WEIGHTS), detr.FocalHungarianMatcher.focal)
+        return terms + detr.mask_costs(self.cost_mask_class, self.cost_mask_dice) if masks else terms
 
     @classmethod
     def like(cls, published: Any) -> RfDetrHungarianMatcher:
@@ -218,6 +213,7 @@ class RTDetrHungarianMatcher(detr.RTDETRMatcher):
     predictions = PREDICTIONS
     ground_truths = GROUND_TRUTHS
     auxiliary = AUXILIARY
+    weights = WEIGHTS
 
     @also_assertion
     def __init__(self, config: Any, *, nonfinite: str = "forbid") -> None:
@@ -231,7 +227,6 @@ class RTDetrHungarianMatcher(detr.RTDETRMatcher):
             config.matcher_gamma,
             nonfinite=nonfinite,
         )
-        self.class_cost, self.bbox_cost, self.giou_cost = weights.values()
 
     @classmethod
     def like(cls, published: Any) -> RTDetrHungarianMatcher:
@@ -328,14 +323,18 @@ class MaskFormerHungarianMatcher(MaskMatcher):
         *,
         nonfinite: str = "forbid",
     ) -> None:
-        check_weights(cost_class=cost_class, cost_mask=cost_mask, cost_dice=cost_dice)
-        costs: list[dict[str, Any]] = [
+        super().__init__(nonfinite)
+        self.cost_class, self.cost_mask, self.cost_dice = cost_class, cost_mask, cost_dice
+        self.core()
+
+    def costs(self, **options: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the terms of the cost as configs."""
+        cost_class, cost_mask, cost_dice = checked_weights(self, *detr.MASK_WEIGHTS)
+        return [
             {"type": "FocalLossCost", "binary_input": True, "eps": 0.0, "weight": cost_mask},
             {"type": "ClassificationCost", "weight": cost_class},
             {"type": "DiceCost", "pred_act": True, "eps": 1.0, "weight": cost_dice},
         ]
-        super().__init__(costs, nonfinite)
-        self.cost_class, self.cost_mask, self.cost_dice = cost_class, cost_mask, cost_dice
 
     @classmethod
     def like(cls, published: Any) -> MaskFormerHungarianMatcher:

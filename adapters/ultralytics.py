@@ -19,6 +19,7 @@ from assigncore.adapters.assigned_rows import (
     padded_ground_truths,
     real_numbers,
 )
+from assigncore.adapters.core_by_knobs import CoreByKnobs
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.switching import Switched, replace_attribute
 from assigncore.assigners.task_aligned_presets import yolo26_pose, yolov8, yolov8_obb
@@ -35,7 +36,7 @@ KNOBS = ("topk", "num_classes", "alpha", "beta", "eps")
 """Knobs that every version of the replaced class has; what later ones added is read where it is there."""
 
 
-class TaskAlignedAssigner(torch.nn.Module):
+class TaskAlignedAssigner(CoreByKnobs, torch.nn.Module):
     """Task-aligned assignment of a padded batch, as YOLOv8 and its successors train.
 
     Parameters
@@ -88,14 +89,17 @@ class TaskAlignedAssigner(torch.nn.Module):
         self.topk, self.num_classes, self.alpha, self.beta = topk, num_classes, alpha, beta
         self.stride, self.eps = stride, eps
         self.topk2 = topk if topk2 is None else topk2
-        further: dict[str, Any] = {} if self.topk2 == topk else {"topk2": self.topk2}
-        smallest_side = float(list(stride)[:2][-1])
-        self.assigner = self.preset(
-            topk=topk,
-            alpha=alpha,
-            beta=beta,
-            eps=eps,
-            smallest_side=smallest_side,
+        self.core()
+
+    def build(self, **options: Any) -> Any:
+        """Build the core's assigner."""
+        further: dict[str, Any] = {} if self.topk2 == self.topk else {"topk2": self.topk2}
+        return self.preset(
+            topk=self.topk,
+            alpha=self.alpha,
+            beta=self.beta,
+            eps=self.eps,
+            smallest_side=float(list(self.stride)[:2][-1]),
             **further,
             **self._options(),
         )
@@ -163,7 +167,7 @@ class TaskAlignedAssigner(torch.nn.Module):
             points = torch.nn.functional.pad(points, (0, 1), value=1.0)
         else:
             points = torch.cat([points, strides.reshape(-1, 1).to(points.dtype)], dim=-1)
-        result = self.assigner.assign(
+        result = self.core().assign(
             as_many(points, gt_bboxes, pd_bboxes.shape[1]),
             gt_bboxes,
             pred_bboxes=pd_bboxes,
@@ -284,7 +288,7 @@ class SegTaskAlignedAssigner(TaskAlignedAssigner):
 
     Examples
     --------
-    >>> SegTaskAlignedAssigner(topk=10).assigner.mask_ranks
+    >>> SegTaskAlignedAssigner(topk=10).core().mask_ranks
     30
     """
 

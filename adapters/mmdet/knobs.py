@@ -24,6 +24,7 @@ from assigncore.adapters.containers import (
     labels_of,
     points_of,
 )
+from assigncore.adapters.core_by_knobs import CoreByKnobs
 from assigncore.adapters.errors import also_assertion
 from assigncore.adapters.mmdet.building import build_from
 from assigncore.adapters.mmdet.overlaps import (
@@ -119,12 +120,8 @@ class GroundTruths(NamedTuple):
         return found
 
 
-class Entry:
-    """An assigner of MMDetection: its knobs, the core's assigner of them, and its decision in published form.
-
-    They can be changed after construction, as Dynamic R-CNN does: each call assigns by what they are then.
-    The core's assigner is built once for the same knobs, which lets a compiler follow the calls.
-    """
+class Entry(CoreByKnobs):
+    """An assigner of MMDetection: its knobs, the core's assigner of them, and its published form."""
 
     core_class: ClassVar[type[Any]]
     usual_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
@@ -135,13 +132,7 @@ class Entry:
     def __post_init__(self) -> None:
         if isinstance(getattr(self, "iou_calculator", None), Mapping):
             self.iou_calculator = build_iou_calculator(self.iou_calculator)
-        self._cores: dict[tuple[Any, ...], Any] = {}
         self.core(**self.usual_options)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if not name.startswith("_"):
-            self._cores = {}
 
     def boxes_of(self, x: Any) -> Array:
         """Return boxes in the form that the calculator takes: (..., N, 4), or (..., N, 5) where oriented."""
@@ -151,14 +142,6 @@ class Entry:
     def decide(self, priors: Array, gt: Mapping[str, Any], **inputs: Any) -> AssignResult:
         """Assign by the core's names, in MMDetection's form."""
         return AssignResult.of(self.core().assign(priors, **gt, **inputs))
-
-    def core(self, **options: Any) -> Any:
-        """Return the core's assigner of these knobs, and of further `options` of the core."""
-        key = tuple(options.items())
-        found = self._cores.get(key)
-        if found is None:
-            found = self._cores[key] = self.build(**options)
-        return found
 
     def build(self, **options: Any) -> Any:
         """Build the core's assigner."""

@@ -22,7 +22,9 @@ from assigncore.adapters.assigned_rows import (
     padded_ground_truths,
     real_numbers,
 )
+from assigncore.adapters.core_by_knobs import CoreByKnobs
 from assigncore.adapters.errors import also_assertion
+from assigncore.adapters.mmdet.building import register_classes
 from assigncore.adapters.mmyolo.pose import PoseSimOTAAssigner
 from assigncore.adapters.mmyolo.soft_label import BatchDynamicSoftLabelAssigner, Calculator, calculator_of
 from assigncore.adapters.mmyolo.yolov7 import BatchYOLOv7Assigner
@@ -53,7 +55,7 @@ def _targets(rows: AssignedRows, labels: Tensor, scores: Tensor, positive: Tenso
     }
 
 
-class BatchTaskAlignedAssigner(torch.nn.Module):
+class BatchTaskAlignedAssigner(CoreByKnobs, torch.nn.Module):
     """Task-aligned assignment of a padded batch, as YOLOv6, YOLOv8 and PPYOLOE train.
 
     Parameters
@@ -97,8 +99,12 @@ class BatchTaskAlignedAssigner(torch.nn.Module):
         super().__init__()
         self.num_classes, self.topk, self.alpha, self.beta = num_classes, topk, alpha, beta
         self.eps, self.use_ciou = eps, use_ciou
-        calculator = {"iou_calculator": PositiveCIoU()} if use_ciou else {}
-        self.assigner = yolov6(topk=topk, alpha=alpha, beta=beta, eps=eps, **calculator)
+        self.core()
+
+    def build(self, **options: Any) -> Any:
+        """Build the core's assigner."""
+        calculator = {"iou_calculator": PositiveCIoU()} if self.use_ciou else {}
+        return yolov6(topk=self.topk, alpha=self.alpha, beta=self.beta, eps=self.eps, **calculator)
 
     @torch.no_grad()
     def forward(
@@ -128,7 +134,7 @@ class BatchTaskAlignedAssigner(torch.nn.Module):
             (B, N, 4); ``assigned_scores`` (B, N, C); ``fg_mask_pre_prior`` (B, N).
         """
         labels, valid = padded_ground_truths(gt_labels, pad_bbox_flag)
-        result = self.assigner.assign(
+        result = self.core().assign(
             torch.nn.functional.pad(
                 as_many(real_numbers(priors), gt_bboxes, pred_bboxes.shape[1])[..., :2], (0, 1), value=1.0
             ),
@@ -143,7 +149,7 @@ class BatchTaskAlignedAssigner(torch.nn.Module):
         return _targets(rows, rows.labels, scores, result.pos_mask)
 
 
-class BatchATSSAssigner(torch.nn.Module):
+class BatchATSSAssigner(CoreByKnobs, torch.nn.Module):
     """Assignment by adaptive thresholds of a padded batch, as YOLOv6 and PPYOLOE begin their training.
 
     Parameters
@@ -183,14 +189,19 @@ class BatchATSSAssigner(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes, self.topk = num_classes, topk
-        self.assigner = ATSSAssigner(
-            topk=topk,
-            iou_calculator=calculator_of(iou_calculator),
+        self.iou_calculator = calculator_of(iou_calculator)
+        self._overlap = SmoothedIoU(eps=1e-9)
+        self.core()
+
+    def build(self, **options: Any) -> Any:
+        """Build the core's assigner."""
+        return ATSSAssigner(
+            topk=self.topk,
+            iou_calculator=self.iou_calculator,
             strictly_above=True,
             inside_margin=1e-9,
             conflicts="all",
         )
-        self.overlap = SmoothedIoU(eps=1e-9)
 
     @torch.no_grad()
     def forward(
@@ -225,14 +236,15 @@ class BatchATSSAssigner(torch.nn.Module):
         points = real_numbers(priors)
         center, half = points[..., :2], points[..., 2:4] * HALF_ANCHOR
         anchors = torch.cat([center - half, center + half], dim=-1)
-        result = self.assigner.assign(
+        result = self.core().assign(
             anchors, gt_bboxes, num_level_priors=as_tuple(num_level_priors), gt_labels=labels, gt_valid=valid
         )
         rows = assigned_rows(result, labels, gt_bboxes, self.num_classes)
         positive = result.pos_mask
-        soft = positive.to(gt_bboxes.dtype)
+        assert result.max_overlaps is not None
+        soft = positive.to(result.max_overlaps.dtype)
         if pred_bboxes is not None and 0 not in (gt_bboxes.shape[1], pred_bboxes.shape[1]):
-            soft = soft * self.overlap(rows.bboxes, pred_bboxes, is_aligned=True)
+            soft = soft * self._overlap(rows.bboxes, pred_bboxes, is_aligned=True)
         background = torch.where(positive, rows.labels, self.num_classes)
         return _targets(rows, background, class_scores(background, soft, self.num_classes), positive)
 
@@ -253,9 +265,9 @@ def register(registry: Any, *, force: bool = True) -> None:
     Parameters
     ----------
     registry : object
-        Has ``register_module(module=..., force=...)``, as MMYOLO's ``TASK_UTILS`` has.
+        Has ``register_module(name=..., module=..., force=...)``, as MMYOLO's ``TASK_UTILS`` has. It also
+        builds calculators of the user's own, which configs name.
     force : bool, default True
         Whether to replace what has the name already.
     """
-    for cls in ASSIGNERS:
-        registry.register_module(module=cls, force=force)
+    register_classes(registry, ASSIGNERS, force=force)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,30 +14,32 @@ from assigncore.adapters.assigned_rows import (
     padded_ground_truths,
     real_numbers,
 )
+from assigncore.adapters.core_by_knobs import CoreByKnobs
 from assigncore.adapters.errors import also_assertion
-from assigncore.adapters.mmdet.knobs import CALCULATORS, build_iou_calculator
+from assigncore.adapters.mmdet.knobs import build_iou_calculator
 from assigncore.assigners import DynamicSoftLabelAssigner
 from assigncore.boxes.calculators import BboxOverlaps2D
-from assigncore.registry import OVERLAP_CALCULATORS
+from assigncore.registry import OVERLAP_CALCULATORS, build_overlap_calculator
 
 __all__ = ["BatchDynamicSoftLabelAssigner", "Calculator", "calculator_of"]
 
 Calculator = Callable[..., Any] | Mapping[str, Any]
 
 
-def calculator_of(config: Calculator | None) -> Calculator:
-    """Return a calculator the core understands; the type may have a registry's scope in front."""
+def calculator_of(config: Calculator | None) -> Callable[..., Any]:
+    """Build a calculator: the core's, a scope in front or not, or what MMDetection's drop-ins take."""
     if config is None:
         return BboxOverlaps2D()
-    if not isinstance(config, Mapping) or not isinstance(config.get("type"), str):
-        return config
-    name = config["type"].rpartition(".")[2]
-    # MMRotate's are known by the names of its configs alone.
-    others = name in CALCULATORS and OVERLAP_CALCULATORS.registered(name) is None
-    return build_iou_calculator(config) if others else {**config, "type": name}
+    if isinstance(config, Mapping) and isinstance(config.get("type"), str):
+        name = config["type"].rpartition(".")[2]
+        if OVERLAP_CALCULATORS.registered(name) is not None:
+            return cast(
+                "Callable[..., Any]", build_overlap_calculator({**config, "type": name}, "iou_calculator")
+            )
+    return cast("Callable[..., Any]", build_iou_calculator(config))
 
 
-class BatchDynamicSoftLabelAssigner(torch.nn.Module):
+class BatchDynamicSoftLabelAssigner(CoreByKnobs, torch.nn.Module):
     """Assignment by soft labels and dynamic k of a padded batch, as RTMDet trains.
 
     Parameters
@@ -84,11 +86,16 @@ class BatchDynamicSoftLabelAssigner(torch.nn.Module):
         super().__init__()
         self.num_classes, self.batch_iou = num_classes, batch_iou
         self.soft_center_radius, self.topk, self.iou_weight = soft_center_radius, topk, iou_weight
-        self.assigner = DynamicSoftLabelAssigner(
-            soft_center_radius=soft_center_radius,
-            topk=topk,
-            iou_weight=iou_weight,
-            iou_calculator=calculator_of(iou_calculator),
+        self.iou_calculator = calculator_of(iou_calculator)
+        self.core()
+
+    def build(self, **options: Any) -> DynamicSoftLabelAssigner:
+        """Build the core's assigner."""
+        return DynamicSoftLabelAssigner(
+            soft_center_radius=self.soft_center_radius,
+            topk=self.topk,
+            iou_weight=self.iou_weight,
+            iou_calculator=self.iou_calculator,
             own_class_only=True,
             select_outside=True,
         )
@@ -122,7 +129,7 @@ class BatchDynamicSoftLabelAssigner(torch.nn.Module):
             overlaps of positive priors.
         """
         labels, valid = padded_ground_truths(gt_labels, pad_bbox_flag)
-        result = self.assigner.assign(
+        result = self.core().assign(
             as_many(real_numbers(priors), gt_bboxes, pred_bboxes.shape[1]),
             gt_bboxes,
             pred_bboxes=pred_bboxes,

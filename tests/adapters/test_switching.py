@@ -89,16 +89,16 @@ def test_an_assigner_of_oriented_boxes_gets_one_of_its_kind():
     criterion = SimpleNamespace(assigner=theirs("RotatedTaskAlignedAssigner", stride=[8, 16, 32]))
     assert ultralytics.use_in(criterion).replaced == ("assigner",)
     assert type(criterion.assigner) is ultralytics.RotatedTaskAlignedAssigner
-    assert criterion.assigner.assigner == yolov8_obb(topk=10, alpha=0.5)
+    assert criterion.assigner.core() == yolov8_obb(topk=10, alpha=0.5)
 
 
 def test_assigners_of_poses_and_masks_get_ones_of_their_kinds():
     poses = SimpleNamespace(assigner=theirs("PoseTaskAlignedAssigner", sigmas=torch.tensor([0.1, 0.5])))
     assert ultralytics.use_in(poses).replaced == ("assigner",)
-    assert poses.assigner.assigner == yolo26_pose(topk=10, smallest_side=0.0, sigmas=poses.assigner.sigmas)
+    assert poses.assigner.core() == yolo26_pose(topk=10, smallest_side=0.0, sigmas=poses.assigner.sigmas)
     masks = SimpleNamespace(assigner=theirs("SegTaskAlignedAssigner"))
     assert ultralytics.use_in(masks).replaced == ("assigner",)
-    assert masks.assigner.assigner == yolov8(topk=10, smallest_side=0.0, mask_ranks=30)
+    assert masks.assigner.core() == yolov8(topk=10, smallest_side=0.0, mask_ranks=30)
     lacking = SimpleNamespace(assigner=theirs("PoseTaskAlignedAssigner"))
     assert ultralytics.use_in(lacking).left == {"assigner": "has no attribute sigmas"}
 

@@ -88,7 +88,7 @@ def module_of(name, **contents):
 
 def detector():
     """Make a detector of parts by torchvision's names."""
-    published = SimpleNamespace(high_threshold=0.7, low_threshold=0.3, allow_low_quality_matches=True)
+    published = Matcher(0.7, 0.3, allow_low_quality_matches=True)
     model = torch.nn.Module()
     model.rpn = module_of("RegionProposalNetwork", assign_targets_to_anchors=lambda *_: "theirs")
     model.roi_heads = module_of("RoIHeads", assign_targets_to_proposals=lambda *_: "theirs")
@@ -118,10 +118,57 @@ def test_a_detector_is_switched_and_back():
 
 def test_an_ssd_gets_a_matcher_with_its_threshold():
     model = module_of("SSD")
-    model.proposal_matcher = SimpleNamespace(high_threshold=0.6)
+    model.proposal_matcher = type("SSDMatcher", (), {"high_threshold": 0.6})()
     found = use_in(model)
     assert found.replaced == ("proposal_matcher",)
     assert isinstance(model.proposal_matcher, SSDMatcher)
     assert model.proposal_matcher.high_threshold == 0.6
     found.undo()
     assert not isinstance(model.proposal_matcher, SSDMatcher)
+
+
+class Tracked(Matcher):
+    """A matcher of a user's own, by a rule that has no thresholds."""
+
+
+class Proposals(torch.nn.Module):
+    def __init__(self, **attributes):
+        super().__init__()
+        vars(self).update(attributes)
+
+    def assign_targets_to_anchors(self, *_):
+        return "theirs"
+
+
+def rpn_of(name, **attributes):
+    """Make an RPN, or of `name` a class that derives from it."""
+    rpn = type("RegionProposalNetwork", (Proposals,), {})
+    return type(name, (rpn,), {} if "own" not in name else {"assign_targets_to_anchors": lambda *_: "own"})(
+        **{"proposal_matcher": Matcher(0.7, 0.3), "box_similarity": box_iou, **attributes}
+    )
+
+
+def box_iou(first, second):
+    """Stand for torchvision's, which is known by its name."""
+
+
+def test_a_class_that_derives_from_torchvisions_is_switched():
+    model = torch.nn.ModuleDict({"rpn": rpn_of("Derived")})
+    assert use_in(model).replaced == ("rpn.assign_targets_to_anchors",)
+
+
+@pytest.mark.parametrize(
+    ("rpn", "reason"),
+    [
+        (rpn_of("own"), "is a method of own's own"),
+        (rpn_of("Patched", assign_targets_to_anchors=len), "is a method of the object's own"),
+        (rpn_of("Plain", proposal_matcher=Tracked(0.7, 0.3)), "a Tracked decides by more than thresholds"),
+        (rpn_of("Plain", box_similarity=max), "its box_similarity is not torchvision's box_iou"),
+    ],
+)
+def test_what_decides_by_another_rule_is_left_and_said(rpn, reason):
+    before = rpn.assign_targets_to_anchors
+    found = use_in(torch.nn.ModuleDict({"rpn": rpn}))
+    assert found.left == {"rpn.assign_targets_to_anchors": reason}
+    assert not found.replaced
+    assert rpn.assign_targets_to_anchors == before

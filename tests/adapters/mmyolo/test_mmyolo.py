@@ -102,6 +102,17 @@ def test_half_precision_predictions_are_raised(variant):
 
 
 @pytest.mark.parametrize("variant", DICTS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_scores_of_inputs_in_half_precision_are_no_halves(variant, dtype):
+    case = next(case for case in cases(variant) if case.dtype == "float32")
+    args = [x.to(dtype) if torch.is_tensor(x) and x.is_floating_point() else x for x in arguments(case)]
+    got = build(case)(*args)
+    computed = [x.dtype for name, x in got.items() if name in ("assigned_scores", "assign_metrics")]
+    assert computed == [torch.float32]
+    assert got["assigned_bboxes"].dtype == dtype
+
+
+@pytest.mark.parametrize("variant", DICTS)
 def test_an_empty_batch_of_ground_truths_has_whole_numbers_and_a_mask(variant):
     case = cases(variant)[0]
     *first, labels, boxes, flags = arguments(case)
