@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import assigncore
+from assigncore.adapters.kernels.compiled import without_kernels
 from assigncore.conformance.scenes.kinds import draw_scene
 from assigncore.conformance.scenes.recipes import recipe_of
 from assigncore.costs import BBoxL1Cost, IoUCost
@@ -27,8 +28,6 @@ VALID = np.array([True, True, False])
 POINTS = PointGenerator(strides=(8, 16))
 ANCHORS = AnchorGenerator(strides=(8, 16), ratios=(1.0,), scales=(2.0,))
 ASSIGNER = assigncore.MaxIoUAssigner(0.5, 0.4)
-RESULT = ASSIGNER.assign(PRIORS, GTS, gt_labels=LABELS)
-REGIONS = assigncore.CenterRegionAssigner(0.5, 0.8).assign(PRIORS, GTS)
 VALUES = np.linspace(0, 1, len(PRIORS), dtype=np.float32)
 
 NO_ARRAY = ("text", {"a": 1}, len)
@@ -65,6 +64,12 @@ def matched(**asked):
     matcher = assigncore.GreedyMatcher(match_costs=costs)
     return assigncore.explain(matcher, pred_bboxes=PRIORS, gt_bboxes=GTS, image_shape=(64, 64), **asked)
 
+
+# No loop is compiled while tests are collected, in each process.
+with without_kernels():
+    RESULT = ASSIGNER.assign(PRIORS, GTS, gt_labels=LABELS)
+    REGIONS = assigncore.CenterRegionAssigner(0.5, 0.8).assign(PRIORS, GTS)
+    PAIRS, MATCHING = explained(), matched()
 
 RESULTS = (None, 3, "text", {}, VALUES)
 CALLS = {
@@ -140,16 +145,16 @@ CALLS = {
         "gt": (1.5, "a", (0, 1.5), 3, -1), "prior": (1.5, "a", (0, "a"), 9, -1), "image": (0, "a", 1.5),
     }),
     **{
-        f"{name} of {kind}": (getattr(of(), name), dict.fromkeys(arguments, 0), {
+        f"{name} of {kind}": (getattr(of, name), dict.fromkeys(arguments, 0), {
             each: (None, "a", 1.5, (0,), True, -1, 10**400, *((3,) if each == "gt" else (9,))) for each in arguments
         })
-        for kind, of in (("pairs", explained), ("a matching", matched))
+        for kind, of in (("pairs", PAIRS), ("a matching", MATCHING))
         for name, arguments in (
             ("pair", ("gt", "prior")), ("cost_terms", ("gt", "prior")), ("of_gt", ("gt",)), ("why_none", ("gt",)),
             ("of_prior", ("prior",)), ("why_code", ("prior",)), ("funnel", ("gt",)),
         )
     },
-    "forced": (matched().forced, {"gt": 0, "prior": 0}, {"gt": (None, -1, 3, "a"), "prior": (None, -1, 9, "a")}),
+    "forced": (MATCHING.forced, {"gt": 0, "prior": 0}, {"gt": (None, -1, 3, "a"), "prior": (None, -1, 9, "a")}),
 }  # fmt: skip
 """Functions, a call each that they take, and of its arguments what they refuse."""
 
