@@ -111,8 +111,8 @@ class PointAssigner(Configured):
         Notes
         -----
         Of equally near points the first is taken. A point that several ground truths take goes to the
-        nearest, then to the first of them. A ground truth whose level has no points takes none. The method
-        has no ignore regions.
+        nearest, then to the first of them. A ground truth whose level has no points takes none. Levels are
+        told apart up to strides of 2**16 pixels. The method has no ignore regions.
         """
         scene = read_scene(
             priors,
