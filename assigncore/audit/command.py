@@ -306,6 +306,9 @@ def audit(
                 with _kept_in(failed, out):
                     found.write_report(out / "report.json")
                     _write_advice(found, out)
+    if not found.is_complete:
+        done = plural(found.images_done, "image")
+        click.echo(f"Interrupted: what was computed of {done} is written and shown", err=True)
     _say_what_is_quicker(seconds)
     _warn(found)
     tables = HeldOutput()

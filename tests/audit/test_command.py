@@ -212,6 +212,11 @@ WRONG = {
     "an output without a name": ([GOOD, "--out", ""], "expected a path, got ''"),
     "a path that is too long": (["nowhere" * 900], "cannot be read: File name too long"),
     "a folder of images that is too long": ([GOOD, "--images", "nowhere" * 900], "File name too long"),
+    "a scheduler without port": (
+        [GOOD, "--scheduler", "host"],
+        "expected an address such as tcp://host:8786",
+    ),
+    "a scheduler on the web": ([GOOD, "--scheduler", "http://host:1"], "expected an address such as tcp"),
     "a file for the output": ([GOOD, "--out", "annotations.json"], "cannot make this folder"),
 }
 
@@ -399,7 +404,7 @@ def test_an_interrupt_keeps_what_was_computed_and_says_so(command, document, wri
     monkeypatch.setattr(command_module, "run", stop_after_the_first)
     result = command("audit", write(document), "--out", tmp_path, "--gallery", 0)
     assert result.exit_code == 130
-    assert said(result) == ["Interrupted"]
+    assert said(result) == ["Interrupted: what was computed of 2 images is written and shown", "Interrupted"]
     assert "interrupted after 2 images" in " ".join(result.stdout.split())
     assert json.loads((tmp_path / "report.json").read_text())["images_done"] == 2
 
