@@ -288,7 +288,8 @@ def test_a_picture_that_cannot_be_written_is_one_line(command, document, write, 
     result = command("audit", write(document), "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert len(said(result)) == 1
-    assert "cannot be written" in said(result)[0]
+    place = tmp_path / "out"
+    assert said(result)[0] == f"Error: --out {place}: {place / 'rpn'} cannot be written: File exists"
     assert (tmp_path / "out" / "report.json").is_file()
 
 
