@@ -306,6 +306,9 @@ def audit(
                 with _kept_in(failed, out):
                     found.write_report(out / "report.json")
                     _write_advice(found, out)
+    if not found.is_complete:
+        done = plural(found.images_done, "image")
+        click.echo(f"Interrupted: what was computed of {done} is written and shown", err=True)
     _say_what_is_quicker(seconds)
     _warn(found)
     tables = HeldOutput()
@@ -333,13 +336,15 @@ def audit(
 
 @contextmanager
 def _kept_in(failed: list[Exception], out: Path | None) -> Iterator[None]:
-    """Keep an error of the output for later."""
+    """Keep an error of the output for later; files are written beside their places, in hidden ones."""
     try:
         yield
     except OutputError as error:
         failed.append(AuditError(f"{error}; {out / 'report.json'} is whole" if out else str(error)))
     except OSError as error:
-        failed.append(AuditError(f"--out {out}: cannot be written: {error.strerror or error}"))
+        name = str(error.filename2 or error.filename or "")
+        where = f" {name}" if name and not name.endswith(".part") else ""
+        failed.append(AuditError(f"--out {out}:{where} cannot be written: {error.strerror or error}"))
 
 
 def _try_changes(found: Audit, suggest: bool, variations: Sequence[str], **where: Any) -> tuple[Audit, bool]:

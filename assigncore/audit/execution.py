@@ -166,6 +166,13 @@ def connected(scheduler: str) -> Iterator[Any]:
             f"--scheduler: needs the package distributed, which is not installed: {hint}"
         ) from None
     try:
+        # A client with an address that it cannot read would wait at the end, for a minute.
+        importlib.import_module("distributed.comm").get_address_host_port(scheduler)
+    except ValueError as error:
+        raise AuditError(
+            f"--scheduler {scheduler}: expected an address such as tcp://host:8786: {error}"
+        ) from None
+    try:
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise AuditError(f"--scheduler {scheduler}: cannot be reached: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def draw_gallery(
         The pictures of each run.
     """
     chosen = choose(runs, dataset, count)
+    # The runs know the reasons, and finding them takes longest where most objects go without.
+    settings = replace(settings, reasons=False)
     drawn: list[list[Path]] = []
     for run, folder in zip(runs, folders, strict=True):
         drawn.append([])

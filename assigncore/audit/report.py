@@ -12,7 +12,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def write_objects(run: Run, folder: Path) -> None:
     for name in ("best_overlap", "training_width", "training_height"):
         columns[name] = [None if math.isnan(x) else round(x, 4) for x in columns[name]]
     with whole_file(folder / "objects.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(_Lines(file))
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
     if find_spec("pyarrow") is not None:
@@ -121,6 +121,20 @@ def write_objects(run: Run, folder: Path) -> None:
         }
         with whole_file(folder / "objects.parquet", "wb") as file:
             parquet.write_table(arrow.table(typed), file)
+
+
+class _Lines:
+    """A file to which rows of CSV go, with line feeds between them.
+
+    The writer ends them by a carriage return as well, since otherwise it would not quote one in a name.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self.file = file
+
+    def write(self, row: str) -> int:
+        """Write a row."""
+        return self.file.write(row.removesuffix("\r\n") + "\n")
 
 
 def _results_section(results: Results) -> dict[str, Any]:

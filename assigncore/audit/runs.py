@@ -17,6 +17,7 @@ from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.reasons import reason_text
 from assigncore.audit.statistics import Findings, SizeRow, Statistics, category_rows
 from assigncore.audit.what_if import Variations
+from assigncore.checks import LARGEST_INDEX
 from assigncore.datasets import Annotation, Dataset, Image
 from assigncore.inspect.display import plural
 from assigncore.inspect.object_sizes import SIZE_CLASSES
@@ -219,8 +220,8 @@ def _pictures() -> Any:
 
 
 def _column(values: list[Any]) -> Any:
-    """Make a column of Python's own values: integers where all are, else objects."""
-    if all(type(value) is int for value in values):
+    """Make a column of Python's own values: integers where all are, of 64 bits, else objects."""
+    if all(type(value) is int and -LARGEST_INDEX <= value <= LARGEST_INDEX for value in values):
         return np.asarray(values, dtype=np.int64)
     column = np.empty(len(values), dtype=object)
     column[:] = values

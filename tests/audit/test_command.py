@@ -212,6 +212,11 @@ WRONG = {
     "an output without a name": ([GOOD, "--out", ""], "expected a path, got ''"),
     "a path that is too long": (["nowhere" * 900], "cannot be read: File name too long"),
     "a folder of images that is too long": ([GOOD, "--images", "nowhere" * 900], "File name too long"),
+    "a scheduler without port": (
+        [GOOD, "--scheduler", "host"],
+        "expected an address such as tcp://host:8786",
+    ),
+    "a scheduler on the web": ([GOOD, "--scheduler", "http://host:1"], "expected an address such as tcp"),
     "a file for the output": ([GOOD, "--out", "annotations.json"], "cannot make this folder"),
 }
 
@@ -283,7 +288,8 @@ def test_a_picture_that_cannot_be_written_is_one_line(command, document, write, 
     result = command("audit", write(document), "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert len(said(result)) == 1
-    assert "cannot be written" in said(result)[0]
+    place = tmp_path / "out"
+    assert said(result)[0] == f"Error: --out {place}: {place / 'rpn'} cannot be written: File exists"
     assert (tmp_path / "out" / "report.json").is_file()
 
 
@@ -399,7 +405,7 @@ def test_an_interrupt_keeps_what_was_computed_and_says_so(command, document, wri
     monkeypatch.setattr(command_module, "run", stop_after_the_first)
     result = command("audit", write(document), "--out", tmp_path, "--gallery", 0)
     assert result.exit_code == 130
-    assert said(result) == ["Interrupted"]
+    assert said(result) == ["Interrupted: what was computed of 2 images is written and shown", "Interrupted"]
     assert "interrupted after 2 images" in " ".join(result.stdout.split())
     assert json.loads((tmp_path / "report.json").read_text())["images_done"] == 2
 

@@ -11,7 +11,7 @@ from matplotlib.image import imread, imsave
 from matplotlib.text import Text
 
 from assigncore import plot
-from assigncore.audit import gallery, pictures
+from assigncore.audit import assigning, gallery, pictures
 from assigncore.audit.assigning import assign_images
 from assigncore.audit.presets import PRESETS
 from assigncore.audit.style import slug
@@ -60,6 +60,13 @@ def test_the_gallery_draws_every_run_at_its_own_size(run, dataset, settings, tmp
     assert drawn == [[folder / "gallery" / "01_a.png"] for folder in folders]
     shapes = [imread(tmp_path / name / "gallery" / "01_a.png").shape for name in ("rpn", "ssd")]
     assert shapes[1][0] > shapes[0][0]
+
+
+def test_the_gallery_looks_for_no_reasons(run, dataset, settings, tmp_path, monkeypatch):
+    found = run("rpn")
+    assert found.statistics.reasons
+    monkeypatch.setattr(assigning, "find_reasons", lambda *_: pytest.fail("looked for reasons"))
+    gallery.draw_gallery([found], dataset, settings, [tmp_path], None, 1)
 
 
 def heights(ax):

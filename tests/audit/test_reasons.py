@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from assigncore.audit import assigning, reasons
 from assigncore.audit.assigning import assign_images
 from assigncore.audit.config import make_plans
 from assigncore.audit.reasons import ReasonKind, reason_text
+from assigncore.audit.report import write_objects
 
 NAMES = ("rpn", "retinanet", "ssd", "atss", "yolof", "fsaf", "fcos", "reppoints", "guided-anchoring", "tood", "yolox", "yolov7", "detr")  # fmt: skip
 
@@ -156,3 +158,26 @@ def test_every_object_is_in_the_file(command, document, write, tmp_path):
     assert [row["objects"] for row in run["reasons"]] == sorted(
         (row["objects"] for row in run["reasons"]), reverse=True
     )
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\r\nb", "a\nb", 'a"b', "a,b", " a"])
+def test_a_row_holds_every_name_as_it_is(name, document, write, tmp_path):
+    document["categories"][0]["name"] = document["images"][0]["file_name"] = name
+    write_objects(audit.run(write(document))[0], tmp_path)
+    with open(tmp_path / "objects.csv", encoding="utf-8", newline="") as file:
+        text = file.read()
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert len(rows) == 4
+    assert {row["category"] for row in rows} == {name, "ape"}
+    assert {row["file_name"] for row in rows} == {name, "b.png"}
+    assert text.split("\n", 1)[0].endswith("reason")
+
+
+def test_ids_of_more_than_64_bits_are_ids(document, write):
+    large = 2**64 - 1
+    document["images"][0]["id"] = document["annotations"][0]["id"] = large
+    for annotation in document["annotations"]:
+        annotation["image_id"] = large if annotation["image_id"] == 7 else annotation["image_id"]
+    table = audit.run(write(document))[0].objects_table()
+    assert table["image_id"].tolist() == [large, large, 3, 3]
+    assert large in table["annotation_id"].tolist()

@@ -38,6 +38,7 @@ def test_unmatched_objects_are_listed_with_all_that_is_asked_for(audit):
             "size_class": "small",
             "width": 6.0,
             "height": 7.0,
+            "oriented": None,
             "training_width": 6.0,
             "training_height": 7.0,
             "best_overlap": 0.041,
