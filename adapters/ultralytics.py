@@ -47,9 +47,9 @@ class TaskAlignedAssigner(CoreByKnobs, torch.nn.Module):
         Number of classes: C.
     alpha, beta : float, default 1.0 and 6.0
         Exponents of score and overlap.
-    stride : sequence of float, default (8, 16, 32)
-        Strides of the levels. Ground truths with a side shorter than the second, or the only one, count as
-        that long when it is decided which points are inside.
+    stride : sequence of float, optional
+        Strides of the levels; default 8, 16, 32. Ground truths with a side shorter than the second, or the
+        only one, count as that long when it is decided which points are inside: the attribute `stride_val`.
     eps : float, default 1e-9
         Added to the largest metric where it is divided by.
     topk2 : int, optional
@@ -81,13 +81,14 @@ class TaskAlignedAssigner(CoreByKnobs, torch.nn.Module):
         num_classes: int = 80,
         alpha: float = 1.0,
         beta: float = 6.0,
-        stride: Sequence[float] = (8, 16, 32),
+        stride: Sequence[float] | None = None,
         eps: float = 1e-9,
         topk2: int | None = None,
     ) -> None:
         super().__init__()
         self.topk, self.num_classes, self.alpha, self.beta = topk, num_classes, alpha, beta
-        self.stride, self.eps = stride, eps
+        self.stride, self.eps = [8, 16, 32] if stride is None else stride, eps
+        self.stride_val = list(self.stride)[:2][-1]
         self.topk2 = topk if topk2 is None else topk2
         self.core()
 
@@ -99,7 +100,7 @@ class TaskAlignedAssigner(CoreByKnobs, torch.nn.Module):
             alpha=self.alpha,
             beta=self.beta,
             eps=self.eps,
-            smallest_side=float(list(self.stride)[:2][-1]),
+            smallest_side=float(self.stride_val),
             **further,
             **self._options(),
         )
@@ -421,5 +422,6 @@ def _like(assigner: Any) -> TaskAlignedAssigner:
     knobs = {knob: getattr(assigner, knob) for knob in (*KNOBS, *kind.own_knobs)}
     # Before there were strides, small ground truths had no rule of their own.
     stride = [float(side) for side in getattr(assigner, "stride", (0.0,))]
-    topk2 = getattr(assigner, "topk2", None)
-    return kind(**knobs, stride=stride, topk2=topk2)
+    like = kind(**knobs, stride=stride, topk2=getattr(assigner, "topk2", None))
+    like.stride_val = getattr(assigner, "stride_val", like.stride_val)
+    return like

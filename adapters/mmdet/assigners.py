@@ -405,7 +405,9 @@ class DynamicSoftLabelAssigner(Entry):
         """Assign ``priors`` (N, 4), points with strides, by ``bboxes`` (N, 4) and ``scores`` (N, C).
 
         Scores are logits. Where the ground truths have ``masks``, tensors (G, H, W) or mask objects with
-        ``to_tensor``, their centres are those of the masks. Ignore regions are without effect, as published.
+        ``to_tensor``, their centres are those of the masks. As published, a point on a side of a ground truth
+        is inside where boxes are an object such as ``HorizontalBoxes``, and outside where they are a tensor;
+        ignore regions are without effect.
         """
         bboxes = self.boxes_of(required(pred_instances, "bboxes", PRED))
         gt = ground_truths(gt_instances).named(self.boxes_of)
@@ -416,7 +418,10 @@ class DynamicSoftLabelAssigner(Entry):
             pred_logits=required(pred_instances, "scores", PRED),
         )
         masks = None if 0 in gt["gt_bboxes"].shape else _masks(optional(gt_instances, "masks"), bboxes)
-        return self.decide(points, gt, **predictions, gt_masks=masks)
+        # Boxes that are more than a tensor tell which points are inside: those on a side too.
+        given = gt_instances.bboxes
+        options = {} if array_of(given) is given else {"closed_boxes": True}
+        return AssignResult.of(self.core(**options).assign(points, **gt, **predictions, gt_masks=masks))
 
 
 def _masks(masks: Any, like: Array) -> Any:

@@ -77,6 +77,9 @@ class DynamicSoftLabelAssigner(Configured):
     select_outside : bool, default False
         Let a prior outside all ground truths count at a cost of 1e8, as MMYOLO does: each ground truth then
         chooses at least one prior, though it may lose it to another.
+    closed_boxes : bool, default False
+        Whether a point on a side of an upright box lies in it, as MMDetection has it of boxes that are an
+        object such as ``HorizontalBoxes``.
     ignore_iof_thr : float, default -1
         A prior without ground truth is ignored where an ignore region covers more than this fraction of its
         cell. Not positive: ignore regions have no effect.
@@ -117,6 +120,7 @@ class DynamicSoftLabelAssigner(Configured):
     iou_calculator: Callable[..., Any] | Mapping[str, Any] = field(default_factory=BboxOverlaps2D)
     own_class_only: bool = False
     select_outside: bool = False
+    closed_boxes: bool = False
     ignore_iof_thr: float = -1
     min_positives: int = 0
 
@@ -217,7 +221,10 @@ class DynamicSoftLabelAssigner(Configured):
         points = scene.priors[..., :2]
         is_oriented = int(scene.gt_bboxes.shape[-1]) == ORIENTED
         margin = INSIDE_ORIENTED if is_oriented else None
-        in_any = holds_for_any(Inside(scene.backend, scene.gt_valid, finite, points, scene.gt_bboxes, margin))
+        inside = Inside(
+            scene.backend, scene.gt_valid, finite, points, scene.gt_bboxes, margin, self.closed_boxes
+        )
+        in_any = holds_for_any(inside)
         competing = finite if self.select_outside else in_any
         centers = box_centers(scene.gt_bboxes) if gt_masks is None else centers_of_mass(scene)
         costs = PairCosts(

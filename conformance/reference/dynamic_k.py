@@ -83,11 +83,13 @@ def dynamic_soft_label(inputs: Mapping[str, AnyArray], knobs: Mapping[str, Any])
     points, gts, masks = inputs["priors"], inputs["gt_bboxes"], inputs.get("gt_masks")
     logits = inputs["pred_logits"].astype(np.float64)
     own_class, outside = knobs.get("own_class_only", False), knobs.get("select_outside", False)
+    closed = knobs.get("closed_boxes", False)
     centers = [_center(gts[g], None if masks is None else masks[g]) for g in range(len(gts))]
 
     def in_any(n: int) -> bool:
         x, y = points[n, :2]
-        return any(min(x - x1, x2 - x, y - y1, y2 - y) > 0 for x1, y1, x2, y2 in gts)
+        depths = [min(x - x1, x2 - x, y - y1, y2 - y) for x1, y1, x2, y2 in gts]
+        return any(depth > 0 or (closed and depth == 0) for depth in depths)
 
     inner = [n for n in range(len(points)) if in_any(n)]
     counted = list(range(len(points))) if outside else inner

@@ -79,7 +79,7 @@ CASES = {
     ),
     "ultralytics": (
         lambda **knobs: ultralytics.TaskAlignedAssigner(**{"topk": 2, "topk2": 2, "num_classes": 3, **knobs}),
-        {"topk": 5, "topk2": 3, "alpha": 0.5, "beta": 1.0, "eps": 0.1, "stride": (8, 64)},
+        {"topk": 5, "topk2": 3, "alpha": 0.5, "beta": 1.0, "eps": 0.1},
         CALLS["ultralytics"][1],
     ),
     "ultralytics_oriented": (
@@ -165,6 +165,24 @@ def test_what_a_pose_has_of_its_own_may_change_too():
         assert_same(changed(*arguments, **named), expected)
     changed.sigmas = (9.0, 9.0)
     assert_same(changed(*arguments, **named), expected)
+
+
+def test_the_least_side_of_ultralytics_is_stride_val():
+    arguments = CALLS["ultralytics"][1]
+    changed, expected = (
+        ultralytics.TaskAlignedAssigner(topk=5, num_classes=3, stride=stride) for stride in (None, [8, 64])
+    )
+    assert (changed.stride, changed.stride_val, expected.stride_val) == ([8, 16, 32], 16, 64)
+    before = changed(*arguments)
+    with pytest.raises(AssertionError):
+        assert_same(before, expected(*arguments))
+    changed.stride = [8, 64]
+    assert_same(changed(*arguments), before)
+    changed.stride_val = 64
+    assert_same(changed(*arguments), expected(*arguments))
+    criterion = SimpleNamespace(assigner=type("TaskAlignedAssigner", (), vars(changed))())
+    ultralytics.use_in(criterion)
+    assert_same(criterion.assigner(*arguments), expected(*arguments))
 
 
 def test_d_fine_reads_the_power_of_its_later_epochs_at_each_call():

@@ -53,7 +53,7 @@ PUBLISHED = {
         "keypoint_findable_loss_coef": 0.0, "keypoint_visible_loss_coef": 0.0, "keypoint_nll_loss_coef": 0.0,
     },
     ultralytics.TaskAlignedAssigner: {
-        "topk": 13, "num_classes": 80, "alpha": 1.0, "beta": 6.0, "stride": (8, 16, 32), "eps": 1e-9, "topk2": None,
+        "topk": 13, "num_classes": 80, "alpha": 1.0, "beta": 6.0, "stride": None, "eps": 1e-9, "topk2": None,
     },
 }  # fmt: skip
 OURS = {"nonfinite", "iou_calculator", "oks_calculator"}

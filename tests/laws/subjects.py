@@ -284,6 +284,7 @@ BY_PREDICTIONS = (
     _soft_label("soft_label"),
     _soft_label("soft_label-rotated", _knobs(iou_calculator=RotatedIoU()), like=OfOrientedBoxes),
     _soft_label("soft_label-outside", _knobs(own_class_only=True, select_outside=True, topk=4)),
+    _soft_label("soft_label-closed", _knobs(closed_boxes=True)),
     _soft_label("soft_label-masks", _knobs(soft_center_radius=1.0), reads=("gt_masks",)),
     _kind("TaskAlignedAssigner", like=WithClasses)("task_aligned-classes", _knobs(topk=3)),
     _kind("SimOTAAssigner", like=WithClasses)("sim_ota-classes"),

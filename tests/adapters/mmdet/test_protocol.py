@@ -88,6 +88,17 @@ def test_a_missing_attribute_is_named():
         )
 
 
+@pytest.mark.parametrize(("hold", "expected"), [(torch.Tensor.clone, [0, 0]), (Boxes, [1, 0])])
+def test_a_point_on_a_side_is_inside_boxes_that_are_an_object(hold, expected):
+    pred = Instances(
+        priors=torch.tensor([[8.0, 4, 8, 8], [9, 4, 8, 8]]),
+        bboxes=boxes([0, 0, 8, 8], [0, 0, 8, 8]),
+        scores=torch.zeros(2, 8),
+    )
+    gt = Instances(bboxes=hold(boxes([0, 0, 8, 8])), labels=LABELS[:1])
+    assert mmdet.DynamicSoftLabelAssigner().assign(pred, gt).gt_inds.tolist() == expected
+
+
 def test_knobs_can_be_changed_after_construction():
     assigner = mmdet.MaxIoUAssigner(**THRESHOLDS, match_low_quality=False)
     pred, gt = Instances(priors=PRIORS), Instances(bboxes=PRIORS[:1] + 3.0, labels=LABELS[:1])
