@@ -249,6 +249,8 @@ def k_nearest(
     distances: Distances, k: int, levels: Sequence[slice], threads: Callable[[], int]
 ) -> Candidates | None:
     """Answer :meth:`assigncore.backend.ArrayBackend.k_nearest`."""
+    if min(k, max((level.stop - level.start for level in levels), default=0)) > MOST_INSERTED:
+        return None
     if isinstance(distances, PointDistances):
         return _k_nearest_points(distances, k, levels, threads)
     return _k_nearest_shapes(distances, k, threads) if len(levels) == 1 else None

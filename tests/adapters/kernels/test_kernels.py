@@ -24,6 +24,7 @@ from assigncore.boxes.oriented import RotatedOverlap
 from assigncore.pairs.listed import TilePairs
 from assigncore.pairs.relations import Inside, Near, Touching
 from assigncore.pairs.tiles import Tile, TileView
+from assigncore.steps.candidates import PointDistances
 
 numba = pytest.importorskip("numba")
 kernels = pytest.importorskip("assigncore.adapters.kernels.loops")
@@ -476,6 +477,18 @@ def test_the_smallest_of_rows_are_those_of_a_stable_sort():
         value, index = backend.k_smallest(x.astype(np.float32), k)
         np.testing.assert_array_equal(index, order)
         np.testing.assert_array_equal(value, np.take_along_axis(x, order, axis=-1))
+
+
+@pytest.mark.parametrize("k", [compiled.MOST_INSERTED, 10**6])
+def test_of_more_nearest_than_are_kept_in_order_none_are_found_by_insertion(k):
+    """A loop that inserts each into a row of all priors takes their square: minutes for one image."""
+    points = np.random.default_rng(0).uniform(0, 99, (1, 200, 2)).astype(np.float32)
+    eligible = np.ones((1, 200), dtype=bool)
+    distances = PointDistances(
+        backend=load_backend("numpy"), points=points, centers=points[:, :3], eligible=eligible
+    )
+    found = compiled.k_nearest(distances, k, [slice(0, 150), slice(150, 200)], lambda: 1)
+    assert (found is None) == (k > compiled.MOST_INSERTED)
 
 
 def test_broken_rows_are_found_as_by_the_portable_version():
