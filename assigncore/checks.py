@@ -372,7 +372,7 @@ def check_knob(
     ValueError
         If it is not finite, below `at_least`, or above `at_most`.
     """
-    number = plain(value)
+    number = value if type(value) in (int, float) else plain(value)
     wanted = "an integer" if integer else "a number"
     if isinstance(number, bool) or not isinstance(number, int if integer else (int, float)):
         raise TypeError(f"{name}: expected {wanted}, got {value!r}")

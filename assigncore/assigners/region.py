@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from assigncore.backend import Array, get_backend
 from assigncore.backend.fast_path import numpy_fast_path
-from assigncore.boxes.formulas import box_area, box_centers, inside
+from assigncore.boxes.formulas import box_area, box_centers, inside, within_image
 from assigncore.checks import (
     check_featmap_sizes,
     check_image_shape,
@@ -22,7 +22,6 @@ from assigncore.numerics import at_least, divided, rounded_product
 from assigncore.pairs.listed import Pairs, TilePairs
 from assigncore.pairs.relations import Inside, largest_code
 from assigncore.pairs.tiles import Tile, TileView
-from assigncore.priors import inside_image
 from assigncore.registry import ASSIGNERS, Configured
 from assigncore.result import AssignResult
 from assigncore.steps.candidates import Candidates, PointDistances, k_nearest
@@ -198,7 +197,8 @@ class RegionAssigner(Configured):
         gt_inds = xp.where((code & 1) == 1, code >> 1, unassigned)
         within = scene.prior_eligible
         if allowed_border >= 0:
-            within = within & inside_image(scene.priors, size, allowed_border=allowed_border)
+            height, width = size[..., 0, None], size[..., 1, None]
+            within = within & within_image(scene.priors, height, width, float(allowed_border))
             if is_recording():
                 mark("beyond the image by more than allowed_border", ~within, -1, holds="over all")
             gt_inds = xp.where(within, gt_inds, -1)

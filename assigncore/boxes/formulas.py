@@ -36,6 +36,7 @@ __all__ = [
     "overlaps_of_checked",
     "pairwise_l1",
     "pairwise_overlaps",
+    "within_image",
     "xywh_to_xyxy",
     "xyxy_to_cxcywh",
 ]
@@ -194,6 +195,12 @@ def _inside_oriented(x: Array, y: Array, boxes: Array, *, margin: float | None, 
     if closed:
         return (along <= half_w) & (across <= half_h)
     return (along < half_w) & (across < half_h)
+
+
+def within_image(boxes: Array, height: Any, width: Any, border: float) -> Array:
+    """Tell which boxes (..., N, 4) reach over the edge of an image by no more than a border, (..., N)."""
+    x1, y1, x2, y2 = columns(boxes)
+    return (x1 >= -border) & (y1 >= -border) & (x2 < width + border) & (y2 < height + border)
 
 
 def near(points: Array, centers: Array, reach: Array) -> Array:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assigncore.backend import Array, get_backend
+from assigncore.boxes.formulas import within_image
 from assigncore.boxes.geometry import checked_arrays
 from assigncore.checks import check_image_shape, check_knob, common_backend
 from assigncore.priors.grid import PriorGenerator, Size, cells, check_number
@@ -110,6 +111,5 @@ def inside_image(anchors: Array, image_shape: Any, *, allowed_border: float = 0.
             image_shape = backend.xp.astype(image_shape, backend.xp.float32)
         anchors, shape = checked_arrays(anchors=(anchors, ("N", 4)), image_shape=(image_shape, (2,)))
         height, width = shape[..., 0, None], shape[..., 1, None]
-    inside = (anchors[..., 0] >= -allowed_border) & (anchors[..., 1] >= -allowed_border)
-    inside = inside & (anchors[..., 2] < width + allowed_border) & (anchors[..., 3] < height + allowed_border)
+    inside = within_image(anchors, height, width, allowed_border)
     return inside if allowed_border >= 0 else get_backend(anchors).xp.ones_like(inside)
