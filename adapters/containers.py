@@ -100,7 +100,9 @@ def points_of(x: Any, like: Array, columns: int = BOX_COLUMNS) -> Array:
     return points
 
 
-def labels_of(labels: Any, gt_bboxes: Array, *, needed: bool = False) -> Array | None:
+def labels_of(
+    labels: Any, gt_bboxes: Array, *, needed: bool = False, predicted: Array | None = None
+) -> Array | None:
     """Return labels as integers.
 
     Without ground truths there are none, in whatever shape and dtype nothing has come, or None.
@@ -113,11 +115,16 @@ def labels_of(labels: Any, gt_bboxes: Array, *, needed: bool = False) -> Array |
         The boxes of the same ground truths.
     needed : bool, default False
         Whether the assigner asks for labels, so that there must be an array.
+    predicted : array (N, 4), optional
+        What is assigned: where there is none, labels are 0 that may then be missing.
     """
-    if 0 not in gt_bboxes.shape or (labels is None and not needed):
+    unread = labels is None and predicted is not None and 0 in predicted.shape
+    if not (unread or 0 in gt_bboxes.shape) or (labels is None and not needed):
         return as_integers(labels)
     backend = get_backend(gt_bboxes)
-    return backend.xp.zeros((0,), dtype=backend.integer_dtype(gt_bboxes), device=backend.device_of(gt_bboxes))
+    return backend.xp.zeros(
+        gt_bboxes.shape[:1], dtype=backend.integer_dtype(gt_bboxes), device=backend.device_of(gt_bboxes)
+    )
 
 
 def as_many_as_predictions(

@@ -101,11 +101,15 @@ class GroundTruths(NamedTuple):
     has_labels: bool = False
 
     def named(
-        self, boxes_of: Callable[[Any], Array] = boxes_of, *, needs_labels: bool = False
+        self,
+        boxes_of: Callable[[Any], Array] = boxes_of,
+        *,
+        needs_labels: bool = False,
+        predicted: Array | None = None,
     ) -> dict[str, Any]:
         """Return the boxes and labels of ground truths by the core's names."""
         boxes = boxes_of(self.bboxes)
-        labels = labels_of(self.labels, boxes, needed=needs_labels or self.has_labels)
+        labels = labels_of(self.labels, boxes, needed=needs_labels or self.has_labels, predicted=predicted)
         return {"gt_bboxes": boxes, "gt_labels": labels}
 
     def ignore_regions(self, boxes_of: Callable[[Any], Array] = boxes_of) -> Array | None:
@@ -371,7 +375,8 @@ class SimOTA(Entry):
         self, points: Any, bboxes: Any, scores: Array, gt: GroundTruths, **options: Any
     ) -> AssignResult:
         """Assign points with strides (N, 4) by boxes (N, 4) and scores (N, C)."""
-        bboxes, named = self.boxes_of(bboxes), gt.named(self.boxes_of, needs_labels=True)
+        bboxes = self.boxes_of(bboxes)
+        named = gt.named(self.boxes_of, needs_labels=True, predicted=bboxes)
         points, predictions = as_many_as_predictions(
             points_of(points, bboxes), named["gt_bboxes"], pred_bboxes=bboxes, pred_scores=scores
         )
@@ -404,9 +409,10 @@ class TaskAligned(TaskAlignedKnobs):
         self, priors: Any, bboxes: Any, scores: Array, gt: GroundTruths, *, alpha: float, beta: float
     ) -> AssignResult:
         """Assign priors (N, 4) by boxes (N, 4) and probabilities (N, C)."""
-        named = gt.named(self.boxes_of, needs_labels=True)
+        bboxes = self.boxes_of(bboxes)
+        named = gt.named(self.boxes_of, needs_labels=True, predicted=bboxes)
         priors, predictions = as_many_as_predictions(
-            self.boxes_of(priors), named["gt_bboxes"], pred_bboxes=self.boxes_of(bboxes), pred_scores=scores
+            self.boxes_of(priors), named["gt_bboxes"], pred_bboxes=bboxes, pred_scores=scores
         )
         result = self.core(alpha=alpha, beta=beta).assign(priors, **named, **predictions)
         return with_metrics(gt.published(result), result.extras["assign_metrics"])

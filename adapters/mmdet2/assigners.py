@@ -156,9 +156,13 @@ class UniformAssigner(Uniform):
         Returns
         -------
         AssignResult
-            With the extra properties ``pos_idx``, ``pos_predicted_boxes`` and ``target_boxes``.
+            With the extra properties ``pos_idx``, ``pos_predicted_boxes`` and ``target_boxes``. Where
+            there is nothing to assign there are ``labels``, -1, also without `gt_labels`, as published.
         """
-        return self.of_predictions(anchor, bbox_pred, GroundTruths(gt_bboxes, gt_labels))
+        result = self.of_predictions(anchor, bbox_pred, GroundTruths(gt_bboxes, gt_labels))
+        if result.max_overlaps is None and result.labels is None:
+            result.labels = get_backend(result.gt_inds).xp.full_like(result.gt_inds, -1)
+        return result
 
 
 class PointAssigner(Point):

@@ -77,11 +77,20 @@ def test_without_labels_the_result_has_none_and_the_same_codes(variant):
             continue
         assigner = mmdet2.build_assigner({"type": variant.removesuffix("2x"), **case.init})
         result = call_2(assigner, case, without_labels(tensors(case)))
-        assert result.labels is None
+        if variant == "UniformAssigner" and result.max_overlaps is None:
+            assert (result.labels == -1).all()
+        else:
+            assert result.labels is None
         differing = np.count_nonzero(result.gt_inds.numpy() != due(case).expected["gt_inds"])
         assert differing <= case.f64_diff, str(case)
         checked += 1
     assert checked
+
+
+def test_task_aligned_needs_no_labels_where_nothing_is_predicted():
+    nothing, boxes = torch.zeros(0, 4), torch.tensor([[0.0, 0, 9, 9], [2, 2, 5, 5]])
+    result = mmdet2.TaskAlignedAssigner(topk=13).assign(torch.zeros(0, 3), nothing, nothing, boxes)
+    assert (result.num_gts, result.num_preds, result.labels) == (2, 0, None)
 
 
 def test_without_labels_there_is_no_list_of_shadows():
