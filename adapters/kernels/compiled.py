@@ -410,12 +410,11 @@ def _formula(loops: ModuleType, measure: Any, dtype: Any) -> tuple[int, float] |
         of_prior = loops.ROTATED_IOF_OF_PRIOR if measure.of_prior else loops.ROTATED_IOF_OF_GT
         return (loops.ROTATED_IOU if measure.mode == "iou" else of_prior), EPS
     if isinstance(measure, BoxOverlap):
-        number = {
-            BoxOverlap("iou"): loops.IOU,
-            BoxOverlap("iof"): loops.IOF_OF_GT,
-            BoxOverlap("iof", of_prior=True): loops.IOF_OF_PRIOR,
-            BoxOverlap("giou"): loops.GIOU,
-        }.get(measure)
+        number = {"iou": loops.IOU, "giou": loops.GIOU}.get(measure.mode)
+        if measure.mode == "iof":
+            number = loops.IOF_OF_PRIOR if measure.of_prior else loops.IOF_OF_GT
+        elif measure.of_prior:
+            return None
         return None if number is None else (number, EPS)
     # Elementary functions of float64 are those of a library, of which there is more than one.
     if not isinstance(measure, NormalizedWasserstein | ReceptiveField) or dtype != np.float32:
