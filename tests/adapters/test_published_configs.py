@@ -23,7 +23,7 @@ PUBLISHED = json.loads((ROOT / "tests" / "data" / "published_assigners.json").re
 PAGE = ROOT / "docs" / "published_configs.md"
 
 LEFT = ("QBbox2HBboxOverlaps2D", "ConvexAssigner", "MaxConvexIoUAssigner", "SASAssigner", "ATSSKldAssigner",
-        "ATSSObbAssigner", "mmrotate.RBboxOverlaps2D")  # fmt: skip
+        "ATSSObbAssigner")  # fmt: skip
 """Types in the dict of an assigner that has no drop-in; the page says why."""
 
 

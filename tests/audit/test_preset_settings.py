@@ -83,7 +83,7 @@ WRONG = {
     "an unknown knob of approximations": (
         "guided-anchoring-shape",
         "approxs.ratio=[1]",
-        "approxs: unknown knob of AnchorGenerator 'ratio'; did you mean 'ratios'",
+        "approxs: unknown knob of AnchorGenerator 'ratio'; did you mean ratios",
     ),
     "approximations of another kind": (
         "guided-anchoring-shape",

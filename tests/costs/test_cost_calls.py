@@ -78,8 +78,8 @@ def test_wrong_lists_of_costs(configs, message):
         ({"gt_labels": np.zeros(3)}, "gt_labels: expected integers"),
         ({"pred_bboxes": np.zeros((7, 4), dtype=int)}, "pred_bboxes: expected real floating numbers"),
         ({"gt_masks": np.zeros((3, 4, 6))}, r"gt_masks: expected shape \(..., 3, 4, 5\), got \(3, 4, 6\)"),
-        ({"image_shape": (3, 80, 120)}, "image_shape: expected two positive numbers"),
-        ({"image_shape": (0, 120)}, "image_shape: expected two positive numbers"),
+        ({"image_shape": (3, 80, 120)}, "image_shape: expected two finite numbers above 0"),
+        ({"image_shape": (0, 120)}, "image_shape: expected two finite numbers above 0"),
         ({"pred_bboxes": torch.zeros((7, 4))}, "expected arrays of one library"),
     ],
 )

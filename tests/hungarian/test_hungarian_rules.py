@@ -194,7 +194,7 @@ def test_wrong_knobs(build, message):
         (detr, {"pred_bboxes": np.zeros((19, 4))}, r"pred_logits: expected shape \(..., 19, C\)"),
         (detr, {"gt_valid": np.ones(5, dtype=bool)}, r"gt_valid: expected shape \(..., 4\)"),
         (topk, {"pred_scores": None}, "pred_scores: expected an array, since the assigner reads it"),
-        (topk, {"image_shape": (1, 2, 3)}, "image_shape: expected two positive numbers"),
+        (topk, {"image_shape": (1, 2, 3)}, "image_shape: expected two finite numbers above 0"),
         (masks, {"mask_points": np.zeros((3, 3))}, r"mask_points: expected shape \(..., P, 2\)"),
     ],
 )
