@@ -653,13 +653,25 @@ def bounds_of(bits: Host, n: int, words: Host, sides: Host) -> Any:
 
 
 @inlined
-def set_ranges(bits: Host, n: int, words: Host, block: int) -> None:
-    """Set `words` (8, blocks) to the least and the largest of each of four columns of `n` priors.
+def set_ranges(c: Host, n: int, ranges: Host, block: int) -> None:
+    """Set `ranges` (8, blocks) to the least and the largest of each of four columns of `n` priors.
 
-    All are floats read as integers; see :func:`highest`.
+    All at once: of each the next comparison waits for the last one, and blocks are short.
     """
-    for column in range(4):
-        words[column, block], words[4 + column, block] = lowest(bits[column], n), highest(bits[column], n)
+    x_low, y_low, w_low, h_low = c[0, 0], c[1, 0], c[2, 0], c[3, 0]
+    x_high, y_high, w_high, h_high = x_low, y_low, w_low, h_low
+    for i in range(1, n):
+        x, y, w, h = c[0, i], c[1, i], c[2, i], c[3, i]
+        x_low, y_low, w_low, h_low = (
+            smaller(x, x_low),
+            smaller(y, y_low),
+            smaller(w, w_low),
+            smaller(h, h_low),
+        )
+        x_high, y_high = larger(x, x_high), larger(y, y_high)
+        w_high, h_high = larger(w, w_high), larger(h, h_high)
+    ranges[0, block], ranges[1, block], ranges[2, block], ranges[3, block] = x_low, y_low, w_low, h_low
+    ranges[4, block], ranges[5, block], ranges[6, block], ranges[7, block] = x_high, y_high, w_high, h_high
 
 
 @inlined
@@ -825,10 +837,8 @@ def most_similar_both_ways(
     dtype = priors.dtype.type
     by, infinity = dtype(knob), dtype(np.inf)
     blocks = ABREAST
-    columns = np.empty((blocks, 5, NEARBY), integers.dtype)
-    c = columns.view(priors.dtype)
-    words = np.empty((8, blocks), integers.dtype)
-    ranges, distances = words.view(priors.dtype), np.empty((n_gts, blocks), priors.dtype)
+    c = np.empty((blocks, 5, NEARBY), priors.dtype)
+    ranges, distances = np.empty((8, blocks), priors.dtype), np.empty((n_gts, blocks), priors.dtype)
     nearest, least = np.empty(blocks, integers.dtype), np.empty(blocks, priors.dtype)
     bits, best_bits = np.empty(NEARBY + 1, integers.dtype), np.empty(NEARBY + 1, integers.dtype)
     values, best = bits.view(priors.dtype), best_bits.view(priors.dtype)
@@ -854,7 +864,7 @@ def most_similar_both_ways(
                 for b in range(blocks):
                     start, n = first + b * NEARBY, min(NEARBY, width - b * NEARBY)
                     load_block(formula, by, priors, image, 0, start, n, c[b])
-                    set_ranges(columns[b], n, words, b)
+                    set_ranges(c[b], n, ranges, b)
             own_eligible = eligible[min(image, eligible.shape[0] - 1)]
             nearest[:] = -1
             least[:] = infinity
@@ -1048,10 +1058,8 @@ def k_most_similar(
     dtype = priors.dtype.type
     by, infinity = dtype(knob), dtype(np.inf)
     blocks = (n_priors + NEARBY - 1) // NEARBY
-    columns = np.empty((5, NEARBY), integers.dtype)
-    c = columns.view(priors.dtype)
-    words = np.empty((8, blocks), integers.dtype)
-    ranges, distance_words = words.view(priors.dtype), np.empty(blocks + 1, integers.dtype)
+    c, ranges = np.empty((5, NEARBY), priors.dtype), np.empty((8, blocks), priors.dtype)
+    distance_words = np.empty(blocks + 1, integers.dtype)
     distances = distance_words.view(priors.dtype)
     sums = np.empty((4, n_gts), priors.dtype)
     row = np.empty(NEARBY, priors.dtype)
@@ -1062,7 +1070,7 @@ def k_most_similar(
             for b in range(blocks):
                 start, n = b * NEARBY, min(NEARBY, n_priors - b * NEARBY)
                 load_block(formula, by, priors, image, 0, start, n, c)
-                set_ranges(columns, n, words, b)
+                set_ranges(c, n, ranges, b)
         fill_sums(formula, gts, image, sums)
         for g in range(n_gts):
             own_values, own_places, count = values[image, g], places[image, g], 0
