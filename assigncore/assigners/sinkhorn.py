@@ -35,6 +35,35 @@ INSIDE = 0.01
 FORBIDDEN = float("inf")
 
 
+@dataclass(frozen=True, eq=False)
+class TransportCosts:
+    """What is known of the pairs of a tile before their transport.
+
+    Attributes
+    ----------
+    of_pairs : array (b, g, n)
+        What it costs a prior to get its unit from a ground truth; `FORBIDDEN` where it may not.
+    of_background : array (b, 1, n)
+        What it costs to get it from the background.
+    overlaps : array (b, g, n)
+        Of the ground truths with the predictions.
+    eligible : array (b or 1, n) of bool
+        Which priors may get it from a ground truth.
+    pairs, is_near : array (b, g, n) of bool
+        Which pairs may be, and which of these are near a centre.
+    terms : mapping of str to array (b, g, n)
+        What the costs are added up of, by name, where somebody asks why.
+    """
+
+    of_pairs: Array
+    of_background: Array
+    overlaps: Array
+    eligible: Array
+    pairs: Array
+    is_near: Array
+    terms: Mapping[str, Array]
+
+
 @ASSIGNERS.register
 @dataclass(frozen=True)
 class SinkhornAssigner(Configured):
@@ -212,19 +241,61 @@ class SinkhornAssigner(Configured):
 
     def _in_images(self, scene: Scene, tile: Tile) -> tuple[Array, ...]:
         """Assign the priors of some images."""
-        xp, backend = scene.xp, scene.backend
+        xp, backend, n_gts = scene.xp, scene.backend, scene.shape[2]
         view = TileView(backend, tile, scene.gt_bboxes)
-        gt_bboxes, gt_valid = view.of_gts(scene.gt_bboxes), view.of_gts(scene.gt_valid)
+        cost = self._costs(scene, view)
+        demand = xp.astype(view.of_priors(scene.prior_valid), cost.of_pairs.dtype)
+        demand = xp.broadcast_to(demand, (int(cost.of_pairs.shape[0]), scene.shape[1]))
+        supply, rest = self._supplies(backend, cost, units=xp.sum(demand, axis=-1))
+        ship = partial(
+            transport,
+            backend,
+            supply=xp.concat([supply, rest], axis=1),
+            demand=demand,
+            eps=self.eps,
+            num_iters=self.num_iters,
+            tol=self.tol,
+        )
+        of_all = xp.concat([cost.of_pairs, cost.of_background], axis=1)
+        plan = ship(of_all)
+        share = log_shares(xp, plan)
+        best, source = backend.max_and_argmax(share, axis=1)
+        positive = (source < n_gts) & (best > -FORBIDDEN)
+        if is_recording():
+            of_gts, of_rest = share[:, :n_gts, :], share[:, n_gts:, :]
+            gets = (of_gts >= of_rest) & (of_gts > -FORBIDDEN)
+            condition("log share of the plan at least the background's", gets, value=of_gts, limit=of_rest)
+            contest("the largest log share of the plan", by=of_gts)
+            costs(cost.terms, partial(_forced, backend, of_all, ship))
+        at = xp.where(positive, source, 0)
+        own = xp.take_along_axis(cost.overlaps, at[:, None, :], axis=1)[:, 0, :]
+        own = xp.where(positive & (demand > 0), own, 0.0)
+        gt_inds = xp.astype(xp.where(positive, source + 1, 0), backend.integer_dtype(own))
+        free = free_priors(cost.eligible, gt_inds)
+
+        def cheapest(k: int) -> Candidates:
+            value, index = backend.k_smallest(xp.where(free[:, None, :], cost.of_pairs, FORBIDDEN), k)
+            return Candidates(index, value)
+
+        gt_valid = view.of_gts(scene.gt_valid)
+        added = add_positives(backend, gt_inds, gt_valid, self.min_positives, cheapest, what="the least cost")
+        if added is not None:
+            of_added = xp.take_along_axis(cost.overlaps, added.index, axis=-1)
+            gt_inds, own = added.overwrite(gt_inds), added.write(of_added, own)
+        return gt_inds, own, plan.iterations, plan.marginal_error, supply
+
+    def _costs(self, scene: Scene, view: TileView) -> TransportCosts:
+        """Return what it costs each prior to get its unit, from a ground truth or the background."""
+        xp = scene.xp
+        gt_bboxes = view.of_gts(scene.gt_bboxes)
         boxes, finite = drop_nonfinite(view.of_priors(scene.further["pred_bboxes"]))
         scores, sound = class_columns(view.of_priors(scene.further["pred_scores"]))
         eligible = finite & sound & view.of_priors(scene.prior_eligible)
-        labels = view.of_gts(known_labels(scene))
-
-        pairs = eligible[:, None, :] & gt_valid[..., None]
+        pairs = eligible[:, None, :] & view.of_gts(scene.gt_valid)[..., None]
         is_near = self._near_center(view.of_priors(scene.priors), gt_bboxes) & pairs
         overlaps = measure_of(self.iou_calculator, "iou")(gt_bboxes, boxes)
         of_class, of_background = focal_costs_of_scores(
-            scores, labels, alpha=float(self.alpha), gamma=float(self.gamma)
+            scores, view.of_gts(known_labels(scene)), alpha=float(self.alpha), gamma=float(self.gamma)
         )
         least = float(xp.finfo(xp.float32).eps)
         of_overlap = rounded_product(-log(at_least(overlaps, least)), float(self.iou_weight))
@@ -232,56 +303,35 @@ class SinkhornAssigner(Configured):
         # Where no point is near, the constant would be common to all pairs, and cost nothing but precision.
         far = ~is_near & xp.any(is_near, axis=-1, keepdims=True)
         cost = xp.where(far, cost + OUTSIDE, cost)
-        cost = xp.where(pairs, cost, FORBIDDEN)
+        of_background = xp.broadcast_to(of_background[:, None, :], (*cost.shape[:1], 1, cost.shape[2]))
+        terms = {}
+        if is_recording():
+            terms = {"class": of_class, "overlap": of_overlap, "away from the centre": far * OUTSIDE}
+        return TransportCosts(
+            of_pairs=xp.where(pairs, cost, FORBIDDEN),
+            of_background=of_background,
+            overlaps=overlaps,
+            eligible=eligible,
+            pairs=pairs,
+            is_near=is_near,
+            terms=terms,
+        )
 
-        demand = xp.astype(view.of_priors(scene.prior_valid), cost.dtype)
-        demand = xp.broadcast_to(demand, (int(gt_bboxes.shape[0]), scene.shape[1]))
-        supply = self._supply(backend, xp.where(is_near & (overlaps > 0), overlaps, 0.0), pairs)
-        total, units = xp.sum(supply, axis=-1), xp.sum(demand, axis=-1)
+    def _supplies(self, backend: ArrayBackend, cost: TransportCosts, units: Array) -> tuple[Array, Array]:
+        """Return the units of each ground truth (b, g), and of the background what is left of all (b, 1).
+
+        A ground truth has its largest overlaps added up, truncated, and one unit at least; none where it may
+        be paired with no prior.
+        """
+        xp = backend.xp
+        overlaps = xp.where(cost.is_near & (cost.overlaps > 0), cost.overlaps, 0.0)
+        k = min(self.candidate_topk, int(overlaps.shape[-1]))
+        negated, _ = backend.k_smallest(-overlaps, k)
+        supply = xp.where(xp.any(cost.pairs, axis=-1), dynamic_count(-negated), 0.0)
+        total = xp.sum(supply, axis=-1)
         fits = xp.where(total > units, units / xp.where(total > 0, total, 1.0), 1.0)
         supply = supply * fits[:, None]
-        rest = at_least(units - xp.sum(supply, axis=-1), 0.0)
-        of_background = xp.broadcast_to(of_background[:, None, :], (*cost.shape[:1], 1, scene.shape[1]))
-        ship = partial(
-            transport,
-            backend,
-            supply=xp.concat([supply, rest[:, None]], axis=1),
-            demand=demand,
-            eps=self.eps,
-            num_iters=self.num_iters,
-            tol=self.tol,
-        )
-        costs_of_all = xp.concat([cost, of_background], axis=1)
-        plan = ship(costs_of_all)
-        most = xp.max(plan.log_mass, axis=-1, keepdims=True)
-        sends = most > -FORBIDDEN
-        share = xp.where(sends, plan.log_mass - xp.where(sends, most, 0.0), -FORBIDDEN)
-        best, source = backend.max_and_argmax(share, axis=1)
-        n_gts = scene.shape[2]
-        positive = (source < n_gts) & (best > -FORBIDDEN)
-        if is_recording():
-            of_gts, of_rest = share[:, :n_gts, :], share[:, n_gts:, :]
-            gets = (of_gts >= of_rest) & (of_gts > -FORBIDDEN)
-            condition("log share of the plan at least the background's", gets, value=of_gts, limit=of_rest)
-            contest("the largest log share of the plan", by=of_gts)
-            terms = {"class": of_class, "overlap": of_overlap, "away from the centre": far * OUTSIDE}
-            costs(terms, partial(_forced, backend, costs_of_all, ship))
-        at = xp.where(positive, source, 0)
-        own = xp.take_along_axis(overlaps, at[:, None, :], axis=1)[:, 0, :]
-        takes_part = positive & (demand > 0)
-        gt_inds = xp.astype(xp.where(positive, source + 1, 0), backend.integer_dtype(cost))
-        own = xp.where(takes_part, own, 0.0)
-        free = free_priors(eligible, gt_inds)
-
-        def cheapest(k: int) -> Candidates:
-            value, index = backend.k_smallest(xp.where(free[:, None, :], cost, FORBIDDEN), k)
-            return Candidates(index, value)
-
-        added = add_positives(backend, gt_inds, gt_valid, self.min_positives, cheapest, what="the least cost")
-        if added is not None:
-            of_added = xp.take_along_axis(overlaps, added.index, axis=-1)
-            gt_inds, own = added.overwrite(gt_inds), added.write(of_added, own)
-        return gt_inds, own, plan.iterations, plan.marginal_error, supply
+        return supply, at_least(units - xp.sum(supply, axis=-1), 0.0)[:, None]
 
     def _near_center(self, points: Array, gt_bboxes: Array) -> Array:
         """Tell which points are inside ground truths and near their centres, (b, g, n)."""
@@ -290,15 +340,12 @@ class SinkhornAssigner(Configured):
         is_near = near(points, box_centers(gt_bboxes), reach)
         return inside(points, gt_bboxes, margin=INSIDE) & is_near
 
-    def _supply(self, backend: ArrayBackend, overlaps: Array, pairs: Array) -> Array:
-        """Return the units of each ground truth (b, g): its largest overlaps added up, truncated, 1 at least.
 
-        A ground truth that may be paired with no prior has none.
-        """
-        xp = backend.xp
-        k = min(self.candidate_topk, int(overlaps.shape[-1]))
-        negated, _ = backend.k_smallest(-overlaps, k)
-        return xp.where(xp.any(pairs, axis=-1), dynamic_count(-negated), 0.0)
+def log_shares(xp: Any, plan: TransportPlan) -> Array:
+    """Return how much each source sends to priors, as the log of a share of its most, (b, g + 1, n)."""
+    most = xp.max(plan.log_mass, axis=-1, keepdims=True)
+    sends = most > -FORBIDDEN
+    return xp.where(sends, plan.log_mass - xp.where(sends, most, 0.0), -FORBIDDEN)
 
 
 def _forced(
