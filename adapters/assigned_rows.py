@@ -99,18 +99,17 @@ def class_scores(labels: Tensor, soft: Tensor, num_classes: int) -> Tensor:
     """Return scores (B, N, num_classes) that are `soft` (B, N) at a prior's own class, and 0 elsewhere."""
     if num_classes == 0:
         return soft.new_zeros((*labels.shape, 0))
-    known = (labels >= 0) & (labels < num_classes)
-    host = None if soft.dtype == torch.bfloat16 else get_backend(soft).on_numpy(known, labels, soft)
+    host = None if soft.dtype == torch.bfloat16 else get_backend(soft).on_numpy(labels, soft)
     if host is not None:
         return _class_scores_on_host(*host, num_classes=num_classes)
     own = labels[..., None] == torch.arange(num_classes, device=labels.device)
     return torch.where(own, soft[..., None], 0.0)
 
 
-def _class_scores_on_host(known: AnyArray, labels: AnyArray, soft: AnyArray, *, num_classes: int) -> Tensor:
+def _class_scores_on_host(labels: AnyArray, soft: AnyArray, *, num_classes: int) -> Tensor:
     """Write the few scores that are not 0: memory that nobody touches is zero at no cost."""
     scores = np.zeros((*labels.shape, num_classes), dtype=soft.dtype)
-    row = np.flatnonzero(known & (soft != 0))
+    row = np.flatnonzero((labels >= 0) & (labels < num_classes) & (soft != 0))
     scores.reshape(-1, num_classes)[row, labels.reshape(-1)[row]] = soft.reshape(-1)[row]
     return torch.from_numpy(scores)
 

@@ -380,7 +380,7 @@ class BoxAndMaskMatcher(GroupMatcher):
         return read
 
     def _assign(self, inputs: Mapping[str, Tensor], gt_valid: Tensor, groups: int) -> AssignResult:
-        points = self._num_points(inputs)
+        points = self._num_points(inputs) if "gt_masks" in inputs else 0
         if points == 0:
             inputs = {name: x for name, x in inputs.items() if "masks" not in name}
             return self._solve(self._core_of(inputs), inputs, gt_valid, groups)
@@ -561,9 +561,7 @@ class RFDETRMatcher(BoxAndMaskMatcher):
         if "gt_keypoints" in inputs:
             gt, predicted = inputs["gt_keypoints"], inputs["pred_keypoints"]
             inputs = {**inputs, "gt_keypoints": self._of_classes(gt, inputs["gt_labels"], predicted)}
-        if "gt_masks" in inputs:
-            return super()._assign(inputs, gt_valid, groups)
-        return self._solve(self._core_of(inputs), inputs, gt_valid, groups)
+        return super()._assign(inputs, gt_valid, groups)
 
     def _maps(self, inputs: Mapping[str, Tensor]) -> Tensor:
         return inputs.get("mask_features", inputs["pred_masks"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.formulas import box_centers
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_positive
 from assigncore.inputs import Scene, read_scene
 from assigncore.inspect.trace import condition
 from assigncore.numerics import at_least, divided
@@ -66,9 +66,7 @@ class PointAssigner(Configured):
     min_positives: int = 0
 
     def _check_knobs(self) -> None:
-        check_knob("scale", self.scale)
-        if self.scale <= 0:
-            raise ValueError(f"scale: expected a positive number, got {self.scale!r}")
+        check_positive("scale", self.scale)
         check_knob("pos_num", self.pos_num, at_least=1, integer=True)
 
     @numpy_fast_path

@@ -9,7 +9,7 @@ from typing import Any
 from assigncore.backend import Array
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import RFD, columns_in_plane
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_positive
 from assigncore.inputs import Scene, read_scene
 from assigncore.inspect.trace import condition, contest, mark, next_round
 from assigncore.registry import ASSIGNERS, Configured
@@ -89,9 +89,7 @@ class RFLAAssigner(Configured):
             raise TypeError(f"topk: expected a number for each of two rounds, got {self.topk!r}")
         for number in self.topk:
             check_knob("topk", number, at_least=0, integer=True)
-        check_knob("decay", self.decay)
-        if self.decay <= 0:
-            raise ValueError(f"decay: expected a positive number, got {self.decay!r}")
+        check_positive("decay", self.decay)
         check_knob("neg_iou_thr", self.neg_iou_thr)
         check_knob("ignore_iof_thr", self.ignore_iof_thr)
 

@@ -11,7 +11,7 @@ from assigncore.backend import Array, ArrayBackend
 from assigncore.backend.fast_path import numpy_fast_path
 from assigncore.boxes.calculators import BboxOverlaps2D, columns_in_plane, measure_of
 from assigncore.boxes.formulas import box_centers, drop_nonfinite, inside, near
-from assigncore.checks import check_knob
+from assigncore.checks import check_knob, check_positive
 from assigncore.inputs import InputSpec, Scene, read_scene
 from assigncore.inspect.trace import condition, contest, costs, is_recording
 from assigncore.matching.sinkhorn import TransportPlan, transport
@@ -149,9 +149,7 @@ class SinkhornAssigner(Configured):
         check_knob("iou_weight", self.iou_weight, at_least=0)
         check_knob("alpha", self.alpha, at_least=0, at_most=1)
         check_knob("gamma", self.gamma, at_least=0)
-        check_knob("eps", self.eps)
-        if self.eps <= 0:
-            raise ValueError(f"eps: expected a positive number, got {self.eps!r}")
+        check_positive("eps", self.eps)
         check_knob("num_iters", self.num_iters, at_least=1, integer=True)
         check_knob("tol", self.tol, at_least=0)
 

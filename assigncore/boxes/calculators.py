@@ -32,6 +32,7 @@ from assigncore.checks import (
     check_choice,
     check_dtype,
     check_knob,
+    check_positive,
     check_shape,
     common_backend,
     raise_precision,
@@ -117,9 +118,7 @@ class BboxOverlaps2D(Configured):
     columns: ClassVar[int] = 4
 
     def _check_knobs(self) -> None:
-        check_knob("scale", self.scale)
-        if self.scale <= 0:
-            raise ValueError(f"scale: expected a positive number, got {self.scale!r}")
+        check_positive("scale", self.scale)
 
     @property
     def zero_when_disjoint(self) -> bool:
@@ -381,9 +380,7 @@ class SmoothedIoU(CheckedCalculator):
     eps: float = 1e-9
 
     def _check_knobs(self) -> None:
-        check_knob("eps", self.eps)
-        if self.eps <= 0:
-            raise ValueError(f"eps: expected a positive number, got {self.eps!r}")
+        check_positive("eps", self.eps)
 
     def _overlaps(self, b1: Array, b2: Array, mode: str, is_aligned: bool) -> Array:
         return overlaps_of_checked(b1, b2, "iou", is_aligned=is_aligned, eps=float(self.eps), eps_added=True)
@@ -515,9 +512,7 @@ class ProbIoU(CheckedCalculator):
     zero_when_disjoint: ClassVar[bool] = False
 
     def _check_knobs(self) -> None:
-        check_knob("eps", self.eps)
-        if self.eps <= 0:
-            raise ValueError(f"eps: expected a positive number, got {self.eps!r}")
+        check_positive("eps", self.eps)
 
     def _formula(self, mode: str) -> Callable[[Array, Array], Array]:
         return partial(probiou, eps=float(self.eps))
@@ -700,9 +695,7 @@ class NWD(_OfGaussians):
     constant: float = 12.7
 
     def _check_knobs(self) -> None:
-        check_knob("constant", self.constant)
-        if self.constant <= 0:
-            raise ValueError(f"constant: expected a positive number, got {self.constant!r}")
+        check_positive("constant", self.constant)
 
     @property
     def measure(self) -> GaussianSimilarity:
@@ -750,9 +743,7 @@ class RFD(_OfGaussians):
     decay: float = 1.0
 
     def _check_knobs(self) -> None:
-        check_knob("decay", self.decay)
-        if self.decay <= 0:
-            raise ValueError(f"decay: expected a positive number, got {self.decay!r}")
+        check_positive("decay", self.decay)
 
     @property
     def measure(self) -> GaussianSimilarity:
