@@ -354,11 +354,7 @@ class BoxAndMaskMatcher(GroupMatcher):
     draws_points = True
     padding: ClassVar[str] = "zeros"
 
-    def __init__(
-        self,
-        mask_point_sample_ratio: int,
-        nonfinite: str,
-    ) -> None:
+    def __init__(self, mask_point_sample_ratio: int, nonfinite: str) -> None:
         super().__init__(nonfinite)
         self.mask_point_sample_ratio = mask_point_sample_ratio
 
