@@ -310,7 +310,7 @@ class NumpyBackend(ArrayBackend):
     def scatter_max(self, index: Array, values: Array, size: int, *, fill: float = 0) -> Array:
         """Scatter along one axis, which is much quicker in NumPy than along two."""
         rows = index.shape[0]
-        out = np.full(rows * size, fill, dtype=values.dtype)
+        out = np.full(rows * size, fill, values.dtype) if fill else np.zeros(rows * size, values.dtype)
         place = index if rows == 1 else index + size * np.arange(rows)[:, None]
         np.maximum.at(out, place.reshape(-1), values.reshape(-1))
         return out.reshape(rows, size)

@@ -77,6 +77,8 @@ class RFLAAssigner(Configured):
     array([0, 1, 1, 1, 0])
     """
 
+    decides_by_classes = False
+
     topk: tuple[int, int] = (3, 1)
     decay: float = 0.9
     neg_iou_thr: float = 0.8
@@ -165,8 +167,9 @@ class RFLAAssigner(Configured):
         fields = overlaps_with_gts(scene, self.iou_calculator, scene.priors, scene.prior_eligible)
         shrunk = replace(fields, priors=scaled_boxes(scene.priors, float(self.decay)))
         best = backend.keep(scene.prior_eligible, best_of_priors(shrunk), 0.0)
-        gt_inds = scene.codes(best < float(self.neg_iou_thr))
-        mark("best similarity not below neg_iou_thr", gt_inds < 0, -1, value=best)
+        background = best < float(self.neg_iou_thr)
+        gt_inds = scene.codes(background)
+        mark("best similarity not below neg_iou_thr", ~background, -1, value=best)
         # The first round has the last word.
         for name, overlaps, k in (
             ("the shrunk receptive fields", shrunk, self.topk[1]),

@@ -212,7 +212,9 @@ class PriorGenerator(ABC):
         computing = dtype if dtype == xp.float64 else xp.float32
         levels = [self._level(i, size, xp, computing, device) for i, size in enumerate(featmap_sizes)]
         sizes = tuple((h, w) for h, w in featmap_sizes)
-        return PriorGrid(xp.astype(xp.concat(levels, axis=0), dtype), counts, self.stride_pairs, sizes)
+        return PriorGrid(
+            xp.astype(xp.concat(levels, axis=0), dtype, copy=False), counts, self.stride_pairs, sizes
+        )
 
     def for_image(
         self,
