@@ -1235,8 +1235,7 @@ def row_by_row(formula: int, boxes: Host, priors: Host, knob: float, overlaps: H
         load_block(formula, by, priors, 0, 0, start, n, c)
         if formula >= NORMALIZED_WASSERSTEIN:
             for i in range(n):
-                g = a[0, i], a[1, i], a[2, i], a[3, i]
-                sums = sums_of(formula, g, dtype(LEAST_SIDE))
+                sums = sums_of(formula, (a[0, i], a[1, i], a[2, i], a[3, i]), dtype(LEAST_SIDE))
                 overlaps[index(start + i)] = similarity(formula, sums, c, i, by)
         elif formula >= ROTATED_IOU:
             for i in range(n):

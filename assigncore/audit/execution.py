@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +37,12 @@ PATIENCE = 20
 
 COMPARED = ["assigncore", "numpy", "numba"]
 """Packages of which all machines must have one version, so that they compute the same."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""How glibc's `mallopt` calls what it keeps at the end of the heap, and what it does not put there."""
+
+LARGEST_KEPT, MOST_KEPT = 32 * 2**20, 256 * 2**20
+"""Bytes of an array whose memory a worker keeps, the most that glibc allows; and of all that it keeps."""
 
 HANDING_OVER = 10.0
 """Seconds that a result may take from a worker to its parent, however busy the machine is."""
@@ -228,6 +236,18 @@ def _begin_worker(lifeline: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what is freed for the next batch, where it is one that can be told.
+
+    It would hand the memory of arrays this large back to the system, which clears it page by page when the
+    next batch asks for it: a tenth of the time.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        library.mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
 
 
 def _at_work(task: Callable[..., Any], *arguments: Any) -> Any:
