@@ -1,5 +1,7 @@
 """What an explanation says of every pair is what was decided, and it says why in words that can be checked."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -92,6 +94,19 @@ def test_a_pair_is_called_positive_just_where_it_is(recipe):
         assert 3 <= len(shown) <= 12 or shown[0].outcome != "failed" or shown[0].passed
         assert [each.outcome for each in shown].count("positive") == min(12, (codes == gt + 1).sum())
     assert (codes > 0).any()
+
+
+@pytest.mark.parametrize("recipe", list(recipes()), ids=lambda recipe: repr(recipe.assigner)[:80])
+def test_a_copy_and_a_pickle_say_the_same(recipe):
+    explanation = explain(recipe.assigner, **inputs_of(recipe, draw_scene("fpn-1-1")))
+    solves = explanation.trace.matching is not None or explanation.trace.force is not None
+    others = [copy.deepcopy(explanation)] + ([] if solves else [pickle.loads(pickle.dumps(explanation))])
+    n_gts, n_priors = explanation.trace.shape
+    for other in others:
+        assert str(other) == str(explanation)
+        for gt in range(n_gts):
+            for prior in range(0, n_priors, 7):
+                assert str(other.pair(gt, prior)) == str(explanation.pair(gt, prior))
 
 
 def test_the_words_of_a_small_scene_checked_by_hand():

@@ -110,7 +110,8 @@ class Explanation:
     """Why an assigner decided about one image as it did.
 
     It prints what was asked for, and shows it as a table in a notebook. Whatever was asked, every pair can be
-    looked up.
+    looked up. It can be copied; and pickled, but for one of a matching or a transport, which is solved anew
+    to tell what another pair would cost.
 
     Attributes
     ----------

@@ -71,6 +71,13 @@ class OfPairs:
         elif not callable(given):
             self._given = np.broadcast_to(given, shape)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Say of all pairs what a function would say when asked: functions are not pickled."""
+        state = dict(self.__dict__)
+        if callable(self._given) and 0 not in self._shape:
+            state["_given"] = np.stack([self.row(gt) for gt in range(self._shape[0])])
+        return state
+
     def row(self, gt: int) -> AnyArray:
         """Return what is said of a ground truth and all priors, (N,)."""
         if callable(self._given):
