@@ -41,7 +41,7 @@ COMPARED = ["assigncore", "numpy", "numba"]
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """How glibc's `mallopt` calls what it keeps at the end of the heap, and what it does not put there."""
 
-LARGEST_KEPT, MOST_KEPT = 32 * 2**20, 256 * 2**20
+LARGEST_KEPT, MOST_KEPT = 32 * 2**20, 128 * 2**20
 """Bytes of an array whose memory a worker keeps, the most that glibc allows; and of all that it keeps."""
 
 HANDING_OVER = 10.0
