@@ -1,5 +1,6 @@
 """What all tests share: the array libraries as a parameter, and one deterministic Hypothesis profile, a small annotation file."""
 
+import abc
 import contextlib
 import copy
 import gc
@@ -68,6 +69,7 @@ def pytest_configure(config):
     """Prepare what all workers share, before they start and inherit the environment."""
     # As often as it comes by default, the collector would walk through all that is imported again and again.
     gc.set_threshold(10_000, 10, 10)
+    look_types_up_in_array_api_strict()
     if hasattr(config, "workerinput"):
         return
     # yapf, which mmengine imports, writes its grammars when it is first imported: several at once read half a file.
@@ -75,6 +77,30 @@ def pytest_configure(config):
         import yapf  # noqa: F401
 
     share_what_jax_compiles(config)
+
+
+def look_types_up_in_array_api_strict():
+    """Give the strict library's checks the same answers by a look-up: they take more than half of its time."""
+    try:
+        from array_api_strict import _array_object, _dtypes
+    except ModuleNotFoundError:
+        return
+
+    # Before Python 3.12, `isinstance` goes through a protocol's attributes each time; a class remembers types.
+    class Index(metaclass=abc.ABCMeta):  # noqa: B024
+        @classmethod
+        def __subclasshook__(cls, kind):
+            return hasattr(kind, "__index__")
+
+    def equal(self, other, compare=_dtypes.DType.__eq__):
+        if type(other) is _dtypes.DType:
+            return self._np_dtype == other._np_dtype
+        return compare(self, other)
+
+    _array_object.SupportsIndex = Index
+    # One by one, they are compared with the dtype of every array that is made.
+    _array_object._all_dtypes = frozenset(_dtypes._all_dtypes)
+    _dtypes.DType.__eq__ = equal
 
 
 def share_what_jax_compiles(config):

@@ -202,6 +202,7 @@ def test_a_third_party_registers_its_own(monkeypatch):
     registered = {**module._registered(), "array_api_strict": Point()}
     monkeypatch.setattr(module, "_entry_points", registered)
     monkeypatch.setattr(module, "_by_namespace", {})
+    monkeypatch.setattr(module, "_portable_by_type", {})
     assert type(get_backend(array_api_strict.asarray([1.0]))) is Own
 
 
@@ -215,7 +216,12 @@ def test_the_entry_points_are_the_adapters_by_their_own_names():
 
 
 def test_the_library_of_a_known_type_is_not_searched_for(monkeypatch):
-    arrays = [np.zeros(1), torch.zeros(1), torch.nn.Parameter(torch.zeros(1))]
+    arrays = [
+        np.zeros(1),
+        torch.zeros(1),
+        torch.nn.Parameter(torch.zeros(1)),
+        array_api_strict.zeros(1),
+    ]
     expected = [get_backend(x) for x in arrays]
     monkeypatch.setattr(module.array_api_compat, "array_namespace", None)
     assert [get_backend(x) for x in arrays] == expected

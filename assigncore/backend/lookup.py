@@ -19,6 +19,9 @@ _by_namespace: dict[str, ArrayBackend] = {}
 _by_type: dict[type, ArrayBackend] = {}
 _entry_points: dict[str, EntryPoint] = {}
 
+# Of libraries without an adapter. A table of its own: PyTorch's compiler compiles anew when `_by_type` grows.
+_portable_by_type: dict[type, ArrayBackend] = {}
+
 
 def get_backend(x: Array, name: str = "x") -> ArrayBackend:
     """Find the backend of an array, importing the library's adapter the first time.
@@ -47,12 +50,15 @@ def get_backend(x: Array, name: str = "x") -> ArrayBackend:
     >>> get_backend(np.zeros(3)).name
     'numpy'
     """
-    backend = _by_type.get(type(x))
+    backend = _by_type.get(type(x)) or _portable_by_type.get(type(x))
     if backend is not None:
         return backend
     if not array_api_compat.is_array_api_obj(x):
         raise TypeError(f"{name}: expected an array of an array API library, got {type(x).__name__}")
-    return _backend_of_namespace(array_api_compat.array_namespace(x))
+    backend = _backend_of_namespace(array_api_compat.array_namespace(x))
+    if type(backend) is ArrayBackend:
+        _portable_by_type[type(x)] = backend
+    return backend
 
 
 def load_backend(name: str) -> ArrayBackend:
