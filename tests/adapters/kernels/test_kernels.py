@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -515,6 +516,25 @@ def test_blocks_whose_best_is_kept_may_be_of_any_length(monkeypatch):
         assert_same_bits(got, expected)
 
 
+def assembly(library):
+    """Give what a loop was compiled to. Of one that was loaded from disk, `inspect_asm` has nothing."""
+    return str(library._codegen._tm.emit_assembly(library._get_module_for_linking()))
+
+
+def test_a_fused_product_is_seen_in_what_was_compiled_and_in_what_was_loaded(tmp_path):
+    (tmp_path / "fused.py").write_text(
+        "import numba\n"
+        "@numba.njit('f4(f4, f4, f4)', cache=True, fastmath={'contract'})\n"
+        "def fused(a, b, c):\n"
+        "    return a * b + c\n"
+    )
+    for loaded in (0, 1):
+        fused = runpy.run_path(str(tmp_path / "fused.py"))["fused"]
+        [signature] = fused.signatures
+        assert fused.stats.cache_hits.total() == loaded
+        assert any(name in assembly(fused.overloads[signature].library) for name in FUSED)
+
+
 def test_no_product_is_fused_with_a_sum():
     for seed in range(10):
         for call in CALLS:
@@ -527,13 +547,8 @@ def test_no_product_is_fused_with_a_sum():
     for loop in loops:
         # One for each dtype: the time they take to compile is waited for.
         assert len(loop.signatures) == (1 if loop in of_float32_alone else 2), loop.__name__
-        # Of what was loaded from disk there is no assembly.
-        anew = numba.njit(**kernels.OPTIONS)(loop.py_func)
         for signature in loop.signatures:
-            loaded = loop.stats.cache_hits[signature] > 0
-            if loaded:
-                anew.compile(signature)
-            code = (anew if loaded else loop).inspect_asm(signature)
+            code = assembly(loop.overloads[signature].library)
             assert "mul" in code or loop is kernels.rows_within
             assert not any(name in code for name in FUSED), loop.__name__
 
