@@ -67,7 +67,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
         "broken_numbers": Law(broken_numbers, ("non_finite-3-0", "non_finite-3-1")),
         "ignore": Law(ignore, ("crowd-7-0", "crowd-7-1", "crowd-7-2", "crowd-7-3")),
         "wrong_calls": Law(wrong_calls, ("fpn-8-0",)),
-        "memory": Law(memory, ("fpn-9-0", "ties-9-1", "crowd-9-2")),
+        "memory": Law(memory, ("ties-9-1", "fpn-9-0", "crowd-9-2")),
     }
 )
 """The laws in their order; the first line of a check's docstring states its law."""

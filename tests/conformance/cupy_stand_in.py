@@ -10,6 +10,7 @@ The host never waits: what CuPy answers by waiting for the device is an error he
 
 import sys
 from contextlib import contextmanager
+from functools import lru_cache
 from types import ModuleType
 
 import array_api_compat
@@ -32,13 +33,16 @@ class SynchronisationError(RuntimeError):
 SCALARS = (bool, int, float, complex, np.generic)
 
 
+SMALLEST_NORMAL = np.finfo(np.float32).tiny
+
+
 def flushed(x):
     """Take subnormal float32 for zero: seen on CuPy 14.2, which compiles its kernels with -ftz=true."""
-    if x.dtype != np.float32 or x.size == 0:
+    if x.dtype.char != "f" or x.size == 0:
         return x
     magnitude = np.abs(x)
-    tiny = (magnitude < np.finfo(np.float32).tiny) & (magnitude > 0)
-    return np.where(tiny, np.copysign(np.float32(0), x), x) if tiny.any() else x
+    tiny = (magnitude < SMALLEST_NORMAL) & (magnitude > 0)
+    return np.where(tiny, np.copysign(np.float32(0), x), x) if np.count_nonzero(tiny) else x
 
 
 def converted(x, dtype):
@@ -275,14 +279,19 @@ def by_value(x, common):
     CuPy 13 follows them: upgrade.html, "CuPy v13", "NumPy/SciPy Baseline API Update". A scalar, NumPy's too, counts
     by its value where its kind is not above the arrays'; where that does not fit their dtype, a larger one comes.
     """
-    own = np.asarray(x)
+    return np.asarray(x).astype(dtype_by_value(x, common))[()]
+
+
+@lru_cache(typed=True)
+def dtype_by_value(x, common):
+    own = np.asarray(x).dtype
     order = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
-    if order[own.dtype.kind] > order[common.kind]:
-        return own[()]
+    if order[own.kind] > order[common.kind]:
+        return own
     for char in DTYPES:
         dtype = np.dtype(char)
         if np.can_cast(common, dtype) and holds(dtype, x):
-            return own.astype(dtype)[()]
+            return dtype
     raise TypeError(f"{x!r} fits no dtype beside {common}")
 
 
