@@ -68,7 +68,7 @@ settings.load_profile("laws")
 def pytest_configure(config):
     """Prepare what all workers share, before they start and inherit the environment."""
     # As often as it comes by default, the collector would walk through all that is imported again and again.
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 20, 20)
     look_types_up_in_array_api_strict()
     if hasattr(config, "workerinput"):
         return
