@@ -8,14 +8,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from itertools import count
 from pathlib import Path
 
 import nbformat
+from jupyter_client import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
-__all__ = ["NOTEBOOKS", "differences", "execute", "read", "write"]
+__all__ = ["NOTEBOOKS", "differences", "execute", "kernel", "read", "write"]
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -31,6 +36,17 @@ METADATA = {
 }
 """Of every notebook: no versions, which would differ from machine to machine."""
 
+FORGET = """
+import gc, sys
+if "torch" in sys.modules:
+    sys.modules["torch"].compiler.reset()
+%reset -f
+import gc
+gc.collect()
+del gc
+"""
+"""What a kernel executes before each notebook: what an earlier one has left is gone, and told of here."""
+
 VARIES = "varies"
 SECONDS = 120
 
@@ -45,8 +61,22 @@ def write(notebook: NotebookNode, path: Path) -> None:
     path.write_text(nbformat.writes(notebook, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def execute(notebook: NotebookNode) -> NotebookNode:
-    """Execute a copy of a notebook in a process of its own, and return it with its outputs.
+@contextmanager
+def kernel() -> Iterator[AsyncKernelManager]:
+    """Start a kernel that executes several notebooks, one after the other."""
+    # One thread and no device, so that neither their number nor a driver's message is in an output.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    manager = AsyncKernelManager(kernel_name="python3")
+    run_sync(manager.start_kernel)(cwd=str(FOLDER))
+    try:
+        yield manager
+    finally:
+        run_sync(manager.shutdown_kernel)(now=True)
+
+
+def execute(notebook: NotebookNode, kernel: AsyncKernelManager) -> NotebookNode:
+    """Execute a copy of a notebook in a kernel that first forgets all, and return it with its outputs.
 
     Raises
     ------
@@ -54,17 +84,15 @@ def execute(notebook: NotebookNode) -> NotebookNode:
         If a cell raises.
     """
     executed = deepcopy(notebook)
-    # One thread and no device, so that neither their number nor a driver's message is in an output.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    NotebookClient(
-        executed, timeout=SECONDS, kernel_name="python3", record_timing=False,
-        resources={"metadata": {"path": str(FOLDER)}},
-    ).execute()  # fmt: skip
+    executed.cells.insert(0, new_code_cell(FORGET))
+    NotebookClient(executed, km=kernel, timeout=SECONDS, record_timing=False).execute()
+    del executed.cells[0]
     executed.metadata = nbformat.from_dict(METADATA)
+    counts = count(1)
     for number, cell in enumerate(executed.cells):
         cell.id = f"cell-{number}"
         if cell.cell_type == "code":
+            cell.execution_count = next(counts)
             cell.outputs = joined(cell.outputs)
     return executed
 
@@ -118,10 +146,11 @@ def texts(cell: NotebookNode) -> list[str]:
 def main() -> int:
     """Write the outputs of all notebooks, or of those that are named, anew."""
     named = {Path(name).stem for name in sys.argv[1:]}
-    for path in NOTEBOOKS:
-        if not named or path.stem in named:
-            write(execute(read(path)), path)
-            print(path.name)
+    with kernel() as running:
+        for path in NOTEBOOKS:
+            if not named or path.stem in named:
+                write(execute(read(path), running), path)
+                print(path.name)
     return 0
 
 

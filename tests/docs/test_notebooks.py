@@ -24,10 +24,16 @@ def test_there_are_notebooks():
     assert len(NOTEBOOKS) >= 2
 
 
+@pytest.fixture(scope="module")
+def kernel(executing):
+    with executing.kernel() as running:
+        yield running
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_gives_the_committed_text(executing, path):
+def test_a_notebook_gives_the_committed_text(executing, kernel, path):
     committed = executing.read(path)
-    executed = executing.execute(committed)
+    executed = executing.execute(committed, kernel)
     assert list(executing.differences(committed, executed)) == []
 
 
