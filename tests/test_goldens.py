@@ -70,12 +70,23 @@ MATCHERS_COMPILED = {
 """A case of each published matcher and step of a detector; between them layers and their union, tokens, groups, masks
 resized and at points, NaN predictions, and images without objects."""
 
+ORIENTED_POSES_AND_MASKS_COMPILED = {
+    "MMPoseSimOTAAssigner": "rtmo_float32",
+    "PoseSimOTAAssigner": "vis_float32",
+    "RotatedIoU": "near_float64",
+    "UltraProbIoU": "base_float32",
+    "UltraPoseTaskAlignedAssigner": "base_float32",
+    "UltraRotatedTaskAlignedAssigner": "obb_float32",
+    "UltraSegTaskAlignedAssigner": "topk2_1_float32",
+}
+
 TO_MACHINE_CODE = (
     *("HFDeimv2", "HFDetr", "HFGroundingDino", "HFMask2Former", "HFMaskFormer", "HFRfDetr"),
     *("TVFCOS", "TVRoIHeads", "TVSSD", "TVSSDMatcher"),
+    *("MMPoseSimOTAAssigner", "RotatedIoU", "UltraProbIoU", "UltraSegTaskAlignedAssigner"),
 )
 """Those that PyTorch compiles to the end, which takes several times as long as recording the one graph. The others
-make the same calls of the core with other knobs."""
+make the same calls of the core with other knobs, or are made of two that are compiled apart."""
 
 MOST_OF_A_SHAPE = 6
 """How many cases of one shape JAX replays."""
@@ -165,28 +176,19 @@ def test_max_iou_agrees_under_torch_compile(name):
     _check("MaxIoUAssigner", cases, "torch", Mode.JIT)
 
 
-@pytest.mark.parametrize(
-    ("variant", "name"),
-    [
-        ("MMPoseSimOTAAssigner", "rtmo_float32"),
-        ("PoseSimOTAAssigner", "vis_float32"),
-        ("RotatedIoU", "near_float64"),
-        ("UltraProbIoU", "base_float32"),
-        ("UltraPoseTaskAlignedAssigner", "base_float32"),
-        ("UltraRotatedTaskAlignedAssigner", "obb_float32"),
-        ("UltraSegTaskAlignedAssigner", "topk2_1_float32"),
-    ],
-)
-def test_oriented_boxes_poses_and_masks_agree_under_torch_compile(variant, name):
-    cases = [case for case in _all_cases(variant) if case.name == name]
-    assert len(cases) == 1
-    _check(variant, cases, "torch", Mode.JIT)
+@pytest.mark.parametrize(("variant", "name"), ORIENTED_POSES_AND_MASKS_COMPILED.items())
+def test_oriented_boxes_poses_and_masks_agree_under_torch_compile(variant, name, tracing_torch):
+    _check_compiled_by_torch(variant, name, tracing_torch)
 
 
 @pytest.mark.parametrize(("variant", "name"), MATCHERS_COMPILED.items())
 def test_every_matcher_of_transformers_and_torchvision_agrees_under_torch_compile(
     variant, name, tracing_torch
 ):
+    _check_compiled_by_torch(variant, name, tracing_torch)
+
+
+def _check_compiled_by_torch(variant, name, tracing_torch):
     cases = [case for case in _all_cases(variant) if case.name == name]
     assert len(cases) == 1
     if variant in TO_MACHINE_CODE:
