@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from assigncore.backend import Array, get_backend
-from assigncore.boxes.calculators import BboxOverlaps2D, RotatedIoU, measure_of, zero_when_disjoint
-from assigncore.boxes.formulas import ORIENTED, drop_nonfinite
+from assigncore.boxes.calculators import measure_of, zero_when_disjoint
+from assigncore.boxes.formulas import ORIENTED, BoxOverlap, drop_nonfinite
+from assigncore.boxes.oriented import RotatedOverlap
 from assigncore.inputs import MatchScene, Scene
 from assigncore.steps.overlaps import PairwiseOverlaps, best_of_priors
 
@@ -34,7 +36,9 @@ def in_ignore_region(scene: Scene, calculator: Any, iof_thr: float, *, wrt_candi
     """
     if iof_thr <= 0 or scene.is_empty:
         return scene.xp.zeros_like(scene.prior_eligible)
-    return _covered(scene, scene.priors, scene.prior_eligible, calculator, iof_thr, of_prior=wrt_candidates)
+    measure = measure_of(calculator, "iof", of_prior=wrt_candidates)
+    disjoint = zero_when_disjoint(calculator)
+    return _covered(scene, scene.priors, scene.prior_eligible, measure, iof_thr, zero_when_disjoint=disjoint)
 
 
 def spared_negatives(scene: Scene, gt_inds: Array, iof_thr: float, *, of_cells: bool = False) -> Array | None:
@@ -63,8 +67,7 @@ def spared_negatives(scene: Scene, gt_inds: Array, iof_thr: float, *, of_cells: 
         return None
     form = int(scene.ignore_bboxes.shape[-1])
     boxes = _cells(scene.priors, form) if of_cells else scene.priors
-    calculator = _calculator(scene.ignore_bboxes)
-    covered = _covered(scene, boxes, scene.prior_eligible, calculator, iof_thr, of_prior=True)
+    covered = _covered(scene, boxes, scene.prior_eligible, _cover(scene.ignore_bboxes), iof_thr)
     return covered & (gt_inds <= 0)
 
 
@@ -89,13 +92,13 @@ def spared_predictions(scene: MatchScene, matched: Array, iof_thr: float) -> Arr
         return None
     boxes, finite = drop_nonfinite(scene.arrays["pred_bboxes"])
     finite = finite & scene.prior_valid
-    calculator = _calculator(scene.ignore_bboxes)
-    return _covered(scene, boxes, finite, calculator, iof_thr, of_prior=True) & (matched < 0)
+    return _covered(scene, boxes, finite, _cover(scene.ignore_bboxes), iof_thr) & (matched < 0)
 
 
-def _calculator(regions: Array) -> BboxOverlaps2D | RotatedIoU:
-    """Return what computes by how much regions of their form cover boxes."""
-    return RotatedIoU() if int(regions.shape[-1]) == ORIENTED else BboxOverlaps2D()
+def _cover(regions: Array) -> BoxOverlap | RotatedOverlap:
+    """Return the formula of how much of each box regions of their form cover."""
+    oriented = int(regions.shape[-1]) == ORIENTED
+    return RotatedOverlap("iof", of_prior=True) if oriented else BoxOverlap("iof", of_prior=True)
 
 
 def _cells(points: Array, columns: int) -> Array:
@@ -113,10 +116,10 @@ def _covered(
     scene: Scene | MatchScene,
     boxes: Array,
     eligible: Array,
-    calculator: Any,
+    measure: Callable[[Array, Array], Array],
     iof_thr: float,
     *,
-    of_prior: bool,
+    zero_when_disjoint: bool = True,
 ) -> Array:
     """Tell which boxes (B or 1, N, D) that count lie in a region, (B or 1, N)."""
     regions, n_boxes = scene.ignore_bboxes, int(boxes.shape[-2])
@@ -125,8 +128,8 @@ def _covered(
     best = best_of_priors(
         PairwiseOverlaps(
             backend=scene.backend,
-            measure=measure_of(calculator, "iof", of_prior=of_prior),
-            zero_when_disjoint=zero_when_disjoint(calculator),
+            measure=measure,
+            zero_when_disjoint=zero_when_disjoint,
             priors=boxes,
             gt_bboxes=regions,
             eligible=eligible,
