@@ -25,6 +25,7 @@ OPTIMISED_BY_XLA = {
     "xla_backend_optimization_level": (0, 3),
     "xla_llvm_disable_expensive_passes": (True, False),
     "xla_cpu_use_fusion_emitters": (False, True),
+    "xla_cpu_parallel_codegen_split_count": (1, 32),
 }
 os.environ.setdefault(
     "XLA_FLAGS", " ".join(f"--{name}={here}".lower() for name, (here, _) in OPTIMISED_BY_XLA.items())
