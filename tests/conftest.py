@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-LARGE = 3 * 2**30
+LARGE, WORTHWHILE = 3 * 2**30, 2**28
+"""Bytes that a worker may hold before garbage is collected, and that it grows by before it is again."""
 
 # Read when JAX is first imported: two devices of the host, so that placement and mixing can be tested.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
@@ -146,13 +147,24 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def bounded_memory():
-    """Collect garbage when a worker has grown large, and forget what JAX has compiled: all of it takes gigabytes."""
+def bounded_memory(collect_at):
+    """Collect garbage when a worker has grown large, and forget what JAX has compiled: all of it takes gigabytes.
+
+    And again only when it has grown by as much as is worth the second that it takes.
+    """
     yield
-    if resident_bytes() > LARGE:
-        gc.collect()
+    if resident_bytes() < collect_at["bytes"]:
+        return
+    gc.collect()
     if "jax" in sys.modules and resident_bytes() > LARGE:
         sys.modules["jax"].clear_caches()
+    collect_at["bytes"] = max(LARGE, resident_bytes() + WORTHWHILE)
+
+
+@pytest.fixture(scope="session")
+def collect_at():
+    """Remember how large a worker may become until garbage is collected."""
+    return {"bytes": LARGE}
 
 
 def resident_bytes():

@@ -534,11 +534,9 @@ def fill_least_distances(formula: int, s: Any, r: Host, knob: Any, n: int, dista
 
 
 @inlined
-def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, knob: Any, values: Host) -> None:
+def fill_overlaps(formula: int, g: Any, c: Host, n: int, zero: Any, knob: Any, values: Host) -> None:
     """Compute the overlaps of one box with `n` priors, whose columns are `c`."""
-    if formula >= NORMALIZED_WASSERSTEIN:
-        fill_similarities(formula, sums_of(formula, g, c.dtype.type(LEAST_SIDE)), c, 0, n, knob, values)
-    elif formula >= ROTATED_IOU:
+    if formula >= ROTATED_IOU:
         for i in range(n):
             values[i] = rotated_overlap(formula, g, c, i, zero)
     # A loop for each formula that is known before it runs: one for all computes all, and is a third slower.
@@ -554,6 +552,15 @@ def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, knob: Any, values
     else:
         for i in range(n):
             values[i] = overlap(GIOU, g, c, i, zero, knob)
+
+
+@inlined
+def fill_row(formula: int, g: Any, c: Host, n: int, zero: Any, knob: Any, values: Host) -> None:
+    """Compute the overlaps, or the similarities, of one box with `n` priors, whose columns are `c`."""
+    if formula >= NORMALIZED_WASSERSTEIN:
+        fill_similarities(formula, sums_of(formula, g, c.dtype.type(LEAST_SIDE)), c, 0, n, knob, values)
+    else:
+        fill_overlaps(formula, g, c, n, zero, knob, values)
 
 
 # -- Non-finite boxes ----------------------------------------------------------------------------------------
@@ -747,17 +754,13 @@ def fill_best_row(
     zero: Any, knob: Any, nothing: Any, other: Host, values: Host,
 ) -> None:  # fmt: skip
     """Compute the overlaps of one box with a block, of each prior that of its best alternative."""
-    fill_row(formula, g, c[0], n, zero, knob, values)
-    if masked:
-        for i in range(n):
-            values[i] = values[i] if allowed[0, i] else nothing
-    for kind in range(1, kinds):
-        fill_row(formula, g, c[kind], n, zero, knob, other)
+    for kind in range(kinds):
+        fill_overlaps(formula, g, c[kind], n, zero, knob, other)
         if masked:
             for i in range(n):
                 other[i] = other[i] if allowed[kind, i] else nothing
         for i in range(n):
-            values[i] = larger(other[i], values[i])
+            values[i] = other[i] if kind == 0 else larger(other[i], values[i])
 
 
 @inlined
@@ -1064,9 +1067,13 @@ def attaining(
                             load_allowed(eligible, alternatives, image, start, n, allowed)
                         is_loaded = True
                     box = corners(gts, image, g)
-                    fill_best_row(
-                        formula, box, c, kinds, n, allowed, masked, zero, by, nothing, other, values
-                    )
+                    if formula >= NORMALIZED_WASSERSTEIN:
+                        sums = sums_of(formula, box, dtype(LEAST_SIDE))
+                        fill_similarities(formula, sums, c[0], 0, n, by, values)
+                    else:
+                        fill_best_row(
+                            formula, box, c, kinds, n, allowed, masked, zero, by, nothing, other, values
+                        )
                     for i in range(n):
                         if values[i] == of_gt[image, g]:
                             last[image, index(start + i)] = g + 1
@@ -1110,7 +1117,7 @@ def k_most_overlapping(
                 if not gt_valid[image, g] or (skips and not touches(gts, image, g, x1, y1, x2, y2)):
                     continue
                 box = corners(gts, image, g)
-                fill_row(formula, box, c, n, zero, by, row)
+                fill_overlaps(formula, box, c, n, zero, by, row)
                 counts[image, g] = insert_largest(
                     row, n, own_eligible, masked, start, nothing, values[image, g], places[image, g],
                     counts[image, g],
