@@ -85,7 +85,13 @@ def execute(notebook: NotebookNode, kernel: AsyncKernelManager) -> NotebookNode:
     """
     executed = deepcopy(notebook)
     executed.cells.insert(0, new_code_cell(FORGET))
-    NotebookClient(executed, km=kernel, timeout=SECONDS, record_timing=False).execute()
+    client = NotebookClient(executed, km=kernel, timeout=SECONDS, record_timing=False)
+    try:
+        client.execute()
+    finally:
+        # It is closed where the client starts the kernel itself, and left open otherwise.
+        if client.kc is not None:
+            client.kc.stop_channels()
     del executed.cells[0]
     executed.metadata = nbformat.from_dict(METADATA)
     counts = count(1)
