@@ -31,6 +31,7 @@ from assigncore.conformance.scenes.regressions import load_regressions, run_regr
 from assigncore.conformance.scenes.scene import PYRAMID, Scene
 from assigncore.conformance.targets.deadline import LIMIT
 from assigncore.conformance.targets.libraries import Mode, Target, get_target
+from assigncore.interrupts import held_interrupts
 from assigncore.registry import ASSIGNERS
 
 __all__ = ["Job", "OnCell", "Plan", "Plans", "SharingError", "check", "run_plan", "run_shared"]
@@ -337,13 +338,13 @@ def run_shared(plan: Plans, processes: int, on_cell: OnCell | None = None) -> tu
     shares = dict.fromkeys(job.share for job in plan.jobs())
     threads = max(1, (os.cpu_count() or 1) // processes)
     context = get_context("spawn")
-    with context.Manager() as manager:
+    with held_interrupts() as check_interrupts, context.Manager() as manager:
         told = manager.Queue()
         with ProcessPoolExecutor(processes, context, _start, (threads,), max_tasks_per_child=1) as pool:
             futures = [pool.submit(_run_share, sent, share, told) for share in shares]
             stopped = False
             try:
-                _watch(futures, told, on_cell)
+                _watch(futures, told, on_cell, check_interrupts)
             except KeyboardInterrupt:
                 stopped = True
                 for future in futures:
@@ -379,10 +380,13 @@ def _run_share(sent: bytes, share: str, told: Any) -> list[tuple[int, Cell]]:
     return numbered
 
 
-def _watch(futures: list[Future[Any]], told: Any, on_cell: OnCell | None) -> None:
-    """Pass on what is told until all is done, or something fails."""
+def _watch(
+    futures: list[Future[Any]], told: Any, on_cell: OnCell | None, check_interrupts: Callable[[], None]
+) -> None:
+    """Pass on what is told until all is done, something fails, or an interrupt has come."""
     pending = set(futures)
     while pending:
+        check_interrupts()
         done, pending = wait(pending, POLL, return_when=FIRST_COMPLETED)
         for future in done:
             future.result()

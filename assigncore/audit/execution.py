@@ -26,6 +26,7 @@ from assigncore.audit.frames import ExactSize, ImageScale
 from assigncore.audit.statistics import Findings
 from assigncore.backend.threads import num_cores
 from assigncore.datasets import Dataset
+from assigncore.interrupts import POLL, held_interrupts
 
 __all__ = ["Progress", "assign_all", "connected"]
 
@@ -110,9 +111,9 @@ def assign_all(
                 found[number] = assign_chunk(plans, scale, cut(dataset, settings, number), deciders)
                 say()
         else:
-            with _open(executor, min(jobs, total)) as (submit, most):
+            with held_interrupts() as check, _open(executor, min(jobs, total)) as (submit, most):
                 tasks = ((n, (tuple(plans), scale, cut(dataset, settings, n))) for n in range(total))
-                for number, result in _completed(submit, tasks, most):
+                for number, result in _completed(submit, tasks, most, check):
                     found[number] = result
                     say()
     except KeyboardInterrupt:
@@ -131,7 +132,10 @@ def assign_all(
 
 
 def _completed(
-    submit: Callable[..., Future[Any]], tasks: Iterator[tuple[int, tuple[Any, ...]]], most: Callable[[], int]
+    submit: Callable[..., Future[Any]],
+    tasks: Iterator[tuple[int, tuple[Any, ...]]],
+    most: Callable[[], int],
+    check_interrupts: Callable[[], None],
 ) -> Iterator[tuple[int, Any]]:
     """Yield the chunks' numbers and findings as they come; only as many are handed out as are needed."""
     waiting: dict[Future[Any], int] = {}
@@ -141,7 +145,8 @@ def _completed(
                 waiting[submit(assign_chunk, *arguments)] = number
             if not waiting:
                 return
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            check_interrupts()
+            for future in wait(waiting, POLL, return_when=FIRST_COMPLETED).done:
                 yield waiting.pop(future), future.result()
     finally:
         for future in waiting:
