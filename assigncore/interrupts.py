@@ -47,6 +47,6 @@ def held_interrupts() -> Iterator[Callable[[], None]]:
     try:
         yield let_through
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        for held, handler in handlers.items():
+            signal.signal(held, handler)
     let_through()
