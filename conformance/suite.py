@@ -31,14 +31,11 @@ from assigncore.conformance.scenes.regressions import load_regressions, run_regr
 from assigncore.conformance.scenes.scene import PYRAMID, Scene
 from assigncore.conformance.targets.deadline import LIMIT
 from assigncore.conformance.targets.libraries import Mode, Target, get_target
-from assigncore.interrupts import held_interrupts
+from assigncore.interrupts import POLL, held_interrupts
 from assigncore.registry import ASSIGNERS
 
 __all__ = ["Job", "OnCell", "Plan", "Plans", "SharingError", "check", "run_plan", "run_shared"]
 
-
-POLL = 0.2
-"""Seconds between two looks at what the processes have done."""
 
 OnCell = Callable[[str, int], Callable[[], object]]
 """Takes the description and the number of cases of a cell; gives what is called after each case."""
