@@ -409,7 +409,8 @@ def limit_of(formula: int, value: Any) -> Any:
     A distance is the squared Wasserstein distance in units of the constant, or the divergence; it is counted
     from 1. `SURELY` times as large it belongs to a similarity that is smaller by more than a part in 2**13.
     Rounding takes less of either: some parts in 2**23 of the exponent and of its power; of the divergence,
-    whose terms are at most five times what is counted from 1, some parts in 2**19 in all.
+    whose terms are at most five times what is counted from 1, some parts in 2**19 in all. Distances of single
+    priors are wrong by a part in 2**16 themselves: see :func:`fill_distances`.
     """
     near = np.float64(value)
     if near <= 0:
@@ -518,11 +519,10 @@ def sums_at(sums: Host, image: int, g: int) -> Any:
 
 
 @inlined
-def fill_least_distances(formula: int, s: Any, r: Host, knob: Any, n: int, distances: Host) -> None:
+def fill_least_distances(formula: int, s: Any, r: Host, scale: Any, n: int, distances: Host) -> None:
     """Bound the distances of a box from each of `n` blocks of priors."""
     x, y, w, h, _ = s
     if formula == NORMALIZED_WASSERSTEIN:
-        scale = scale_of(knob)
         for b in range(n):
             distances[b] = least_wasserstein(x, y, w, h, r, b, scale)
     else:
@@ -666,31 +666,37 @@ def add_logs(formula: int, c: Host, n: int) -> None:
 
 
 @inlined
+def turned(bits: Host, word: Any) -> Any:
+    """Turn an integer, of the dtype of `bits`, round if it is below 0; turned once more it is what it was.
+
+    It stays as wide as it was, so that as many are compared at once.
+    """
+    others = bits.dtype.type(~(bits.dtype.type(1) << (bits.itemsize * 8 - 1)))
+    return bits.dtype.type(word ^ ((word >> (bits.itemsize * 8 - 1)) & others))
+
+
+@inlined
 def highest(bits: Host, n: int) -> Any:
     """Return the largest of the first `n` floats, none of them NaN, both read as integers.
 
-    Integers are in the order of floats once those below 0 are turned round. Compilers reduce them in vectors,
-    but not floats.
+    Integers are in the order of floats once those below 0 are :func:`turned`. Compilers reduce them in
+    vectors, but not floats.
     """
-    shift = bits.itemsize * 8 - 1
-    others = bits.dtype.type(~(bits.dtype.type(1) << shift))
-    most = bits.dtype.type(bits[0] ^ ((bits[0] >> shift) & others))
+    most = turned(bits, bits[0])
     for i in range(n):
-        one = bits.dtype.type(bits[i] ^ ((bits[i] >> shift) & others))
+        one = turned(bits, bits[i])
         most = one if one > most else most
-    return most ^ ((most >> shift) & others)
+    return turned(bits, most)
 
 
 @inlined
 def lowest(bits: Host, n: int) -> Any:
     """Return the smallest, as :func:`highest` does the largest."""
-    shift = bits.itemsize * 8 - 1
-    others = bits.dtype.type(~(bits.dtype.type(1) << shift))
-    least = bits.dtype.type(bits[0] ^ ((bits[0] >> shift) & others))
+    least = turned(bits, bits[0])
     for i in range(n):
-        one = bits.dtype.type(bits[i] ^ ((bits[i] >> shift) & others))
+        one = turned(bits, bits[i])
         least = one if one < least else least
-    return least ^ ((least >> shift) & others)
+    return turned(bits, least)
 
 
 @inlined
@@ -732,20 +738,16 @@ def set_ranges(columns: Host, n: int, ranges: Host, first: int) -> None:
 
     `first` is the number of their first block. All are read as integers, as in :func:`highest`.
     """
-    shift = columns.itemsize * 8 - 1
-    others = columns.dtype.type(~(columns.dtype.type(1) << shift))
     for start in range(0, n, NEARBY):
         block = first + start // NEARBY
         for side in range(SIDES):
-            first_bits = columns[side, start]
-            least = most = columns.dtype.type(first_bits ^ ((first_bits >> shift) & others))
+            least = most = turned(columns, columns[side, start])
             for i in range(min(NEARBY, n - start)):
-                bits = columns[side, index(start + i)]
-                one = columns.dtype.type(bits ^ ((bits >> shift) & others))
+                one = turned(columns, columns[side, index(start + i)])
                 least = one if one < least else least
                 most = one if one > most else most
-            ranges[side, block] = least ^ ((least >> shift) & others)
-            ranges[SIDES + side, block] = most ^ ((most >> shift) & others)
+            ranges[side, block] = turned(columns, least)
+            ranges[SIDES + side, block] = turned(columns, most)
 
 
 @inlined
@@ -945,7 +947,7 @@ def most_similar_both_ways(
             nearest[:] = -1
             least[:] = infinity
             for g in range(ends[image]):
-                fill_least_distances(formula, sums_at(sums, image, g), ranges, by, blocks, distances[g])
+                fill_least_distances(formula, sums_at(sums, image, g), ranges, scale, blocks, distances[g])
                 if gt_valid[image, g]:
                     own_number = integers.dtype.type(g)
                     for b in range(blocks):
@@ -1178,7 +1180,7 @@ def k_most_similar(
             if gt_valid[image, g]:
                 own_sums = sums_at(sums, 0, g)
                 nearest, limit = 0, infinity
-                fill_least_distances(formula, own_sums, ranges, by, blocks, distances)
+                fill_least_distances(formula, own_sums, ranges, scale, blocks, distances)
                 distance_words[blocks] = lowest(distance_words, blocks)
                 while distances[nearest] != distances[blocks]:
                     nearest += 1
